@@ -1,0 +1,214 @@
+"""The admin API: health, metrics, and the switch; JSON in and out, and every act is a named person's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from guard.admin.switchboard import ResumeRefusedError, Switchboard, UnknownScopeError
+from guard.credentials import Register
+from guard.policy.model import Role
+from guard.refusal import Refused
+from guard.state.orders import MAX_REASON, OrderError, Source
+from safeguards.verdict import Code
+
+MAX_BODY: Final = 16_384
+WAIT_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who a token belongs to, and what it may do."""
+
+    token: str
+    name: str
+    role: Role
+
+
+class Fleet(Protocol):
+    """What the admin listener asks of the supervisor."""
+
+    def workers(self) -> tuple[str, ...]:
+        """Names of the workers that should be serving."""
+
+    def ready(self) -> bool:
+        """Whether requests are being served."""
+
+    def wake(self) -> None:
+        """Tell the workers that orders have changed."""
+
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        """The metrics page and its content type."""
+
+    def standing(self) -> list[dict[str, Any]]:
+        """Each model's standing: routable or not, and why."""
+
+    def refused(self, reason: str) -> None:
+        """An act was turned away; for the log."""
+
+
+class _StopBody(msgspec.Struct, forbid_unknown_fields=True):
+    scope: str
+    reason: str = ""
+
+
+class _ResumeBody(msgspec.Struct, forbid_unknown_fields=True):
+    target: str
+    reason: str
+
+
+def admin_app(switchboard: Switchboard, people: Register[Person], fleet: Fleet) -> Starlette:
+    """Build the admin application."""
+    return _Admin(switchboard, people, fleet).app()
+
+
+class _Admin:
+    def __init__(self, switchboard: Switchboard, people: Register[Person], fleet: Fleet) -> None:
+        self._switchboard = switchboard
+        self._people = people
+        self._fleet = fleet
+
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/health/live", self._live, methods=["GET"]),
+                Route("/health/ready", self._ready, methods=["GET"]),
+                Route("/metrics", self._metrics, methods=["GET"]),
+                Route("/v1/status", self._as(Role.VIEWER, self._status), methods=["GET"]),
+                Route("/v1/stops", self._as(Role.RESPONDER, self._stop), methods=["POST"]),
+                Route("/v1/resumes", self._as(Role.RESPONDER, self._resume), methods=["POST"]),
+                Route("/v1/orders/{order:path}", self._as(Role.VIEWER, self._order), methods=["GET"]),
+            ]
+        )
+
+    async def _live(self, _: Request) -> Response:
+        return JSONResponse({"live": True})
+
+    async def _ready(self, _: Request) -> Response:
+        ready = self._fleet.ready()
+        return JSONResponse({"ready": ready}, 200 if ready else 503)
+
+    async def _metrics(self, request: Request) -> Response:
+        page, content_type = self._fleet.metrics(request.headers.get("accept", ""))
+        return Response(page, headers={"content-type": content_type})
+
+    def _as(
+        self, role: Role, act: Callable[[Request, Person], Awaitable[Response]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """Let a handler be called only by a person with this role; responders may also see."""
+
+        async def guarded(request: Request) -> Response:
+            try:
+                person = self._people.authenticate(request.headers.raw)
+            except Refused as refused:
+                self._fleet.refused(refused.reason)
+                words = "the token has expired" if refused.code is Code.KEY_EXPIRED else "send a valid token"
+                return _problem(401, words)
+            if role is Role.RESPONDER and person.role is not Role.RESPONDER:
+                self._fleet.refused(f"{person.token} is a {person.role.value}")
+                return _problem(403, f"the role {person.role.value} may not do this; it takes a responder")
+            try:
+                return await act(request, person)
+            except (UnknownScopeError, OrderError) as wrong:
+                return _problem(400, str(wrong))
+            except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+                return _problem(400, f"the body is not what this takes: {_words(wrong)}")
+            except ResumeRefusedError as refusal:
+                return _problem(409, str(refusal))
+            except OSError as failure:
+                return _problem(500, f"the order could not be written: {failure.strerror}")
+
+        return guarded
+
+    async def _stop(self, request: Request, person: Person) -> Response:
+        body = msgspec.json.decode(await _body(request), type=_StopBody)
+        placed = self._switchboard.stop(body.scope, body.reason[:MAX_REASON], person.name, Source.ADMIN)
+        self._fleet.wake()
+        return await self._answer(
+            placed.order, {"scope": str(placed.scope), "reason": placed.reason, "who": placed.who}
+        )
+
+    async def _resume(self, request: Request, person: Person) -> Response:
+        body = msgspec.json.decode(await _body(request), type=_ResumeBody)
+        if not body.reason.strip():
+            return _problem(400, "a resume needs a reason")
+        order, plan = self._switchboard.resume(body.target, body.reason[:MAX_REASON], person.name, Source.ADMIN)
+        self._fleet.wake()
+        held = [{"model": each.model, "why": each.why} for each in plan.held]
+        return await self._answer(
+            order, {"lifts": list(plan.lifts), "freed": list(plan.freed), "held": held, "who": person.name}
+        )
+
+    async def _answer(self, order: str, fields: dict[str, Any]) -> Response:
+        """Wait until every worker has applied the order, then say who has."""
+        expected = self._fleet.workers()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        obeyed = self._switchboard.obeyed(order, expected)
+        while obeyed.missing and loop.time() < began + WAIT_SECONDS:
+            await asyncio.sleep(_POLL_SECONDS)
+            obeyed = self._switchboard.obeyed(order, expected)
+        body = {
+            "order": order,
+            **fields,
+            "workers": len(obeyed.acks),
+            "missing": list(obeyed.missing),
+            "streams_cut": obeyed.streams_cut,
+            "seconds": round(loop.time() - began, 3),
+        }
+        return JSONResponse(body, 200 if not obeyed.missing else 202)
+
+    async def _order(self, request: Request, _: Person) -> Response:
+        obeyed = self._switchboard.obeyed(request.path_params["order"], self._fleet.workers())
+        return JSONResponse(
+            {
+                "order": request.path_params["order"],
+                "workers": len(obeyed.acks),
+                "missing": list(obeyed.missing),
+                "streams_cut": obeyed.streams_cut,
+            }
+        )
+
+    async def _status(self, _: Request, __: Person) -> Response:
+        state = self._switchboard.state()
+        stops = [
+            {
+                "order": stop.id,
+                "scope": str(stop.scope),
+                "reason": stop.reason,
+                "who": getattr(stop, "who", "a file"),
+                "since": getattr(stop, "created", None),
+                "lifted_below_asl_3": stop not in state.still_held(0),
+            }
+            for stop in state.still_held(3)
+        ]
+        held = self._switchboard.models_held()
+        models = [{**each, "stopped_by": list(held.get(each["model"], ()))} for each in self._fleet.standing()]
+        return JSONResponse({"stops": stops, "models": models, "workers": list(self._fleet.workers())})
+
+
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_BODY:
+            raise OrderError(f"the body is larger than {MAX_BODY} bytes")
+    return body
+
+
+def _words(wrong: Exception) -> str:
+    # msgspec's messages name the field and the type wanted, never the value.
+    return str(wrong) if isinstance(wrong, msgspec.DecodeError) else "not UTF-8"
+
+
+def _problem(status: int, message: str) -> Response:
+    return JSONResponse({"error": message}, status)

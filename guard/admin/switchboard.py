@@ -1,0 +1,144 @@
+"""Stopping and resuming, whoever asks by whichever path: the rules are here, and the order file is the act.
+
+One person stops, at once, without any question. A resume names what it lifts and is refused for ASL-3 models, which
+need two people (row D2): that is enforced again by every worker, so nothing written by hand gets around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from guard.policy.load import Config
+from guard.state.acknowledgements import Ack, waiting_for
+from guard.state.directory import OrderDirectory
+from guard.state.merge import State
+from guard.state.orders import ENTROPY_BYTES, Scope, ScopeKind, Source, issue_resume, issue_stop
+from guard.state.resume import ResumePlan, plan_resume
+
+
+class UnknownScopeError(ValueError):
+    """A stop for something that does not exist would protect nobody; the message says what exists."""
+
+
+class ResumeRefusedError(Exception):
+    """A resume that would lift nothing, or may not; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A stop that is in force; ``order`` begins with ``file:`` when only a STOP file could be written."""
+
+    order: str
+    scope: Scope
+    reason: str
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class Obeyed:
+    """Which workers have applied an order, and which live ones have not."""
+
+    acks: tuple[Ack, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def streams_cut(self) -> int:
+        """How many streams were cut in all."""
+        return sum(ack.streams_cut for ack in self.acks)
+
+
+class Switchboard:
+    """Acts on the orders of one host."""
+
+    def __init__(
+        self,
+        config: Config,
+        directory: OrderDirectory,
+        state_path: Path,
+        now: Callable[[], float],
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        """Take the configuration (for names and levels), the orders, the time and randomness."""
+        self._config = config
+        self._directory = directory
+        self._path = state_path
+        self._now = now
+        self._entropy = entropy
+
+    def stop(self, scope_text: str, reason: str, who: str, source: Source) -> Placed:
+        """Order a stop: in force when this returns; raises UnknownScopeError, OrderError or OSError.
+
+        Where an order cannot be written (a full disk), an empty STOP file does the same, without who and why.
+        """
+        scope = Scope.parse(scope_text)
+        self._known(scope)
+        order = issue_stop(
+            scope, reason=reason, who=who, source=source, now=self._now(), entropy=self._entropy(ENTROPY_BYTES)
+        )
+        try:
+            self._directory.put(order)
+        except OSError:
+            name = self._directory.trip(scope)
+            return Placed(f"file:{name}", scope, order.reason, who)
+        return Placed(order.id, scope, order.reason, who)
+
+    def resume(self, target: str, reason: str, who: str, source: Source) -> tuple[str, ResumePlan]:
+        """Lift a stop by its id, or every stop of a scope; returns the order's id and what it does.
+
+        Raises ResumeRefusedError, OrderError or OSError.
+        """
+        plan = self.plan(target)
+        if plan.refused:
+            raise ResumeRefusedError(plan.refused)
+        order = issue_resume(
+            plan.lifts, reason=reason, who=who, source=source, now=self._now(), entropy=self._entropy(ENTROPY_BYTES)
+        )
+        self._directory.put(order)
+        return order.id, plan
+
+    def plan(self, target: str) -> ResumePlan:
+        """Say what resuming would do."""
+        tiers = self._config.tiers.tiers
+        return plan_resume(
+            self.state(),
+            target,
+            {alias: max(policy.asl.deployment, policy.asl.security) for alias, policy in self._config.models.items()},
+            {name: tuple(tier.models) for name, tier in tiers.items()},
+            {key.id: key.tier for key in self._config.tiers.keys},
+        )
+
+    def state(self) -> State:
+        """Everything that was ever ordered."""
+        return self._directory.snapshot()
+
+    def obeyed(self, order: str, expected: Collection[str] = ()) -> Obeyed:
+        """Ask who has applied an order; ``expected`` names workers that must have."""
+        return Obeyed(*waiting_for(self._path, order, expected))
+
+    def models_held(self) -> Mapping[str, tuple[str, ...]]:
+        """Return each stopped model with the orders that hold it for everybody."""
+        state = self.state()
+        held: dict[str, tuple[str, ...]] = {}
+        for alias, policy in self._config.models.items():
+            asl = max(policy.asl.deployment, policy.asl.security)
+            orders = tuple(
+                stop.id
+                for stop in state.still_held(asl)
+                if stop.scope.kind is ScopeKind.ALL
+                or (stop.scope.kind is ScopeKind.MODEL and stop.scope.subject == alias)
+            )
+            if orders:
+                held[alias] = orders
+        return held
+
+    def _known(self, scope: Scope) -> None:
+        known: Mapping[ScopeKind, Collection[str]] = {
+            ScopeKind.MODEL: self._config.models,
+            ScopeKind.TIER: self._config.tiers.tiers,
+            ScopeKind.KEY: [key.id for key in self._config.tiers.keys],
+        }
+        if scope.kind is not ScopeKind.ALL and scope.subject not in known[scope.kind]:
+            names = ", ".join(sorted(known[scope.kind])[:20]) or "none"
+            raise UnknownScopeError(f"there is no {scope.kind.value} of that name; there are: {names}")

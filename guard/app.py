@@ -1,0 +1,136 @@
+"""The composition root: the only file that knows every other; it builds what a worker serves with."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from guard import __version__
+from guard.arrival import Arrivals, Limits
+from guard.audit.ledger import Ledger
+from guard.clock import SystemClock
+from guard.credentials import Callers, Holder
+from guard.live import LiveExchanges
+from guard.policy.compile import ROUTES, Models, Ports, first_moment
+from guard.policy.load import Config, read_secret
+from guard.proxy import Proxy
+from guard.state.acknowledgements import Acknowledgements, process_started
+from guard.state.counters import SharedBuckets
+from guard.state.directory import OrderDirectory
+from guard.state.switches import FileSwitches
+from guard.telemetry.library_logs import JsonLogHandler
+from guard.telemetry.logs import JsonLog, Level
+from guard.telemetry.meter import Meter
+from guard.telemetry.metric import Origin
+from guard.telemetry.observe import Mounted, declare_model
+from guard.telemetry.tracing import Tracer, otlp
+from guard.witness import Witness
+from safeguards.decision import Target
+from safeguards.exchange import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One surface of this worker."""
+
+    proxy: Proxy
+    arrivals: Arrivals
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Everything that one worker process serves with."""
+
+    config: Config
+    edges: Mapping[str, Edge]
+    live: LiveExchanges
+    switches: FileSwitches
+    acknowledgements: Acknowledgements
+    ledger: Ledger
+    models: Models
+    witness: Witness
+    tracer: Tracer | None
+
+
+def new_request_id() -> str:
+    """Make a request's id: the milliseconds of the time, then 64 random bits, hexadecimal; it sorts by time."""
+    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(8)}"
+
+
+def storage(config: Config) -> tuple[Path, Path]:
+    """Return the folders of state and audit; relative ones lie in the configuration directory."""
+    return config.directory / config.guard.storage.state, config.directory / config.guard.storage.audit
+
+
+def json_log(config: Config, clock: SystemClock) -> JsonLog:
+    """Open the log on standard error, and let libraries write to it too."""
+    log = JsonLog(clock, level=Level(config.guard.telemetry.log.value))
+    root = logging.getLogger()
+    root.handlers[:] = [JsonLogHandler(log)]
+    root.setLevel(logging.WARNING)
+    return log
+
+
+def build_worker(config: Config, index: int) -> Worker:
+    """Build worker ``index``; raises ConfigError, LedgerError, OSError or ValueError when a part cannot be had."""
+    clock = SystemClock()
+    state, audit = storage(config)
+    switches = FileSwitches(OrderDirectory(state), clock)
+    meters = SharedBuckets(state / "counters", [key.id for key in config.tiers.keys])
+    ledger = Ledger.open(audit / f"worker-{index}", clock)
+    models = Models(config, Ports(switches, meters, ledger, clock))
+    pepper = read_secret(config.guard.keys.pepper, config.directory).encode()
+    callers = Callers(
+        pepper,
+        {
+            key.digest: Holder(Caller(key.id, key.owner, key.tier), first_moment(key.expires))
+            for key in config.tiers.keys
+        },
+        clock,
+    )
+    meter = Meter(Origin.WORKER)
+    _declare(meter, config, models)
+    tracer = None
+    if config.guard.telemetry.otlp_endpoint is not None:
+        tracer = otlp(
+            config.guard.telemetry.otlp_endpoint,
+            ratio=config.guard.telemetry.trace_ratio,
+            version=__version__,
+            instance=f"worker-{index}",
+        )
+    witness = Witness(meter, json_log(config, clock), tracer)
+    live = LiveExchanges()
+    limits = Limits(config.guard.limits.body_bytes, config.guard.limits.body_seconds, config.guard.limits.concurrent)
+    edges = {}
+    for surface in config.guard.surfaces:
+        arrivals = Arrivals(surface.name, ROUTES, callers, models, limits, live, clock, new_request_id)
+        edges[surface.name] = Edge(Proxy(arrivals, live, witness, clock), arrivals)
+    pid = os.getpid()
+    acknowledgements = Acknowledgements(state, str(index), pid=pid, started=process_started(pid) or 0)
+    return Worker(config, edges, live, switches, acknowledgements, ledger, models, witness, tracer)
+
+
+def _declare(meter: Meter, config: Config, models: Models) -> None:
+    for serving in models.all():
+        tiers = [name for name, tier in config.tiers.tiers.items() if serving.model in tier.models]
+        mounted = [
+            Mounted(
+                mount.name,
+                (Target.INPUT, Target.OUTPUT) if mount.safeguard.watches else (Target.INPUT,),
+                mount.enforce,
+            )
+            for mount in serving.pipeline.mounts
+        ]
+        routes = {path.decode(): dialect.operation for path, dialect in ROUTES.items()}
+        declare_model(meter, serving.model, provider=serving.provider, routes=routes, tiers=tiers, mounted=mounted)
+
+
+def python_version() -> str:
+    """Name the interpreter for `guard_build_info`."""
+    return ".".join(str(part) for part in sys.version_info[:3])

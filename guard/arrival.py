@@ -1,0 +1,177 @@
+"""Steps 1 and 2 of the journey: read a request strictly and bounded, and find out whose it is and for which model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Final
+
+from guard.credentials import Callers
+from guard.live import LiveExchanges
+from guard.refusal import Refused
+from guard.reply import Connection, Reply, Send, Unattached
+from guard.serving import Catalogue, Serving
+from guard.wire.dialect import Dialect, Request
+from guard.wire.strict_json import BadField
+from safeguards.exchange import Exchange
+from safeguards.ports import Clock
+from safeguards.verdict import Code
+
+Routes = Mapping[bytes, Dialect]
+_METHOD: Final = "POST"
+_CONTENT_TYPES: Final = frozenset({b"application/json", b"application/json; charset=utf-8"})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may be: bytes of its body, seconds to send it, and how many exchanges at once."""
+
+    body_bytes: int
+    body_seconds: float
+    concurrent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request that was understood; ``started`` is a performance counter's reading."""
+
+    exchange: Exchange
+    request: Request
+    dialect: Dialect
+    serving: Serving
+    route: str
+    started: float
+
+
+class Arrivals:
+    """Reads the requests of one surface; ``draining`` turns new ones away."""
+
+    def __init__(
+        self,
+        surface: str,
+        routes: Routes,
+        callers: Callers,
+        catalogue: Catalogue,
+        limits: Limits,
+        live: LiveExchanges,
+        clock: Clock,
+        new_id: Callable[[], str],
+    ) -> None:
+        """Take the exact route table (raw path bytes), the keys, the models, the limits, the clock and fresh ids."""
+        self._surface = surface
+        self._routes = routes
+        self._callers = callers
+        self._catalogue = catalogue
+        self._limits = limits
+        self._live = live
+        self._clock = clock
+        self._new_id = new_id
+        self._default = next(iter(routes.values()))
+        self.draining = False
+
+    def reply(self, scope: MutableMapping[str, Any], send: Send) -> Reply:
+        """Begin the answer, under the request's new id."""
+        extensions = scope.get("extensions") or {}
+        connection: Connection = extensions.get("guard.connection") or Unattached()
+        return Reply(send, connection, self._new_id())
+
+    def dialect_for_errors(self, scope: MutableMapping[str, Any]) -> Dialect:
+        """In whose envelope to say that a request is refused."""
+        return self._routes.get(scope.get("raw_path") or b"", self._default)
+
+    async def read(
+        self, scope: MutableMapping[str, Any], receive: Callable[[], Awaitable[MutableMapping[str, Any]]], reply: Reply
+    ) -> Arrival:
+        """Understand a request; raises Refused."""
+        started = perf_counter()
+        path = scope.get("raw_path") or b""
+        dialect = self._routes.get(path)
+        if dialect is None:
+            raise Refused(Code.UNKNOWN_ROUTE)
+        if scope["method"] != _METHOD:
+            raise Refused(Code.METHOD_NOT_ALLOWED)
+        if scope.get("query_string"):
+            raise Refused(Code.BAD_REQUEST, "query: is not allowed on this route")
+        headers = tuple(scope["headers"])
+        caller = self._callers.authenticate(headers)
+        if self.draining:
+            raise Refused(Code.DRAINING)
+        if len(self._live) >= self._limits.concurrent:
+            raise Refused(Code.OVERLOADED)
+        self._check(headers)
+        body = await self._body(receive)
+        try:
+            request = dialect.read_request(body)
+            dialect.write_request(request, "")  # what cannot be sent is refused before it is inspected
+        except BadField as bad:
+            raise Refused(Code.BAD_REQUEST, str(bad)) from None
+        serving = self._catalogue.find(request.model)
+        if serving is None or self._surface not in serving.surfaces:
+            raise Refused(Code.UNKNOWN_MODEL)
+        if dialect.operation not in serving.dialects:
+            raise Refused(Code.ACCESS_DENIED, model=serving.model, reason="operation not listed")
+        if serving.unmet:
+            raise Refused(Code.NOT_ROUTABLE, model=serving.model, reason=f"unmet: {', '.join(serving.unmet[:8])}")
+        exchange = Exchange(
+            id=reply.request,
+            caller=caller,
+            model=serving.model,
+            asl=serving.asl,
+            surface=self._surface,
+            dialect=dialect.name,
+            operation=dialect.operation,
+            streamed=request.streamed,
+            passages=request.passages,
+            policy=serving.policy,
+            received=self._clock.now(),
+        )
+        return Arrival(exchange, request, dialect, serving, path.decode("ascii"), started)
+
+    def _check(self, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+        content_type = b""
+        for name, value in headers:
+            if name == b"content-length" and int(value) > self._limits.body_bytes:
+                raise Refused(Code.TOO_LARGE)
+            if name == b"content-type":
+                if content_type:
+                    raise Refused(Code.BAD_REQUEST, "content-type: is given twice")
+                content_type = value.lower()
+            if name == b"content-encoding":
+                raise Refused(Code.BAD_REQUEST, "content-encoding: is not allowed")
+        if content_type not in _CONTENT_TYPES:
+            raise Refused(Code.BAD_REQUEST, "content-type: must be application/json")
+
+    async def _body(self, receive: Callable[[], Awaitable[MutableMapping[str, Any]]]) -> bytes:
+        message = await self._next(receive, self._limits.body_seconds)
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body"):
+            if len(body) > self._limits.body_bytes:
+                raise Refused(Code.TOO_LARGE)
+            return body
+        pieces, size = [body], len(body)
+        until = asyncio.get_running_loop().time() + self._limits.body_seconds
+        while message.get("more_body"):
+            if size > self._limits.body_bytes:
+                raise Refused(Code.TOO_LARGE)
+            message = await self._next(receive, until - asyncio.get_running_loop().time())
+            pieces.append(message.get("body", b""))
+            size += len(pieces[-1])
+        if size > self._limits.body_bytes:
+            raise Refused(Code.TOO_LARGE)
+        return b"".join(pieces)
+
+    @staticmethod
+    async def _next(
+        receive: Callable[[], Awaitable[MutableMapping[str, Any]]], seconds: float
+    ) -> MutableMapping[str, Any]:
+        try:
+            async with asyncio.timeout(seconds):
+                message = await receive()
+        except TimeoutError:
+            raise Refused(Code.BAD_REQUEST, "body: did not arrive in time") from None
+        if message["type"] == "http.disconnect":
+            # A caller who leaves before the end of the body has not asked for anything yet.
+            raise Refused(Code.CALLER_GONE)
+        return message

@@ -1,0 +1,201 @@
+"""Group commit: one thread that syncs what the event loop wrote and wakes everyone it has made durable.
+
+One sync runs at a time; who comes while it runs is served by the next. A record counts as durable only when a sync
+that began after its write has ended well, and what a failed sync covered is never synced again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+from guard.audit.segments import Segment, describe
+from safeguards.decision import Failure, Unavailable
+from safeguards.ports import Clock
+
+MAX_WAITS = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiter:
+    future: asyncio.Future[None]
+    segment: Segment
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the disk has followed; ``waits`` are seconds from append to durable since it was last asked."""
+
+    durable: int
+    written: int
+    unsynced_bytes: int
+    last_durable: float | None
+    oldest_pending: float
+    syncs: int
+    confirmed: int
+    failed: int
+    waits: tuple[float, ...]
+
+
+class Committer:
+    """Owns the thread; ``interval`` is the most seconds that a record nobody waits for stays unsynced."""
+
+    def __init__(self, segment: Segment, sequence: int, clock: Clock, interval: float) -> None:
+        """Begin with a segment of which everything up to ``sequence`` is already durable."""
+        self._clock = clock
+        self._interval = interval
+        self._lock = threading.Lock()
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._closing = False
+        self._current = segment
+        self._retired: list[Segment] = []
+        self._waiters: list[_Waiter] = []
+        self._written = self._durable = sequence
+        self._written_bytes = self._durable_bytes = 0
+        self._pending_since: float | None = None
+        self._syncing_since: float | None = None
+        self._last_durable: float | None = clock.now()
+        self._syncs = self._confirmed = self._failed = 0
+        self._waits: deque[float] = deque(maxlen=MAX_WAITS)
+        self._thread = threading.Thread(target=self._run, name="audit-commit", daemon=True)
+        self._thread.start()
+
+    def wrote(self, sequence: int, size: int, now: float, future: asyncio.Future[None] | None) -> None:
+        """A record was appended; the future, if there is one, ends when it is durable, or with Unavailable."""
+        with self._lock:
+            self._written = sequence
+            self._written_bytes += size
+            if self._pending_since is None:
+                self._pending_since = now
+            if future is None:
+                return
+            first = not self._waiters
+            self._waiters.append(_Waiter(future, self._current, now))
+        if first:
+            self._wake.put(None)
+
+    def replace(self, segment: Segment) -> None:
+        """Go on in this segment; the one before is synced, unless it is dead, and closed."""
+        with self._lock:
+            self._retired.append(self._current)
+            self._current = segment
+
+    def wake(self) -> None:
+        """Look at once: the current segment has died and its waiters must hear it."""
+        self._wake.put(None)
+
+    def unsynced_bytes(self) -> int:
+        """How much was written and not yet confirmed."""
+        return self._written_bytes - self._durable_bytes
+
+    def doubtful(self) -> tuple[int, int]:
+        """First and last sequence that no sync has confirmed; the first is beyond the last when there is none."""
+        with self._lock:
+            return self._durable + 1, self._written
+
+    def progress(self) -> Progress:
+        """Figures for the metrics."""
+        now = self._clock.steady()
+        with self._lock:
+            since = self._syncing_since if self._syncing_since is not None else self._pending_since
+            waits = tuple(self._waits)
+            self._waits.clear()
+            return Progress(
+                self._durable,
+                self._written,
+                self.unsynced_bytes(),
+                self._last_durable,
+                max(0.0, now - since) if since is not None else 0.0,
+                self._syncs,
+                self._confirmed,
+                self._failed,
+                waits,
+            )
+
+    def close(self, timeout: float) -> bool:
+        """Sync what there is and end the thread; False if the disk did not let it end within ``timeout`` seconds."""
+        self._closing = True
+        self._wake.put(None)
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            with contextlib.suppress(queue.Empty):
+                self._wake.get(timeout=self._interval)
+            closing = self._closing
+            self._round()
+            if closing:
+                self._current.close()
+                return
+
+    def _round(self) -> None:
+        # Everything taken here was written before, so the syncs below cover it; what comes later waits for the next.
+        with self._lock:
+            waiters, self._waiters = self._waiters, []
+            retired, self._retired = self._retired, []
+            current, upto, upto_bytes = self._current, self._written, self._written_bytes
+            if not (waiters or retired or upto > self._durable):
+                return
+            self._syncing_since, self._pending_since = self._pending_since, None
+        good: set[Segment] = set()
+        failure = ""
+        for segment in (*retired, current):
+            if segment.dead:
+                continue  # it failed earlier and is not synced again
+            self._syncs += 1
+            problem = _sync(segment)
+            if problem:
+                segment.dead = failure = problem
+            else:
+                good.add(segment)
+        for segment in retired:
+            segment.close()
+        now = self._clock.steady()
+        kept = [waiter for waiter in waiters if waiter.segment in good]
+        lost = [waiter for waiter in waiters if waiter.segment not in good]
+        with self._lock:
+            self._confirmed += len(kept)
+            self._failed += len(lost)
+            self._waits.extend(now - waiter.since for waiter in kept)
+            if failure:
+                # Also when another segment has taken over meanwhile: the writer must record what is in doubt.
+                self._current.dead = self._current.dead or failure
+            if current in good and not failure:
+                self._durable, self._durable_bytes = upto, upto_bytes
+                self._last_durable = self._clock.now()
+            elif self._syncing_since is not None:
+                self._pending_since = self._syncing_since
+            self._syncing_since = None
+        _settle(kept, "")
+        _settle(lost, failure or current.dead or "the segment failed")
+
+
+def _sync(segment: Segment) -> str:
+    try:
+        segment.sync()
+    except Exception as error:  # noqa: BLE001 - a disk layer's bug must fail the waiters, not end the thread
+        return describe(error)
+    return ""
+
+
+def _settle(waiters: list[_Waiter], reason: str) -> None:
+    living = [waiter.future for waiter in waiters if not waiter.future.done()]
+    if living:
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and with it everyone who waited
+            living[0].get_loop().call_soon_threadsafe(_wake_all, living, reason)
+
+
+def _wake_all(futures: list[asyncio.Future[None]], reason: str) -> None:
+    for future in futures:
+        if future.done():
+            continue  # its caller left; the others must not notice
+        if reason:
+            future.set_exception(Unavailable(Failure.UNREACHABLE, f"audit log: {reason}"))
+        else:
+            future.set_result(None)

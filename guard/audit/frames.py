@@ -1,0 +1,131 @@
+"""Framing of the ledger: bytes to frames and back, without touching a file.
+
+A frame is ``magic[4] version[1] kind[1] length[4] sequence[8] crc32[4] payload[length]``, big-endian; the CRC covers
+the header before it and the payload. A scan ends at the first byte that is not part of a whole, expected frame.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from enum import StrEnum
+
+# 0xF5 never occurs in UTF-8, so a frame's beginning can be told from text when a damaged file is looked at by hand.
+MAGIC = b"\xf5ASG"
+VERSION = 1
+MAX_PAYLOAD = 64 * 1024 * 1024
+MAX_SEQUENCE = 2**64 - 1
+
+_HEAD = struct.Struct(">4sBBIQ")
+_CRC = struct.Struct(">I")
+HEADER = _HEAD.size + _CRC.size
+
+
+class End(StrEnum):
+    """Why a scan stopped where it did."""
+
+    COMPLETE = "complete"
+    TORN = "torn"
+    NOT_A_FRAME = "not_a_frame"
+    TOO_LONG = "too_long"
+    CHECKSUM = "checksum"
+    VERSION = "version"
+    SEQUENCE = "sequence"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One whole frame; ``offset`` is where it begins in its segment, in bytes."""
+
+    kind: int
+    sequence: int
+    offset: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The frames found, the offset where the last of them ends, and why nothing follows it."""
+
+    frames: tuple[Frame, ...]
+    offset: int
+    end: End
+
+
+def encode(kind: int, sequence: int, payload: bytes) -> bytes:
+    """One frame; raises ValueError for a kind, sequence or payload out of range (``MAX_PAYLOAD`` bytes)."""
+    if len(payload) > MAX_PAYLOAD:
+        raise ValueError(f"payload: {len(payload)} bytes, at most {MAX_PAYLOAD}")
+    try:
+        head = _HEAD.pack(MAGIC, VERSION, kind, len(payload), sequence)
+    except struct.error:
+        raise ValueError(f"kind {kind} or sequence {sequence} is out of range") from None
+    return head + _CRC.pack(zlib.crc32(payload, zlib.crc32(head))) + payload
+
+
+class Scanner:
+    """Cuts a growing segment into frames.
+
+    ``first`` is the sequence the first frame must have, None to accept any. ``offset`` is the end of the last whole
+    frame; ``end`` is COMPLETE or TORN while more bytes could still help, and anything else for good.
+    """
+
+    def __init__(self, first: int | None = None) -> None:
+        """Begin at offset 0."""
+        self._buffer = bytearray()
+        self._next = first
+        self.offset = 0
+        self.end = End.COMPLETE
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that these bytes complete; none after the scan has stopped for good."""
+        if self.end not in {End.COMPLETE, End.TORN}:
+            return []
+        buffer = self._buffer
+        buffer += data
+        frames: list[Frame] = []
+        at = 0
+        self.end = End.COMPLETE
+        while at < len(buffer):
+            frame = self._cut(buffer, at)
+            if isinstance(frame, End):
+                self.end = frame
+                break
+            frames.append(frame)
+            at += HEADER + len(frame.payload)
+            self._next = frame.sequence + 1
+            self.offset = frame.offset + HEADER + len(frame.payload)
+        del buffer[:at]
+        if self.end is not End.TORN:
+            buffer.clear()
+        return frames
+
+    def _cut(self, buffer: bytearray, at: int) -> Frame | End:
+        # What is too short to be judged is torn; what already differs from a frame is named at once.
+        if not MAGIC.startswith(bytes(buffer[at : at + len(MAGIC)])):
+            return End.NOT_A_FRAME
+        if len(buffer) - at < HEADER:
+            return End.TORN
+        _, version, kind, length, sequence = _HEAD.unpack_from(buffer, at)
+        if length > MAX_PAYLOAD:
+            return End.TOO_LONG
+        if len(buffer) - at < HEADER + length:
+            return End.TORN
+        payload = bytes(buffer[at + HEADER : at + HEADER + length])
+        (expected,) = _CRC.unpack_from(buffer, at + _HEAD.size)
+        if zlib.crc32(payload, zlib.crc32(buffer[at : at + _HEAD.size])) != expected:
+            return End.CHECKSUM
+        # Only with a good checksum is another version a newer writer's and not a damaged byte.
+        if version != VERSION:
+            return End.VERSION
+        if self._next is not None and sequence != self._next:
+            return End.SEQUENCE
+        return Frame(kind, sequence, self.offset, payload)
+
+
+def scan(data: bytes, first: int | None = None) -> Scan:
+    """All frames of a whole segment, and where and why they end."""
+    scanner = Scanner(first)
+    frames = scanner.feed(data)
+    return Scan(tuple(frames), scanner.offset, scanner.end)

@@ -1,0 +1,276 @@
+"""The ledger's writer: one per process and directory, the store behind the port `safeguards.ports.Log`.
+
+Every record is one write to the file before its call returns, so that a killed process loses none; a durable one also
+waits for the group commit. Appends run on the event loop: a disk that hangs inside ``write`` stalls that loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from guard.audit import frames, records
+from guard.audit.commit import Committer
+from guard.audit.directory import lock, prepare
+from guard.audit.disk import Disk, LocalDisk
+from guard.audit.recovery import UNRECORDED, account, endings, recover
+from guard.audit.segments import LedgerError, Segment, describe, name
+from safeguards.decision import Failure, Outcome, Unavailable
+from safeguards.exchange import Channel, Exchange
+from safeguards.ports import Clock
+
+MAX_OPEN = 65_536
+RETRY_SECONDS = 1.0
+CLOSE_SECONDS = 10.0
+_NAME_TRIES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``segment`` and ``unsynced`` are bytes, ``interval`` the seconds between syncs that nobody waits for.
+
+    Beyond ``unsynced`` new requests are refused; outcomes and control records have twice that room.
+    """
+
+    segment: int = 64 * 1024 * 1024
+    unsynced: int = 64 * 1024 * 1024
+    interval: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Figures for the metrics.
+
+    ``durable``, ``buffered`` and ``failed`` count records by result; ``last_durable`` is seconds since the epoch,
+    ``oldest_pending`` the age in seconds of the oldest record not on the disk, ``backlog`` how many those are;
+    ``waits`` are seconds from append to durable since the last call, the newest few thousand.
+    """
+
+    durable: int
+    buffered: int
+    failed: int
+    last_durable: float | None
+    oldest_pending: float
+    backlog: int
+    segment: str
+    sequence: int
+    syncs: int
+    waits: tuple[float, ...]
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class Ledger:
+    """Writes the records of one process; made by `Ledger.open`, used from one event loop, ended by `close`.
+
+    Every method that writes raises Unavailable when it cannot: OVERLOAD for a record, a backlog or a number of open
+    requests beyond its bound, UNREACHABLE for the disk. After an error a new segment is tried once a second.
+    """
+
+    def __init__(self, directory: Path, clock: Clock, disk: Disk, limits: Limits, held: int) -> None:
+        """Use `Ledger.open`."""
+        self._directory = directory
+        self._clock = clock
+        self._disk = disk
+        self._limits = limits
+        self._held = held
+        self._closed = False
+        self._buffered = self._failed = 0
+        self._last_try = float("-inf")
+        # Request id -> whether its texts may be kept; a part does not say it again.
+        self._open: dict[str, bool] = {}
+        # Open requests whose intent could not be written, and ended ones whose outcome could not.
+        self._unrecorded: set[str] = set()
+        self._unended: dict[str, None] = {}
+        found = recover(directory)
+        self._next = found.sequence
+        self._segment = self._begin(found.previous, found.open, account(found, clock.now(), clock.steady()))
+        try:
+            self._segment.sync()
+        except OSError:
+            self._segment.close()
+            raise
+        self._commits = Committer(self._segment, self._next - 1, clock, limits.interval)
+
+    @classmethod
+    def open(
+        cls, directory: Path, clock: Clock, *, disk: Disk | None = None, limits: Limits = DEFAULT_LIMITS
+    ) -> Ledger:
+        """Lock the directory, repair what a crash left, and begin a segment; blocks until that is on the disk.
+
+        The directory is made if missing, its name is the writer's name. Raises LedgerError.
+        """
+        try:
+            prepare(directory)
+            held = lock(directory)
+        except OSError as error:
+            raise LedgerError(f"{directory}: {describe(error)}") from error
+        try:
+            return cls(directory, clock, disk or LocalDisk(), limits, held)
+        except BaseException as error:
+            os.close(held)
+            if isinstance(error, OSError):
+                raise LedgerError(f"{directory}: {describe(error)}") from error
+            raise
+
+    def intent(self, exchange: Exchange, *, durable: bool, content: bool) -> Awaitable[None] | None:
+        """As `Log.intent`."""
+        if len(self._open) + len(self._unended) >= MAX_OPEN:
+            raise self._refuse(Failure.OVERLOAD, f"{MAX_OPEN} requests are open")
+        now = self._clock.steady()
+        self._open[exchange.id] = content
+        record = records.intent(exchange, self._clock.now(), now, content=content)
+        try:
+            return self._append(records.Kind.INTENT, record, now, durable=durable, room=self._limits.unsynced)
+        except Unavailable:
+            self._unrecorded.add(exchange.id)
+            raise
+
+    def part(self, exchange: Exchange, channel: Channel) -> None:
+        """As `Log.part`; the text is kept if the request's intent kept its texts."""
+        now = self._clock.steady()
+        content = self._open.get(exchange.id, False)
+        record = records.part(exchange, channel, self._clock.now(), now, content=content)
+        self._append(records.Kind.PART, record, now, durable=False, room=self._limits.unsynced)
+
+    def outcome(self, exchange: Exchange, outcome: Outcome, *, durable: bool, content: bool) -> Awaitable[None] | None:
+        """As `Log.outcome`."""
+        now = self._clock.steady()
+        record = records.outcome(exchange, outcome, self._clock.now(), now, content=content)
+        try:
+            return self._append(records.Kind.OUTCOME, record, now, durable=durable, room=2 * self._limits.unsynced)
+        except Unavailable:
+            if exchange.id in self._open and exchange.id not in self._unrecorded:
+                self._unended[exchange.id] = None
+            raise
+        finally:
+            self._open.pop(exchange.id, None)
+            self._unrecorded.discard(exchange.id)
+
+    def control(self, *, who: str, what: str, subject: str, reason: str) -> Awaitable[None]:
+        """Write an act of control; the awaitable ends once it is on the disk."""
+        now = self._clock.steady()
+        record = records.Control(self._clock.now(), now, who, what, subject, reason)
+        written = self._append(records.Kind.CONTROL, record, now, durable=True, room=2 * self._limits.unsynced)
+        assert written is not None  # noqa: S101 - durable appends always have one
+        return written
+
+    def stats(self) -> Stats:
+        """The figures of this moment; cheap enough for every scrape."""
+        progress = self._commits.progress()
+        return Stats(
+            progress.confirmed,
+            self._buffered,
+            self._failed + progress.failed,
+            progress.last_durable,
+            progress.oldest_pending,
+            progress.written - progress.durable,
+            self._segment.path.name,
+            self._next - 1,
+            progress.syncs,
+            progress.waits,
+        )
+
+    def close(self) -> None:
+        """Sync what is written, end the thread and unlock the directory; later appends raise Unavailable.
+
+        Blocks for the last sync, at most ten seconds. Idempotent.
+        """
+        if not self._closed:
+            self._closed = True
+            if self._commits.close(CLOSE_SECONDS):
+                os.close(self._held)  # else the disk still hangs on our file: the lock goes with the process
+
+    def _append(
+        self, kind: int, record: records.Record, now: float, *, durable: bool, room: int
+    ) -> asyncio.Future[None] | None:
+        payload = records.encode(record)
+        if len(payload) > frames.MAX_PAYLOAD:
+            raise self._refuse(Failure.OVERLOAD, f"a record of {len(payload)} bytes, at most {frames.MAX_PAYLOAD}")
+        segment = self._writable(now)
+        if self._commits.unsynced_bytes() + len(payload) > room:
+            raise self._refuse(Failure.OVERLOAD, f"the disk does not keep up with {room} bytes")
+        future = asyncio.get_running_loop().create_future() if durable else None
+        frame = frames.encode(kind, self._next, payload)
+        try:
+            segment.write(frame)
+        except Exception as error:  # whatever it was, nothing may follow what could be half a frame
+            segment.dead = describe(error)
+            self._commits.wake()
+            raise self._refuse(Failure.UNREACHABLE, segment.dead) from error
+        self._commits.wrote(self._next, len(frame), now, future)
+        self._next += 1
+        if not durable:
+            self._buffered += 1
+        return future
+
+    def _refuse(self, failure: Failure, reason: str) -> Unavailable:
+        self._failed += 1
+        return Unavailable(failure, f"audit log: {reason}")
+
+    def _writable(self, now: float) -> Segment:
+        segment = self._segment
+        if self._closed:
+            raise self._refuse(Failure.UNREACHABLE, "closed")
+        if not segment.dead and segment.size < self._limits.segment:
+            return segment
+        if segment.dead and now - self._last_try < RETRY_SECONDS:
+            raise self._refuse(Failure.UNREACHABLE, segment.dead)
+        try:
+            return self._replace(segment, now)
+        except OSError as error:
+            self._last_try = now
+            segment.dead = segment.dead or describe(error)
+            self._commits.wake()
+            raise self._refuse(Failure.UNREACHABLE, describe(error)) from error
+
+    def _replace(self, old: Segment, now: float) -> Segment:
+        causes: list[records.Recovered] = []
+        if old.dead:
+            self._last_try = now
+            first, last = self._commits.doubtful()
+            span = (first, last) if first <= last else (0, 0)
+            failed = records.Recovered(self._clock.now(), now, "failed_segment", old.path.name, old.dead)
+            causes.append(msgspec.structs.replace(failed, first=span[0], last=span[1]))
+        causes.extend(endings(self._unended, UNRECORDED, self._clock.now(), now))
+        self._segment = self._begin(old.path.name, (*self._open, *self._unended), causes)
+        self._unended.clear()
+        self._commits.replace(self._segment)
+        self._commits.wrote(self._next - 1, self._segment.size, now, None)
+        return self._segment
+
+    def _begin(self, previous: str, open_ids: tuple[str, ...], causes: Sequence[records.Recovered]) -> Segment:
+        """Begin a segment with its first records; on OSError nothing of it remains in use."""
+        segment = self._create()
+        opened = records.Opened(
+            self._clock.now(), self._clock.steady(), self._directory.name, os.getpid(), previous, open_ids
+        )
+        sequence = self._next
+        data = bytearray(frames.encode(records.Kind.OPENED, sequence, records.encode(opened)))
+        for cause in causes:
+            sequence += 1
+            data += frames.encode(records.Kind.RECOVERED, sequence, records.encode(cause))
+        try:
+            segment.write(bytes(data))
+        except OSError:
+            segment.close()
+            with contextlib.suppress(OSError):  # nobody relies on it, and a full disk must not fill with empty files
+                segment.path.unlink()
+            raise
+        self._next = sequence + 1
+        return segment
+
+    def _create(self) -> Segment:
+        for _ in range(_NAME_TRIES):
+            try:
+                return Segment(self._disk, self._directory / name(self._next))
+            except FileExistsError:
+                self._next += 1
+        raise OSError(0, "no free segment name")

@@ -1,0 +1,165 @@
+"""Reading the ledger of all writers in order of time, following it as it grows, and finding one request in it.
+
+Everything is read: there is no index, so a search costs about a second per gigabyte and core. Readers take no lock
+and never write. What cannot be read is reported as Damage, in its place, and reading goes on in the next segment.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from guard.audit import records
+from guard.audit.frames import End, Frame
+from guard.audit.segments import LedgerError, SegmentReader, describe, first_of, listing
+
+ALWAYS = float("-inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One record and where it stands."""
+
+    writer: str
+    segment: str
+    sequence: int
+    record: records.Record
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Bytes of a segment that are no record, or records that are not there; ``offset`` is in bytes."""
+
+    writer: str
+    segment: str
+    offset: int
+    reason: str
+
+
+Item = Entry | Damage
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """All there is about one request; ``damage`` is what may hide more of it."""
+
+    intent: records.Intent | None
+    parts: tuple[records.Part, ...]
+    outcome: records.Outcome | None
+    recovered: tuple[records.Recovered, ...]
+    damage: tuple[Damage, ...]
+
+
+@dataclass(slots=True)
+class _Tail:
+    """Where reading one writer's directory stands; ``time`` only grows, so that writers can be merged by it."""
+
+    directory: Path
+    needle: bytes = b""
+    time: float = ALWAYS
+    expected: int = 0
+    reader: SegmentReader | None = None
+
+    def read(self) -> Iterator[tuple[float, Item]]:
+        """What came since the last call, each with its place in time."""
+        # Listed before reading: whatever is not the newest now gets no more bytes.
+        paths = listing(self.directory)
+        done = self.reader.path.name if self.reader else ""
+        for path in [path for path in paths if path.name >= done]:
+            if self.reader is None or self.reader.path != path:
+                if self.reader is not None:
+                    yield from self._close(self.reader)
+                first = first_of(path)
+                if 0 < self.expected < first:
+                    missing = f"records {self.expected} to {first - 1} are missing before it"
+                    yield self.time, Damage(self.directory.name, path.name, 0, missing)
+                self.reader = SegmentReader(path)
+                self.expected = first + 1  # an empty segment has used up its name
+            yield from self._segment(self.reader)
+
+    def _segment(self, reader: SegmentReader) -> Iterator[tuple[float, Item]]:
+        was = reader.end
+        try:
+            for frame in reader.read():
+                self.expected = frame.sequence + 1
+                item = self._item(reader.path.name, frame)
+                if item is not None:
+                    yield self.time, item
+        except FileNotFoundError:
+            return  # a segment that could not be begun is removed again
+        except OSError as error:
+            raise LedgerError(f"{reader.path}: {describe(error)}") from error
+        if reader.end is not was and reader.end not in {End.COMPLETE, End.TORN}:
+            yield self.time, Damage(self.directory.name, reader.path.name, reader.offset, reader.end.value)
+
+    def _close(self, reader: SegmentReader) -> Iterator[tuple[float, Item]]:
+        # The newest segment may end in the middle of a record because it is being written, an older one may not.
+        if reader.end is End.TORN:
+            yield self.time, Damage(self.directory.name, reader.path.name, reader.offset, reader.end.value)
+
+    def _item(self, segment: str, frame: Frame) -> Item | None:
+        if self.needle not in frame.payload:
+            return None
+        try:
+            record = records.decode(frame.kind, frame.payload)
+        except records.RecordError as error:
+            return Damage(self.directory.name, segment, frame.offset, str(error))
+        self.time = max(self.time, record.time)
+        return Entry(self.directory.name, segment, frame.sequence, record)
+
+
+def writers(audit: Path) -> list[Path]:
+    """The writers' directories; raises LedgerError when there is no audit directory or it cannot be read."""
+    try:
+        return sorted(path for path in audit.iterdir() if path.is_dir())
+    except OSError as error:
+        raise LedgerError(f"{audit}: {describe(error)}") from error
+
+
+def iter_records(audit: Path, since: float = ALWAYS) -> Iterator[Item]:
+    """Everything written at or after ``since`` (seconds since the epoch), by time, each writer's in its own order.
+
+    Damage is reported whenever it was, for what it hides has no time. Raises LedgerError.
+    """
+    return _merged([_Tail(directory) for directory in writers(audit)], since)
+
+
+def follow(audit: Path, wait: Callable[[], bool], since: float = ALWAYS) -> Iterator[Item]:
+    """As `iter_records`, then ``wait`` and what came meanwhile, until ``wait`` returns False."""
+    tails: dict[Path, _Tail] = {}
+    while True:
+        for directory in writers(audit):
+            tails.setdefault(directory, _Tail(directory))
+        yield from _merged(list(tails.values()), since)
+        if not wait():
+            return
+
+
+def find(audit: Path, request: str) -> Found:
+    """Intent, parts and outcome of one request id, whatever is there; raises LedgerError."""
+    needle = msgspec.json.encode(request.encode(errors="replace").decode())
+    entries: list[Entry] = []
+    damage: list[Damage] = []
+    for item in _merged([_Tail(directory, needle) for directory in writers(audit)], ALWAYS):
+        if isinstance(item, Damage):
+            damage.append(item)
+        elif not isinstance(item.record, records.Opened | records.Control) and item.record.id == request:
+            entries.append(item)
+    found = [entry.record for entry in entries]
+    return Found(
+        next((one for one in found if isinstance(one, records.Intent)), None),
+        tuple(one for one in found if isinstance(one, records.Part)),
+        next((one for one in found if isinstance(one, records.Outcome)), None),
+        tuple(one for one in found if isinstance(one, records.Recovered)),
+        tuple(damage),
+    )
+
+
+def _merged(tails: list[_Tail], since: float) -> Iterator[Item]:
+    for _, item in heapq.merge(*(tail.read() for tail in tails), key=lambda timed: timed[0]):
+        if isinstance(item, Damage) or item.record.time >= since:
+            yield item

@@ -1,0 +1,297 @@
+"""What the ledger's records hold: JSON that a person can read, decoded back into these types.
+
+Texts are kept only where the policy keeps content; their length and SHA-256 always are. A plain hash of a short text
+can be guessed by trying texts: without content the ledger is pseudonymous, not anonymous.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import IntEnum
+from typing import Any
+
+import msgspec
+
+from safeguards import decision
+from safeguards.exchange import Channel, Exchange
+
+
+class Kind(IntEnum):
+    """The frame kind of each record; numbers are never used again for something else."""
+
+    OPENED = 1
+    INTENT = 2
+    PART = 3
+    OUTCOME = 4
+    RECOVERED = 5
+    CONTROL = 6
+
+
+class RecordError(ValueError):
+    """A payload that is not the record its frame says; the message never quotes it."""
+
+
+class _Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_field="record", tag=str.lower):
+    """``time`` is seconds since the epoch when it was written, ``monotonic`` the same moment in steady seconds."""
+
+    time: float
+    monotonic: float
+
+
+class Passage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One text of the prompt; ``sha256`` is the hex digest of its UTF-8."""
+
+    place: str
+    role: str
+    chars: int
+    sha256: str
+    text: str | None = None
+
+
+class Released(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One channel of the answer: characters from the model, characters to the caller, hash of the latter."""
+
+    channel: str
+    received: int
+    released: int
+    sha256: str
+    text: str | None = None
+
+
+# Closed codes are plain strings from here on: a record must stay readable when a later version has other codes.
+class Decision(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A decision as `safeguards.decision.Decision` has it, field by field."""
+
+    safeguard: str
+    target: str
+    enforced: bool
+    denied: bool
+    blocked: bool
+    seconds: float
+    code: str | None = None
+    reason: str = ""
+    category: str = ""
+    rule: str = ""
+    failure: str | None = None
+    retry_after: float | None = None
+
+
+class Opened(_Record, frozen=True, gc=False):
+    """The first record of every segment; ``open`` are the requests without an outcome when it began."""
+
+    writer: str
+    pid: int
+    previous: str
+    open: tuple[str, ...]
+
+
+class Intent(_Record, frozen=True, gc=False):
+    """A request as it was understood, before the model sees it."""
+
+    id: str
+    received: float
+    key: str
+    owner: str
+    tier: str
+    model: str
+    asl: int
+    surface: str
+    dialect: str
+    operation: str
+    streamed: bool
+    policy: str
+    passages: tuple[Passage, ...]
+
+
+class Part(_Record, frozen=True, gc=False):
+    """Text of one channel before its release; ``start`` is its offset in characters."""
+
+    id: str
+    channel: str
+    start: int
+    chars: int
+    sha256: str
+    text: str | None = None
+
+
+class Outcome(_Record, frozen=True, gc=False):
+    """How it ended, as `safeguards.decision.Outcome` has it."""
+
+    id: str
+    ending: str
+    status: int
+    code: str | None
+    reason: str
+    decisions: tuple[Decision, ...]
+    released: tuple[Released, ...]
+    events: int
+    sent_bytes: int
+    ended: float
+    seconds: float
+    upstream_seconds: float
+    first_byte_seconds: float | None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    dropped_fields: int = 0
+
+
+class Recovered(_Record, frozen=True, gc=False):
+    """What a crash or a failing disk left, and what was done about it.
+
+    ``what`` is ``torn_tail`` (``set_aside`` bytes from ``offset`` of ``segment`` were moved to ``file``),
+    ``open_intent`` (the request ``id`` has no outcome and will have none: ``ending``), or ``failed_segment``
+    (``reason``; the records ``first`` to ``last`` were written but never confirmed by the disk).
+    """
+
+    what: str
+    segment: str = ""
+    reason: str = ""
+    id: str = ""
+    ending: str = ""
+    offset: int = 0
+    set_aside: int = 0
+    file: str = ""
+    first: int = 0
+    last: int = 0
+
+
+class Control(_Record, frozen=True, gc=False):
+    """An act of control: ``who`` did ``what`` (start, drain, stop, resume, ...) to ``subject`` and why."""
+
+    who: str
+    what: str
+    subject: str
+    reason: str
+
+
+Record = Opened | Intent | Part | Outcome | Recovered | Control
+
+_ENCODER = msgspec.json.Encoder()
+_DECODERS: dict[int, msgspec.json.Decoder[Record]] = {
+    Kind.OPENED: msgspec.json.Decoder(Opened),
+    Kind.INTENT: msgspec.json.Decoder(Intent),
+    Kind.PART: msgspec.json.Decoder(Part),
+    Kind.OUTCOME: msgspec.json.Decoder(Outcome),
+    Kind.RECOVERED: msgspec.json.Decoder(Recovered),
+    Kind.CONTROL: msgspec.json.Decoder(Control),
+}
+
+
+def encode(record: Record) -> bytes:
+    """The payload; a lone surrogate, which UTF-8 has no bytes for, is written as U+FFFD (its hash tells it apart)."""
+    try:
+        return _ENCODER.encode(record)
+    except UnicodeEncodeError:
+        return _ENCODER.encode(_without_surrogates(msgspec.to_builtins(record)))
+
+
+def decode(kind: int, payload: bytes) -> Record:
+    """The record; raises RecordError for an unknown kind or a payload of another shape."""
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        raise RecordError(f"unknown record kind {kind}")
+    try:
+        return decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise RecordError(f"not a record of kind {Kind(kind).name.lower()}") from None
+
+
+def sha256(text: str) -> str:
+    """The hex digest of the text's UTF-8."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def intent(exchange: Exchange, time: float, monotonic: float, *, content: bool) -> Intent:
+    """The intent of an exchange, with the texts of its passages only if ``content``."""
+    caller = exchange.caller
+    passages = tuple(
+        Passage(passage.place, passage.role, len(text := passage.text), sha256(text), text if content else None)
+        for passage in exchange.passages
+    )
+    return Intent(
+        time,
+        monotonic,
+        exchange.id,
+        exchange.received,
+        caller.key,
+        caller.owner,
+        caller.tier,
+        exchange.model,
+        exchange.asl,
+        exchange.surface,
+        exchange.dialect,
+        exchange.operation,
+        exchange.streamed,
+        exchange.policy,
+        passages,
+    )
+
+
+def part(exchange: Exchange, channel: Channel, time: float, monotonic: float, *, content: bool) -> Part:
+    """The fresh text of a channel."""
+    text = channel.fresh
+    return Part(
+        time,
+        monotonic,
+        exchange.id,
+        str(channel.id),
+        channel.start,
+        len(text),
+        sha256(text),
+        text if content else None,
+    )
+
+
+def outcome(exchange: Exchange, ended: decision.Outcome, time: float, monotonic: float, *, content: bool) -> Outcome:
+    """The outcome of an exchange, with the released texts only if ``content``."""
+    decisions = tuple(
+        Decision(
+            one.safeguard,
+            one.target,
+            one.enforced,
+            one.denied,
+            one.blocked,
+            one.seconds,
+            one.code,
+            one.reason,
+            one.category,
+            one.rule,
+            one.failure,
+            one.retry_after,
+        )
+        for one in ended.decisions
+    )
+    released = tuple(
+        Released(str(one.channel), one.received, one.released, sha256(one.text), one.text if content else None)
+        for one in ended.released
+    )
+    return Outcome(
+        time,
+        monotonic,
+        exchange.id,
+        ended.ending,
+        ended.status,
+        ended.code,
+        ended.reason,
+        decisions,
+        released,
+        ended.events,
+        ended.sent_bytes,
+        ended.ended,
+        ended.seconds,
+        ended.upstream_seconds,
+        ended.first_byte_seconds,
+        ended.prompt_tokens,
+        ended.completion_tokens,
+        ended.dropped_fields,
+    )
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_surrogates(item) for item in value]
+    return value

@@ -1,0 +1,119 @@
+"""The files of a ledger: how segments are named, found, read and written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from guard.audit.disk import Disk
+from guard.audit.frames import End, Frame, Scanner
+
+CHUNK = 1024 * 1024
+_NAME = re.compile(r"seg-([0-9]{20})\.log")
+
+
+class LedgerError(Exception):
+    """A ledger's directory cannot be used; the message names it and says why."""
+
+
+def name(first: int) -> str:
+    """The file name of the segment whose first record has this sequence."""
+    return f"seg-{first:020d}.log"
+
+
+def first_of(path: Path) -> int:
+    """The sequence in a segment's name."""
+    found = _NAME.fullmatch(path.name)
+    if found is None:
+        raise ValueError(f"{path.name} is not the name of a segment")
+    return int(found[1])
+
+
+def listing(directory: Path) -> list[Path]:
+    """The segments of one writer, oldest first; an empty list when there is no such directory."""
+    try:
+        found = [path for path in directory.iterdir() if _NAME.fullmatch(path.name)]
+    except FileNotFoundError:
+        return []
+    return sorted(found, key=lambda path: path.name)
+
+
+class SegmentReader:
+    """Reads a segment from its beginning, also while it grows; holds no descriptor between calls.
+
+    ``offset`` is the end of the last whole frame and ``end`` why nothing follows it yet, or ever.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Take the file; its first record must have the sequence of its name."""
+        self.path = path
+        self._scanner = Scanner(first_of(path))
+        self._position = 0
+
+    def read(self) -> Iterator[Frame]:
+        """The whole frames that came since the last call; raises OSError."""
+        with self.path.open("rb") as file:
+            file.seek(self._position)
+            while data := file.read(CHUNK):
+                self._position += len(data)
+                yield from self._scanner.feed(data)
+
+    @property
+    def offset(self) -> int:
+        """Where the last whole frame ends, in bytes."""
+        return self._scanner.offset
+
+    @property
+    def end(self) -> End:
+        """Why the scan stands there."""
+        return self._scanner.end
+
+
+class Segment:
+    """The segment being written; ``dead`` says what failed, and nothing is written to or synced in it after that."""
+
+    __slots__ = ("_descriptor", "_disk", "dead", "fresh", "path", "size")
+
+    def __init__(self, disk: Disk, path: Path) -> None:
+        """Create the file; raises OSError, FileExistsError among them."""
+        self._disk = disk
+        self._descriptor = disk.create(path)
+        self.path = path
+        self.size = 0
+        self.dead = ""
+        self.fresh = True
+
+    def write(self, data: bytes) -> None:
+        """Append all of it, in as many writes as it takes; raises OSError."""
+        done = self._disk.write(self._descriptor, data)
+        if done < len(data):
+            rest = memoryview(data)
+            while done < len(data):
+                wrote = self._disk.write(self._descriptor, rest[done:])
+                if wrote <= 0:
+                    raise OSError(0, "the file took no bytes")
+                done += wrote
+        self.size += len(data)
+
+    def sync(self) -> None:
+        """Make what was written durable, the first time the directory's entry as well; raises OSError."""
+        self._disk.fdatasync(self._descriptor)
+        if self.fresh:
+            self._disk.sync_directory(self.path.parent)
+            self.fresh = False
+        # A removed file takes writes and syncs without complaint, and all of it is lost (C1, Vault #31718).
+        if self._disk.links(self._descriptor) == 0:
+            raise OSError(0, "the segment was removed")
+
+    def close(self) -> None:
+        """Give the descriptor back without syncing; an error cannot matter any more."""
+        try:
+            self._disk.close(self._descriptor)
+        except OSError as error:
+            self.dead = self.dead or describe(error)
+
+
+def describe(error: Exception) -> str:
+    """What went wrong in the operating system's words, without the path."""
+    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__

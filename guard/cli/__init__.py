@@ -1,0 +1,48 @@
+"""The command ``guard``: one file per group of commands, thin over the parts that do the work."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from guard import __version__
+from guard.cli import audit, check, credentials, demo, serve, switch
+from guard.policy.source import ConfigError
+
+GROUPS = (serve, check, switch, credentials, audit, demo)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the whole command line."""
+    whole = argparse.ArgumentParser(
+        prog="guard",
+        description="A reverse proxy that enforces the safeguards an AI Safety Level requires, in front of models.",
+        epilog="Exit codes: 0 done; 1 failed, or below the floor (check); 2 wrong usage or configuration; "
+        "3 something is stopped (status); 4 not allowed; 5 ordered, but not confirmed by every worker.",
+    )
+    whole.add_argument("--version", action="version", version=f"guard {__version__}")
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for group in GROUPS:
+        group.add(commands)
+    return whole
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    parsed = parser().parse_args(arguments)
+    try:
+        code: int = parsed.run(parsed)
+    except ConfigError as error:
+        for problem in error.problems:
+            sys.stderr.write(f"{problem}\n")
+        return 2
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader left; say nothing more
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"guard: {error.strerror or error}{f': {error.filename}' if error.filename else ''}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return code

@@ -1,0 +1,79 @@
+"""The exchanges that are running in this process, so that a stop, a deadline or a leaving caller can end them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from guard.refusal import Ended
+from safeguards.decision import Ending
+from safeguards.exchange import Exchange
+from safeguards.verdict import Block, Code
+
+
+class Waiting(Protocol):
+    """What can tell when the upstream last said something (the loop's time)."""
+
+    last_read: float
+
+
+class Live:
+    """One running exchange; ``cut`` ends it wherever it waits: for the upstream, a safeguard, or a slow caller."""
+
+    __slots__ = ("answer", "cause", "deadline", "exchange", "idle", "task")
+
+    def __init__(self, exchange: Exchange, task: asyncio.Task[object], deadline: float, idle: float) -> None:
+        """Take the task that travels, the loop time by which it must end, and the longest silence in seconds."""
+        self.exchange = exchange
+        self.task = task
+        self.deadline = deadline
+        self.idle = idle
+        self.answer: Waiting | None = None
+        self.cause: Ended | None = None
+
+    def cut(self, ending: Ending, block: Block) -> None:
+        """End it for this cause; the first cause counts."""
+        if self.cause is None:
+            self.cause = Ended(ending, block)
+            self.task.cancel()
+
+
+class LiveExchanges:
+    """All of them."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._live: set[Live] = set()
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def __iter__(self) -> Iterator[Live]:
+        return iter(tuple(self._live))
+
+    def enter(self, live: Live) -> None:
+        """Begin to watch over one."""
+        self._live.add(live)
+
+    def leave(self, live: Live) -> None:
+        """It has ended."""
+        self._live.discard(live)
+
+    def cut_where(self, cause: Callable[[Exchange], tuple[Ending, Block] | None]) -> int:
+        """Cut every exchange for which there is a cause; returns how many."""
+        count = 0
+        for live in self:
+            found = cause(live.exchange)
+            if found is not None and live.cause is None:
+                live.cut(*found)
+                count += 1
+        return count
+
+    def overdue(self, now: float) -> None:
+        """Cut what has run too long or whose upstream has been silent too long; called a few times a second."""
+        for live in self:
+            if now >= live.deadline:
+                live.cut(Ending.ERROR, Block(Code.DEADLINE, "the whole answer took too long"))
+            elif live.answer is not None and now - live.answer.last_read >= live.idle:
+                live.cut(Ending.ERROR, Block(Code.UPSTREAM_TIMEOUT, "the upstream fell silent"))

@@ -1,0 +1,237 @@
+"""Asks the mounted safeguards; the one place where a failure becomes a verdict, and its default is Block (law 3).
+
+A safeguard decides; the pipeline owns order, deadlines, modes and failure postures, records each decision, and alone
+makes `Admitted`, which is all that the upstream takes (law 1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Final
+
+from guard.wire.dialect import Request
+from safeguards.base import Safeguard
+from safeguards.decision import Decision, Failure, Outcome, Target, Unavailable
+from safeguards.exchange import Channel, Exchange
+from safeguards.verdict import Block, Cleared, Code, Pass
+
+_log = logging.getLogger("guard.pipeline")
+_MINT: Final = object()
+CLOSE_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """How one model uses a safeguard; ``deadline`` is seconds and binds what awaits."""
+
+    name: str
+    safeguard: Safeguard
+    enforce: bool
+    block_on_failure: bool
+    deadline: float
+
+
+class Admitted:
+    """Proof that every mounted safeguard let a request pass; only the pipeline can make one."""
+
+    __slots__ = ("exchange", "request")
+
+    def __init__(self, exchange: Exchange, request: Request, mint: object) -> None:
+        """Refuse to be made by anyone else."""
+        if mint is not _MINT:
+            raise TypeError("only a pipeline admits")
+        self.exchange = exchange
+        self.request = request
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one mount did to the answer so far: its time, and its first denial."""
+
+    seconds: float = 0.0
+    denied: Decision | None = None
+
+
+@dataclass(slots=True)
+class Judgement:
+    """The decisions of one exchange as they come; one per mount and side."""
+
+    exchange: Exchange
+    admissions: list[Decision] = field(default_factory=list)
+    tallies: list[Tally] = field(default_factory=list)
+    watched: bool = False
+
+    def decisions(self, watchers: Sequence[Mount]) -> tuple[Decision, ...]:
+        """All decisions: the admissions, then what each watcher said of the answer."""
+        if not self.watched:
+            return tuple(self.admissions)
+        outputs = [
+            tally.denied or Decision(mount.name, Target.OUTPUT, mount.enforce, False, False, tally.seconds)
+            for mount, tally in zip(watchers, self.tallies, strict=True)
+        ]
+        return (*self.admissions, *outputs)
+
+
+class Pipeline:
+    """The mounted safeguards of one model, in order."""
+
+    def __init__(self, mounts: Sequence[Mount]) -> None:
+        """Refuse to be empty: nothing mounted would pass everything."""
+        if not mounts:
+            raise ValueError("a pipeline must have at least one safeguard")
+        self.mounts = tuple(mounts)
+        self.watchers = tuple(mount for mount in mounts if mount.safeguard.watches)
+
+    def begin(self, exchange: Exchange) -> Judgement:
+        """Start the record of one exchange's decisions."""
+        return Judgement(exchange, tallies=[Tally() for _ in self.watchers])
+
+    async def admit(self, judgement: Judgement, request: Request) -> Admitted | Decision:
+        """Ask every safeguard about the prompt, in order; the first enforced denial is the answer."""
+        exchange = judgement.exchange
+        for mount in self.mounts:
+            started = perf_counter()
+            verdict: object
+            failure: Failure | None = None
+            try:
+                verdict = mount.safeguard.admit(exchange)
+                if type(verdict) is not Pass and type(verdict) is not Block and inspect.isawaitable(verdict):
+                    verdict = await _within(mount.deadline, verdict)
+                if type(verdict) is not Pass and type(verdict) is not Block:
+                    verdict, failure = _failed(mount, Failure.BAD_ANSWER, "not a verdict"), Failure.BAD_ANSWER
+            except Exception as problem:  # noqa: BLE001 - every failure becomes a verdict here, and only here
+                verdict, failure = _verdict_of(mount, problem)
+            decision = _decision(mount, Target.INPUT, verdict, failure, perf_counter() - started)
+            judgement.admissions.append(decision)
+            if decision.blocked:
+                return decision
+        return Admitted(exchange, request, _MINT)
+
+    def watch(self, judgement: Judgement, channel: Channel) -> int | Decision | Awaitable[int | Decision]:
+        """Ask every watching safeguard about a channel's fresh text.
+
+        Returns the channel's watermark, or the first enforced denial; awaitable only if a safeguard awaits.
+        """
+        judgement.watched = True
+        exchange = judgement.exchange
+        watermark = channel.end
+        for index, mount in enumerate(self.watchers):
+            started = perf_counter()
+            verdict: object
+            failure: Failure | None = None
+            try:
+                verdict = mount.safeguard.watch(exchange, channel)
+            except Exception as problem:  # noqa: BLE001 - every failure becomes a verdict here, and only here
+                verdict, failure = _verdict_of(mount, problem)
+            tally = judgement.tallies[index]
+            if type(verdict) is Cleared and 0 <= verdict.upto <= channel.end:
+                tally.seconds += perf_counter() - started
+                if mount.enforce and verdict.upto < watermark:
+                    watermark = verdict.upto
+                continue
+            if inspect.isawaitable(verdict):
+                return self._watch_rest(judgement, channel, index, verdict, watermark)
+            decision = self._settle(judgement, index, verdict, failure, perf_counter() - started)
+            if decision is not None:
+                return decision
+        return watermark
+
+    async def _watch_rest(
+        self, judgement: Judgement, channel: Channel, index: int, pending: Awaitable[object], watermark: int
+    ) -> int | Decision:
+        """Go on after a safeguard that awaits; the same questions in the same order."""
+        for place in range(index, len(self.watchers)):
+            mount = self.watchers[place]
+            started = perf_counter()
+            verdict: object
+            failure: Failure | None = None
+            try:
+                verdict = pending if place == index else mount.safeguard.watch(judgement.exchange, channel)
+                if inspect.isawaitable(verdict):
+                    verdict = await _within(mount.deadline, verdict)
+            except Exception as problem:  # noqa: BLE001 - every failure becomes a verdict here, and only here
+                verdict, failure = _verdict_of(mount, problem)
+            if type(verdict) is Cleared and 0 <= verdict.upto <= channel.end:
+                judgement.tallies[place].seconds += perf_counter() - started
+                if mount.enforce and verdict.upto < watermark:
+                    watermark = verdict.upto
+                continue
+            decision = self._settle(judgement, place, verdict, failure, perf_counter() - started)
+            if decision is not None:
+                return decision
+        return watermark
+
+    def _settle(
+        self, judgement: Judgement, index: int, verdict: object, failure: Failure | None, seconds: float
+    ) -> Decision | None:
+        """Record a denial or a failure of a watcher; returns it if it blocks."""
+        mount = self.watchers[index]
+        if type(verdict) is not Block and type(verdict) is not Pass:
+            verdict, failure = _failed(mount, Failure.BAD_ANSWER, "not a watermark"), Failure.BAD_ANSWER
+        tally = judgement.tallies[index]
+        tally.seconds += seconds
+        decision = _decision(mount, Target.OUTPUT, verdict, failure, tally.seconds)
+        if tally.denied is None and (decision.denied or decision.failure is not None):
+            tally.denied = decision
+        return decision if decision.blocked else None
+
+    async def close(self, exchange: Exchange, outcome: Outcome) -> tuple[str, ...]:
+        """Tell every safeguard how it ended; one that fails does not keep the others from being told.
+
+        Returns the names of those that failed.
+        """
+        failed = []
+        for mount in self.mounts:
+            if type(mount.safeguard).close is Safeguard.close:
+                continue
+            try:
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await mount.safeguard.close(exchange, outcome)
+            except Exception as problem:  # noqa: BLE001 - recorded, and the others still have to be told
+                _log.error("close of %s failed for %s: %s", mount.name, exchange.id, type(problem).__name__)
+                failed.append(mount.name)
+        return tuple(failed)
+
+
+async def _within(seconds: float, pending: Awaitable[object]) -> object:
+    async with asyncio.timeout(seconds):
+        return await pending
+
+
+def _verdict_of(mount: Mount, problem: Exception) -> tuple[Pass | Block, Failure]:
+    if isinstance(problem, Unavailable):
+        return _failed(mount, problem.failure, problem.reason), problem.failure
+    if isinstance(problem, TimeoutError):
+        return _failed(mount, Failure.TIMEOUT, f"no answer within {mount.deadline} s"), Failure.TIMEOUT
+    return _failed(mount, Failure.CRASH, type(problem).__name__), Failure.CRASH
+
+
+def _failed(mount: Mount, failure: Failure, reason: str) -> Pass | Block:
+    if not mount.block_on_failure:
+        return Pass()
+    code = Code.LOG_UNAVAILABLE if mount.safeguard.kind == "request_log" else Code.SAFEGUARD_FAILED
+    return Block(code, f"{mount.name}: {failure.value}: {reason}")
+
+
+def _decision(mount: Mount, target: Target, verdict: object, failure: Failure | None, seconds: float) -> Decision:
+    if type(verdict) is Block:
+        return Decision(
+            mount.name,
+            target,
+            mount.enforce,
+            denied=True,
+            blocked=mount.enforce,
+            seconds=seconds,
+            code=verdict.code,
+            reason=verdict.reason,
+            category=verdict.category,
+            rule=verdict.rule,
+            failure=failure,
+            retry_after=verdict.retry_after,
+        )
+    return Decision(mount.name, target, mount.enforce, False, False, seconds, failure=failure)

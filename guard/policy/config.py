@@ -1,0 +1,34 @@
+"""The snapshot of a whole configuration, immutable; a reload makes another one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from guard.policy.model import Attestation, GuardConfig, ModelPolicy, RuleSet, Standard, TiersFile
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that was loaded, already checked against itself.
+
+    ``models`` is by alias, ``standards`` by (name, version), ``evidence`` by alias, ``rules`` by the path that a
+    classifier mount gives in ``settings.rules``. ``digest`` is hexadecimal SHA-256 over every file that was read,
+    comments included: for each in the order of names, the lengths (8 bytes, big-endian) and bytes of its name and its
+    content. A built-in standard's name begins with ``builtin/``. Not picklable: every process loads its own.
+    """
+
+    directory: Path
+    guard: GuardConfig
+    tiers: TiersFile
+    models: Mapping[str, ModelPolicy]
+    standards: Mapping[tuple[str, str], Standard]
+    evidence: Mapping[str, tuple[Attestation, ...]]
+    rules: Mapping[str, RuleSet]
+    digest: str
+
+    def standard(self, model: str) -> Standard:
+        """Return the standard that a model must meet; KeyError for an unknown model."""
+        framework = self.models[model].framework
+        return self.standards[framework.name, framework.version]

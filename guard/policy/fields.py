@@ -1,0 +1,135 @@
+"""The bounded scalar types of a configuration: each refuses what it cannot mean, nothing is coerced."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date
+from typing import Annotated, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints
+
+T = TypeVar("T")
+
+LAX = Strict(strict=False)  # an enum's value is written as a text; strict mode would ask for the member itself
+
+_ALIAS = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+_CLAIM = r"^[a-z][a-z0-9_]{0,63}$"
+_SHA256 = r"^[0-9a-f]{64}$"
+_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
+_HOST = r"^[A-Za-z0-9:][A-Za-z0-9.:_-]{0,252}$"
+_RULES = r"^rules/[A-Za-z0-9][A-Za-z0-9._-]{0,127}\.yaml$"
+_EVIDENCE = r"^evidence/[A-Za-z0-9][A-Za-z0-9._-]{0,127}\.yaml$"
+_LINE = r"^[^\x00-\x1f\x7f-\x9f]*$"
+_PROSE = r"^[^\x00-\x09\x0b-\x1f\x7f-\x9f]*$"
+
+PATTERN_WORDS = {
+    _ALIAS: "must be letters, digits, dot, underscore or hyphen, begin with a letter or digit, and be at most 128 long",
+    _NAME: "must be lower-case letters, digits, dot, underscore or hyphen, and be at most 64 long",
+    _CLAIM: "must be lower-case letters, digits or underscore, begin with a letter, and be at most 64 long",
+    _SHA256: "must be 64 lower-case hexadecimal digits",
+    _VARIABLE: "must be the name of an environment variable",
+    _HOST: "must be a host name or an address",
+    _RULES: "must be a file of the folder rules, such as rules/demo.yaml",
+    _EVIDENCE: "must be a file of the folder evidence, such as evidence/demo.yaml",
+    _LINE: "must be one line without control characters",
+    _PROSE: "must not contain control characters",
+}
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_FIRST, _LAST = date(2000, 1, 1), date(2999, 12, 31)
+_URL_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?")
+_URL_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{1,40}")
+
+
+class Frozen(BaseModel):
+    """What every part of a configuration is: immutable, without unknown keys, and strict about types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def _day(value: object) -> object:
+    if isinstance(value, str):
+        if not _DAY.fullmatch(value):
+            raise ValueError("must be a day written as 2027-01-31")
+        try:
+            value = date.fromisoformat(value)
+        except ValueError:
+            raise ValueError("is not a day of the calendar") from None
+    if isinstance(value, date) and not _FIRST <= value <= _LAST:
+        raise ValueError("must be a day of the years 2000 to 2999")
+    return value
+
+
+def _url(value: str) -> str:
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("must be a URL of printable ASCII without blanks")
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ValueError("must be a URL with a host and a port of 1 to 65535") from None
+    if parts.scheme not in {"http", "https"}:
+        raise ValueError("must begin with http:// or https://")
+    if "@" in parts.netloc:
+        raise ValueError("must not carry a user or a password; use a credential by reference")
+    if "?" in value or "#" in value:
+        raise ValueError("must not carry a query or a fragment")
+    if not _URL_HOST.fullmatch(parts.hostname or "") or port == 0:
+        raise ValueError("must be a URL with a host and a port of 1 to 65535")
+    if not _URL_PATH.fullmatch(parts.path):
+        raise ValueError("must have a path of plain segments, none empty, none beginning with a dot")
+    return value
+
+
+def _pathname(value: str) -> str:
+    if ".." in value.split("/") or value.endswith("/"):
+        raise ValueError("must name a file or folder without `..` and without a slash at its end")
+    return value
+
+
+class MisplacedError(ValueError):
+    """A refusal by a validator that knows where below its own value the defect is."""
+
+    def __init__(self, message: str, *place: str | int) -> None:
+        """Take what is wrong and the steps from the validated value down to it."""
+        super().__init__(message)
+        self.place = place
+
+
+def unique(name: str, *keys: str) -> Callable[[tuple[T, ...]], tuple[T, ...]]:
+    """Return a validator that refuses a tuple with two items alike in ``keys`` (or alike at all, without keys).
+
+    ``name`` is what the error calls the repeated thing; the error points at the later of the two.
+    """
+
+    def check(items: tuple[T, ...]) -> tuple[T, ...]:
+        seen: dict[object, int] = {}
+        for index, item in enumerate(items):
+            key = tuple(getattr(item, each) for each in keys) if keys else item
+            first = seen.setdefault(key, index)
+            if first != index:
+                raise MisplacedError(f"{name} is already used by item {first}", index, *keys[:1])
+        return items
+
+    return check
+
+
+Alias = Annotated[str, StringConstraints(pattern=_ALIAS)]
+Name = Annotated[str, StringConstraints(pattern=_NAME)]
+Claim = Annotated[str, StringConstraints(pattern=_CLAIM)]
+Sha256 = Annotated[str, StringConstraints(pattern=_SHA256)]
+Variable = Annotated[str, StringConstraints(pattern=_VARIABLE)]
+Host = Annotated[str, StringConstraints(pattern=_HOST)]
+RulesFile = Annotated[str, StringConstraints(pattern=_RULES)]
+EvidenceFileName = Annotated[str, StringConstraints(pattern=_EVIDENCE)]
+Line = Annotated[str, StringConstraints(pattern=_LINE, min_length=1, max_length=256)]
+Prose = Annotated[str, StringConstraints(pattern=_PROSE, min_length=1, max_length=2000)]
+Uri = Annotated[str, StringConstraints(pattern=_LINE, min_length=1, max_length=2048)]
+Url = Annotated[str, Field(max_length=2048), AfterValidator(_url)]
+Pathname = Annotated[str, StringConstraints(pattern=_LINE, min_length=1, max_length=1024), AfterValidator(_pathname)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Day = Annotated[date, BeforeValidator(_day)]
+Seconds = Annotated[float, Field(gt=0, le=86400)]

@@ -1,0 +1,167 @@
+"""The policy of one model, and every other frozen type of a configuration under one name to import from."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+
+from guard.policy.evidence import Attestation, Attestations, EvidenceFile
+from guard.policy.fields import LAX, Alias, EvidenceFileName, Frozen, Line, MisplacedError, Name, Seconds, Url, unique
+from guard.policy.mount import (
+    ClassifierMount,
+    ClassifierSettings,
+    Durable,
+    Engine,
+    Mode,
+    Mount,
+    OnFailure,
+    PlainMount,
+    RequestLogMount,
+    RequestLogSettings,
+    SafeguardKind,
+    Target,
+)
+from guard.policy.process import (
+    AdminConfig,
+    AdminToken,
+    GuardConfig,
+    KeyStorage,
+    LogLevel,
+    RequestLimits,
+    Role,
+    SecretRef,
+    StorageConfig,
+    Supervision,
+    Surface,
+    Telemetry,
+)
+from guard.policy.rules import Category, Rule, RuleSet
+from guard.policy.standard import Axis, CheckName, Levels, Row, Standard
+from guard.policy.tiers import Key, Operation, Operations, Rate, Tier, TiersFile
+
+
+class Framework(Frozen):
+    """Which standard a model must meet."""
+
+    name: Name = Field(description="The standard's name.")
+    version: Line = Field(description='The standard\'s version, in quotes: "2.2".')
+
+
+class Audience(StrEnum):
+    """Whom the model is offered to."""
+
+    GENERAL = "general"
+    RESTRICTED = "restricted"
+    INTERNAL = "internal"
+
+
+class ServerKind(StrEnum):
+    """Which inference server answers."""
+
+    VLLM = "vllm"
+    SGLANG = "sglang"
+    LLAMACPP = "llamacpp"
+    TGI = "tgi"
+    OLLAMA = "ollama"
+    OPENAI = "openai"
+
+
+class Upstream(Frozen):
+    """The inference server of one model and how long it may take."""
+
+    url: Url = Field(description="Its base URL; the guard calls fixed paths below it.")
+    kind: Annotated[ServerKind, LAX] = Field(description="Which server it is.")
+    model: Line = Field(description="The name that server knows the model by.")
+    credential: SecretRef | None = Field(default=None, description="Sent as a bearer token; null sends none.")
+    connect_seconds: Seconds = Field(default=5.0, description="How long connecting may take.")
+    first_byte_seconds: Seconds = Field(default=60.0, description="How long the first byte may take.")
+    idle_seconds: Seconds = Field(default=60.0, description="The longest silence within an answer.")
+    total_seconds: Seconds = Field(default=600.0, description="How long the whole answer may take.")
+    max_idle: int = Field(default=32, description="Connections kept open for reuse.", ge=0, le=10_000)
+    rest_seconds: float = Field(
+        default=0.05, description="How long a connection must have been silent before it is used again.", ge=0, le=60
+    )
+
+
+def _written_as(evidence: object) -> str:
+    return "file" if isinstance(evidence, str) else "list"
+
+
+class ModelPolicy(Frozen):
+    """Everything that holds for one model: a file of the folder models, named after it."""
+
+    version: Literal[1] = Field(description="The version of this file's form.")
+    model: Alias = Field(description="The alias that callers ask for; equals the file's name.")
+    framework: Framework = Field(description="The standard whose floor it must meet.")
+    asl: Levels = Field(description="Its levels.")
+    audience: Annotated[Audience, LAX] = Field(description="Whom it is offered to.")
+    surfaces: Annotated[tuple[Name, ...], AfterValidator(unique("the surface"))] = Field(
+        description="The listeners it is served on, at least one.", min_length=1, max_length=64
+    )
+    upstream: Upstream = Field(description="The inference server.")
+    operations: Operations = Field(description="What can be asked of it, at least one.")
+    safeguards: Annotated[tuple[Mount, ...], AfterValidator(unique("the name", "name"))] = Field(
+        description="The safeguards, asked in this order; at least one.", min_length=1, max_length=32
+    )
+    evidence: Annotated[
+        Annotated[EvidenceFileName, Tag("file")] | Annotated[Attestations, Tag("list")], Discriminator(_written_as)
+    ] = Field(description="A file of the folder evidence, or the list itself.")
+
+    @model_validator(mode="after")
+    def _once_each(self) -> ModelPolicy:
+        seen: set[SafeguardKind] = set()
+        for index, mount in enumerate(self.safeguards):
+            if mount.use in seen and mount.use is not SafeguardKind.CLASSIFIER:
+                raise MisplacedError(f"{mount.use} can be mounted once only", "safeguards", index, "use")
+            seen.add(mount.use)
+        return self
+
+
+__all__ = [
+    "AdminConfig",
+    "AdminToken",
+    "Attestation",
+    "Audience",
+    "Axis",
+    "Category",
+    "CheckName",
+    "ClassifierMount",
+    "ClassifierSettings",
+    "Durable",
+    "Engine",
+    "EvidenceFile",
+    "Framework",
+    "GuardConfig",
+    "Key",
+    "KeyStorage",
+    "Levels",
+    "LogLevel",
+    "Mode",
+    "ModelPolicy",
+    "Mount",
+    "OnFailure",
+    "Operation",
+    "PlainMount",
+    "Rate",
+    "RequestLimits",
+    "RequestLogMount",
+    "RequestLogSettings",
+    "Role",
+    "Row",
+    "Rule",
+    "RuleSet",
+    "SafeguardKind",
+    "SecretRef",
+    "ServerKind",
+    "Standard",
+    "StorageConfig",
+    "Supervision",
+    "Surface",
+    "Target",
+    "Telemetry",
+    "Tier",
+    "TiersFile",
+    "Upstream",
+]

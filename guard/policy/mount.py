@@ -1,0 +1,114 @@
+"""How one model's policy uses a safeguard: its mode, what a failure means, its deadline, its settings."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from guard.policy.fields import LAX, Frozen, Name, RulesFile, unique
+
+
+class SafeguardKind(StrEnum):
+    """The safeguards there are; the list is closed."""
+
+    REQUEST_LOG = "request_log"
+    KILL_SWITCH = "kill_switch"
+    EVIDENCE = "evidence"
+    ACCESS = "access"
+    LIMITS = "limits"
+    CLASSIFIER = "classifier"
+
+
+class Mode(StrEnum):
+    """Whether a verdict is carried out or only recorded."""
+
+    ENFORCE = "enforce"
+    SHADOW = "shadow"
+
+
+class OnFailure(StrEnum):
+    """What a failure of the safeguard means."""
+
+    BLOCK = "block"
+    PASS = "pass"  # noqa: S105 - a word of the policy, not a password
+
+
+class Durable(StrEnum):
+    """When a record must be on disk."""
+
+    BEFORE_FORWARD = "before_forward"
+    WITHIN_A_SECOND = "within_a_second"
+
+
+class Target(StrEnum):
+    """A side of the exchange."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+
+
+class Engine(StrEnum):
+    """What judges the text."""
+
+    PATTERNS = "patterns"
+
+
+class RequestLogSettings(Frozen):
+    """How much is written and when."""
+
+    durable: Annotated[Durable, LAX] = Field(description="When the intent must be on disk.")
+    parts: bool = Field(description="Whether each text is written before its release.")
+    content: bool = Field(description="Whether texts are kept, else only their lengths and hashes.")
+
+
+class ClassifierSettings(Frozen):
+    """What judges which side."""
+
+    engine: Annotated[Engine, LAX] = Field(description="What judges the text.")
+    screens: Annotated[tuple[Annotated[Target, LAX], ...], AfterValidator(unique("the side"))] = Field(
+        description="The sides it judges, at least one.", min_length=1, max_length=len(Target)
+    )
+    rules: RulesFile = Field(description="A file of the folder rules.")
+
+
+def _own_name(data: dict[str, Any]) -> str:
+    return str(data["use"])
+
+
+class _Mount(Frozen):
+    use: SafeguardKind = Field(description="Which safeguard.")
+    name: Name = Field(
+        default_factory=_own_name,
+        validate_default=False,
+        description="Tells two mounts of one safeguard apart; the default is the safeguard's own name.",
+    )
+    mode: Annotated[Mode, LAX] = Field(description="enforce, or shadow: recorded but not carried out.")
+    on_failure: Annotated[OnFailure, LAX] = Field(description="What a failure of the safeguard means.")
+    deadline_seconds: float = Field(description="How long one answer may take.", gt=0, le=60)
+
+
+class PlainMount(_Mount):
+    """A mount of a safeguard that has no settings."""
+
+    use: Literal[SafeguardKind.KILL_SWITCH, SafeguardKind.EVIDENCE, SafeguardKind.ACCESS, SafeguardKind.LIMITS] = Field(
+        description="Which safeguard."
+    )
+
+
+class RequestLogMount(_Mount):
+    """A mount of the request log."""
+
+    use: Literal[SafeguardKind.REQUEST_LOG] = Field(description="request_log")
+    settings: RequestLogSettings = Field(description="How much is written and when.")
+
+
+class ClassifierMount(_Mount):
+    """A mount of a classifier."""
+
+    use: Literal[SafeguardKind.CLASSIFIER] = Field(description="classifier")
+    settings: ClassifierSettings = Field(description="What judges which side.")
+
+
+Mount = Annotated[PlainMount | RequestLogMount | ClassifierMount, Field(discriminator="use")]

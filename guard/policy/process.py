@@ -1,0 +1,148 @@
+"""What belongs to the process and not to any model: the file guard.yaml."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from guard.policy.fields import (
+    LAX,
+    Day,
+    Frozen,
+    Host,
+    Line,
+    MisplacedError,
+    Name,
+    Pathname,
+    Port,
+    Seconds,
+    Sha256,
+    Url,
+    Variable,
+    unique,
+)
+
+
+class SecretRef(Frozen):
+    """Where a secret is: a file (relative to the configuration directory, or absolute) or an environment variable."""
+
+    file: Pathname | None = Field(default=None, description="A file that others cannot read; one line.")
+    env: Variable | None = Field(default=None, description="The name of an environment variable.")
+
+    @model_validator(mode="after")
+    def _one_of(self) -> SecretRef:
+        if (self.file is None) == (self.env is None):
+            raise ValueError("must have either `file` or `env`")
+        return self
+
+
+class Surface(Frozen):
+    """A named listener for callers."""
+
+    name: Name = Field(description="The name by which model files and records refer to it.")
+    host: Host = Field(description="The address to listen on.")
+    port: Port = Field(description="The port; 0 lets the system choose (for tests).")
+
+
+class Role(StrEnum):
+    """What a token of the admin listener may do."""
+
+    VIEWER = "viewer"
+    RESPONDER = "responder"
+
+
+class AdminToken(Frozen):
+    """One person's access to the admin listener, known only by its digest."""
+
+    id: Name = Field(description="The name that records give it; not secret.")
+    person: Line = Field(description="The person it belongs to.")
+    role: Annotated[Role, LAX] = Field(description="responder: stop, resume and see; viewer: see.")
+    digest: Sha256 = Field(description="HMAC-SHA256 of the token under the pepper, in hexadecimal.")
+    expires: Day = Field(description="The first day on which it is refused (from 00:00 UTC).")
+
+
+class AdminConfig(Frozen):
+    """The admin listener and who may use it."""
+
+    host: Host = Field(description="The address to listen on.")
+    port: Port = Field(description="The port; 0 lets the system choose (for tests).")
+    tokens: Annotated[
+        tuple[AdminToken, ...],
+        Field(max_length=1000),
+        AfterValidator(unique("the id", "id")),
+        AfterValidator(unique("the digest", "digest")),
+    ] = Field(description="The tokens; with none, nobody can stop a model over this listener.")
+
+
+class StorageConfig(Frozen):
+    """Folders that the guard writes to, relative to the configuration directory or absolute."""
+
+    state: Pathname = Field(description="Stop orders, rate counters, workers' acknowledgements.")
+    audit: Pathname = Field(description="The request log.")
+
+
+class KeyStorage(Frozen):
+    """How stored digests of keys and tokens are made."""
+
+    pepper: SecretRef = Field(description="The secret behind every stored digest.")
+
+
+class RequestLimits(Frozen):
+    """Bounds on what one caller may send and on how many are served at once."""
+
+    body_bytes: int = Field(default=4_194_304, description="The longest request body.", ge=1024, le=268_435_456)
+    header_bytes: int = Field(default=32_768, description="All header lines together.", ge=1024, le=1_048_576)
+    concurrent: int = Field(default=2000, description="Exchanges at once per worker.", ge=1, le=100_000)
+    header_seconds: Seconds = Field(default=10.0, description="How long the headers may take to arrive.")
+    body_seconds: Seconds = Field(default=30.0, description="How long the body may take to arrive.")
+
+
+class Supervision(Frozen):
+    """When the supervisor steps in."""
+
+    deaf_seconds: Seconds = Field(default=5.0, description="A worker silent for so long is killed and replaced.")
+    drain_seconds: Seconds = Field(default=30.0, description="How long running streams may finish after SIGTERM.")
+
+
+class LogLevel(StrEnum):
+    """Which lines of the log are written."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Telemetry(Frozen):
+    """Logs and traces."""
+
+    log: Annotated[LogLevel, LAX] = Field(default=LogLevel.INFO, description="The lowest level written.")
+    otlp_endpoint: Url | None = Field(default=None, description="Where traces are sent; null turns tracing off.")
+    trace_ratio: float = Field(default=0.01, description="The share of exchanges that is traced.", ge=0, le=1)
+
+
+class GuardConfig(Frozen):
+    """The file guard.yaml; what has a default here weakens no safeguard."""
+
+    version: Literal[1] = Field(description="The version of this file's form.")
+    surfaces: Annotated[tuple[Surface, ...], AfterValidator(unique("the name", "name"))] = Field(
+        description="The listeners for callers, at least one.", min_length=1, max_length=64
+    )
+    workers: int = Field(default=1, description="Worker processes.", ge=1, le=256)
+    storage: StorageConfig = Field(description="Where the guard writes.")
+    keys: KeyStorage = Field(description="How keys are kept.")
+    admin: AdminConfig = Field(description="The admin listener.")
+    limits: RequestLimits = Field(default_factory=RequestLimits, description="Bounds on requests.")
+    supervision: Supervision = Field(default_factory=Supervision, description="When the supervisor steps in.")
+    telemetry: Telemetry = Field(default_factory=Telemetry, description="Logs and traces.")
+
+    @model_validator(mode="after")
+    def _addresses_apart(self) -> GuardConfig:
+        taken = {(self.admin.host, self.admin.port)} if self.admin.port else set()
+        for index, surface in enumerate(self.surfaces):
+            if (surface.host, surface.port) in taken:
+                raise MisplacedError("is already the address of another listener", "surfaces", index, "port")
+            if surface.port:
+                taken.add((surface.host, surface.port))
+        return self

@@ -1,0 +1,125 @@
+"""What the files of a configuration say about one another: every name that is used must be one that is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from guard.policy.model import (
+    ClassifierMount,
+    EvidenceFile,
+    GuardConfig,
+    ModelPolicy,
+    RuleSet,
+    Standard,
+    TiersFile,
+)
+from guard.policy.source import Document, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The valid files: by ``folder/name.yaml``; None or absent where something was wrong already."""
+
+    guard: GuardConfig | None
+    tiers: TiersFile | None
+    models: Mapping[str, ModelPolicy]
+    rules: Mapping[str, RuleSet]
+    evidence: Mapping[str, EvidenceFile]
+    standards: Mapping[str, Standard]
+    shipped: Mapping[str, Standard]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where things stand: the documents of valid files, and the names of broken ones (their absence is no news)."""
+
+    documents: Mapping[str, Document]
+    broken: AbstractSet[str]
+
+
+def check(loaded: Loaded, sources: Sources) -> Iterator[Problem]:
+    """Every reference that leads nowhere, and every name given twice."""
+    for label, policy in loaded.models.items():
+        yield from _model(label, policy, loaded, sources)
+    yield from _tiers(loaded, sources)
+    yield from _standards(loaded, sources)
+
+
+def _model(label: str, policy: ModelPolicy, loaded: Loaded, sources: Sources) -> Iterator[Problem]:
+    document = sources.documents[label]
+    if policy.model != PurePosixPath(label).stem:
+        yield document.problem(("model",), f"must equal the file's name, {PurePosixPath(label).stem}")
+    framework = policy.framework
+    known = sorted({(each.name, each.version) for each in (*loaded.standards.values(), *loaded.shipped.values())})
+    if (framework.name, framework.version) not in known and not _any_broken(sources, "standards/", "builtin/"):
+        names = ", ".join(f"{name} {version}" for name, version in known) or "none"
+        yield document.problem(
+            ("framework",), f"no standard {framework.name} {framework.version} is known; there are: {names}"
+        )
+    for standard in (*loaded.standards.values(), *loaded.shipped.values()):
+        if (standard.name, standard.version) == (framework.name, framework.version) and not standard.binding(
+            policy.asl
+        ):
+            yield document.problem(
+                ("asl",), f"no row of {standard.name} {standard.version} binds a model of these levels"
+            )
+    if loaded.guard is not None:
+        surfaces = [surface.name for surface in loaded.guard.surfaces]
+        for index, name in enumerate(policy.surfaces):
+            if name not in surfaces:
+                yield document.problem(
+                    ("surfaces", index), f"no surface {name} in guard.yaml; there are: {', '.join(surfaces)}"
+                )
+    for index, mount in enumerate(policy.safeguards):
+        if isinstance(mount, ClassifierMount):
+            rules = mount.settings.rules
+            if rules not in loaded.rules and rules not in sources.broken:
+                yield document.problem(("safeguards", index, "settings", "rules"), f"there is no file {rules}")
+    evidence = policy.evidence
+    if isinstance(evidence, str) and evidence not in loaded.evidence and evidence not in sources.broken:
+        yield document.problem(("evidence",), f"there is no file {evidence}")
+
+
+def _tiers(loaded: Loaded, sources: Sources) -> Iterator[Problem]:
+    tiers = loaded.tiers
+    if tiers is None:
+        return
+    document = sources.documents["tiers.yaml"]
+    for name, tier in tiers.tiers.items():
+        for alias, operations in tier.models.items():
+            place = ("tiers", name, "models", alias)
+            label = f"models/{alias}.yaml"
+            policy = loaded.models.get(label)
+            if policy is None:
+                if label not in sources.broken:
+                    yield document.problem(place, f"there is no file {label}")
+                continue
+            for index, operation in enumerate(operations):
+                if operation not in policy.operations:
+                    yield document.problem((*place, index), f"{label} does not list the operation {operation}")
+    for index, key in enumerate(tiers.keys):
+        if key.tier not in tiers.tiers:
+            there = ", ".join(tiers.tiers)
+            yield document.problem(("keys", index, "tier"), f"no tier {key.tier} above; there are: {there}")
+
+
+def _standards(loaded: Loaded, sources: Sources) -> Iterator[Problem]:
+    """Refuse a standard given twice; one of the operator's may repeat a built-in one only word for word."""
+    shipped = {(each.name, each.version): each for each in loaded.shipped.values()}
+    given: dict[tuple[str, str], str] = {}
+    for label, standard in loaded.standards.items():
+        key = (standard.name, standard.version)
+        first = given.setdefault(key, label)
+        if first != label:
+            yield sources.documents[label].problem(("name",), f"{key[0]} {key[1]} is already given by {first}")
+        if shipped.get(key, standard) != standard:
+            yield sources.documents[label].problem(
+                ("name",), f"{key[0]} {key[1]} is built in with other contents; give yours a name of its own"
+            )
+
+
+def _any_broken(sources: Sources, *folders: str) -> bool:
+    return any(label.startswith(folders) for label in sources.broken)

@@ -1,0 +1,88 @@
+"""What `guard check` says: for each model its levels, its standard, whether it is routable, every row it misses."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from math import inf
+
+from guard.policy.config import Config
+from guard.policy.floor import Unmet, routable_until, unmet
+
+_WIDTH = 110
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReport:
+    """One model's standing at an instant; ``until`` is when its first evidence lapses, None if nothing does."""
+
+    model: str
+    standard: str
+    version: str
+    title: str
+    deployment: int
+    security: int
+    routable: bool
+    until: datetime | None
+    unmet: tuple[Unmet, ...]
+
+
+def standing(config: Config, model: str, at: datetime) -> ModelReport:
+    """Judge one model; errors as `unmet`."""
+    policy, standard = config.models[model], config.standard(model)
+    end = routable_until(config, model, at)
+    return ModelReport(
+        model=model,
+        standard=standard.name,
+        version=standard.version,
+        title=standard.title,
+        deployment=policy.asl.deployment,
+        security=policy.asl.security,
+        routable=end is not None,
+        until=None if end is None or end == inf else datetime.fromtimestamp(end, UTC),
+        unmet=unmet(config, model, at),
+    )
+
+
+def report(config: Config, at: datetime) -> tuple[str, bool]:
+    """Return the report as text for people, and whether every model is routable."""
+    reports = [standing(config, model, at) for model in sorted(config.models)]
+    lines = [line for each in reports for line in (*_model(each), "")]
+    routable = sum(each.routable for each in reports)
+    lines.append(f"{routable} of {len(reports)} models routable at {_instant(at)}; configuration {config.digest}")
+    return "\n".join(lines) + "\n", routable == len(reports)
+
+
+def report_json(config: Config, at: datetime) -> tuple[str, bool]:
+    """Return the same for machines: one JSON object, and whether every model is routable."""
+    reports = [standing(config, model, at) for model in sorted(config.models)]
+    routable = all(each.routable for each in reports)
+    models = [{**asdict(each), "until": _instant(each.until) if each.until else None} for each in reports]
+    whole = {"at": _instant(at), "digest": config.digest, "routable": routable, "models": models}
+    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n", routable
+
+
+def _model(each: ModelReport) -> list[str]:
+    verdict = "routable" if each.routable else "NOT ROUTABLE"
+    if each.until:
+        verdict += f" until {_instant(each.until)}"
+    lines = [
+        f"{each.model}: {verdict}",
+        f"  deployment ASL-{each.deployment}, security ASL-{each.security}",
+        f"  standard {each.standard} {each.version}: {each.title}",
+    ]
+    if each.unmet:
+        lines.append(f"  {len(each.unmet)} rows unmet:")
+    for row in each.unmet:
+        lines.append(f"    {row.row} ({row.axis} {row.level})")
+        for word, text in (("requires", row.requires), ("unmet", row.why), ("source", row.source)):
+            lines.extend(
+                textwrap.wrap(text, _WIDTH, initial_indent=f"      {word + ':':<10}", subsequent_indent=" " * 16)
+            )
+    return lines
+
+
+def _instant(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

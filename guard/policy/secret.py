@@ -1,0 +1,52 @@
+"""Reading a secret that the configuration refers to; its text appears in no error."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from guard.policy.file import UnreadableError, read_regular
+from guard.policy.process import SecretRef
+from guard.policy.source import ConfigError, Problem
+
+MAX_BYTES = 65_536
+
+
+def read_secret(ref: SecretRef, directory: Path) -> str:
+    """Return the text behind a reference, without one line break at its end; ``directory`` is the configuration's.
+
+    Raises ConfigError naming the file or variable: missing, unreadable, not a regular file, readable or writable by
+    everybody, empty, longer than 64 KiB, not UTF-8, or of more than one line. An environment variable is visible to
+    every process of the same user; prefer a file.
+    """
+    if ref.env is not None:
+        place = f"environment variable {ref.env}"
+        value = os.environ.get(ref.env)
+        if value is None:
+            raise _refused(place, "is not set")
+        content = os.fsencode(value)
+    else:
+        place = ref.file or ""
+        try:
+            content, mode = read_regular(directory / place, MAX_BYTES)
+        except UnreadableError as error:
+            raise _refused(place, str(error)) from None
+        if mode & (stat.S_IROTH | stat.S_IWOTH):
+            raise _refused(place, f"is open to every user (mode {mode:04o}); make it 0600 or 0640")
+    if len(content) > MAX_BYTES:
+        raise _refused(place, f"is longer than {MAX_BYTES} bytes")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _refused(place, "is not UTF-8") from None
+    text = text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
+    if not text:
+        raise _refused(place, "is empty")
+    if not text.isprintable():
+        raise _refused(place, "has more than one line or control characters")
+    return text
+
+
+def _refused(place: str, message: str) -> ConfigError:
+    return ConfigError([Problem(place, 0, "", message)])

@@ -1,0 +1,71 @@
+"""What the supervisor and a worker say to one another, and how it goes over their socket: msgpack behind a length."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from typing import Final
+
+import msgspec
+
+_LENGTH: Final = struct.Struct("!I")
+MAX_MESSAGE: Final = 16_777_216
+
+
+class Ready(msgspec.Struct, tag="ready", frozen=True):
+    """The worker accepts requests."""
+
+    digest: str
+
+
+class Beat(msgspec.Struct, tag="beat", frozen=True):
+    """The worker's loop turns; ``live`` exchanges are running and ``metrics`` is the meter's snapshot."""
+
+    live: int
+    metrics: bytes
+
+
+class Wake(msgspec.Struct, tag="wake", frozen=True):
+    """The orders have changed: look now."""
+
+
+class Drain(msgspec.Struct, tag="drain", frozen=True):
+    """Take nothing new, let what runs finish within ``seconds``, then end it and exit."""
+
+    seconds: float
+
+
+FromWorker = Ready | Beat
+FromSupervisor = Wake | Drain
+_encode = msgspec.msgpack.Encoder().encode
+_from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
+_from_supervisor: msgspec.msgpack.Decoder[FromSupervisor] = msgspec.msgpack.Decoder(FromSupervisor)
+
+
+def send(writer: asyncio.StreamWriter, message: FromWorker | FromSupervisor) -> None:
+    """Put a message on its way; does not wait."""
+    if not writer.is_closing():
+        data = _encode(message)
+        writer.write(_LENGTH.pack(len(data)) + data)
+
+
+async def hear_worker(reader: asyncio.StreamReader) -> FromWorker | None:
+    """Return a worker's next message, or None when it is gone."""
+    data = await _next(reader)
+    return None if data is None else _from_worker.decode(data)
+
+
+async def hear_supervisor(reader: asyncio.StreamReader) -> FromSupervisor | None:
+    """Return the supervisor's next message, or None when it is gone."""
+    data = await _next(reader)
+    return None if data is None else _from_supervisor.decode(data)
+
+
+async def _next(reader: asyncio.StreamReader) -> bytes | None:
+    try:
+        (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+        if length > MAX_MESSAGE:
+            return None
+        return await reader.readexactly(length)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None

@@ -1,0 +1,198 @@
+"""A worker: one event loop that owns streams, obeys the supervisor, and goes on obeying stop orders without it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+import uvloop
+
+from guard.app import Worker, build_worker
+from guard.policy.load import load
+from guard.serve.control import Beat, Drain, Ready, hear_supervisor, send
+from guard.serve.http import protocol_class
+from guard.state.orders import ResumeOrder, StopOrder
+from safeguards.decision import Ending, Unavailable
+from safeguards.exchange import Exchange
+from safeguards.kill_switch import stopped
+from safeguards.verdict import Block, Code
+
+TICK_SECONDS: Final = 0.05
+BEATS: Final = 5  # ticks between two reports
+LAST_WORDS_SECONDS: Final = 3.0
+
+
+class DataServer(uvicorn.Server):
+    """uvicorn without its signal handlers: the supervisor says when to end."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+class WorkerLoop:
+    """What a worker does beside serving: it looks for orders, cuts, watches deadlines, and reports."""
+
+    def __init__(self, worker: Worker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take the parts and the socket to the supervisor."""
+        self.worker = worker
+        self._reader = reader
+        self._writer = writer
+        self._wake = asyncio.Event()
+        self.drain = asyncio.Event()
+        self.drain_seconds = worker.config.guard.supervision.drain_seconds
+
+    async def obey(self) -> None:
+        """Hear the supervisor until it is gone; without one a worker drains and ends."""
+        while True:
+            message = await hear_supervisor(self._reader)
+            if message is None:
+                break
+            if isinstance(message, Drain):
+                self.drain_seconds = message.seconds
+                break
+            self._wake.set()
+        self.drain.set()
+
+    async def tick(self) -> None:
+        """Turn for ever."""
+        meter = self.worker.witness.meter
+        lag = meter.bind("guard_event_loop_lag_seconds")
+        loop = asyncio.get_running_loop()
+        count = 0
+        while True:
+            due = loop.time() + TICK_SECONDS
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await self._wake.wait()
+            if self._wake.is_set():
+                self._wake.clear()
+            else:
+                meter.observe(lag, max(0.0, loop.time() - due))
+            self.obey_orders()
+            count += 1
+            if count % BEATS == 0:
+                self.worker.live.overdue(loop.time())
+                self.report()
+
+    def obey_orders(self) -> None:
+        """Apply what is new, cut what it covers, and acknowledge."""
+        worker = self.worker
+        applied = worker.switches.poll()
+        meter = worker.witness.meter
+        meter.set(meter.bind("guard_kill_switch_readable"), 0.0 if worker.switches.failure else 1.0)
+        if not applied:
+            return
+        cut: dict[str, int] = dict.fromkeys(applied, 0)
+
+        def cause(exchange: Exchange) -> tuple[Ending, Block] | None:
+            try:
+                stop = worker.switches.covering(exchange)
+            except Unavailable:
+                return None  # the pipeline decides what an unreadable state means, at the next text
+            if stop is None:
+                return None
+            cut[stop.order] = cut.get(stop.order, 0) + 1
+            return Ending.STOPPED, stopped(stop)
+
+        worker.live.cut_where(cause)
+        meter.set(meter.bind("guard_kill_switch_orders"), float(len(worker.switches.state.still_held(0))))
+        now = time.time()
+        propagation = meter.bind("guard_kill_switch_propagation_seconds")
+        state = worker.switches.state
+        orders: list[StopOrder | ResumeOrder] = [*state.stops, *state.resumes]
+        for order in orders:
+            if order.id in cut:
+                meter.observe(propagation, max(0.0, now - order.created))
+        self.acknowledge(cut, now)
+
+    def acknowledge(self, cut: Mapping[str, int], now: float) -> None:
+        """Tell that these orders are in force here; what cannot be written is told with the next."""
+        with contextlib.suppress(OSError):
+            self.worker.acknowledgements.record(cut, now)
+
+    def report(self) -> None:
+        """Send the supervisor a sign of life with the counters."""
+        self.worker.witness.audited(self.worker.ledger.stats())
+        send(self._writer, Beat(len(self.worker.live), self.worker.witness.meter.snapshot()))
+
+
+async def serve(config_dir: Path, index: int, digest: str, listeners: Mapping[str, int], control: int) -> int:
+    """Serve until told to end; returns the exit code."""
+    config = load(config_dir)
+    if config.digest != digest:
+        # Two workers with two policies would be two guards: the supervisor's word counts.
+        return 3
+    worker = build_worker(config, index)
+    reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=control))
+    beside = WorkerLoop(worker, reader, writer)
+    limits = config.guard.limits
+    http = protocol_class(limits.header_bytes, limits.header_seconds)
+    servers = []
+    for name, descriptor in listeners.items():
+        settings = uvicorn.Config(
+            worker.edges[name].proxy,
+            http=http,
+            ws="none",
+            lifespan="off",
+            loop="none",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=75,
+        )
+        servers.append((DataServer(settings), socket.socket(fileno=descriptor)))
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 50, 50)
+    known = worker.switches.state.ids
+    beside.acknowledge(dict.fromkeys(known, 0), time.time())
+    meter = worker.witness.meter
+    meter.set(meter.bind("guard_kill_switch_orders"), float(len(worker.switches.state.still_held(0))))
+    serving = [asyncio.ensure_future(server.serve([sock])) for server, sock in servers]
+    background = [asyncio.ensure_future(beside.obey()), asyncio.ensure_future(beside.tick())]
+    while not all(server.started for server, _ in servers):  # noqa: ASYNC110 - uvicorn offers no event for it
+        await asyncio.sleep(0.005)
+    send(writer, Ready(config.digest))
+    beside.report()
+    await beside.drain.wait()
+    for edge in worker.edges.values():
+        edge.arrivals.draining = True
+    for server, _ in servers:
+        server.should_exit = True
+    await asyncio.wait(serving, timeout=beside.drain_seconds)
+    for exchange in worker.live:
+        exchange.cut(Ending.ERROR, Block(Code.DRAINING, "the time to finish is up"))
+    await asyncio.wait(serving, timeout=LAST_WORDS_SECONDS)
+    for server, _ in servers:
+        server.force_exit = True
+    await asyncio.wait(serving, timeout=1.0)
+    beside.report()
+    for task in (*background, *serving):
+        task.cancel()
+    await asyncio.gather(*background, *serving, return_exceptions=True)
+    await worker.models.aclose()
+    worker.ledger.close()
+    worker.acknowledgements.withdraw()
+    if worker.tracer is not None:
+        await asyncio.to_thread(worker.tracer.close)
+    with contextlib.suppress(ConnectionError):
+        await writer.drain()
+    writer.close()
+    return 0
+
+
+def main(config_dir: Path, index: int, digest: str, listeners: Mapping[str, int], control: int) -> int:
+    """Run a worker process."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(serve(config_dir, index, digest, listeners, control))

@@ -1,0 +1,245 @@
+"""The store: every order is one file under ``orders/``, written whole and never changed or deleted by the guard.
+
+Anything else in that directory counts as a stop of everything while it is there: a damaged order, a foreign file, a
+file that may not be read. Nobody can neutralise the switch by damaging it; an editor's backup file stops the service.
+The convenience in that rule: ``touch orders/STOP`` stops everything and ``touch orders/STOP.model.demo`` (or
+``STOP.tier.general``, ``STOP.key.demo-app``) one scope, by anyone who may write there, with no tool of ours, and even
+on a full disk. Such a stop ends when its file is removed, at every level: the directory's permissions are its control.
+
+Readers learn of an order from one 8-byte word that every process has mapped (``generation``). A writer stores a fresh
+random value there instead of counting up: that needs no lock, so a writer frozen half-way holds up nobody's stop.
+What the word did not tell (a writer killed too early, a file put there by hand) shows in the directory's times.
+Both need a local file system. Do not truncate ``generation`` under a running guard: reading the mapped word then
+kills the worker (SIGBUS), which stops it but not gently.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+from collections.abc import Callable, Container
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from guard.state.merge import StandingStop, State
+from guard.state.orders import EVERYTHING, MAX_ORDER_BYTES, Order, OrderError, Scope, decode, encode, is_order_id
+
+MAX_FILES = 20_000
+_WORD_BYTES = 8
+_SUFFIX = ".json"
+_UNMAPPED = memoryview(bytes(_WORD_BYTES)).cast("@Q")
+
+Stamp = tuple[int, int, int, int]
+Version = tuple[int, Stamp]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One look at the directory: orders that were not known before, stops that files stand for, ids of all files."""
+
+    fresh: tuple[Order, ...]
+    standing: frozenset[StandingStop]
+    ids: frozenset[str]
+
+
+class OrderDirectory:
+    """The orders of one host under a state directory; each process opens its own."""
+
+    def __init__(self, path: Path, *, create: bool = True, entropy: Callable[[int], bytes] = os.urandom) -> None:
+        """Open ``path``, creating what is missing unless told not to; ``entropy`` gives that many random bytes.
+
+        Raises OSError when it cannot be opened.
+        """
+        self.path = path
+        self.orders = path / "orders"
+        self._incoming = path / "incoming"
+        self._generation = path / "generation"
+        self._entropy = entropy
+        if create:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.orders.mkdir(mode=0o700, exist_ok=True)
+            self._incoming.mkdir(mode=0o700, exist_ok=True)
+        self._mapped = (-1, -1)
+        self.word = _UNMAPPED
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Map the generation word anew if its file was replaced; raises OSError when there is no directory."""
+        os.stat(self.orders)  # noqa: PTH116 - on a worker's data loop twenty times a second
+        with suppress(FileNotFoundError):
+            found = os.stat(self._generation)  # noqa: PTH116 - as above
+            if (found.st_dev, found.st_ino) == self._mapped and found.st_size >= _WORD_BYTES:
+                return
+        fd = self._open_generation()
+        try:
+            found = os.fstat(fd)
+            # The mapping lives as long as someone holds the word, here or in the switches.
+            self.word = memoryview(mmap.mmap(fd, _WORD_BYTES, prot=mmap.PROT_READ)).cast("@Q")
+            self._mapped = (found.st_dev, found.st_ino)
+        finally:
+            os.close(fd)
+
+    def close(self) -> None:
+        """Let the mapping go; `refresh` opens it again."""
+        self.word = _UNMAPPED
+        self._mapped = (-1, -1)
+
+    def stamp(self) -> Stamp:
+        """Which directory it is and when it last changed; raises OSError when there is none."""
+        found = os.stat(self.orders)  # noqa: PTH116 - as in `refresh`
+        return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns
+
+    def version(self) -> Version:
+        """Differs after every change that is older than the file system's clock tick (up to 10 ms)."""
+        return self.word[0], self.stamp()
+
+    def put(self, order: Order) -> None:
+        """Write one order: on disk when this returns, and seen by every process a little before.
+
+        An order already there is left as it is. Raises FileExistsError when another has its id, OSError when it
+        cannot be written (then, for a stop, `trip` may still work).
+        """
+        raw = encode(order)
+        target = self.orders / f"{order.id}{_SUFFIX}"
+        try:
+            existing = target.read_bytes()
+        except FileNotFoundError:
+            self._write(target, raw)
+        else:
+            if existing != raw:
+                raise FileExistsError(f"another order has the id {order.id}")
+        self._announce()
+        _sync(self.orders)
+
+    def trip(self, scope: Scope) -> str:
+        """Put an empty STOP file there, which needs no space on the disk; returns the name to remove by hand."""
+        name = "STOP" if scope == EVERYTHING else f"STOP.{scope.kind.value}.{scope.subject}"
+        os.close(os.open(self.orders / name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        self._announce()
+        _sync(self.orders)
+        return name
+
+    def read(self, known: Container[str] = ()) -> Reading:
+        """List the directory and load the orders whose id is not known; raises OSError when it cannot be listed."""
+        names = os.listdir(self.orders)  # noqa: PTH208 - names are wanted, not paths
+        standing: set[StandingStop] = set()
+        if len(names) > MAX_FILES:
+            standing.add(StandingStop("file:", EVERYTHING, f"orders/ holds more than {MAX_FILES} files"))
+            # The newest are kept, so that a flood of old files cannot hide a new order.
+            names = sorted(names)[-MAX_FILES:]
+        fresh: list[Order] = []
+        ids: set[str] = set()
+        for name in names:
+            found = name[: -len(_SUFFIX)] if name.endswith(_SUFFIX) else ""
+            if found and found in known:
+                ids.add(found)
+                continue
+            read = self._look(name, found)
+            if isinstance(read, StandingStop):
+                standing.add(read)
+            elif read is not None:
+                ids.add(found)
+                fresh.append(read)
+        fresh.sort(key=lambda order: order.id)
+        return Reading(tuple(fresh), frozenset(standing), frozenset(ids))
+
+    def snapshot(self) -> State:
+        """Everything that is there now, merged; raises OSError when it cannot be listed."""
+        reading = self.read()
+        return State.of(reading.fresh, reading.standing)
+
+    def _look(self, name: str, found: str) -> Order | StandingStop | None:
+        """What a file means that was not known before; None when it has gone since the listing."""
+        if not is_order_id(found):
+            return _tripwire(name) or _unreadable(name, "not an order")
+        try:
+            return _load(self.orders / name, found)
+        except FileNotFoundError:
+            return None
+        except OrderError as error:
+            return _unreadable(name, str(error))
+        except OSError as error:
+            return _unreadable(name, error.strerror or "it cannot be read")
+
+    def _write(self, target: Path, raw: bytes) -> None:
+        """Write aside, make it durable, then show it: what is in ``orders/`` is whole at any instant."""
+        self._incoming.mkdir(mode=0o700, exist_ok=True)
+        aside = self._incoming / f"{target.name}.{os.getpid()}"
+        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            self._adopt(fd)
+            while raw:
+                raw = raw[os.write(fd, raw) :]
+            os.fsync(fd)
+            os.rename(aside, target)  # noqa: PTH104 - one system call, shown as one
+        except BaseException:
+            with suppress(OSError):
+                aside.unlink()
+            raise
+        finally:
+            os.close(fd)
+
+    def _announce(self) -> None:
+        """Store a fresh value in the generation word; only a hint, so the order stands where this fails."""
+        with suppress(OSError):
+            fd = self._open_generation()
+            try:
+                os.pwrite(fd, self._entropy(_WORD_BYTES), 0)
+            finally:
+                os.close(fd)
+
+    def _open_generation(self) -> int:
+        fd = os.open(self._generation, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        if os.fstat(fd).st_size < _WORD_BYTES:
+            self._adopt(fd)
+            os.pwrite(fd, self._entropy(_WORD_BYTES), 0)
+        return fd
+
+    def _adopt(self, fd: int) -> None:
+        """Give root's files to the directory's owner: an order that the workers cannot read would stop everything."""
+        owner = os.stat(self.orders)  # noqa: PTH116 - beside the other system calls
+        if os.geteuid() == 0 and owner.st_uid != 0:
+            os.fchown(fd, owner.st_uid, owner.st_gid)
+
+
+def _load(path: Path, expected: str) -> Order:
+    # Not blocking and not following: a FIFO or a link put there must not hold up or mislead the reader.
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OrderError("not a regular file")
+        order = decode(os.read(fd, MAX_ORDER_BYTES + 1))
+    finally:
+        os.close(fd)
+    if order.id != expected:
+        raise OrderError("id: not the file's name")
+    return order
+
+
+def _tripwire(name: str) -> StandingStop | None:
+    """The stop that a STOP file stands for; None for every other name."""
+    word, _, form = name.partition(".")
+    if word != "STOP":
+        return None
+    scope = EVERYTHING
+    if form:
+        try:
+            scope = Scope.parse(form.replace(".", ":", 1))
+        except OrderError:
+            return None
+    return StandingStop(f"file:{name}", scope, f"the file orders/{name} is there")
+
+
+def _unreadable(name: str, why: str) -> StandingStop:
+    shown = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in name[:100])
+    return StandingStop(f"file:{shown}", EVERYTHING, f"the file orders/{shown} cannot be used: {why}")
+
+
+def _sync(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

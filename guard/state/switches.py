@@ -1,0 +1,108 @@
+"""The kill switch as one worker sees it: the orders on disk, noticed by a mapped word and, failing that, by looking.
+
+What a worker has once read it does not forget while it lives, even if the file is removed (`vanished` tells of it)
+or damaged (which it does not notice). A worker started afterwards sees the directory as it is then.
+"""
+
+from __future__ import annotations
+
+from guard.state.directory import OrderDirectory, Stamp
+from guard.state.merge import StandingStop, State
+from guard.state.orders import Order
+from safeguards.decision import Failure, Unavailable
+from safeguards.exchange import Exchange
+from safeguards.ports import Clock, Stop
+
+# File systems keep times in ticks (4 to 10 ms; 2 s on the coarsest), so a second change may hide behind the first:
+# for this long after a change the directory is listed at every poll. Seconds.
+SETTLE_SECONDS = 2.5
+
+
+class FileSwitches:
+    """Implements the port `Switches` over an `OrderDirectory`; for one thread of one process."""
+
+    def __init__(self, directory: OrderDirectory, clock: Clock) -> None:
+        """Load what is there; if that fails, everything is refused until a `poll` succeeds."""
+        self._directory = directory
+        self._clock = clock
+        self._word = directory.word
+        self._orders: dict[str, Order] = {}
+        self._standing: frozenset[StandingStop] = frozenset()
+        self._state = State()
+        self._failure = ""
+        self._unreported: list[str] = []
+        self._seen = -1
+        self._stamp: Stamp | None = None
+        self._changed = clock.steady()
+        self.vanished: frozenset[str] = frozenset()
+        self._load()
+        self._unreported.clear()
+
+    @property
+    def state(self) -> State:
+        """What this process enforces now."""
+        return self._state
+
+    @property
+    def failure(self) -> str:
+        """Why the orders cannot be read, or empty."""
+        return self._failure
+
+    def covering(self, exchange: Exchange) -> Stop | None:
+        """The stop that covers this exchange, by any order put before the call; else None.
+
+        Raises Unavailable when the orders cannot be read; stops that are already known still answer as such.
+        """
+        if self._word[0] != self._seen:
+            self._load()
+        stop = self._state.covering(exchange)
+        if stop is None and self._failure:
+            raise Unavailable(Failure.UNREACHABLE, self._failure)
+        return stop
+
+    def poll(self) -> tuple[str, ...]:
+        """Look whether anything changed that the word did not tell; returns every id applied since the last poll.
+
+        The ids are those of stops, resumes and STOP files, also of those that `covering` noticed. Never raises.
+        """
+        try:
+            self._directory.refresh()
+            self._word = self._directory.word
+            stamp = self._directory.stamp()
+        except OSError as error:
+            self._fail(error)
+        else:
+            settling = self._clock.steady() - self._changed < SETTLE_SECONDS
+            # A standing stop may end by a repair of its file, which the directory's times do not show.
+            unsure = settling or bool(self._failure) or bool(self._standing)
+            if unsure or stamp != self._stamp or self._word[0] != self._seen:
+                self._load()
+        applied = tuple(self._unreported)
+        self._unreported.clear()
+        return applied
+
+    def _load(self) -> None:
+        """Read the word and the times before the names: what comes later then differs from what is remembered."""
+        word = self._word[0]
+        try:
+            stamp = self._directory.stamp()
+            reading = self._directory.read(self._orders)
+        except OSError as error:
+            self._fail(error)
+            return
+        if stamp != self._stamp:
+            self._stamp = stamp
+            self._changed = self._clock.steady()
+        self._seen = word
+        self._failure = ""
+        self.vanished = frozenset(self._orders.keys() - reading.ids)
+        if not reading.fresh and reading.standing == self._standing:
+            return
+        self._unreported.extend(order.id for order in reading.fresh)
+        self._unreported.extend(sorted(stop.id for stop in reading.standing - self._standing))
+        self._orders.update((order.id, order) for order in reading.fresh)
+        self._standing = reading.standing
+        self._state = State.of(self._orders.values(), reading.standing)
+
+    def _fail(self, error: OSError) -> None:
+        self._failure = f"the stop orders cannot be read: {error.strerror or type(error).__name__}"

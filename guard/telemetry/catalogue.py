@@ -1,0 +1,249 @@
+"""Every metric of the guard, once: what dashboards, alerts and the code may name, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from guard.telemetry.metric import AuthFailure, Cut, Kind, Metric, Origin, Phase, Restart, Unscanned, Written
+from safeguards.decision import Ending, Failure, Target
+from safeguards.verdict import Code
+
+UPSTREAM_ERRORS = (Code.UPSTREAM_FAILED, Code.UPSTREAM_TIMEOUT)
+
+FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+APPEND = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+PROPAGATION = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+DURATION = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+FIRST_TOKEN = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 15, 30, 60)
+TOKENS = tuple(float(4**power) for power in range(14))
+
+_GEN_AI = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
+
+
+def _metric(
+    name: str,
+    kind: Kind,
+    origin: Origin,
+    text: str,
+    labels: tuple[str, ...] = (),
+    buckets: tuple[float, ...] = (),
+    **closed: tuple[str, ...],
+) -> Metric:
+    values = {label: tuple(str(value) for value in of) for label, of in closed.items()}
+    return Metric(name, kind, origin, text, labels, buckets, MappingProxyType(values))
+
+
+_W, _S = Origin.WORKER, Origin.SUPERVISOR
+_ALL = (
+    # How exchanges went.
+    _metric(
+        "guard_requests_total",
+        Kind.COUNTER,
+        _W,
+        "Exchanges that ended, each with exactly one outcome.",
+        ("model", "route", "tier", "outcome"),
+        outcome=tuple(Ending),
+    ),
+    _metric("guard_requests_in_flight", Kind.GAUGE, _W, "Exchanges that have begun and not ended.", ("model",)),
+    _metric("guard_streams_open", Kind.GAUGE, _W, "Streamed exchanges that have begun and not ended.", ("model",)),
+    _metric(
+        "guard_overhead_seconds",
+        Kind.HISTOGRAM,
+        _W,
+        "Time that the guard itself added to an exchange.",
+        ("model", "phase"),
+        FAST,
+        phase=tuple(Phase),
+    ),
+    _metric(
+        "guard_streams_terminated_total",
+        Kind.COUNTER,
+        _W,
+        "Streamed answers cut after they had begun to reach the caller.",
+        ("model", "cause"),
+        cause=tuple(Cut),
+    ),
+    _metric(
+        "guard_dropped_fields_total",
+        Kind.COUNTER,
+        _W,
+        "Unknown fields that were dropped from answers.",
+        ("model", "route"),
+    ),
+    _metric(
+        "guard_refusals_total",
+        Kind.COUNTER,
+        _W,
+        "Requests refused before a model was known.",
+        ("code",),
+        code=tuple(Code),
+    ),
+    _metric(
+        "guard_auth_failures_total",
+        Kind.COUNTER,
+        _W,
+        "Credentials that were not accepted.",
+        ("reason",),
+        reason=tuple(AuthFailure),
+    ),
+    _metric(
+        "guard_upstream_errors_total",
+        Kind.COUNTER,
+        _W,
+        "Exchanges that the model endpoint could not answer.",
+        ("model", "error_type"),
+        error_type=UPSTREAM_ERRORS,
+    ),
+    # What the safeguards decided.
+    _metric(
+        "guard_decisions_total",
+        Kind.COUNTER,
+        _W,
+        "Decisions of safeguards: the verdict and what was done about it.",
+        ("model", "safeguard", "target", "verdict", "action", "mode"),
+        target=tuple(Target),
+        verdict=("allow", "deny"),
+        action=("allow", "block"),
+        mode=("enforce", "shadow"),
+    ),
+    _metric(
+        "guard_safeguard_duration_seconds",
+        Kind.HISTOGRAM,
+        _W,
+        "Time one safeguard took for one side of one exchange.",
+        ("safeguard", "target"),
+        (*FAST, 5.0),
+        target=tuple(Target),
+    ),
+    _metric(
+        "guard_safeguard_errors_total",
+        Kind.COUNTER,
+        _W,
+        "Safeguards that failed to answer, and what was done about it.",
+        ("safeguard", "error_type", "action"),
+        error_type=tuple(Failure),
+        action=("allow", "block"),
+    ),
+    _metric(
+        "guard_unscanned_total",
+        Kind.COUNTER,
+        _W,
+        "Exchanges passed on without every required check; must stay 0.",
+        ("model", "route", "reason"),
+        reason=tuple(Unscanned),
+    ),
+    # The kill switch: each process says what it obeys, the supervisor what was ordered.
+    _metric(
+        "guard_kill_switch_orders",
+        Kind.GAUGE,
+        _W,
+        "Stop orders in force as this process sees them; differs only while an order spreads.",
+    ),
+    _metric("guard_kill_switch_readable", Kind.GAUGE, _W, "1 while this process can read the stop orders."),
+    _metric(
+        "guard_kill_switch_propagation_seconds",
+        Kind.HISTOGRAM,
+        _W,
+        "Time from the acceptance of an order to this process obeying it.",
+        buckets=PROPAGATION,
+    ),
+    _metric(
+        "guard_kill_switch_engaged", Kind.GAUGE, _S, "1 while a stop order covers the subject.", ("scope", "subject")
+    ),
+    _metric(
+        "guard_kill_switch_last_change_timestamp_seconds", Kind.GAUGE, _S, "When a stop was last ordered or lifted."
+    ),
+    # The request log.
+    _metric(
+        "guard_audit_records_total", Kind.COUNTER, _W, "Records of the request log.", ("result",), result=tuple(Written)
+    ),
+    _metric(
+        "guard_audit_append_seconds",
+        Kind.HISTOGRAM,
+        _W,
+        "Time until a record was accepted, and on disk where the level demands it.",
+        buckets=APPEND,
+    ),
+    _metric("guard_audit_backlog_records", Kind.GAUGE, _W, "Records accepted and not yet on disk."),
+    _metric(
+        "guard_audit_last_durable_timestamp_seconds", Kind.GAUGE, _W, "When a record was last known to be on disk."
+    ),
+    # Whether each model meets its standard.
+    _metric(
+        "guard_policy_compliant", Kind.GAUGE, _S, "1 while the model meets the floor of its level.", ("model", "asl")
+    ),
+    _metric(
+        "guard_policy_unmet_rows", Kind.GAUGE, _S, "Rows of the standard that the model does not meet.", ("model",)
+    ),
+    _metric(
+        "guard_policy_info", Kind.INFO, _S, "The policy that judges the model.", ("model", "asl", "framework", "policy")
+    ),
+    _metric(
+        "guard_attestation_expiry_timestamp_seconds",
+        Kind.GAUGE,
+        _S,
+        "When an attestation of the model expires.",
+        ("model", "attestation"),
+    ),
+    # The processes.
+    _metric("guard_build_info", Kind.INFO, _S, "The running version.", ("version", "python")),
+    _metric(
+        "guard_event_loop_lag_seconds",
+        Kind.HISTOGRAM,
+        _W,
+        "How late the event loop of the process woke up.",
+        buckets=LAG,
+    ),
+    _metric("guard_worker_up", Kind.GAUGE, _S, "1 while the worker runs and reports.", ("worker",)),
+    _metric(
+        "guard_worker_last_report_timestamp_seconds",
+        Kind.GAUGE,
+        _S,
+        "When the worker last published its metrics.",
+        ("worker",),
+    ),
+    _metric(
+        "guard_worker_restarts_total",
+        Kind.COUNTER,
+        _S,
+        "Workers that were replaced.",
+        ("reason",),
+        reason=tuple(Restart),
+    ),
+    _metric(
+        "guard_metrics_series_dropped_total",
+        Kind.COUNTER,
+        _W,
+        "Recordings whose label set was collapsed because the series cap was reached.",
+    ),
+    _metric("guard_log_lines_dropped_total", Kind.COUNTER, _W, "Log lines that standard error did not take at once."),
+    # OpenTelemetry's names for generative AI, so that existing dashboards work.
+    _metric(
+        "gen_ai_server_request_duration_seconds",
+        Kind.HISTOGRAM,
+        _W,
+        "Time of one exchange in all; error_type is empty when it was served.",
+        (*_GEN_AI, "error_type"),
+        DURATION,
+    ),
+    _metric(
+        "gen_ai_server_time_to_first_token_seconds",
+        Kind.HISTOGRAM,
+        _W,
+        "Time until the first byte of a streamed answer left.",
+        (*_GEN_AI,),
+        FIRST_TOKEN,
+    ),
+    _metric(
+        "gen_ai_client_token_usage",
+        Kind.HISTOGRAM,
+        _W,
+        "Tokens of one exchange, as the model endpoint counted them.",
+        (*_GEN_AI, "gen_ai_token_type"),
+        TOKENS,
+        gen_ai_token_type=("input", "output"),
+    ),
+)
+METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _ALL})

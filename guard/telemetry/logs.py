@@ -1,0 +1,202 @@
+"""Log lines: one ASCII JSON object each, written whole or not at all, with no text of any exchange."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import threading
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import msgspec
+
+from guard.telemetry.errors import frames, types
+from safeguards.decision import Ending, Outcome
+from safeguards.exchange import Exchange
+from safeguards.ports import Clock
+
+LINE_BYTES = 4096
+"""A pipe takes this much at once or nothing (PIPE_BUF), so lines of several workers never mix."""
+FIELD_CHARACTERS = 512
+
+Value = str | int | float | bool | list[str] | None
+
+
+class Level(StrEnum):
+    """How much it matters; the configuration names the least that is written."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Event(StrEnum):
+    """What happened: the closed list that searches and alerts on logs may rely on."""
+
+    EXCHANGE = "exchange"
+    REFUSED = "refused"
+    STARTED = "started"
+    DRAINING = "draining"
+    ENDED = "ended"
+    WORKER_STARTED = "worker_started"
+    WORKER_EXITED = "worker_exited"
+    WORKER_DEAF = "worker_deaf"
+    CONFIG_REFUSED = "config_refused"
+    MODEL_ROUTABLE = "model_routable"
+    MODEL_NOT_ROUTABLE = "model_not_routable"
+    STOP_ORDERED = "stop_ordered"
+    STOP_LIFTED = "stop_lifted"
+    STATE_UNREADABLE = "state_unreadable"
+    STATE_READABLE = "state_readable"
+    SAFEGUARD_FAILED = "safeguard_failed"
+    UPSTREAM_FAILED = "upstream_failed"
+    LOG_FAILED = "log_failed"
+    LOG_RECOVERED = "log_recovered"
+    EVIDENCE_EXPIRING = "evidence_expiring"
+    ADMIN_REFUSED = "admin_refused"
+    INTERNAL_ERROR = "internal_error"
+    LIBRARY = "library"
+
+
+_RANK = {Level.INFO: 0, Level.WARNING: 1, Level.ERROR: 2}
+_LEVELS = {
+    Ending.BLOCKED_INPUT: Level.WARNING,
+    Ending.BLOCKED_OUTPUT: Level.WARNING,
+    Ending.STOPPED: Level.WARNING,
+    Ending.ERROR: Level.ERROR,
+}
+
+
+class _Line(msgspec.Struct):
+    """The line of one exchange, in the order in which it is written."""
+
+    time: str
+    level: str
+    event: str
+    id: str
+    model: str
+    tier: str
+    key: str
+    surface: str
+    operation: str
+    streamed: bool
+    ending: str
+    code: str | None
+    safeguard: str | None
+    rule: str | None
+    status: int
+    seconds: float
+    characters_in: int
+    characters_out: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+
+
+class JsonLog:
+    """Writes lines to a file descriptor without waiting for whoever reads it.
+
+    A line that does not fit into the pipe at once is dropped and counted in ``dropped``; the descriptor's own mode is
+    left alone, since standard error is shared with other processes. When several processes fill one pipe in the same
+    instant a write can still wait for the reader.
+    """
+
+    def __init__(self, clock: Clock, fd: int = 2, level: Level = Level.INFO) -> None:
+        """Write events of at least this level to ``fd``."""
+        self.dropped = 0
+        self._clock = clock
+        self._fd = fd
+        self._least = _RANK[level]
+        self._lock = threading.Lock()
+        self._ready = select.poll()
+        self._ready.register(fd, select.POLLOUT)
+
+    def emit(self, level: Level, event: Event, **fields: Value) -> None:
+        """Write one event; strings are cut at 512 characters, and no field may quote a prompt or a completion."""
+        if _RANK[level] < self._least:
+            return
+        record: dict[str, Value] = {"time": rfc3339(self._clock.now()), "level": level, "event": event}
+        for name, value in fields.items():
+            record.setdefault(name, value[:FIELD_CHARACTERS] if isinstance(value, str) else value)
+        self._write(_ascii(record))
+
+    def failure(self, event: Event, error: BaseException, **fields: Value) -> None:
+        """Write an error with its type and where it came from; never its text, which may quote what was parsed."""
+        self.emit(Level.ERROR, event, **fields, error=types(error), frames=frames(error.__traceback__))
+
+    def exchange(self, exchange: Exchange, outcome: Outcome) -> None:
+        """Write the line of one ended exchange: who, what, how it ended and how much, without any of its text."""
+        level = _LEVELS.get(outcome.ending, Level.INFO)
+        if _RANK[level] < self._least:
+            return
+        blocking = next((decision for decision in outcome.decisions if decision.blocked), None)
+        line = _Line(
+            time=rfc3339(outcome.ended),
+            level=level,
+            event=Event.EXCHANGE,
+            id=exchange.id,
+            model=exchange.model,
+            tier=exchange.caller.tier,
+            key=exchange.caller.key,
+            surface=exchange.surface,
+            operation=exchange.operation,
+            streamed=exchange.streamed,
+            ending=outcome.ending,
+            code=outcome.code,
+            safeguard=None if blocking is None else blocking.safeguard,
+            rule=None if blocking is None else blocking.rule or None,
+            status=outcome.status,
+            seconds=round(outcome.seconds, 6),
+            characters_in=sum(len(passage.text) for passage in exchange.passages),
+            characters_out=sum(released.released for released in outcome.released),
+            prompt_tokens=outcome.prompt_tokens,
+            completion_tokens=outcome.completion_tokens,
+        )
+        self._write(_ascii(line))
+
+    def _write(self, line: bytes) -> None:
+        if len(line) > LINE_BYTES:
+            whole = msgspec.json.decode(line)
+            line = _ascii({**{name: whole[name] for name in ("time", "level", "event")}, "cut": len(line)})
+        with self._lock:  # libraries log from their own threads, and a poll object serves one at a time
+            try:
+                ready = self._ready.poll(0)
+                if ready and ready[0][1] & select.POLLOUT and os.write(self._fd, line) == len(line):
+                    return
+            except OSError:
+                pass  # a full disk, a reader that left: the log must not end the exchange
+            self.dropped += 1
+
+
+def rfc3339(seconds: float) -> str:
+    """Seconds since the epoch as RFC 3339 in UTC, to the millisecond; a time no calendar has is ``unknown``."""
+    try:
+        moment = datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        return "unknown"
+    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def _ascii(record: dict[str, Value] | _Line) -> bytes:
+    try:
+        line = _ENCODER.encode(record)
+    except (UnicodeEncodeError, OverflowError):
+        fields = record if isinstance(record, dict) else msgspec.structs.asdict(record)
+        line = _ENCODER.encode({name: _writable(value) for name, value in fields.items()})
+    if not line.isascii() or b"\x7f" in line:
+        line = json.dumps(msgspec.json.decode(line), separators=(",", ":")).encode().replace(b"\x7f", b"\\u007f")
+    return line + b"\n"
+
+
+def _writable(value: Value) -> Value:
+    # Half of a surrogate pair, and a number beyond 64 bits, are what JSON's readers disagree about.
+    if isinstance(value, list):
+        return [str(_writable(item)) for item in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, int):
+        return max(-(2**63), min(value, 2**63 - 1))
+    return value
+
+
+_ENCODER = msgspec.json.Encoder()

@@ -1,0 +1,100 @@
+"""What a metric is, and the closed values of the labels that this package alone names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What a metric counts; an info is a gauge that is always 1 and says something by its labels."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+    INFO = "info"
+
+
+class Origin(StrEnum):
+    """Who records a metric.
+
+    ``worker``: every process, told apart by the label ``worker`` (the supervisor's own are ``supervisor``).
+    ``supervisor``: the supervisor alone, so that one host says it once and no ``worker`` label is added.
+    """
+
+    WORKER = "worker"
+    SUPERVISOR = "supervisor"
+
+
+class AuthFailure(StrEnum):
+    """Why a credential was not accepted."""
+
+    MISSING = "missing"
+    MALFORMED = "malformed"
+    UNKNOWN = "unknown"
+    EXPIRED = "expired"
+
+
+class Phase(StrEnum):
+    """Which part of the time that the guard itself adds: until forwarding, until the first byte left, in all."""
+
+    REQUEST = "request"
+    FIRST_BYTE = "first_byte"
+    TOTAL = "total"
+
+
+class Unscanned(StrEnum):
+    """How text came to pass without every check that the policy asks for."""
+
+    FAILED_OPEN = "failed_open"
+    NO_DECISION = "no_decision"
+    NOT_CLEARED = "not_cleared"
+
+
+class Cut(StrEnum):
+    """What ended an answer that had begun to reach the caller."""
+
+    SAFEGUARD = "safeguard"
+    KILL_SWITCH = "kill_switch"
+    UPSTREAM = "upstream"
+    CALLER = "caller"
+    DEADLINE = "deadline"
+    DRAIN = "drain"
+    INTERNAL = "internal"
+
+
+class Written(StrEnum):
+    """What became of one record of the request log: on disk, handed over and not yet on disk, or lost."""
+
+    DURABLE = "durable"
+    BUFFERED = "buffered"
+    FAILED = "failed"
+
+
+class Restart(StrEnum):
+    """Why a worker was replaced."""
+
+    DEAF = "deaf"
+    EXITED = "exited"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric; ``buckets`` are upper bounds in the metric's unit, ``closed`` names all values of a label.
+
+    A label set above the series cap keeps its closed labels and has ``_other`` for the rest.
+    """
+
+    name: str
+    kind: Kind
+    origin: Origin
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    closed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def series(self) -> int:
+        """How many exposed series one label set costs."""
+        return len(self.buckets) + 3 if self.kind is Kind.HISTOGRAM else 1

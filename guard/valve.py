@@ -1,0 +1,64 @@
+"""The valve: holds back every event of an answer until all of its text is cleared (sans-io; rows C3, I4).
+
+Events leave in the order in which they came. An event leaves when each of its marks lies at or below the watermark of
+its channel; the watermark is the lowest that any watching safeguard has cleared, and it never moves back.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from guard.wire.dialect import Event
+from safeguards.exchange import Channel
+
+
+class Valve:
+    """Put events in, set watermarks, take what may leave."""
+
+    __slots__ = ("_cleared", "_held", "_queue", "released")
+
+    def __init__(self) -> None:
+        """Begin closed."""
+        self._queue: deque[Event] = deque()
+        self._cleared: dict[Channel, int] = {}
+        self._held = 0
+        self.released: dict[Channel, int] = {}
+
+    def put(self, events: Iterable[Event]) -> None:
+        """Hold events behind those that are held already."""
+        for event in events:
+            self._queue.append(event)
+            self._held += len(event.data)
+
+    def clear(self, channel: Channel, upto: int) -> None:
+        """Raise a channel's watermark; offsets are characters."""
+        if upto > self._cleared.get(channel, 0):
+            self._cleared[channel] = upto
+
+    @property
+    def held(self) -> int:
+        """Bytes that wait here."""
+        return self._held
+
+    def release(self) -> list[Event]:
+        """Take every event that may leave now, in order."""
+        queue = self._queue
+        cleared = self._cleared
+        released = self.released
+        out = []
+        while queue:
+            event = queue[0]
+            channel = event.channel
+            if channel is not None:
+                if event.end > cleared.get(channel, 0):
+                    break
+                if event.more and any(end > cleared.get(other, 0) for other, end in event.more):
+                    break
+                released[channel] = event.end
+                for other, end in event.more:
+                    released[other] = end
+            queue.popleft()
+            self._held -= len(event.data)
+            out.append(event)
+        return out

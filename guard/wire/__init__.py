@@ -1,0 +1,1 @@
+"""Protocol knowledge and nothing else: server-sent events, strict JSON, tables, one file per dialect."""

@@ -1,0 +1,121 @@
+"""What the journey needs of a dialect, and the one table from a code to what callers are told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from safeguards.exchange import Channel, ChannelId, Passage
+from safeguards.verdict import Code
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as its dialect understood it; ``fields`` is what will be sent, the model's name apart."""
+
+    model: str
+    streamed: bool
+    passages: tuple[Passage, ...]
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """What an answer is called towards the caller: nothing of it comes from the upstream."""
+
+    request: str
+    model: str
+    created: int
+
+
+@dataclass(slots=True)
+class Event:
+    """One piece of the answer as the caller will get it, and how far each channel must be cleared for it.
+
+    ``channel``/``end`` is the first mark, which is nearly always the only one; ``more`` holds the others.
+    """
+
+    data: bytes
+    channel: Channel | None = None
+    end: int = 0
+    more: tuple[tuple[Channel, int], ...] = ()
+
+
+class AnswerReader(Protocol):
+    """Reads one answer of the upstream: feed what a read brought, take events; raises BadStream."""
+
+    channels: dict[ChannelId, Channel]
+    touched: list[Channel]
+    done: bool
+    dropped: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Read a batch; ``touched`` then holds the channels with fresh text or fresh completeness."""
+
+    def finish(self) -> list[Event]:
+        """The upstream's body has ended properly; raises BadStream if the answer has not."""
+
+
+class Dialect(Protocol):
+    """One protocol of callers and upstreams; a file of tables implements it."""
+
+    name: str
+    operation: str
+    upstream_path: bytes
+
+    def read_request(self, body: bytes) -> Request:
+        """Parse strictly; raises BadField."""
+
+    def write_request(self, request: Request, model: str) -> bytes:
+        """Serialise what was understood, for the model's name at the upstream."""
+
+    def reader(self, request: Request, naming: Naming) -> AnswerReader:
+        """Begin reading the answer to this request."""
+
+    def error(self, code: Code, request: str, detail: str = "") -> bytes:
+        """The body of a plain error; ``detail`` names a field and what is wrong with it."""
+
+    def end_blocked(self, naming: Naming, choices: list[int]) -> bytes:
+        """End a stream that a safeguard cut: the dialect's own clean finish."""
+
+    def end_failed(self, naming: Naming, code: Code) -> bytes:
+        """End a stream that was stopped or that failed: an error in the stream and no terminator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a caller is told: the HTTP status, a sentence, and whether the same request may be sent again."""
+
+    status: int
+    sentence: str
+    retry: bool = False
+
+
+TOLD: Mapping[Code, Told] = {
+    Code.UNKNOWN_ROUTE: Told(404, "There is no such route here."),
+    Code.METHOD_NOT_ALLOWED: Told(405, "This route takes POST only."),
+    Code.BAD_REQUEST: Told(400, "The request was not understood."),
+    Code.TOO_LARGE: Told(413, "The request is larger than this server takes."),
+    Code.UNAUTHENTICATED: Told(401, "Send a valid API key as 'Authorization: Bearer …'."),
+    Code.KEY_EXPIRED: Told(401, "This API key has expired."),
+    Code.UNKNOWN_MODEL: Told(404, "There is no such model, or your key may not see it."),
+    Code.NOT_ROUTABLE: Told(503, "This model is not served: it does not meet the standard of its safety level."),
+    Code.ACCESS_DENIED: Told(403, "Your access tier does not include this model or operation."),
+    Code.RATE_LIMITED: Told(429, "Your key's rate limit is used up.", retry=True),
+    Code.CONTENT_BLOCKED: Told(403, "Blocked by the content policy of this model."),
+    Code.STOPPED: Told(503, "This model has been stopped by its operator."),
+    Code.EVIDENCE_EXPIRED: Told(503, "This model is not served: evidence that its safety level requires has lapsed."),
+    Code.LOG_UNAVAILABLE: Told(503, "The request could not be recorded and was not sent."),
+    Code.SAFEGUARD_FAILED: Told(503, "A required safeguard is not available; the request was not served."),
+    Code.HELD_TOO_MUCH: Told(502, "The answer could not be checked and was withheld."),
+    Code.UPSTREAM_FAILED: Told(502, "The model's server failed."),
+    Code.UPSTREAM_TIMEOUT: Told(504, "The model's server did not answer in time."),
+    Code.DEADLINE: Told(504, "The answer took longer than this model's limit."),
+    Code.OVERLOADED: Told(503, "The server is at its limit; try again.", retry=True),
+    Code.DRAINING: Told(503, "The server is shutting down; try again.", retry=True),
+    Code.CALLER_GONE: Told(499, "The caller left."),
+    Code.INTERNAL: Told(500, "The guard failed; nothing was served."),
+}

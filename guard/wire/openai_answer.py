@@ -1,0 +1,380 @@
+"""Answers of OpenAI chat completions: typed reading, channels, and events written anew from the parsed value.
+
+Nothing of the upstream's own words passes except the text of channels: ids, names, times and finish reasons are ours.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from guard.wire.dialect import Event, Naming
+from guard.wire.sse import BadStream, EventReader
+from safeguards.exchange import Channel, ChannelId, ChannelKind
+
+MAX_CHOICES: Final = 8
+MAX_CALLS: Final = 128
+_FINISHES: Final = frozenset({"stop", "length", "tool_calls", "content_filter"})
+Dropped = Raw | UnsetType
+
+
+class _Function(Struct, forbid_unknown_fields=True):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _Call(Struct, forbid_unknown_fields=True):
+    index: int | None = None
+    id: Dropped = UNSET
+    type: Dropped = UNSET
+    function: _Function | None = None
+
+
+class _Delta(Struct, forbid_unknown_fields=True):
+    """A delta of a stream and a message of a whole answer: the same keys carry text in both."""
+
+    content: str | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[_Call] | None = None
+    role: Dropped = UNSET
+    annotations: Dropped = UNSET
+    audio: None = None
+    function_call: None = None
+
+
+class _Choice(Struct, forbid_unknown_fields=True):
+    index: int = 0
+    delta: _Delta | None = None
+    message: _Delta | None = None
+    finish_reason: str | None = None
+    logprobs: Dropped = UNSET
+    stop_reason: Dropped = UNSET
+    matched_stop: Dropped = UNSET
+    token_ids: Dropped = UNSET
+
+
+class _Usage(Struct):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Answer(Struct, forbid_unknown_fields=True):
+    """A chunk or a whole completion; what is typed `Dropped` is known of real servers and never passed on."""
+
+    choices: list[_Choice] = []
+    usage: _Usage | None = None
+    error: Dropped = UNSET
+    id: Dropped = UNSET
+    object: Dropped = UNSET
+    created: Dropped = UNSET
+    model: Dropped = UNSET
+    system_fingerprint: Dropped = UNSET
+    service_tier: Dropped = UNSET
+    timings: Dropped = UNSET
+    prompt_logprobs: Dropped = UNSET
+    prompt_token_ids: Dropped = UNSET
+    kv_transfer_params: Dropped = UNSET
+    metadata: Dropped = UNSET
+    sglext: Dropped = UNSET
+
+
+_DECODER: Final = msgspec.json.Decoder(_Answer)
+_ENCODER: Final = msgspec.json.Encoder()
+_quote: Final = _ENCODER.encode
+
+
+def _decode(data: bytes) -> tuple[_Answer, int]:
+    """Decode strictly; where unknown keys stand in the way, drop and count them and decode the rest."""
+    try:
+        return _DECODER.decode(data), 0
+    except msgspec.ValidationError:
+        pass
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BadStream("an event is not JSON") from None
+    try:
+        known, dropped = _prune(msgspec.json.decode(data), _Answer)
+        return msgspec.convert(known, _Answer), dropped
+    except (msgspec.ValidationError, RecursionError):
+        raise BadStream("an event has a field of the wrong type") from None
+
+
+_NESTED: Final[dict[tuple[type, str], type]] = {
+    (_Answer, "choices"): _Choice,
+    (_Choice, "delta"): _Delta,
+    (_Choice, "message"): _Delta,
+    (_Delta, "tool_calls"): _Call,
+    (_Call, "function"): _Function,
+}
+
+
+def _prune(value: Any, kind: type[Struct]) -> tuple[Any, int]:
+    if not isinstance(value, dict):
+        return value, 0
+    kept: dict[str, Any] = {}
+    dropped = 0
+    for key, item in value.items():
+        if key not in kind.__struct_fields__:
+            dropped += 1
+            continue
+        if kind.__annotations__[key] == "Dropped":
+            if key == "error":
+                kept[key] = Raw(b"0")
+            continue
+        nested = _NESTED.get((kind, key))
+        if nested is None:
+            kept[key] = item
+        elif isinstance(item, list):
+            pruned = [_prune(each, nested) for each in item]
+            kept[key] = [each for each, _ in pruned]
+            dropped += sum(count for _, count in pruned)
+        else:
+            kept[key], count = _prune(item, nested)
+            dropped += count
+    return kept, dropped
+
+
+class _Reader:
+    """What both readers share: the channels, and how a delta's texts go into them."""
+
+    def __init__(self, naming: Naming) -> None:
+        self.naming = naming
+        self.channels: dict[ChannelId, Channel] = {}
+        self.touched: list[Channel] = []
+        self.done = False
+        self.dropped = 0
+        self.prompt_tokens: int | None = None
+        self.completion_tokens: int | None = None
+
+    def _answer(self, data: bytes) -> _Answer:
+        answer, dropped = _decode(data)
+        self.dropped += dropped
+        if answer.error is not UNSET:
+            raise BadStream("the upstream reports an error")
+        if answer.usage is not None:
+            self.prompt_tokens = answer.usage.prompt_tokens
+            self.completion_tokens = answer.usage.completion_tokens
+        return answer
+
+    def _channel(self, channel_id: ChannelId) -> Channel:
+        channel = self.channels.get(channel_id)
+        if channel is None:
+            channel = self.channels[channel_id] = Channel(channel_id)
+        if channel.complete:
+            raise BadStream("text after the end of its choice")
+        if channel not in self.touched:
+            self.touched.append(channel)
+        return channel
+
+    def _take(self, choice: int, delta: _Delta) -> tuple[dict[str, Any], list[tuple[Channel, int]]]:
+        """Put a delta's texts into their channels; returns what may be written of it and the marks."""
+        if not 0 <= choice < MAX_CHOICES:
+            raise BadStream("a choice index is out of range")
+        written: dict[str, Any] = {}
+        marks: list[tuple[Channel, int]] = []
+
+        def text(kind: ChannelKind, value: str, part: int = 0) -> str:
+            channel = self._channel(ChannelId(choice, kind, part))
+            marks.append((channel, channel.append(value)))
+            return value
+
+        if delta.content is not None:
+            written["content"] = text(ChannelKind.CONTENT, delta.content)
+        if delta.reasoning_content is not None:
+            written["reasoning_content"] = text(ChannelKind.REASONING, delta.reasoning_content)
+        if delta.reasoning is not None:
+            # The same text under two names in one delta would be two texts in one channel: one name is passed on.
+            if delta.reasoning_content is None:
+                written["reasoning"] = text(ChannelKind.REASONING, delta.reasoning)
+            else:
+                self.dropped += 1
+        if delta.refusal is not None:
+            written["refusal"] = text(ChannelKind.REFUSAL, delta.refusal)
+        if delta.tool_calls:
+            calls = []
+            for place, call in enumerate(delta.tool_calls):
+                part = place if call.index is None else call.index
+                if not 0 <= part < MAX_CALLS or call.function is None:
+                    raise BadStream("a tool call is not understood")
+                function = {}
+                first = ChannelId(choice, ChannelKind.TOOL_NAME, part) not in self.channels
+                if call.function.name is not None:
+                    function["name"] = text(ChannelKind.TOOL_NAME, call.function.name, part)
+                if call.function.arguments is not None:
+                    function["arguments"] = text(ChannelKind.TOOL_ARGUMENTS, call.function.arguments, part)
+                written_call: dict[str, Any] = {"index": part}
+                if first:
+                    written_call |= {"id": f"call_{self.naming.request}_{choice}_{part}", "type": "function"}
+                calls.append(written_call | {"function": function})
+            written["tool_calls"] = calls
+        return written, marks
+
+    def _complete(self, choice: int | None) -> None:
+        for channel in self.channels.values():
+            if not channel.complete and choice in (None, channel.id.choice):
+                channel.complete = True
+                if channel not in self.touched:
+                    self.touched.append(channel)
+
+    def _finish_reason(self, reason: str | None) -> str | None:
+        if reason is None or reason in _FINISHES:
+            return reason
+        self.dropped += 1
+        return "stop"
+
+
+class StreamReader(_Reader):
+    """Reads a streamed answer; one event of the upstream becomes one event to the caller."""
+
+    def __init__(self, naming: Naming) -> None:
+        """Begin; everything constant in the stream's events is written once."""
+        super().__init__(naming)
+        self._events = EventReader()
+        head = {
+            "id": f"chatcmpl-{naming.request}",
+            "object": "chat.completion.chunk",
+            "created": naming.created,
+            "model": naming.model,
+        }
+        self._head = b"data: " + _quote(head)[:-1] + b',"choices":'
+        self._plain = self._head + b'[{"index":0,"delta":{"content":'
+        self._content: Channel | None = None
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Read a batch of bytes into events."""
+        events = []
+        for event in self._events.feed(data):
+            if self.done:
+                raise BadStream("an event after the end")
+            if event.name:
+                raise BadStream("an event of a kind this dialect does not have")
+            if event.data == b"[DONE]":
+                self.done = True
+                self._complete(None)
+                events.append(Event(b"data: [DONE]\n\n"))
+            else:
+                events.append(self._event(self._answer(event.data)))
+        return events
+
+    def finish(self) -> list[Event]:
+        """The body has ended: only after ``[DONE]`` is that an answer."""
+        if not self.done:
+            raise BadStream("the stream ended before its terminator")
+        return []
+
+    def _event(self, answer: _Answer) -> Event:
+        if len(answer.choices) == 1 and answer.usage is None:
+            choice = answer.choices[0]
+            delta = choice.delta
+            if (
+                choice.index == 0
+                and choice.finish_reason is None
+                and delta is not None
+                and delta.content is not None
+                and delta.role is UNSET
+                and delta.refusal is None
+                and delta.reasoning_content is None
+                and delta.reasoning is None
+                and not delta.tool_calls
+            ):
+                return self._plain_text(delta.content)
+        return self._any(answer)
+
+    def _plain_text(self, content: str) -> Event:
+        """The event that is nearly all of every stream, without a dict or a loop."""
+        channel = self._content
+        if channel is None:
+            channel = self._content = self._channel(ChannelId(0, ChannelKind.CONTENT))
+        elif channel.complete:
+            raise BadStream("text after the end of its choice")
+        elif not channel.fresh and channel not in self.touched:
+            self.touched.append(channel)
+        end = channel.append(content)
+        return Event(self._plain + _quote(content) + b'},"finish_reason":null}]}\n\n', channel, end)
+
+    def _any(self, answer: _Answer) -> Event:
+        choices = []
+        marks: list[tuple[Channel, int]] = []
+        for choice in answer.choices:
+            delta = choice.delta if choice.delta is not None else _Delta()
+            written, found = self._take(choice.index, delta)
+            marks += found
+            if delta.role is not UNSET:
+                written = {"role": "assistant", **written}
+            reason = self._finish_reason(choice.finish_reason)
+            if reason is not None:
+                self._complete(choice.index)
+                # A choice's end may not overtake its text.
+                marks += [(each, each.end) for each in self.channels.values() if each.id.choice == choice.index]
+            choices.append({"index": choice.index, "delta": written, "finish_reason": reason})
+        data = self._head + _quote(choices)
+        if answer.usage is not None:
+            data += b',"usage":' + _quote(_usage(answer.usage))
+        data += b"}\n\n"
+        if not marks:
+            return Event(data)
+        (channel, end), *more = marks
+        return Event(data, channel, end, tuple(more))
+
+
+class WholeReader(_Reader):
+    """Reads an answer that comes in one piece; its one event is the whole body."""
+
+    def __init__(self, naming: Naming, max_body: int = 16_777_216) -> None:
+        """Bound the body in bytes."""
+        super().__init__(naming)
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._max_body = max_body
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Gather."""
+        self._size += len(data)
+        if self._size > self._max_body:
+            raise BadStream("the answer is larger than the limit")
+        self._pieces.append(data)
+        return []
+
+    def finish(self) -> list[Event]:
+        """Read the whole body."""
+        answer = self._answer(b"".join(self._pieces))
+        if not answer.choices:
+            raise BadStream("the answer has no choices")
+        choices = []
+        marks: list[tuple[Channel, int]] = []
+        for choice in answer.choices:
+            if choice.message is None:
+                raise BadStream("a choice has no message")
+            written, found = self._take(choice.index, choice.message)
+            marks += found
+            message = {"role": "assistant", "content": None, **written}
+            for call in message.get("tool_calls") or ():
+                del call["index"]
+            reason = self._finish_reason(choice.finish_reason) or "stop"
+            choices.append({"index": choice.index, "message": message, "finish_reason": reason})
+        self._complete(None)
+        self.done = True
+        body: dict[str, Any] = {
+            "id": f"chatcmpl-{self.naming.request}",
+            "object": "chat.completion",
+            "created": self.naming.created,
+            "model": self.naming.model,
+            "choices": choices,
+        }
+        if answer.usage is not None:
+            body["usage"] = _usage(answer.usage)
+        if not marks:
+            return [Event(_quote(body))]
+        (channel, end), *more = marks
+        return [Event(_quote(body), channel, end, tuple(more))]
+
+
+def _usage(usage: _Usage) -> dict[str, int]:
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+    }

@@ -1,0 +1,66 @@
+"""JSON that has one reading: what a lenient parser somewhere would understand differently is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+_MAX_DIGITS = 20
+
+
+class BadField(Exception):  # noqa: N818 - reads as the finding it is
+    """Something in a request that may not be; names the place and never quotes the caller's text."""
+
+    def __init__(self, place: str, message: str) -> None:
+        """Take the path of the field (``messages[0].content``) and what is wrong with it."""
+        super().__init__(f"{place}: {message}" if place else message)
+        self.place = place
+        self.message = message
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Read one JSON object: UTF-8 without BOM, no duplicate keys, finite bounded numbers, nothing after it.
+
+    Raises BadField for everything else.
+    """
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadField("", "the body is not UTF-8") from None
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_unique, parse_constant=_constant, parse_int=_integer, parse_float=_number
+        )
+    except BadField:
+        raise
+    except RecursionError:
+        raise BadField("", "the body is nested too deeply") from None
+    except ValueError:
+        raise BadField("", "the body is not valid JSON") from None
+    if not isinstance(value, dict):
+        raise BadField("", "the body must be a JSON object")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise BadField("", "an object names a key twice")
+    return found
+
+
+def _constant(_: str) -> Any:
+    raise BadField("", "NaN and Infinity are not JSON")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:
+        raise BadField("", "a number has too many digits")
+    return int(digits)
+
+
+def _number(digits: str) -> float:
+    value = float(digits)
+    if value in (float("inf"), float("-inf")):
+        raise BadField("", "a number is out of range")
+    return value

@@ -1,0 +1,1 @@
+"""What is decided: one file per safeguard, the standard library only."""

@@ -1,0 +1,35 @@
+"""The one interface of every safeguard: three moments, each with a default that has nothing against it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import ClassVar
+
+from safeguards.decision import Outcome
+from safeguards.exchange import Channel, Exchange
+from safeguards.verdict import PASS, Block, Cleared, Pass
+
+Admission = Pass | Block
+Watch = Cleared | Block
+
+
+class Safeguard:
+    """Decides about exchanges; knows neither its mode nor what others decided.
+
+    A moment answers at once or returns an awaitable: the cheap path is synchronous, only an escalation awaits.
+    What it raises, and what it answers beside the types below, is turned into a verdict by the pipeline alone.
+    """
+
+    kind: ClassVar[str]
+    watches: ClassVar[bool] = False
+
+    def admit(self, exchange: Exchange) -> Admission | Awaitable[Admission]:
+        """May this request go to the model?"""
+        return PASS
+
+    def watch(self, exchange: Exchange, channel: Channel) -> Watch | Awaitable[Watch]:
+        """How far is this channel cleared for the caller? Called once for each batch that touched it."""
+        return Cleared(channel.end)
+
+    async def close(self, exchange: Exchange, outcome: Outcome) -> None:
+        """The exchange has ended; called always and exactly once, shielded from the caller's leaving."""

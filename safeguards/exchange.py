@@ -1,0 +1,111 @@
+"""The vocabulary of one request and its answer, as a safeguard sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is calling: one key of one tier, with the person or team that owns it."""
+
+    key: str
+    owner: str
+    tier: str
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One text of the prompt that the model will read.
+
+    ``place`` is its path in the request (``messages[2].content[0].text``), ``role`` whose voice it is
+    (``system``, ``user``, ``assistant``, ``tool``, or ``control`` for texts that steer the answer).
+    """
+
+    place: str
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request as it was understood: everything a safeguard may decide on.
+
+    ``received`` is seconds since the epoch, ``policy`` the digest of the whole configuration that judges it.
+    """
+
+    id: str
+    caller: Caller
+    model: str
+    asl: int
+    surface: str
+    dialect: str
+    operation: str
+    streamed: bool
+    passages: tuple[Passage, ...]
+    policy: str
+    received: float
+
+
+class ChannelKind(StrEnum):
+    """What the text of a channel is; every kind is watched."""
+
+    CONTENT = "content"
+    REASONING = "reasoning"
+    REFUSAL = "refusal"
+    TOOL_NAME = "tool_name"
+    TOOL_ARGUMENTS = "tool_arguments"
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelId:
+    """Which growing text of the answer: the choice, the kind, and the part of it (a tool call's index)."""
+
+    choice: int
+    kind: ChannelKind
+    part: int = 0
+
+    def __str__(self) -> str:
+        """Name it the way records and reasons do: ``content[0]``, ``tool_arguments[0.1]``."""
+        place = f"{self.choice}.{self.part}" if self.part else str(self.choice)
+        return f"{self.kind.value}[{place}]"
+
+
+class Channel:
+    """One growing text of the answer; offsets are characters (code points) from its beginning.
+
+    ``fresh`` is what the last batch added and starts at ``start``; ``complete`` is set when no more will come.
+    ``memory`` is where a safeguard keeps what it knows about this channel, under its own mount's name.
+    """
+
+    __slots__ = ("complete", "end", "fresh", "id", "memory", "pieces", "start")
+
+    def __init__(self, channel_id: ChannelId) -> None:
+        """Begin empty."""
+        self.id = channel_id
+        self.pieces: list[str] = []
+        self.start = 0
+        self.end = 0
+        self.fresh = ""
+        self.complete = False
+        self.memory: dict[str, object] = {}
+
+    def append(self, text: str) -> int:
+        """Add text of the current batch and return the offset of its end."""
+        self.pieces.append(text)
+        self.fresh = self.fresh + text if self.fresh else text
+        self.end += len(text)
+        return self.end
+
+    def settle(self) -> None:
+        """Begin the next batch: what was fresh has been watched."""
+        self.start = self.end
+        self.fresh = ""
+
+    @property
+    def text(self) -> str:
+        """The whole text so far; joins once and keeps the result."""
+        if len(self.pieces) > 1:
+            self.pieces = ["".join(self.pieces)]
+        return self.pieces[0] if self.pieces else ""

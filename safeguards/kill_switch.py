@@ -1,0 +1,34 @@
+"""The kill switch: refuses what a stop order covers and cuts what is already running (rows C16, H3)."""
+
+from __future__ import annotations
+
+from safeguards.base import Admission, Safeguard, Watch
+from safeguards.exchange import Channel, Exchange
+from safeguards.ports import Stop, Switches
+from safeguards.verdict import PASS, Block, Cleared, Code
+
+
+def stopped(stop: Stop) -> Block:
+    """The verdict that a stop order in force means."""
+    return Block(Code.STOPPED, f"{stop.scope}: {stop.reason or 'no reason given'}", rule=stop.order)
+
+
+class KillSwitch(Safeguard):
+    """Asks the switches before the model is reached and before every send."""
+
+    kind = "kill_switch"
+    watches = True
+
+    def __init__(self, switches: Switches) -> None:
+        """Take the switches of this process."""
+        self._switches = switches
+
+    def admit(self, exchange: Exchange) -> Admission:
+        """Refuse what a stop covers."""
+        stop = self._switches.covering(exchange)
+        return PASS if stop is None else stopped(stop)
+
+    def watch(self, exchange: Exchange, channel: Channel) -> Watch:
+        """Cut what a stop covers since it began."""
+        stop = self._switches.covering(exchange)
+        return Cleared(channel.end) if stop is None else stopped(stop)

@@ -1,0 +1,87 @@
+"""What safeguards need from outside; `guard` implements these, tests fake them with plain classes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Protocol
+
+from safeguards.decision import Outcome
+from safeguards.exchange import Channel, Exchange
+
+
+class Clock(Protocol):
+    """Time as an argument: `now` is seconds since the epoch, `steady` monotonic seconds."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+    def steady(self) -> float:
+        """Monotonic seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A stop order in force that covers an exchange."""
+
+    order: str
+    scope: str
+    reason: str
+
+
+class Switches(Protocol):
+    """The kill switch's state in this process; cheap enough to ask before every send."""
+
+    def covering(self, exchange: Exchange) -> Stop | None:
+        """The stop that covers this exchange now, or None; raises Unavailable when it cannot be known."""
+
+
+class Meters(Protocol):
+    """Rate counters shared by all workers of a host."""
+
+    def take(self, key: str, rate: float, burst: int, now: float) -> float:
+        """Take one from the bucket of this key (rate per second): 0.0 if taken, else seconds to wait."""
+
+
+class Log(Protocol):
+    """The request log's durable store."""
+
+    def intent(self, exchange: Exchange, *, durable: bool, content: bool) -> Awaitable[None] | None:
+        """Write the intent; None when it needs no waiting, else an awaitable that ends once it is on disk.
+
+        Raises Unavailable when the record cannot be written.
+        """
+
+    def part(self, exchange: Exchange, channel: Channel) -> None:
+        """Write the channel's fresh text before any of it is released; raises Unavailable."""
+
+    def outcome(self, exchange: Exchange, outcome: Outcome, *, durable: bool, content: bool) -> Awaitable[None] | None:
+        """Write how it ended; as `intent`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A rule of a classifier that matched; ``end`` is a character offset, or -1 when not known."""
+
+    rule: str
+    category: str
+    end: int
+
+
+class Session(Protocol):
+    """A classifier's view of one growing text."""
+
+    def feed(self, text: str, *, final: bool) -> Hit | int:
+        """Judge more text: the hit, or the offset below which nothing can belong to a later hit."""
+
+
+class Classifier(Protocol):
+    """Judges texts at once; its version carries its own rules and thresholds."""
+
+    version: str
+
+    def judge(self, texts: list[str]) -> Hit | None:
+        """The first hit in any of these complete texts, or None."""
+
+    def session(self) -> Session:
+        """Begin judging one growing text."""

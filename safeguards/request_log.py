@@ -1,0 +1,59 @@
+"""The request log: what is asked is on record before the model sees it, and how it ended always (rows C15, H1)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+from safeguards.base import Admission, Safeguard, Watch
+from safeguards.decision import Outcome
+from safeguards.exchange import Channel, Exchange
+from safeguards.ports import Log
+from safeguards.verdict import PASS, Cleared
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """How much is written and when.
+
+    ``durable``: on disk before the request is forwarded; ``parts``: each text is written before its release;
+    ``content``: keep the texts themselves, else only their lengths and hashes.
+    """
+
+    durable: bool
+    parts: bool
+    content: bool
+
+
+class RequestLog(Safeguard):
+    """Writes the intent at admission, the parts as they come, the outcome at the end."""
+
+    kind = "request_log"
+    watches = True
+
+    def __init__(self, log: Log, settings: LogSettings) -> None:
+        """Take the store and this model's settings."""
+        self._log = log
+        self._settings = settings
+
+    def admit(self, exchange: Exchange) -> Admission | Awaitable[Admission]:
+        """Record the intent; wait for the disk only where the settings demand it."""
+        written = self._log.intent(exchange, durable=self._settings.durable, content=self._settings.content)
+        return PASS if written is None else _once(written)
+
+    def watch(self, exchange: Exchange, channel: Channel) -> Watch:
+        """Record the fresh text, which is a superset of what will be released."""
+        if self._settings.parts and channel.fresh:
+            self._log.part(exchange, channel)
+        return Cleared(channel.end)
+
+    async def close(self, exchange: Exchange, outcome: Outcome) -> None:
+        """Record how it ended."""
+        written = self._log.outcome(exchange, outcome, durable=self._settings.durable, content=self._settings.content)
+        if written is not None:
+            await written
+
+
+async def _once(written: Awaitable[None]) -> Admission:
+    await written
+    return PASS

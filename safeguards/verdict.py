@@ -1,0 +1,67 @@
+"""What a safeguard may answer, and the closed list of codes it may give for a refusal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """Why something was refused or ended: callers see the code, records have the reason beside it."""
+
+    # The request could not be understood or may not be sent here.
+    UNKNOWN_ROUTE = "unknown_route"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    BAD_REQUEST = "bad_request"
+    TOO_LARGE = "too_large"
+    UNAUTHENTICATED = "unauthenticated"
+    KEY_EXPIRED = "key_expired"
+    UNKNOWN_MODEL = "unknown_model"
+    NOT_ROUTABLE = "not_routable"
+    # A safeguard decided.
+    ACCESS_DENIED = "access_denied"
+    RATE_LIMITED = "rate_limited"
+    CONTENT_BLOCKED = "content_blocked"
+    STOPPED = "stopped"
+    EVIDENCE_EXPIRED = "evidence_expired"
+    LOG_UNAVAILABLE = "log_unavailable"
+    SAFEGUARD_FAILED = "safeguard_failed"
+    HELD_TOO_MUCH = "held_too_much"
+    # The other side, or the guard itself, could not go on.
+    UPSTREAM_FAILED = "upstream_failed"
+    UPSTREAM_TIMEOUT = "upstream_timeout"
+    DEADLINE = "deadline"
+    OVERLOADED = "overloaded"
+    DRAINING = "draining"
+    CALLER_GONE = "caller_gone"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Nothing against it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """It must not go on.
+
+    ``reason`` is for records and never reaches a caller; it must not quote a prompt or a completion.
+    ``rule`` names the operator's rule or order that decided, ``retry_after`` is seconds.
+    """
+
+    code: Code
+    reason: str
+    category: str = ""
+    rule: str = ""
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """All text of the channel below this offset may be released."""
+
+    upto: int
+
+
+PASS = Pass()

@@ -1,0 +1,45 @@
+"""Every defect of the table is refused with exactly these words, and with no others."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from guard.policy.load import load
+from guard.policy.source import ConfigError
+from tests.bad_config.cases import CASES, Case
+
+HERE = Path(__file__).parent
+BUILTIN = HERE / "builtin"
+
+
+def change(directory: Path, case: Case) -> None:
+    """Copy the base and put the defect into it."""
+    shutil.copytree(HERE / "base", directory)
+    path = directory / case.file
+    if case.new is None:
+        path.unlink()
+        return
+    text = path.read_text() if path.exists() else ""
+    assert case.old in text
+    text = text.replace(case.old, case.new, 1) if case.old else case.new
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+
+
+def test_the_base_itself_loads() -> None:
+    assert list(load(HERE / "base", BUILTIN).models) == ["demo"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_a_defect_is_named_with_its_file_line_and_key(case: Case, tmp_path: Path) -> None:
+    change(tmp_path / "config", case)
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "config", BUILTIN)
+    assert str(caught.value) == case.expected
+
+
+def test_the_names_of_cases_are_unique() -> None:
+    names = [case.name for case in CASES]
+    assert len(names) == len(set(names))

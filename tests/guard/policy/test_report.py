@@ -1,0 +1,86 @@
+"""What `guard check` prints, for people and for machines."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import MappingProxyType
+
+import pytest
+
+from guard.policy.load import load
+from guard.policy.model import Levels
+from guard.policy.report import report, report_json
+from tests.bad_config.test_bad_config import BUILTIN, HERE
+
+CONFIG = load(HERE / "base", BUILTIN)
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+LATE = datetime(2027, 5, 3, tzinfo=UTC)
+
+
+def test_a_routable_model_is_reported_with_its_levels_and_its_end() -> None:
+    text, routable = report(CONFIG, NOW)
+    assert routable
+    assert text == (
+        "demo: routable until 2027-02-09T00:00:00Z\n"
+        "  deployment ASL-2, security ASL-1\n"
+        "  standard house 1: A small floor for tests\n"
+        "\n"
+        f"1 of 1 models routable at 2026-11-23T00:00:00Z; configuration {CONFIG.digest}\n"
+    )
+
+
+def test_every_unmet_row_is_reported_with_its_words_and_why() -> None:
+    text, routable = report(CONFIG, LATE)
+    assert not routable
+    assert text == (
+        "demo: NOT ROUTABLE\n"
+        "  deployment ASL-2, security ASL-1\n"
+        "  standard house 1: A small floor for tests\n"
+        "  3 rows unmet:\n"
+        "    D1.card (deployment 1)\n"
+        "      requires: There is a model card.\n"
+        "      unmet:    the attestation of model_card expired 2 days ago (2027-05-01)\n"
+        "      source:   the tests\n"
+        "    D2.card (deployment 2)\n"
+        "      requires: The model card is not older than 100 days.\n"
+        "      unmet:    the attestation of model_card passed its greatest age of 100 days 83 days ago\n"
+        "      source:   the tests\n"
+        "    D2.policy (deployment 2)\n"
+        "      requires: There is a usage policy.\n"
+        "      unmet:    the attestation of usage_policy expired 2 days ago (2027-05-01)\n"
+        "      source:   the tests\n"
+        "\n"
+        f"0 of 1 models routable at 2027-05-03T00:00:00Z; configuration {CONFIG.digest}\n"
+    )
+
+
+def test_one_model_below_its_floor_makes_the_whole_not_routable() -> None:
+    second = CONFIG.models["demo"].model_copy(update={"model": "second", "asl": Levels(deployment=3, security=1)})
+    both = replace(
+        CONFIG,
+        models=MappingProxyType({"second": second, "demo": CONFIG.models["demo"]}),
+        evidence=MappingProxyType({"demo": CONFIG.evidence["demo"], "second": CONFIG.evidence["demo"]}),
+    )
+    text, routable = report(both, NOW)
+    assert not routable
+    assert [line for line in text.splitlines() if line.endswith("ROUTABLE") or "routable" in line] == [
+        "demo: routable until 2027-02-09T00:00:00Z",
+        "second: NOT ROUTABLE",
+        f"1 of 2 models routable at 2026-11-23T00:00:00Z; configuration {CONFIG.digest}",
+    ]
+    assert not report_json(both, NOW)[1]
+
+
+@pytest.mark.parametrize("at", [NOW, LATE])
+def test_the_json_says_the_same(at: datetime) -> None:
+    text, routable = report_json(CONFIG, at)
+    whole = json.loads(text)
+    assert routable == whole["routable"] == report(CONFIG, at)[1]
+    assert whole["digest"] == CONFIG.digest
+    (model,) = whole["models"]
+    assert (model["model"], model["deployment"], model["security"]) == ("demo", 2, 1)
+    assert model["until"] == ("2027-02-09T00:00:00Z" if at is NOW else None)
+    assert [row["row"] for row in model["unmet"]] == ([] if at is NOW else ["D1.card", "D2.card", "D2.policy"])
+    assert all(row["why"] and row["requires"] and row["source"] for row in model["unmet"])

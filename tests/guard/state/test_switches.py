@@ -1,0 +1,303 @@
+"""A worker's switches: other processes' orders at once, by the word or by looking, and what happens when files go."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guard.state.directory import OrderDirectory
+from guard.state.orders import Order, Scope, StopOrder, encode
+from guard.state.switches import FileSwitches
+from safeguards.decision import Failure, Unavailable
+from tests.guard.state.parts import HandClock, exchange, resume, settled, stop
+
+ROOT = Path(__file__).parents[3]
+WRITER = """
+import os, signal, sys
+from pathlib import Path
+from guard.state.directory import OrderDirectory
+from guard.state.orders import decode
+directory = OrderDirectory(Path(sys.argv[1]))
+if sys.argv[2] == "killed":
+    directory._announce = lambda: os.kill(os.getpid(), signal.SIGKILL)
+directory.put(decode(sys.stdin.buffer.read()))
+"""
+
+
+def put_elsewhere(path: Path, order: Order, how: str = "whole") -> int:
+    """Put an order from another process; returns how that process ended."""
+    command = [sys.executable, "-c", WRITER, str(path), how]
+    return subprocess.run(command, input=encode(order), cwd=ROOT, check=False, timeout=30).returncode
+
+
+def order_of(switches: FileSwitches, model: str = "demo", asl: int = 2) -> str | None:
+    found = switches.covering(exchange(model, asl))
+    return None if found is None else found.order
+
+
+def test_a_stop_by_another_process_covers_at_once_without_a_poll(tmp_path: Path) -> None:
+    switches, _ = settled(tmp_path)
+    assert order_of(switches) is None
+    assert put_elsewhere(tmp_path, stop("model:demo")) == 0
+    assert order_of(switches) == stop("model:demo").id
+    assert order_of(switches, "other") is None
+    assert switches.poll() == (stop("model:demo").id,)
+    assert switches.poll() == ()
+
+
+def test_a_stop_whose_writer_was_killed_before_it_told_is_found_by_the_next_poll(tmp_path: Path) -> None:
+    switches, _ = settled(tmp_path)
+    assert put_elsewhere(tmp_path, stop(), "killed") == -signal.SIGKILL
+    assert switches.poll() == (stop().id,)
+    assert order_of(switches) == stop().id
+
+
+def test_an_order_put_again_after_its_writer_was_killed_is_seen_at_once(tmp_path: Path) -> None:
+    switches, _ = settled(tmp_path)
+    assert put_elsewhere(tmp_path, stop(), "killed") == -signal.SIGKILL
+    assert put_elsewhere(tmp_path, stop()) == 0
+    assert order_of(switches) == stop().id
+
+
+def test_a_writer_frozen_half_way_holds_up_nobody(tmp_path: Path) -> None:
+    switches, _ = settled(tmp_path)
+    code = WRITER.replace("signal.SIGKILL", "signal.SIGSTOP")
+    command = [sys.executable, "-c", code, str(tmp_path), "killed"]
+    frozen = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=ROOT)
+    try:
+        assert frozen.stdin is not None
+        frozen.stdin.write(encode(stop("model:other", 1)))
+        frozen.stdin.close()
+        pid, status = os.waitpid(frozen.pid, os.WUNTRACED)
+        assert (pid, os.WIFSTOPPED(status)) == (frozen.pid, True)
+        OrderDirectory(tmp_path).put(stop("model:demo", 2))
+        assert order_of(switches) == stop("model:demo", 2).id
+        assert order_of(switches, "other") == stop("model:other", 1).id
+    finally:
+        frozen.kill()
+        frozen.wait()
+
+
+def test_a_stop_survives_a_restart(tmp_path: Path) -> None:
+    OrderDirectory(tmp_path).put(stop())
+    switches = FileSwitches(OrderDirectory(tmp_path), HandClock())
+    assert order_of(switches) == stop().id
+    assert switches.state.ids == {stop().id}
+    assert switches.poll() == ()
+
+
+def test_a_resume_lifts_below_asl_3_only(tmp_path: Path) -> None:
+    switches, _ = settled(tmp_path)
+    writer = OrderDirectory(tmp_path)
+    writer.put(stop())
+    writer.put(resume(stop()))
+    assert order_of(switches, asl=2) is None
+    assert order_of(switches, asl=3) == stop().id
+    assert switches.poll() == (stop().id, resume(stop()).id)
+
+
+def test_a_hand_written_resume_is_found_by_polling_and_brings_no_asl_3_model_back(tmp_path: Path) -> None:
+    switches, _ = settled(tmp_path)
+    OrderDirectory(tmp_path).put(stop("model:demo"))
+    assert order_of(switches) == stop("model:demo").id
+    lift = resume(stop("model:demo"))
+    (tmp_path / "orders" / f"{lift.id}.json").write_bytes(encode(lift))
+    assert lift.id in switches.poll()
+    assert order_of(switches, asl=2) is None
+    assert order_of(switches, asl=3) == stop("model:demo").id
+
+
+def test_many_changes_within_one_tick_of_the_file_systems_clock_are_all_found_by_polling(tmp_path: Path) -> None:
+    switches, clock = settled(tmp_path)
+    orders = [stop(number=number) for number in range(1, 60)]
+    found: list[str] = []
+    for order in orders:
+        (tmp_path / "orders" / f"{order.id}.json").write_bytes(encode(order))
+        clock.time += 0.001
+        found.extend(switches.poll())
+    clock.time += 0.05
+    found.extend(switches.poll())
+    assert found == [order.id for order in orders]
+
+
+def test_a_change_that_the_directorys_times_hide_is_found_while_they_settle(tmp_path: Path) -> None:
+    switches, clock = settled(tmp_path)
+    orders = tmp_path / "orders"
+    (orders / f"{stop(number=1).id}.json").write_bytes(encode(stop(number=1)))
+    assert switches.poll() == (stop(number=1).id,)
+    # As if the second file had come within the same tick: the times are what they were.
+    (orders / f"{stop(number=2).id}.json").write_bytes(encode(stop(number=2)))
+    switches._stamp = switches._directory.stamp()
+    clock.time += 0.1
+    assert switches.poll() == (stop(number=2).id,)
+
+
+def test_a_stop_file_holds_while_it_is_there(tmp_path: Path) -> None:
+    switches, _ = settled(tmp_path)
+    (tmp_path / "orders" / "STOP").touch()
+    assert switches.poll() == ("file:STOP",)
+    assert order_of(switches, asl=3) == "file:STOP"
+    (tmp_path / "orders" / "STOP").unlink()
+    assert switches.poll() == ()
+    assert order_of(switches, asl=3) is None
+
+
+def test_a_damaged_order_stops_everything_until_it_is_repaired_in_place(tmp_path: Path) -> None:
+    switches, clock = settled(tmp_path)
+    file = tmp_path / "orders" / f"{stop('model:demo').id}.json"
+    file.write_bytes(b"{")
+    switches.poll()
+    assert order_of(switches, "other") == f"file:{file.name}"
+    clock.time += 60.0
+    switches.poll()
+    file.write_bytes(encode(stop("model:demo")))
+    assert switches.poll() == (stop("model:demo").id,)
+    assert order_of(switches, "other") is None
+    assert order_of(switches, "demo") == stop("model:demo").id
+
+
+def test_an_order_removed_or_damaged_by_hand_still_holds_in_a_running_worker_and_is_told(tmp_path: Path) -> None:
+    switches, _ = settled(tmp_path)
+    writer = OrderDirectory(tmp_path)
+    writer.put(stop("model:demo", 1))
+    writer.put(stop("model:other", 2))
+    assert order_of(switches) is not None
+    (tmp_path / "orders" / f"{stop('model:demo', 1).id}.json").unlink()
+    (tmp_path / "orders" / f"{stop('model:other', 2).id}.json").write_bytes(b"")
+    switches.poll()
+    assert order_of(switches, "demo") == stop("model:demo", 1).id
+    assert order_of(switches, "other") == stop("model:other", 2).id
+    assert switches.vanished == {stop("model:demo", 1).id}
+
+
+def test_a_directory_that_disappears_refuses_everything_and_known_stops_keep_their_name(tmp_path: Path) -> None:
+    switches, _ = settled(tmp_path)
+    OrderDirectory(tmp_path).put(stop("model:demo"))
+    assert order_of(switches) == stop("model:demo").id
+    (tmp_path / "orders").rename(tmp_path / "gone")
+    switches.poll()
+    assert order_of(switches, "demo") == stop("model:demo").id
+    with pytest.raises(Unavailable) as caught:
+        switches.covering(exchange("other"))
+    assert caught.value.failure is Failure.UNREACHABLE
+    assert switches.failure == caught.value.reason != ""
+    (tmp_path / "gone").rename(tmp_path / "orders")
+    switches.poll()
+    assert order_of(switches, "other") is None
+    assert switches.failure == ""
+
+
+def test_the_whole_state_directory_may_disappear_and_come_back_empty_without_freeing_anything(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    switches, _ = settled(state)
+    OrderDirectory(state).put(stop("model:demo"))
+    assert order_of(switches) == stop("model:demo").id
+    state.rename(tmp_path / "gone")
+    switches.poll()
+    with pytest.raises(Unavailable):
+        switches.covering(exchange("other"))
+    writer = OrderDirectory(state)
+    switches.poll()
+    assert order_of(switches, "demo") == stop("model:demo").id
+    assert order_of(switches, "other") is None
+    writer.put(stop("model:other", 2))
+    assert order_of(switches, "other") == stop("model:other", 2).id
+
+
+def test_an_unreadable_directory_at_a_call_that_saw_the_word_change_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switches, _ = settled(tmp_path)
+    OrderDirectory(tmp_path).put(stop())
+
+    def refused(_: Path) -> list[str]:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", refused)
+        with pytest.raises(Unavailable, match="Permission denied"):
+            switches.covering(exchange())
+    assert order_of(switches) == stop().id
+
+
+def test_switches_that_could_not_read_at_the_start_refuse_until_a_poll_succeeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = OrderDirectory(tmp_path)
+
+    def broken(_: Path) -> list[str]:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", broken)
+        switches = FileSwitches(directory, HandClock())
+        with pytest.raises(Unavailable, match="Input/output"):
+            switches.covering(exchange())
+        assert switches.poll() == ()
+    switches.poll()
+    assert order_of(switches) is None
+
+
+def test_a_replaced_word_is_followed_after_a_poll(tmp_path: Path) -> None:
+    switches, _ = settled(tmp_path)
+    (tmp_path / "generation").unlink()
+    OrderDirectory(tmp_path).put(stop("model:demo", 1))
+    assert switches.poll() == (stop("model:demo", 1).id,)
+    OrderDirectory(tmp_path).put(stop("model:other", 2))
+    assert order_of(switches, "other") == stop("model:other", 2).id
+
+
+SCOPES = ["all", "model:demo", "tier:general", "key:demo-app"]
+STEPS = st.one_of(
+    st.tuples(st.sampled_from(["put", "drop"]), st.sampled_from([*SCOPES, "resume"])),
+    st.tuples(st.sampled_from(["trip", "untrip", "restart", "wait", "blink"]), st.just("")),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(STEPS, st.booleans()), max_size=15))
+def test_whatever_happens_to_the_files_the_switches_mean_what_they_mean_after_a_poll(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[tuple[str, str], bool]]
+) -> None:
+    path = tmp_path_factory.mktemp("state")
+    writer, clock, orders = OrderDirectory(path), HandClock(), list[Order]()
+    switches = FileSwitches(OrderDirectory(path), clock)
+    for (step, what), polled in steps:
+        number = len(orders) + 1
+        stops = [order for order in orders if isinstance(order, StopOrder)]
+        if step in {"put", "drop"} and (what != "resume" or stops):
+            order = resume(stops[len(stops) // 2], number=number) if what == "resume" else stop(what, number)
+            orders.append(order)
+            if step == "put":
+                writer.put(order)
+                switches.covering(exchange())
+                assert order.id in switches.state.ids
+            else:
+                (writer.orders / f"{order.id}.json").write_bytes(encode(order))
+        elif step == "trip":
+            writer.trip(Scope.parse("model:demo"))
+        elif step == "untrip":
+            (writer.orders / "STOP.model.demo").unlink(missing_ok=True)
+        elif step == "restart":
+            switches = FileSwitches(OrderDirectory(path), clock)
+        elif step == "wait":
+            clock.time += 0.1
+        elif step == "blink":
+            writer.orders.rename(path / "away")
+            switches.poll()
+            (path / "away").rename(writer.orders)
+        if polled:
+            switches.poll()
+            assert switches.state == writer.snapshot()
+    switches.poll()
+    assert switches.state == writer.snapshot()
+    assert switches.state.stops | switches.state.resumes == set(orders)
+    assert switches.failure == ""
+    assert switches.vanished == set()
