@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from guard import __version__
 from guard.arrival import Arrivals, Limits
+from guard.audit.disk import Disk
 from guard.audit.ledger import Ledger
 from guard.clock import SystemClock
 from guard.credentials import Callers, Holder
 from guard.live import LiveExchanges
-from guard.policy.compile import ROUTES, Models, Ports, first_moment
+from guard.local import Local
+from guard.policy.compile import Models, Ports, first_moment
 from guard.policy.load import Config, read_secret
+from guard.policy.rules import Category
 from guard.proxy import Proxy
+from guard.reports import RecordedReports
 from guard.state.acknowledgements import Acknowledgements, process_started
 from guard.state.counters import SharedBuckets
 from guard.state.directory import OrderDirectory
@@ -30,9 +34,14 @@ from guard.telemetry.meter import Meter
 from guard.telemetry.metric import Origin
 from guard.telemetry.observe import Mounted, declare_model
 from guard.telemetry.tracing import Tracer, otlp
+from guard.wire.routes import ROUTES
 from guard.witness import Witness
 from safeguards.decision import Target
 from safeguards.exchange import Caller
+from safeguards.ports import Clock
+
+SYSTEM_CLOCK: Final = SystemClock()
+CATEGORIES: Final = frozenset(category.value for category in Category)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,23 @@ class Worker:
 
 def new_request_id() -> str:
     """Make a request's id: the milliseconds of the time, then 64 random bits, hexadecimal; it sorts by time."""
-    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(8)}"
+    return f"{time.time_ns() // 1_000_000:012x}{_random.take(8).hex()}"
+
+
+class _Randomness:
+    """The system's random bytes, fetched for many requests at a time: a call for each would cost more than its id."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def take(self, count: int) -> bytes:
+        if len(self._rest) < count:
+            self._rest = os.urandom(4096)
+        taken, self._rest = self._rest[:count], self._rest[count:]
+        return taken
+
+
+_random: Final = _Randomness()
 
 
 def storage(config: Config) -> tuple[Path, Path]:
@@ -68,7 +93,7 @@ def storage(config: Config) -> tuple[Path, Path]:
     return config.directory / config.guard.storage.state, config.directory / config.guard.storage.audit
 
 
-def json_log(config: Config, clock: SystemClock) -> JsonLog:
+def json_log(config: Config, clock: Clock) -> JsonLog:
     """Open the log on standard error, and let libraries write to it too."""
     log = JsonLog(clock, level=Level(config.guard.telemetry.log.value))
     root = logging.getLogger()
@@ -77,13 +102,15 @@ def json_log(config: Config, clock: SystemClock) -> JsonLog:
     return log
 
 
-def build_worker(config: Config, index: int) -> Worker:
-    """Build worker ``index``; raises ConfigError, LedgerError, OSError or ValueError when a part cannot be had."""
-    clock = SystemClock()
+def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, disk: Disk | None = None) -> Worker:
+    """Build worker ``index``; raises ConfigError, LedgerError, OSError or ValueError when a part cannot be had.
+
+    ``clock`` is the time of everything that judges and records, ``disk`` where the ledger writes (default: here).
+    """
     state, audit = storage(config)
     switches = FileSwitches(OrderDirectory(state), clock)
     meters = SharedBuckets(state / "counters", [key.id for key in config.tiers.keys])
-    ledger = Ledger.open(audit / f"worker-{index}", clock)
+    ledger = Ledger.open(audit / f"worker-{index}", clock, disk=disk)
     models = Models(config, Ports(switches, meters, ledger, clock))
     pepper = read_secret(config.guard.keys.pepper, config.directory).encode()
     callers = Callers(
@@ -107,10 +134,12 @@ def build_worker(config: Config, index: int) -> Worker:
     witness = Witness(meter, json_log(config, clock), tracer)
     live = LiveExchanges()
     limits = Limits(config.guard.limits.body_bytes, config.guard.limits.body_seconds, config.guard.limits.concurrent)
+    desk = RecordedReports(ledger, witness)
     edges = {}
     for surface in config.guard.surfaces:
         arrivals = Arrivals(surface.name, ROUTES, callers, models, limits, live, clock, new_request_id)
-        edges[surface.name] = Edge(Proxy(arrivals, live, witness, clock), arrivals)
+        local = Local(surface.name, arrivals, models, desk, clock, CATEGORIES)
+        edges[surface.name] = Edge(Proxy(arrivals, live, witness, clock, local), arrivals)
     pid = os.getpid()
     acknowledgements = Acknowledgements(state, str(index), pid=pid, started=process_started(pid) or 0)
     return Worker(config, edges, live, switches, acknowledgements, ledger, models, witness, tracer)

@@ -14,13 +14,16 @@ from guard.refusal import Refused
 from guard.reply import Connection, Reply, Send, Unattached
 from guard.serving import Catalogue, Serving
 from guard.wire.dialect import Dialect, Request
-from guard.wire.strict_json import BadField
-from safeguards.exchange import Exchange
+from guard.wire.strict_json import BadField, parse_object
+from safeguards.exchange import Caller, Exchange
 from safeguards.ports import Clock
 from safeguards.verdict import Code
 
 Routes = Mapping[bytes, Dialect]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _METHOD: Final = "POST"
+# Anthropic's SDK says so on its beta namespace; the word changes nothing here and goes nowhere.
+_BETA: Final = (b"beta=true", b"/v1/messages")
 _CONTENT_TYPES: Final = frozenset({b"application/json", b"application/json; charset=utf-8"})
 
 
@@ -81,39 +84,21 @@ class Arrivals:
         """In whose envelope to say that a request is refused."""
         return self._routes.get(scope.get("raw_path") or b"", self._default)
 
-    async def read(
-        self, scope: MutableMapping[str, Any], receive: Callable[[], Awaitable[MutableMapping[str, Any]]], reply: Reply
-    ) -> Arrival:
+    async def read(self, scope: MutableMapping[str, Any], receive: Receive, reply: Reply) -> Arrival:
         """Understand a request; raises Refused."""
         started = perf_counter()
         path = scope.get("raw_path") or b""
         dialect = self._routes.get(path)
         if dialect is None:
             raise Refused(Code.UNKNOWN_ROUTE)
-        if scope["method"] != _METHOD:
-            raise Refused(Code.METHOD_NOT_ALLOWED)
-        if scope.get("query_string"):
-            raise Refused(Code.BAD_REQUEST, "query: is not allowed on this route")
-        headers = tuple(scope["headers"])
-        caller = self._callers.authenticate(headers)
-        if self.draining:
-            raise Refused(Code.DRAINING)
-        if len(self._live) >= self._limits.concurrent:
-            raise Refused(Code.OVERLOADED)
-        self._check(headers)
-        body = await self._body(receive)
+        caller = self.enter(scope, _METHOD)
+        body = await self.body(scope, receive, reply)
         try:
-            request = dialect.read_request(body)
-            dialect.write_request(request, "")  # what cannot be sent is refused before it is inspected
+            fields = parse_object(body)
+            serving = self._serving(fields.get("model"), dialect)
+            request = dialect.read_request(fields, serving.grants)
         except BadField as bad:
             raise Refused(Code.BAD_REQUEST, str(bad)) from None
-        serving = self._catalogue.find(request.model)
-        if serving is None or self._surface not in serving.surfaces:
-            raise Refused(Code.UNKNOWN_MODEL)
-        if dialect.operation not in serving.dialects:
-            raise Refused(Code.ACCESS_DENIED, model=serving.model, reason="operation not listed")
-        if serving.unmet:
-            raise Refused(Code.NOT_ROUTABLE, model=serving.model, reason=f"unmet: {', '.join(serving.unmet[:8])}")
         exchange = Exchange(
             id=reply.request,
             caller=caller,
@@ -129,6 +114,48 @@ class Arrivals:
         )
         return Arrival(exchange, request, dialect, serving, path.decode("ascii"), started)
 
+    def enter(self, scope: MutableMapping[str, Any], method: str) -> Caller:
+        """Let a request in by its head: the method, no query, a valid key, and room for one more; raises Refused."""
+        if scope["method"] != method:
+            raise Refused(Code.METHOD_NOT_ALLOWED)
+        if scope.get("query_string") and (scope["query_string"], scope["raw_path"][:12]) != _BETA:
+            raise Refused(Code.BAD_REQUEST, "query: is not allowed on this route")
+        caller = self._callers.authenticate(scope["headers"])
+        if self.draining:
+            raise Refused(Code.DRAINING)
+        if len(self._live) + self._live.arriving >= self._limits.concurrent:
+            raise Refused(Code.OVERLOADED)
+        return caller
+
+    async def body(self, scope: MutableMapping[str, Any], receive: Receive, reply: Reply) -> bytes:
+        """Read the body, of a JSON request alone, within its bounds of size and time; raises Refused."""
+        self._check(tuple(scope["headers"]))
+        if reply.connection.arrived:
+            return await self._gather(receive)
+        self._live.arriving += 1
+        try:
+            async with asyncio.timeout(self._limits.body_seconds):
+                return await self._gather(receive)
+        except TimeoutError:
+            raise Refused(Code.BAD_REQUEST, "body: did not arrive in time") from None
+        finally:
+            self._live.arriving -= 1
+
+    def _serving(self, model: object, dialect: Dialect) -> Serving:
+        """Find the model that is asked for, where it is served on this surface for this operation."""
+        if model is None:
+            raise BadField("model", "is missing")
+        if type(model) is not str:
+            raise BadField("model", "must be a string")
+        serving = self._catalogue.find(model)
+        if serving is None or self._surface not in serving.surfaces:
+            raise Refused(Code.UNKNOWN_MODEL)
+        if dialect.operation not in serving.dialects:
+            raise Refused(Code.ACCESS_DENIED, model=serving.model, reason="operation not listed")
+        if serving.unmet:
+            raise Refused(Code.NOT_ROUTABLE, model=serving.model, reason=f"unmet: {', '.join(serving.unmet[:8])}")
+        return serving
+
     def _check(self, headers: tuple[tuple[bytes, bytes], ...]) -> None:
         content_type = b""
         for name, value in headers:
@@ -143,35 +170,17 @@ class Arrivals:
         if content_type not in _CONTENT_TYPES:
             raise Refused(Code.BAD_REQUEST, "content-type: must be application/json")
 
-    async def _body(self, receive: Callable[[], Awaitable[MutableMapping[str, Any]]]) -> bytes:
-        message = await self._next(receive, self._limits.body_seconds)
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body"):
-            if len(body) > self._limits.body_bytes:
-                raise Refused(Code.TOO_LARGE)
-            return body
-        pieces, size = [body], len(body)
-        until = asyncio.get_running_loop().time() + self._limits.body_seconds
-        while message.get("more_body"):
+    async def _gather(self, receive: Receive) -> bytes:
+        pieces, size = [], 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                # A caller who leaves before the end of the body has not asked for anything yet.
+                raise Refused(Code.CALLER_GONE)
+            piece: bytes = message.get("body", b"")
+            size += len(piece)
             if size > self._limits.body_bytes:
                 raise Refused(Code.TOO_LARGE)
-            message = await self._next(receive, until - asyncio.get_running_loop().time())
-            pieces.append(message.get("body", b""))
-            size += len(pieces[-1])
-        if size > self._limits.body_bytes:
-            raise Refused(Code.TOO_LARGE)
-        return b"".join(pieces)
-
-    @staticmethod
-    async def _next(
-        receive: Callable[[], Awaitable[MutableMapping[str, Any]]], seconds: float
-    ) -> MutableMapping[str, Any]:
-        try:
-            async with asyncio.timeout(seconds):
-                message = await receive()
-        except TimeoutError:
-            raise Refused(Code.BAD_REQUEST, "body: did not arrive in time") from None
-        if message["type"] == "http.disconnect":
-            # A caller who leaves before the end of the body has not asked for anything yet.
-            raise Refused(Code.CALLER_GONE)
-        return message
+            pieces.append(piece)
+            if not message.get("more_body"):
+                return pieces[0] if len(pieces) == 1 else b"".join(pieces)

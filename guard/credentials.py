@@ -44,12 +44,16 @@ class Holder(Generic[T]):
 
 
 def bearer(headers: Headers) -> bytes:
-    """Take the one bearer credential of a request; raises Refused when there is none, or more than one."""
-    found = [value for name, value in headers if name == b"authorization"]
+    """Take the one credential of a request, a bearer or an ``x-api-key``; raises Refused when it is not exactly one."""
+    found = [(name, value) for name, value in headers if name in (b"authorization", b"x-api-key")]
     if not found:
         raise Refused(Code.UNAUTHENTICATED, reason="missing")
-    scheme, _, credential = found[0].partition(b" ")
-    if len(found) > 1 or scheme.lower() != b"bearer" or not _FORM.fullmatch(credential):
+    name, credential = found[0]
+    if name == b"authorization":
+        scheme, _, credential = credential.partition(b" ")
+        if scheme.lower() != b"bearer":
+            raise Refused(Code.UNAUTHENTICATED, reason="malformed")
+    if len(found) > 1 or not _FORM.fullmatch(credential):
         raise Refused(Code.UNAUTHENTICATED, reason="malformed")
     return credential
 

@@ -12,10 +12,14 @@ from safeguards.exchange import Exchange
 from safeguards.verdict import Block, Code
 
 
-class Waiting(Protocol):
-    """What can tell when the upstream last said something (the loop's time)."""
+class Source(Protocol):
+    """What can tell when the upstream last said something (the loop's time), and whether it is waited for now."""
 
     last_read: float
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the journey waits for the upstream."""
 
 
 class Live:
@@ -29,7 +33,7 @@ class Live:
         self.task = task
         self.deadline = deadline
         self.idle = idle
-        self.answer: Waiting | None = None
+        self.answer: Source | None = None
         self.cause: Ended | None = None
 
     def cut(self, ending: Ending, block: Block) -> None:
@@ -43,8 +47,10 @@ class LiveExchanges:
     """All of them."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Begin with none; ``arriving`` counts requests that are still being read."""
         self._live: set[Live] = set()
+        self.arriving = 0
+        self._noticed: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._live)
@@ -56,9 +62,16 @@ class LiveExchanges:
         """Begin to watch over one."""
         self._live.add(live)
 
-    def leave(self, live: Live) -> None:
-        """It has ended."""
+    def leave(self, live: Live, end: Ended | None = None) -> None:
+        """It has ended; an answer that noticed its stop by itself, before anyone cut it, is counted for `noticed`."""
         self._live.discard(live)
+        if end is not None and end.ending is Ending.STOPPED and live.cause is None and live.answer is not None:
+            self._noticed[end.block.rule] = self._noticed.get(end.block.rule, 0) + 1
+
+    def noticed(self) -> dict[str, int]:
+        """Return how many answers ended by which stop order on their own since the last call."""
+        noticed, self._noticed = self._noticed, {}
+        return noticed
 
     def cut_where(self, cause: Callable[[Exchange], tuple[Ending, Block] | None]) -> int:
         """Cut every exchange for which there is a cause; returns how many."""
@@ -76,4 +89,7 @@ class LiveExchanges:
             if now >= live.deadline:
                 live.cut(Ending.ERROR, Block(Code.DEADLINE, "the whole answer took too long"))
             elif live.answer is not None and now - live.answer.last_read >= live.idle:
-                live.cut(Ending.ERROR, Block(Code.UPSTREAM_TIMEOUT, "the upstream fell silent"))
+                if live.answer.waiting:
+                    live.cut(Ending.ERROR, Block(Code.UPSTREAM_TIMEOUT, "the upstream fell silent"))
+                else:  # the upstream's socket is not read while the caller takes nothing
+                    live.cut(Ending.ERROR, Block(Code.DEADLINE, "the caller took nothing for too long"))

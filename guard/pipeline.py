@@ -86,6 +86,7 @@ class Pipeline:
             raise ValueError("a pipeline must have at least one safeguard")
         self.mounts = tuple(mounts)
         self.watchers = tuple(mount for mount in mounts if mount.safeguard.watches)
+        self.closers = tuple(mount for mount in mounts if type(mount.safeguard).close is not Safeguard.close)
 
     def begin(self, exchange: Exchange) -> Judgement:
         """Start the record of one exchange's decisions."""
@@ -129,7 +130,7 @@ class Pipeline:
             except Exception as problem:  # noqa: BLE001 - every failure becomes a verdict here, and only here
                 verdict, failure = _verdict_of(mount, problem)
             tally = judgement.tallies[index]
-            if type(verdict) is Cleared and 0 <= verdict.upto <= channel.end:
+            if type(verdict) is Cleared and type(verdict.upto) is int and 0 <= verdict.upto <= channel.end:
                 tally.seconds += perf_counter() - started
                 if mount.enforce and verdict.upto < watermark:
                     watermark = verdict.upto
@@ -156,7 +157,7 @@ class Pipeline:
                     verdict = await _within(mount.deadline, verdict)
             except Exception as problem:  # noqa: BLE001 - every failure becomes a verdict here, and only here
                 verdict, failure = _verdict_of(mount, problem)
-            if type(verdict) is Cleared and 0 <= verdict.upto <= channel.end:
+            if type(verdict) is Cleared and type(verdict.upto) is int and 0 <= verdict.upto <= channel.end:
                 judgement.tallies[place].seconds += perf_counter() - started
                 if mount.enforce and verdict.upto < watermark:
                     watermark = verdict.upto
@@ -171,7 +172,7 @@ class Pipeline:
     ) -> Decision | None:
         """Record a denial or a failure of a watcher; returns it if it blocks."""
         mount = self.watchers[index]
-        if type(verdict) is not Block and type(verdict) is not Pass:
+        if type(verdict) is not Block and failure is None:  # a Pass clears nothing: only a failure may have become one
             verdict, failure = _failed(mount, Failure.BAD_ANSWER, "not a watermark"), Failure.BAD_ANSWER
         tally = judgement.tallies[index]
         tally.seconds += seconds
@@ -180,27 +181,44 @@ class Pipeline:
             tally.denied = decision
         return decision if decision.blocked else None
 
-    async def close(self, exchange: Exchange, outcome: Outcome) -> tuple[str, ...]:
+    def close(self, exchange: Exchange, outcome: Outcome) -> Awaitable[None] | None:
         """Tell every safeguard how it ended; one that fails does not keep the others from being told.
 
-        Returns the names of those that failed.
+        Returns None when all have done with it, else what has to be awaited: nearly every end needs no waiting.
         """
-        failed = []
-        for mount in self.mounts:
-            if type(mount.safeguard).close is Safeguard.close:
-                continue
+        waiting: list[tuple[Mount, Awaitable[None]]] = []
+        for mount in self.closers:
             try:
-                async with asyncio.timeout(CLOSE_SECONDS):
-                    await mount.safeguard.close(exchange, outcome)
-            except Exception as problem:  # noqa: BLE001 - recorded, and the others still have to be told
-                _log.error("close of %s failed for %s: %s", mount.name, exchange.id, type(problem).__name__)
-                failed.append(mount.name)
-        return tuple(failed)
+                closing = mount.safeguard.close(exchange, outcome)
+                if closing is not None:
+                    waiting.append((mount, closing))
+            except Exception as problem:  # noqa: BLE001 - logged, and the others still have to be told
+                _not_closed(mount, exchange, problem)
+        return _close_all(waiting, exchange) if waiting else None
+
+
+async def _close_all(waiting: Sequence[tuple[Mount, Awaitable[None]]], exchange: Exchange) -> None:
+    for mount, closing in waiting:
+        try:
+            await _within(CLOSE_SECONDS, closing)
+        except Exception as problem:  # noqa: BLE001 - as in `close`
+            _not_closed(mount, exchange, problem)
+
+
+def _not_closed(mount: Mount, exchange: Exchange, problem: Exception) -> None:
+    _log.error("close of %s failed for %s: %s", mount.name, exchange.id, type(problem).__name__)
 
 
 async def _within(seconds: float, pending: Awaitable[object]) -> object:
-    async with asyncio.timeout(seconds):
-        return await pending
+    try:
+        async with asyncio.timeout(seconds):
+            return await pending
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Nobody cancelled the journey: something within the safeguard was, and that is a failure like any other.
+        raise Unavailable(Failure.CRASH, "cancelled within") from None
 
 
 def _verdict_of(mount: Mount, problem: Exception) -> tuple[Pass | Block, Failure]:

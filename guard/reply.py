@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, Protocol
 
+_log = logging.getLogger("guard.reply")
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 FINISH_SECONDS: Final = 2.0
 _SSE: Final = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -15,6 +17,10 @@ _NO_STORE: Final = (b"cache-control", b"no-store")
 
 class Connection(Protocol):
     """What the HTTP server lets the journey do with the caller's connection."""
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the request is here to its end, so that reading it need not wait."""
 
     def last(self) -> None:
         """Close it after this answer."""
@@ -29,6 +35,8 @@ class Connection(Protocol):
 class Unattached:
     """A connection of a server that does not offer one; the journey goes on without."""
 
+    arrived = False
+
     def last(self) -> None:
         """Do nothing."""
 
@@ -40,7 +48,10 @@ class Unattached:
 
 
 class Reply:
-    """One answer to one caller; ``sent`` counts the bytes of its body."""
+    """One answer to one caller; ``sent`` counts the bytes of its body.
+
+    What is cut while a slow caller was waited for was not sent: the state changes once the server has taken a message.
+    """
 
     __slots__ = ("_identity", "_send", "connection", "ended", "request", "sent", "started", "status")
 
@@ -57,36 +68,39 @@ class Reply:
 
     async def whole(self, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
         """Send everything at once."""
-        self.started = self.ended = True
-        self.status = status
         length = (b"content-length", b"%d" % len(body))
         start = [_JSON, length, _NO_STORE, self._identity, *headers]
-        await self._send({"type": "http.response.start", "status": status, "headers": start})
+        await self._begin(status, start)
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        self.ended = True
         self.sent += len(body)
 
     async def stream(self, data: bytes) -> None:
         """Send more of an event stream; the first call sends the status line."""
         if not self.started:
-            self.started = True
-            self.status = 200
-            start = [_SSE, _NO_STORE, self._identity]
-            await self._send({"type": "http.response.start", "status": 200, "headers": start})
+            await self._begin(200, [_SSE, _NO_STORE, self._identity])
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
         self.sent += len(data)
 
-    async def end(self, data: bytes = b"") -> None:
-        """End an event stream properly, with some last words."""
-        self.ended = True
+    async def end(self, data: bytes) -> None:
+        """End an event stream properly with its last words; both go in one message, so nothing can come in between."""
+        if not self.started:
+            await self._begin(200, [_SSE, _NO_STORE, self._identity])
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
+        self.ended = True
         self.sent += len(data)
 
-    async def finish(self, ending: Awaitable[None]) -> bool:
+    async def _begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        self.started = True
+        self.status = status
+
+    async def finish(self, ending: Awaitable[None]) -> None:
         """Await a last send within a short time; a caller who does not take it loses the connection."""
         try:
             async with asyncio.timeout(FINISH_SECONDS):
                 await ending
-        except (TimeoutError, OSError):
+        except Exception as problem:  # noqa: BLE001 - whatever it was, an answer without its end must not linger
             self.connection.abort()
-            return False
-        return True
+            if not isinstance(problem, (TimeoutError, OSError)):
+                _log.error("the last words could not be sent: %s", type(problem).__name__)

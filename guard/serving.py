@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from guard.pipeline import Admitted, Pipeline
-from guard.wire.dialect import Dialect
+from guard.wire.dialect import NOTHING_GRANTED, Dialect, Grants
 
 
 class Answer(Protocol):
@@ -15,6 +15,14 @@ class Answer(Protocol):
 
     status: int
     last_read: float
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a task waits for the upstream now."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the end has been received (perhaps not yet read)."""
 
     def header(self, name: bytes) -> bytes | None:
         """Return a header's value by its lower-case name."""
@@ -32,10 +40,17 @@ class Upstream(Protocol):
     async def send(self, admitted: Admitted) -> Answer:
         """Send the request as it was admitted; raises UpstreamError."""
 
+    def settle(self, answer: Answer) -> None:
+        """Have done with an answer whose last word was passed on, perhaps a moment before the end of its body."""
+
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """One model as it is served here; times are seconds, ``held_bytes`` bounds what an answer may hold back."""
+    """One model as it is served here; times are seconds, ``held_bytes`` bounds what an answer may hold back.
+
+    ``answer_characters`` bounds all texts of one answer: they are kept until its end, and one record must hold them.
+    ``expect_model``, if not empty, is the model that the upstream must name in its answers.
+    """
 
     model: str
     asl: int
@@ -49,6 +64,9 @@ class Serving:
     idle_seconds: float
     unmet: tuple[str, ...]
     held_bytes: int = 1_048_576
+    answer_characters: int = 8_388_608
+    grants: Grants = NOTHING_GRANTED
+    expect_model: str = ""
 
 
 class Catalogue(Protocol):

@@ -8,7 +8,7 @@ from guard.refusal import Refused
 from guard.telemetry import observe
 from guard.telemetry.logs import Event, JsonLog, Level
 from guard.telemetry.meter import Meter
-from guard.telemetry.metric import AuthFailure, Written
+from guard.telemetry.metric import AuthFailure, Phase, Written
 from guard.telemetry.tracing import Tracer
 from safeguards.decision import Outcome
 from safeguards.verdict import Code
@@ -27,6 +27,13 @@ class Witness:
     def began(self, arrival: Arrival) -> None:
         """Count it as running."""
         observe.exchange_began(self.meter, arrival.exchange)
+
+    def took(self, arrival: Arrival, forwarding: float | None, first_byte: float | None) -> None:
+        """Count what the guard itself added until it forwarded, and until the first byte left."""
+        if forwarding is not None:
+            observe.overhead(self.meter, arrival.exchange.model, Phase.REQUEST, forwarding)
+        if first_byte is not None:
+            observe.overhead(self.meter, arrival.exchange.model, Phase.FIRST_BYTE, first_byte)
 
     def ended(self, arrival: Arrival, outcome: Outcome) -> None:
         """Count, log and trace how it ended."""

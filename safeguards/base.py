@@ -31,5 +31,6 @@ class Safeguard:
         """How far is this channel cleared for the caller? Called once for each batch that touched it."""
         return Cleared(channel.end)
 
-    async def close(self, exchange: Exchange, outcome: Outcome) -> None:
+    def close(self, exchange: Exchange, outcome: Outcome) -> Awaitable[None] | None:
         """The exchange has ended; called always and exactly once, shielded from the caller's leaving."""
+        return None

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from safeguards.base import Admission, Safeguard, Watch
-from safeguards.exchange import Channel, Exchange
+from safeguards.exchange import Channel, ChannelKind, Exchange
+from safeguards.json_text import JsonTextSession
 from safeguards.ports import Classifier, Hit, Session
 from safeguards.verdict import PASS, Block, Cleared, Code
+
+# What callers parse as JSON: a tool's arguments always, the content when a format was asked for.
+_JSON: Final = frozenset({ChannelKind.TOOL_ARGUMENTS, ChannelKind.CONTENT})
 
 
 class Classification(Safeguard):
     """Blocks what its classifier hits; clears a channel only as far as no later hit can reach back.
 
     ``screens_input`` and ``screens_output`` say which sides it judges. One session per channel lives in the
-    channel's memory, so choices, reasoning and tool arguments are judged apart.
+    channel's memory, so choices, reasoning and tool arguments are judged apart. Where a caller may read JSON, the text
+    is judged as it stands and with its escapes undone.
     """
 
     kind = "classifier"
@@ -26,13 +33,21 @@ class Classification(Safeguard):
         self._output = screens_output
 
     def admit(self, exchange: Exchange) -> Admission:
-        """Judge every passage, each in its own right and all of them joined, so that a split phrase is seen."""
+        """Judge every passage in its own right, and joined: all of them, and those of each voice alone.
+
+        So a phrase that is split over parts or messages is seen, also when another voice speaks in between.
+        """
         if not self._input:
             return PASS
-        texts = [passage.text for passage in exchange.passages]
-        if len(texts) > 1:
-            texts.append("".join(texts))
-            texts.append(" ".join(texts[:-1]))
+        passages = [passage.text for passage in exchange.passages]
+        texts = list(passages)
+        if len(passages) > 1:
+            voices: dict[str, list[str]] = {}
+            for passage in exchange.passages:
+                voices.setdefault(passage.role, []).append(passage.text)
+            for split in [passages, *voices.values()] if len(voices) > 1 else [passages]:
+                if len(split) > 1:
+                    texts += ("".join(split), " ".join(split))
         hit = self._classifier.judge(texts)
         return PASS if hit is None else self._block(hit)
 
@@ -42,7 +57,8 @@ class Classification(Safeguard):
             return Cleared(channel.end)
         session = channel.memory.get(self._name)
         if session is None:
-            session = channel.memory[self._name] = self._classifier.session()
+            begin = self._classifier.session
+            session = channel.memory[self._name] = JsonTextSession(begin) if channel.id.kind in _JSON else begin()
         found = session.feed(channel.fresh, final=channel.complete)  # type: ignore[attr-defined]
         return Cleared(found) if type(found) is int else self._block(found)
 

@@ -9,7 +9,8 @@ from typing import Any, Final, Protocol
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -21,6 +22,7 @@ from guard.state.orders import MAX_REASON, OrderError, Source
 from safeguards.verdict import Code
 
 MAX_BODY: Final = 16_384
+BODY_SECONDS: Final = 5.0
 WAIT_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.01
 
@@ -34,14 +36,24 @@ class Person:
     role: Role
 
 
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether requests are served; ``troubles`` says why places of workers are empty."""
+
+    ready: bool
+    serving: int
+    workers: int
+    troubles: tuple[str, ...]
+
+
 class Fleet(Protocol):
     """What the admin listener asks of the supervisor."""
 
     def workers(self) -> tuple[str, ...]:
         """Names of the workers that should be serving."""
 
-    def ready(self) -> bool:
-        """Whether requests are being served."""
+    def ready(self) -> Readiness:
+        """Whether requests are being served, and by how many workers of how many."""
 
     def wake(self) -> None:
         """Tell the workers that orders have changed."""
@@ -78,7 +90,7 @@ class _Admin:
         self._fleet = fleet
 
     def app(self) -> Starlette:
-        return Starlette(
+        app = Starlette(
             routes=[
                 Route("/health/live", self._live, methods=["GET"]),
                 Route("/health/ready", self._ready, methods=["GET"]),
@@ -86,16 +98,25 @@ class _Admin:
                 Route("/v1/status", self._as(Role.VIEWER, self._status), methods=["GET"]),
                 Route("/v1/stops", self._as(Role.RESPONDER, self._stop), methods=["POST"]),
                 Route("/v1/resumes", self._as(Role.RESPONDER, self._resume), methods=["POST"]),
-                Route("/v1/orders/{order:path}", self._as(Role.VIEWER, self._order), methods=["GET"]),
-            ]
+                Route("/v1/orders/{order}", self._as(Role.VIEWER, self._order), methods=["GET"]),
+            ],
+            exception_handlers={404: _not_here, 405: _not_here},
         )
+        app.router.redirect_slashes = False  # a redirect would be built from the caller's Host header
+        return app
 
     async def _live(self, _: Request) -> Response:
         return JSONResponse({"live": True})
 
     async def _ready(self, _: Request) -> Response:
-        ready = self._fleet.ready()
-        return JSONResponse({"ready": ready}, 200 if ready else 503)
+        found = self._fleet.ready()
+        body = {
+            "ready": found.ready,
+            "serving": found.serving,
+            "workers": found.workers,
+            "troubles": list(found.troubles),
+        }
+        return JSONResponse(body, 200 if found.ready else 503)
 
     async def _metrics(self, request: Request) -> Response:
         page, content_type = self._fleet.metrics(request.headers.get("accept", ""))
@@ -122,6 +143,8 @@ class _Admin:
                 return _problem(400, str(wrong))
             except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
                 return _problem(400, f"the body is not what this takes: {_words(wrong)}")
+            except ClientDisconnect:
+                return _problem(400, "the body is incomplete")  # nobody hears it, and nothing was done
             except ResumeRefusedError as refusal:
                 return _problem(409, str(refusal))
             except OSError as failure:
@@ -179,35 +202,36 @@ class _Admin:
         )
 
     async def _status(self, _: Request, __: Person) -> Response:
-        state = self._switchboard.state()
-        stops = [
-            {
-                "order": stop.id,
-                "scope": str(stop.scope),
-                "reason": stop.reason,
-                "who": getattr(stop, "who", "a file"),
-                "since": getattr(stop, "created", None),
-                "lifted_below_asl_3": stop not in state.still_held(0),
-            }
-            for stop in state.still_held(3)
-        ]
-        held = self._switchboard.models_held()
+        board = self._switchboard
+        stops = [standing.fields() for standing in board.in_force()]
+        held = board.models_held()
         models = [{**each, "stopped_by": list(held.get(each["model"], ()))} for each in self._fleet.standing()]
         return JSONResponse({"stops": stops, "models": models, "workers": list(self._fleet.workers())})
 
 
 async def _body(request: Request) -> bytes:
     body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_BODY:
-            raise OrderError(f"the body is larger than {MAX_BODY} bytes")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > MAX_BODY:
+                    raise OrderError(f"the body is larger than {MAX_BODY} bytes")
+    except TimeoutError:
+        raise OrderError("the body did not arrive in time") from None
     return body
 
 
 def _words(wrong: Exception) -> str:
     # msgspec's messages name the field and the type wanted, never the value.
     return str(wrong) if isinstance(wrong, msgspec.DecodeError) else "not UTF-8"
+
+
+async def _not_here(_: Request, problem: Exception) -> Response:
+    status = problem.status_code if isinstance(problem, HTTPException) else 404
+    answer = _problem(status, "there is no such operation on the admin listener")
+    answer.headers.update((problem.headers or {}) if isinstance(problem, HTTPException) else {})
+    return answer
 
 
 def _problem(status: int, message: str) -> Response:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from guard.policy.load import Config
 from guard.state.acknowledgements import Ack, waiting_for
 from guard.state.directory import OrderDirectory
-from guard.state.merge import State
-from guard.state.orders import ENTROPY_BYTES, Scope, ScopeKind, Source, issue_resume, issue_stop
+from guard.state.merge import TWO_PERSON_ASL, InForce, State
+from guard.state.orders import ENTROPY_BYTES, MAX_WHO, Scope, ScopeKind, Source, StopOrder, issue_resume, issue_stop
 from guard.state.resume import ResumePlan, plan_resume
 
 
@@ -37,6 +38,26 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """A stop that holds; ``lifted_below`` is whether a resume has lifted it for the models below ASL-3."""
+
+    stop: InForce
+    lifted_below: bool
+
+    def fields(self) -> dict[str, Any]:
+        """What `guard status` and the admin API tell of it."""
+        stop = self.stop
+        return {
+            "order": stop.id,
+            "scope": str(stop.scope),
+            "reason": stop.reason,
+            "who": stop.who if isinstance(stop, StopOrder) else "a file",
+            "since": stop.created if isinstance(stop, StopOrder) else None,
+            "lifted_below_asl_3": self.lifted_below,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Obeyed:
     """Which workers have applied an order, and which live ones have not."""
 
@@ -47,6 +68,24 @@ class Obeyed:
     def streams_cut(self) -> int:
         """How many streams were cut in all."""
         return sum(ack.streams_cut for ack in self.acks)
+
+
+def place(
+    directory: OrderDirectory, scope: Scope, reason: str, who: str, source: Source, *, now: float, entropy: bytes
+) -> Placed:
+    """Write a stop; raises OSError when not even an empty file can be made."""
+    order: StopOrder = issue_stop(scope, reason=reason, who=_signed(who), source=source, now=now, entropy=entropy)
+    try:
+        directory.put(order)
+    except OSError:
+        name = directory.trip(scope)
+        return Placed(f"file:{name}", scope, order.reason, order.who)
+    return Placed(order.id, scope, order.reason, order.who)
+
+
+def _signed(who: str) -> str:
+    """Make any name fit into an order: a stop is not refused for the length of its giver's name."""
+    return "".join(letter if letter.isprintable() else "?" for letter in who[:MAX_WHO]) or "unknown"
 
 
 class Switchboard:
@@ -74,15 +113,7 @@ class Switchboard:
         """
         scope = Scope.parse(scope_text)
         self._known(scope)
-        order = issue_stop(
-            scope, reason=reason, who=who, source=source, now=self._now(), entropy=self._entropy(ENTROPY_BYTES)
-        )
-        try:
-            self._directory.put(order)
-        except OSError:
-            name = self._directory.trip(scope)
-            return Placed(f"file:{name}", scope, order.reason, who)
-        return Placed(order.id, scope, order.reason, who)
+        return place(self._directory, scope, reason, who, source, now=self._now(), entropy=self._entropy(ENTROPY_BYTES))
 
     def resume(self, target: str, reason: str, who: str, source: Source) -> tuple[str, ResumePlan]:
         """Lift a stop by its id, or every stop of a scope; returns the order's id and what it does.
@@ -92,8 +123,9 @@ class Switchboard:
         plan = self.plan(target)
         if plan.refused:
             raise ResumeRefusedError(plan.refused)
+        entropy = self._entropy(ENTROPY_BYTES)
         order = issue_resume(
-            plan.lifts, reason=reason, who=who, source=source, now=self._now(), entropy=self._entropy(ENTROPY_BYTES)
+            plan.lifts, reason=reason, who=_signed(who), source=source, now=self._now(), entropy=entropy
         )
         self._directory.put(order)
         return order.id, plan
@@ -104,7 +136,7 @@ class Switchboard:
         return plan_resume(
             self.state(),
             target,
-            {alias: max(policy.asl.deployment, policy.asl.security) for alias, policy in self._config.models.items()},
+            {alias: self._asl(alias) for alias in self._config.models},
             {name: tuple(tier.models) for name, tier in tiers.items()},
             {key.id: key.tier for key in self._config.tiers.keys},
         )
@@ -121,17 +153,39 @@ class Switchboard:
         """Return each stopped model with the orders that hold it for everybody."""
         state = self.state()
         held: dict[str, tuple[str, ...]] = {}
-        for alias, policy in self._config.models.items():
-            asl = max(policy.asl.deployment, policy.asl.security)
+        for alias in self._config.models:
             orders = tuple(
                 stop.id
-                for stop in state.still_held(asl)
+                for stop in state.still_held(self._asl(alias))
                 if stop.scope.kind is ScopeKind.ALL
                 or (stop.scope.kind is ScopeKind.MODEL and stop.scope.subject == alias)
             )
             if orders:
                 held[alias] = orders
         return held
+
+    def in_force(self) -> tuple[Standing, ...]:
+        """Every stop that holds for a model served here; one that was lifted still does if it covers an ASL-3 model."""
+        state = self.state()
+        below = frozenset(state.still_held(0))
+        stops = (Standing(stop, stop not in below) for stop in state.still_held(TWO_PERSON_ASL))
+        return tuple(each for each in stops if not each.lifted_below or self._covers_strict(each.stop))
+
+    def _asl(self, alias: str) -> int:
+        levels = self._config.models[alias].asl
+        return max(levels.deployment, levels.security)
+
+    def _covers_strict(self, stop: InForce) -> bool:
+        kind, subject = stop.scope.kind, stop.scope.subject
+        tier = subject if kind is ScopeKind.TIER else ""
+        if kind is ScopeKind.KEY:
+            tier = next((key.tier for key in self._config.tiers.keys if key.id == subject), "")
+        granted = self._config.tiers.tiers[tier].models if tier in self._config.tiers.tiers else {}
+        return any(
+            self._asl(alias) >= TWO_PERSON_ASL
+            and (kind is ScopeKind.ALL or alias in granted or (kind is ScopeKind.MODEL and alias == subject))
+            for alias in self._config.models
+        )
 
     def _known(self, scope: Scope) -> None:
         known: Mapping[ScopeKind, Collection[str]] = {

@@ -2,27 +2,28 @@
 
 It screens for known texts and attack patterns; it is no judge of harm. Rules are compared on the folded text. A phrase
 split over any number of chunks is never released: of a growing text that part is cleared which cannot belong to a later
-match, found exactly for phrases, and for regular expressions by their greatest length.
+match. Only a pattern that may begin with nearly any character holds back its greatest length all the time.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from re import error as re_error
 from typing import Final
 
 import hyperscan
 
+from guard.classifiers.expressions import read_expression
 from guard.classifiers.fold import Folder, fold_all
+from guard.classifiers.partial import Partial
+from guard.classifiers.positions import Positions
 from guard.classifiers.prefixes import Prefixes
 from safeguards.decision import Failure, Unavailable
 from safeguards.ports import Hit
 
 MAX_PHRASE: Final = 512
-MAX_PATTERN_WIDTH: Final = 256
 _FLAGS: Final = hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_SINGLEMATCH
 
 
@@ -46,30 +47,6 @@ class BadRule(ValueError):  # noqa: N818 - reads as the finding it is
         self.why = why
 
 
-def greatest_width(pattern: str) -> int:
-    """Compute how many characters a match can have; raises ValueError where that is unbounded or unclear.
-
-    The pattern is read by Python's parser and matched by another engine, so what the two read differently is refused:
-    a quantifier without a lower bound, nested sets, inline flags.
-    """
-    from re import _parser  # type: ignore[attr-defined]  # noqa: PLC0415 - private: kept out of the module's names
-
-    if "{," in pattern or "(?" in pattern.replace("(?:", "") or "[[" in pattern or "[:" in pattern:
-        raise ValueError("uses a construct that is read differently elsewhere ('{,n}', '(?…' other than '(?:', '[[')")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            width: tuple[int, int] = _parser.parse(pattern).getwidth()
-        except (re_error, FutureWarning, DeprecationWarning, RecursionError, OverflowError):
-            raise ValueError("is not a regular expression") from None
-    least, most = width
-    if least == 0:
-        raise ValueError("matches the empty text")
-    if most > MAX_PATTERN_WIDTH:
-        raise ValueError(f"may match more than {MAX_PATTERN_WIDTH} characters; bound its repetitions")
-    return most
-
-
 class PatternClassifier:
     """All rules of one set, compiled; raises BadRule. Not shared between threads (the engine's scratch is one)."""
 
@@ -81,6 +58,7 @@ class PatternClassifier:
         self._rules = tuple(rules)
         phrases = []
         expressions = []
+        positions = Positions()
         self._width = 0
         for rule in rules:
             if rule.phrase:
@@ -91,17 +69,19 @@ class PatternClassifier:
                 expressions.append("".join(_literal(character) for character in folded))
             else:
                 try:
-                    self._width = max(self._width, greatest_width(rule.pattern))
+                    expression = read_expression(rule.pattern)
+                    if not positions.add(expression):
+                        self._width = max(self._width, expression.width)
                 except ValueError as problem:
                     raise BadRule(rule.id, f"the pattern {problem}") from None
                 expressions.append(rule.pattern)
-        self.prefixes = Prefixes(phrases)
+        self.partial = Partial(Prefixes(phrases), positions)
         self._whole = _compile(hyperscan.HS_MODE_BLOCK, self._rules, expressions)
         self._stream = _compile(hyperscan.HS_MODE_STREAM, self._rules, expressions)
 
     @property
     def width(self) -> int:
-        """The greatest length of a regular expression's match, in folded characters; 0 without any."""
+        """How many folded characters are held whatever they are, for patterns that nearly anything begins."""
         return self._width
 
     def judge(self, texts: list[str]) -> Hit | None:
@@ -143,11 +123,12 @@ class PatternSession:
         """Begin an engine stream."""
         self._classifier = classifier
         self._folder = Folder()
-        self._state = 0
+        self._state = classifier.partial.start
         self._raw = 0  # raw characters so far
         self._count = 0  # folded characters so far
         self._segments: deque[tuple[int, int, int, list[int] | None]] = deque()
         self._found: list[int] = []
+        self._stream: hyperscan.Stream | None = None
         found = self._found
 
         def take(index: int, *_: object) -> None:
@@ -155,8 +136,16 @@ class PatternSession:
 
         # The engine does not hold a reference to its callback; without this one it would call freed memory.
         self._take = take
-        self._stream: hyperscan.Stream | None = classifier.open_stream(take)
-        self._stream.__enter__()
+        stream = classifier.open_stream(take)
+        _guarded(stream.__enter__)
+        self._stream = stream
+
+    def __del__(self) -> None:
+        """Give the engine's memory back: its stream is freed by closing alone, and an answer may end anywhere."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            with suppress(hyperscan.error):
+                stream.close(match_event_handler=self._take)
 
     def feed(self, text: str, *, final: bool) -> Hit | int:
         """Judge more text: a hit, or how far the raw text is clear of any later match."""
@@ -168,8 +157,12 @@ class PatternSession:
         folded, origin = self._folder.fold(text)
         if folded:
             _guarded(stream.scan, folded.encode())
-            self._state = self._classifier.prefixes.step(self._state, folded)
-            self._segments.append((self._count, len(folded), start, origin))
+            if not final:  # what could still become a match matters only while more may come
+                state = self._state
+                for character in folded:
+                    state = state[character]
+                self._state = state
+                self._segments.append((self._count, len(folded), start, origin))
             self._count += len(folded)
         if final:
             self._stream = None
@@ -178,7 +171,7 @@ class PatternSession:
             return self._classifier.hit(min(self._found))
         if final:
             return self._raw
-        held = max(self._classifier.prefixes.depth[self._state], min(self._classifier.width, self._count))
+        held = max(self._state.depth, min(self._classifier.width, self._count))
         return self._raw_offset(self._count - held) if held else self._forget()
 
     def _forget(self) -> int:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
 
 from guard import __version__
-from guard.cli import audit, check, credentials, demo, serve, switch
+from guard.cli import audit, check, credentials, demo, init, serve, status, switch
 from guard.policy.source import ConfigError
 
-GROUPS = (serve, check, switch, credentials, audit, demo)
+GROUPS = (init, serve, check, switch, status, credentials, audit, demo)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,15 +32,21 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that this terminal cannot show is no reason to fail
     parsed = parser().parse_args(arguments)
     try:
         code: int = parsed.run(parsed)
+        sys.stdout.flush()
     except ConfigError as error:
         for problem in error.problems:
             sys.stderr.write(f"{problem}\n")
         return 2
     except BrokenPipeError:
-        sys.stderr.close()  # the reader left; say nothing more
+        # The reader left; what is still buffered must not fail once more when the interpreter ends.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         sys.stderr.write(f"guard: {error.strerror or error}{f': {error.filename}' if error.filename else ''}\n")

@@ -37,9 +37,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _tail(arguments: argparse.Namespace) -> int:
     audit = _folder(arguments)
-    items = follow(audit, _wait, arguments.since) if arguments.follow else iter_records(audit, arguments.since)
     render = json_line if arguments.json else line
     try:
+        items = follow(audit, _wait, arguments.since) if arguments.follow else iter_records(audit, arguments.since)
         for item in items:
             sys.stdout.write(render(item, content=arguments.content) + "\n")
             if arguments.follow:

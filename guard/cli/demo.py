@@ -10,15 +10,19 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from guard.credentials import digest, new_secret
 from guard.serve import supervisor
+from guard.serve.server import listen
 
 _PACKAGE: Final = Path(__file__).resolve().parents[1]
 _PORTS: Final = {"data": 8080, "admin": 9090, "model": 8081}
+EVIDENCE_DAYS: Final = 90
+MODEL_SECONDS: Final = 30.0
 _ZEROS: Final = '"' + "0" * 64 + '"'
 
 
@@ -39,19 +43,25 @@ def example() -> Path:
 
 def run(arguments: argparse.Namespace) -> int:
     """Set up, start the model, print what to try, serve."""
-    ports = {name: getattr(arguments, f"{name}_port") or _free_port() for name in _PORTS}
+    # Every port before the first file: a demo that runs already must keep the secrets that it printed.
+    ports = {name: _free_port(getattr(arguments, f"{name}_port")) for name in _PORTS}
     directory: Path = arguments.dir
-    prepare(directory, ports, datetime.now(UTC))
+    now = datetime.now(UTC)
+    prepare(directory, ports, now)
+    # In a group of its own, so that Ctrl-C lets running streams finish first; it ends when our end of its input closes.
     model = subprocess.Popen(
-        [sys.executable, "-P", "-m", "guard.cli.demo_model", str(ports["model"])], stdin=subprocess.DEVNULL
+        [sys.executable, "-P", "-m", "guard.cli.demo_model", str(ports["model"])],
+        stdin=subprocess.PIPE,
+        process_group=0,
     )
     try:
-        sys.stdout.write(what_to_try(directory, ports))
+        _await_model(model, ports["model"])
+        sys.stdout.write(what_to_try(directory, ports, now))
         sys.stdout.flush()
         return supervisor.main(directory)
     finally:
-        model.terminate()
-        model.wait()
+        model.kill()
+        model.communicate()
 
 
 def prepare(directory: Path, ports: dict[str, int], now: datetime) -> None:
@@ -70,7 +80,7 @@ def prepare(directory: Path, ports: dict[str, int], now: datetime) -> None:
     token = new_secret("at-guard", "demo-oncall", os.urandom)
     _write_secret(secrets / "demo-app.key", key)
     _write_secret(secrets / "demo-oncall.token", token)
-    later = str((now + timedelta(days=90)).date())
+    later = str((now + timedelta(days=EVIDENCE_DAYS)).date())
     _edit(
         source / "guard.yaml",
         directory / "guard.yaml",
@@ -100,12 +110,13 @@ def prepare(directory: Path, ports: dict[str, int], now: datetime) -> None:
     )
 
 
-def what_to_try(directory: Path, ports: dict[str, int]) -> str:
+def what_to_try(directory: Path, ports: dict[str, int], now: datetime) -> str:
     """Return the text that is printed; every command in it works when pasted into a second terminal."""
     where = shlex.quote(str(directory.resolve()))
     command = shlex.quote(str(Path(sys.executable).with_name("guard")))
     url = f"http://127.0.0.1:{ports['data']}/v1/chat/completions"
     admin = f"http://127.0.0.1:{ports['admin']}"
+    lapsed = (now + timedelta(days=EVIDENCE_DAYS)).date()
 
     def ask(content: str, *, streamed: bool) -> str:
         body = json.dumps({"model": "demo", "stream": streamed, "messages": [{"role": "user", "content": content}]})
@@ -132,6 +143,7 @@ def what_to_try(directory: Path, ports: dict[str, int]) -> str:
 
 # how the model stands against its standard, now and when its evidence has lapsed
 {command} check --config {where}
+{command} check --config {where} --at {lapsed}
 
 # the metrics, and the request log
 curl -s {admin}/metrics | grep ^guard_requests_total
@@ -157,8 +169,21 @@ def _write_secret(path: Path, secret: str) -> None:
         file.write(secret + "\n")
 
 
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
+def _await_model(model: subprocess.Popen[bytes], port: int) -> None:
+    """Return once the model listens, so that the first command that is pasted works; raises OSError."""
+    until = time.monotonic() + MODEL_SECONDS
+    while model.poll() is None and time.monotonic() < until:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1.0).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise OSError(0, "the scripted model did not start")
+
+
+def _free_port(wanted: int) -> int:
+    """Return this port, or for 0 any; raises OSError that names it when somebody listens there."""
+    with listen("127.0.0.1", wanted) as sock:
         port: int = sock.getsockname()[1]
         return port

@@ -1,248 +1,251 @@
-"""``guard stop``, ``guard resume``, ``guard status``: through the admin API, and without it on the host itself.
+"""``guard stop`` and ``guard resume``: through the admin API, and without it on the host itself.
 
 A stop asks nothing and takes any path that works: with a token the admin API, which names its person; else, or when
-the API does not answer, an order written where the workers look for it.
+the API does not do it, an order written where the workers look for it, even under a configuration that is broken.
 """
 
 from __future__ import annotations
 
 import argparse
 import getpass
-import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
-
-from guard.admin.switchboard import ResumeRefusedError, Switchboard, UnknownScopeError
+from guard.admin.switchboard import Obeyed, ResumeRefusedError, Switchboard, UnknownScopeError, place
+from guard.cli.admin_client import AdminClient, Answer, admin_client
 from guard.cli.options import add_config
+from guard.policy.file import UnreadableError, read_regular
 from guard.policy.load import Config, load
+from guard.policy.model import GuardConfig
+from guard.policy.source import MAX_BYTES, ConfigError, parse
+from guard.policy.validate import validate
+from guard.state.acknowledgements import waiting_for
 from guard.state.directory import OrderDirectory
-from guard.state.orders import ENTROPY_BYTES, SCOPE_FORMS, OrderError, Scope, Source, issue_stop
+from guard.state.orders import ENTROPY_BYTES, SCOPE_FORMS, OrderError, Scope, Source
 
-API_SECONDS: Final = 15.0
 WAIT_SECONDS: Final = 10.0
+USAGE: Final = 2
 NOT_ALLOWED: Final = 4
 NOT_CONFIRMED: Final = 5
-STOPPED: Final = 3
+_BAD_REQUEST: Final = 400
+_CODES: Final = {_BAD_REQUEST: USAGE, 401: NOT_ALLOWED, 403: NOT_ALLOWED, 409: NOT_ALLOWED}
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands."""
-    stop = commands.add_parser("stop", help="stop serving and cut what runs", epilog=f"SCOPE: {SCOPE_FORMS}")
+    stop = commands.add_parser(
+        "stop",
+        help="stop serving and cut what runs",
+        description="Stops at once and asks nothing. Exit codes: 0 every worker has obeyed; 2 no such scope; "
+        "5 ordered, but not confirmed by every worker.",
+        epilog=f"SCOPE: {SCOPE_FORMS}. Without any command of ours: touch STATE/orders/STOP.",
+    )
     stop.add_argument("scope", metavar="SCOPE")
     stop.add_argument("--reason", default="", help="recorded; may be told later")
     stop.add_argument("--state", type=Path, metavar="DIR", help="the state folder, when no configuration can be read")
     stop.set_defaults(run=_stop)
-    resume = commands.add_parser("resume", help="lift a stop")
+    resume = commands.add_parser(
+        "resume",
+        help="lift a stop",
+        description="Lifts stops below ASL-3. Exit codes: 0 lifted; 4 refused; 5 not confirmed by every worker.",
+    )
     resume.add_argument("target", metavar="ORDER|SCOPE", help="the order's id, or the scope it was given for")
     resume.add_argument("--reason", required=True)
     resume.set_defaults(run=_resume)
-    status = commands.add_parser("status", help="what is stopped and what is served (exit code 3 if stopped)")
-    status.add_argument("--json", action="store_true", help="for machines")
-    status.set_defaults(run=_status)
-    for parser in (stop, resume, status):
-        add_config(parser, required=False)
-        parser.add_argument("--admin", metavar="URL", help="the admin listener (default: from the configuration)")
-        parser.add_argument("--token-file", type=Path, metavar="FILE", help="or the variable GUARD_ADMIN_TOKEN")
+    for parser in (stop, resume):
+        add_admin(parser)
 
 
-class _Api:
-    """The admin API for somebody with a token."""
-
-    def __init__(self, url: str, token: str) -> None:
-        # localhost by name or number, never through a proxy of the environment
-        self._client = httpx.Client(
-            base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=API_SECONDS, trust_env=False
-        )
-
-    def call(self, method: str, path: str, body: dict[str, str] | None = None) -> tuple[int, dict[str, Any]] | None:
-        """Return status and answer, or None when nobody sensible answers there."""
-        try:
-            answer = self._client.request(method, path, json=body)
-            found = answer.json()
-        except (httpx.HTTPError, ValueError):
-            return None
-        return (answer.status_code, found) if isinstance(found, dict) else None
+def add_admin(parser: argparse.ArgumentParser) -> None:
+    """Add the options by which a command finds the guard."""
+    add_config(parser, required=False)
+    parser.add_argument("--admin", metavar="URL", help="the admin listener (default: from the configuration)")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="or the variable GUARD_ADMIN_TOKEN")
 
 
-def _api(arguments: argparse.Namespace, config: Config | None) -> _Api | None:
-    token = os.environ.get("GUARD_ADMIN_TOKEN", "")
-    if arguments.token_file is not None:
-        token = arguments.token_file.read_text().strip()
-    url = arguments.admin
-    if url is None and config is not None:
-        host = config.guard.admin.host
-        url = f"http://{f'[{host}]' if ':' in host else host}:{config.guard.admin.port}"
-    return _Api(url, token) if token and url else None
-
-
-def _config(arguments: argparse.Namespace) -> Config | None:
-    return None if arguments.config is None else load(arguments.config)
-
-
-def _board(config: Config) -> Switchboard:
-    state = config.directory / config.guard.storage.state
+def board_of(config: Config) -> Switchboard:
+    """Return the switchboard over the orders of this host."""
+    state = _state(config.directory, config.guard)
     return Switchboard(config, OrderDirectory(state), state, time.time, os.urandom)
 
 
-def _who() -> str:
-    return f"{os.environ.get('SUDO_USER') or getpass.getuser()} (on the host)"
-
-
 def _stop(arguments: argparse.Namespace) -> int:
-    if arguments.state is not None:
-        return _stop_blindly(arguments)
-    config = _config(arguments)
-    api = _api(arguments, config)
-    answered = api.call("POST", "/v1/stops", {"scope": arguments.scope, "reason": arguments.reason}) if api else None
-    if answered is not None and answered[0] < 500:  # noqa: PLR2004 - a server that fails is no path
-        return _tell(*answered)
-    if config is None:
-        return _fail("no path works: give --config DIR, or --state DIR, or a token and --admin URL", 2)
-    if api is not None:
-        sys.stderr.write("guard: the admin API does not answer; ordering on this host\n")
-    board = _board(config)
-    try:
-        placed = board.stop(arguments.scope, arguments.reason, _who(), Source.CLI)
-    except (UnknownScopeError, OrderError) as problem:
-        return _fail(str(problem), 2)
-    return _await_obedience(board, placed.order, config, {"scope": str(placed.scope)})
+    config, guard = _known(arguments)
+    answered, why = _ask_for_stop(arguments, guard)
+    if answered is not None and (not why or (guard is None and arguments.state is None)):
+        return tell(answered)
+    if why:
+        say(f"the admin API {why}; ordering on this host")
+    if arguments.state is None and config is not None:
+        board = board_of(config)
+        try:
+            placed = board.stop(arguments.scope, arguments.reason, _who(), Source.CLI)
+        except (UnknownScopeError, OrderError) as problem:
+            return fail(str(problem), USAGE)
+        workers = [str(index) for index in range(config.guard.workers)]
+        return _await_obedience(placed.order, {"scope": str(placed.scope)}, lambda: board.obeyed(placed.order, workers))
+    return _stop_blindly(arguments, guard)
 
 
-def _stop_blindly(arguments: argparse.Namespace) -> int:
+def _known(arguments: argparse.Namespace) -> tuple[Config | None, GuardConfig | None]:
+    """What is known of the guard; where the configuration is broken, its guard.yaml may still be whole."""
+    if arguments.config is None:
+        return None, None
     try:
-        order = issue_stop(
-            Scope.parse(arguments.scope),
-            reason=arguments.reason,
-            who=_who(),
-            source=Source.CLI,
-            now=time.time(),
-            entropy=os.urandom(ENTROPY_BYTES),
-        )
+        config = load(arguments.config)
+    except ConfigError as error:
+        try:
+            content, _ = read_regular(arguments.config / "guard.yaml", MAX_BYTES)
+            guard = validate(parse("guard.yaml", content), GuardConfig)
+        except (UnreadableError, ConfigError):
+            guard = None
+        if guard is None and arguments.state is None and arguments.admin is None:
+            say("the configuration cannot be read; give --state DIR, the folder `storage.state` of guard.yaml")
+            raise
+        say(f"the configuration is broken ({error.problems[0]}); the scope is not checked")
+        return None, guard
+    return config, config.guard
+
+
+def _ask_for_stop(arguments: argparse.Namespace, guard: GuardConfig | None) -> tuple[Answer | None, str]:
+    """Try the admin API; returns its word, and why another path is to be taken (empty: it is settled, or no token)."""
+    try:
+        client = admin_client(arguments, guard)
+    except (OSError, ValueError) as problem:
+        return None, f"is not asked ({problem})"
+    if client is None:
+        return None, ""
+    answered = None
+    if client.responds():
+        answered = client.call("POST", "/v1/stops", {"scope": arguments.scope, "reason": arguments.reason})
+    if answered is None:
+        return None, "does not answer"
+    if "order" in answered.body or (answered.status == _BAD_REQUEST and answered.error):
+        return answered, ""
+    return answered, f"does not do it ({answered.error or answered.status})"
+
+
+def _stop_blindly(arguments: argparse.Namespace, guard: GuardConfig | None) -> int:
+    state = arguments.state
+    if state is None:
+        if guard is None:
+            return fail("no path works: give --config DIR, or --state DIR, or a token and --admin URL", USAGE)
+        state = _state(arguments.config, guard)
+    workers = [] if guard is None else [str(index) for index in range(guard.workers)]
+    entropy = os.urandom(ENTROPY_BYTES)
+    try:
+        scope = Scope.parse(arguments.scope)
+        directory = OrderDirectory(state, create=False)
+        placed = place(directory, scope, arguments.reason, _who(), Source.CLI, now=time.time(), entropy=entropy)
     except OrderError as problem:
-        return _fail(str(problem), 2)
-    OrderDirectory(arguments.state, create=False).put(order)
-    sys.stdout.write(f"stopped {order.scope} (order {order.id}); not confirmed: no configuration to know workers by\n")
-    return NOT_CONFIRMED
+        return fail(str(problem), USAGE)
+    return _await_obedience(
+        placed.order, {"scope": str(scope)}, lambda: Obeyed(*waiting_for(state, placed.order, workers))
+    )
 
 
 def _resume(arguments: argparse.Namespace) -> int:
-    config = _config(arguments)
-    api = _api(arguments, config)
-    if api is not None:
-        answered = api.call("POST", "/v1/resumes", {"target": arguments.target, "reason": arguments.reason})
-        if answered is not None:
-            return _tell(*answered)
-        return _fail("the admin API does not answer", 1)
+    if not arguments.reason.strip():
+        return fail("a resume needs a reason", USAGE)
+    config = None if arguments.config is None else load(arguments.config)
+    client = client_or_none(arguments, config)
+    if client is not None:
+        answered = client.call("POST", "/v1/resumes", {"target": arguments.target, "reason": arguments.reason})
+        return fail("the admin API does not answer", 1) if answered is None else tell(answered)
     if config is None:
-        return _fail("give --config DIR, or a token and --admin URL", 2)
-    board = _board(config)
+        return fail("give --config DIR, or a token and --admin URL", USAGE)
+    board = board_of(config)
     try:
         order, plan = board.resume(arguments.target, arguments.reason, _who(), Source.CLI)
     except ResumeRefusedError as refusal:
-        return _fail(str(refusal), NOT_ALLOWED)
+        return fail(str(refusal), NOT_ALLOWED)
     except OrderError as problem:
-        return _fail(str(problem), 2)
+        return fail(str(problem), USAGE)
     held = [{"model": each.model, "why": each.why} for each in plan.held]
-    return _await_obedience(board, order, config, {"lifts": list(plan.lifts), "freed": list(plan.freed), "held": held})
+    fields = {"lifts": list(plan.lifts), "freed": list(plan.freed), "held": held}
+    workers = [str(index) for index in range(config.guard.workers)]
+    return _await_obedience(order, fields, lambda: board.obeyed(order, workers))
 
 
-def _await_obedience(board: Switchboard, order: str, config: Config, fields: dict[str, Any]) -> int:
-    expected = [str(index) for index in range(config.guard.workers)]
+def client_or_none(arguments: argparse.Namespace, config: Config | None) -> AdminClient | None:
+    """As `admin_client`; a token that cannot be used is an OSError."""
+    try:
+        return admin_client(arguments, None if config is None else config.guard)
+    except ValueError as problem:
+        raise OSError(0, str(problem)) from None
+
+
+def _await_obedience(order: str, fields: dict[str, Any], obeyed: Callable[[], Obeyed]) -> int:
     began = time.monotonic()
-    obeyed = board.obeyed(order, expected)
-    while obeyed.missing and time.monotonic() < began + WAIT_SECONDS:
+    found = obeyed()
+    while found.missing and time.monotonic() < began + WAIT_SECONDS:
         time.sleep(0.01)
-        obeyed = board.obeyed(order, expected)
+        found = obeyed()
     body = {
         "order": order,
         **fields,
-        "workers": len(obeyed.acks),
-        "missing": list(obeyed.missing),
-        "streams_cut": obeyed.streams_cut,
+        "workers": len(found.acks),
+        "missing": list(found.missing),
+        "streams_cut": found.streams_cut,
         "seconds": round(time.monotonic() - began, 3),
     }
-    return _tell(202 if obeyed.missing else 200, body)
+    return tell(Answer(202 if found.missing else 200, body))
 
 
-def _tell(status: int, body: dict[str, Any]) -> int:
-    """Say what an order did, in one line and, where something is left, one more each."""
-    if "error" in body:
-        codes = {400: 2, 401: NOT_ALLOWED, 403: NOT_ALLOWED, 409: NOT_ALLOWED}
-        return _fail(str(body["error"]), codes.get(status, 1))
+def tell(answer: Answer) -> int:
+    """Say what an order did, in one line and, where something is left, one more each; returns the exit code."""
+    body = answer.body
+    if answer.error or "order" not in body:
+        return fail(answer.error or f"the admin API answers {answer.status}", _CODES.get(answer.status, 1))
     missing = body["missing"]
     count = body["workers"] + len(missing)
     what = f"stopped {body['scope']}" if "scope" in body else f"lifted {', '.join(body['lifts'])}"
     streams = f", {body['streams_cut']} streams cut" if "scope" in body else ""
-    sys.stdout.write(
+    out(
         f"{what}: applied on {body['workers']}/{count} workers in {body['seconds'] * 1000:.0f} ms{streams} "
-        f"(order {body['order']})\n"
+        f"(order {body['order']})"
     )
     for held in body.get("held", ()):
-        sys.stdout.write(f"still stopped: {held['model']}: {held['why']}\n")
+        out(f"still stopped: {held['model']}: {held['why']}")
     if missing:
-        return _fail(f"not confirmed by worker {', '.join(missing)}", NOT_CONFIRMED)
+        return fail(f"in force, but not confirmed by worker {', '.join(missing)}; it may not be running", NOT_CONFIRMED)
+    if not body["workers"]:
+        return fail("in force, but no worker that runs here was found to confirm it", NOT_CONFIRMED)
     return 0
 
 
-def _status(arguments: argparse.Namespace) -> int:
-    config = _config(arguments)
-    api = _api(arguments, config)
-    answered = api.call("GET", "/v1/status") if api else None
-    if answered is not None:
-        status, body = answered
-        if status != 200:  # noqa: PLR2004 - HTTP's OK
-            return _tell(status, body)
-    elif config is not None:
-        body = _local_status(config)
-    else:
-        return _fail("give --config DIR, or a token and --admin URL", 2)
-    if arguments.json:
-        sys.stdout.write(json.dumps(body, indent=2) + "\n")
-    else:
-        _print_status(body)
-    return STOPPED if body["stops"] else 0
+def out(line: str) -> None:
+    """Print a line of which a terminal obeys nothing: reasons and names come from others."""
+    sys.stdout.write(_printable(line) + "\n")
 
 
-def _local_status(config: Config) -> dict[str, Any]:
-    board = _board(config)
-    held = board.models_held()
-    stops = [
-        {
-            "order": stop.id,
-            "scope": str(stop.scope),
-            "reason": stop.reason,
-            "who": getattr(stop, "who", "a file"),
-            "since": getattr(stop, "created", None),
-        }
-        for stop in board.state().still_held(0)
-    ]
-    models = [{"model": alias, "stopped_by": list(held.get(alias, ()))} for alias in config.models]
-    return {"stops": stops, "models": models, "workers": []}
+def say(message: str) -> None:
+    """Print a remark."""
+    sys.stderr.write(f"guard: {_printable(message)}\n")
 
 
-def _print_status(body: dict[str, Any]) -> None:
-    for stop in body["stops"]:
-        since = "" if stop["since"] is None else f" since {_when(stop['since'])}"
-        reason = stop["reason"] or "no reason given"
-        sys.stdout.write(f"STOPPED {stop['scope']}{since} by {stop['who']}: {reason} (order {stop['order']})\n")
-    for model in body["models"]:
-        standing = "stopped" if model["stopped_by"] else "served"
-        if model.get("routable") is False:
-            standing = f"not routable: {len(model['unmet'])} rows of {model['standard']} unmet"
-        sys.stdout.write(f"{model['model']}: {standing}\n")
-
-
-def _when(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-
-
-def _fail(message: str, code: int) -> int:
-    # Reasons and names may come from others: a terminal must not obey what is in them.
-    printable = "".join(letter if letter.isprintable() else "?" for letter in message)
-    sys.stderr.write(f"guard: {printable}\n")
+def fail(message: str, code: int) -> int:
+    """Print what is wrong and return the exit code."""
+    say(message)
     return code
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _state(directory: Path, guard: GuardConfig) -> Path:
+    return directory / guard.storage.state
+
+
+def _who() -> str:
+    """Name the user; a container may run as a number that has no name."""
+    try:
+        user = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        user = f"uid {os.getuid()}"
+    return f"{user[:100]} (on the host)"

@@ -6,20 +6,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from guard.classifiers.patterns import BadRule, PatternClassifier, PatternRule
 from guard.pipeline import Mount, Pipeline
 from guard.policy.floor import required_claims, routable_until, unmet
-from guard.policy.load import Config, read_secret
-from guard.policy.model import ClassifierMount, Durable, Mode, ModelPolicy, OnFailure, RequestLogMount, SafeguardKind
+from guard.policy.load import Config
+from guard.policy.model import (
+    ClassifierMount,
+    Durable,
+    Mode,
+    ModelPolicy,
+    OnFailure,
+    RequestLogMount,
+    SafeguardKind,
+)
 from guard.policy.model import Mount as MountPolicy
+from guard.policy.reaching import model_server
 from guard.policy.source import ConfigError, Problem
 from guard.serving import Serving
-from guard.upstream.pool import Endpoint, Pool
 from guard.upstream.send import ModelServer
-from guard.wire.dialect import Dialect
-from guard.wire.openai_chat import OpenAIChat
+from guard.wire.dialect import Grants
+from guard.wire.openai_models import Entry
+from guard.wire.routes import DIALECTS
 from safeguards.access import Access
 from safeguards.base import Safeguard
 from safeguards.classifier import Classification
@@ -29,8 +37,6 @@ from safeguards.limits import Limits, Rate
 from safeguards.ports import Clock, Log, Meters, Switches
 from safeguards.request_log import LogSettings, RequestLog
 
-DIALECTS: Final[tuple[Dialect, ...]] = (OpenAIChat(),)
-ROUTES: Final[Mapping[bytes, Dialect]] = {b"/v1/chat/completions": DIALECTS[0]}
 _RECHECK_SECONDS: Final = 1.0
 
 
@@ -74,6 +80,17 @@ class Models:
     def all(self) -> tuple[Serving, ...]:
         """Return every model."""
         return tuple(self._serving[alias] for alias in self._config.models)
+
+    def entries(self, surface: str, tier: str) -> tuple[Entry, ...]:
+        """Return what a caller of this tier may know of the models it may use on this surface (row B1)."""
+        granted = self._config.tiers.tiers[tier].models
+        found = []
+        for alias, policy in self._config.models.items():
+            if alias in granted and surface in policy.surfaces:
+                cards = [each for each in self._config.evidence[alias] if each.claim == "model_card"]
+                card, owner = (cards[0].uri, cards[0].owner) if cards else (None, "")
+                found.append(Entry(alias, policy.asl.deployment, policy.asl.security, card, owner))
+        return tuple(found)
 
     async def aclose(self) -> None:
         """Close the connections to all upstreams."""
@@ -137,6 +154,7 @@ class _Compiling:
                     deadline=mount.deadline_seconds,
                 )
             )
+        self._order(policy)
         upstream = self._upstream(policy)
         if len(self.problems) > before or upstream is None:
             return None
@@ -152,31 +170,30 @@ class _Compiling:
             total_seconds=policy.upstream.total_seconds,
             idle_seconds=policy.upstream.idle_seconds,
             unmet=(),
+            expect_model=policy.upstream.expect_model or "",
+            grants=Grants(policy.upstream.kind.value, frozenset(key.value for key in policy.allow_keys)),
         )
 
+    def _order(self, policy: ModelPolicy) -> None:
+        """Hold what no level may do without: the record comes first and is enforced, and the switch works (law 6)."""
+        first = policy.safeguards[0]
+        if first.use is not SafeguardKind.REQUEST_LOG:
+            self._problem(policy, "safeguards[0].use", "must be request_log: nothing is decided before it is recorded")
+        elif first.mode is not Mode.ENFORCE:
+            self._problem(policy, "safeguards[0].mode", "must be enforce: a log in shadow may lose requests")
+        for index, mount in enumerate(policy.safeguards):
+            if mount.use is SafeguardKind.KILL_SWITCH:
+                if mount.mode is not Mode.ENFORCE:
+                    self._problem(policy, f"safeguards[{index}].mode", "must be enforce: a stop must stop")
+                return
+        self._problem(policy, "safeguards", "must mount kill_switch: a model that cannot be stopped is not served")
+
     def _upstream(self, policy: ModelPolicy) -> ModelServer | None:
-        settings = policy.upstream
-        url = urlsplit(settings.url)
-        if url.scheme != "http":
-            self._problem(policy, "upstream.url", "https is not spoken to upstreams yet; use a local hop over http")
+        try:
+            server = model_server(policy, self._config.directory)
+        except ConfigError as error:
+            self.problems.extend(error.problems)
             return None
-        endpoint = Endpoint(url.hostname or "", url.port or 80)
-        credential = None
-        if settings.credential is not None:
-            try:
-                credential = read_secret(settings.credential, self._config.directory)
-            except ConfigError as error:
-                self.problems.extend(error.problems)
-                return None
-        pool = Pool(
-            endpoint,
-            max_idle=settings.max_idle,
-            rest_seconds=settings.rest_seconds,
-            connect_seconds=settings.connect_seconds,
-            first_byte_seconds=settings.first_byte_seconds,
-        )
-        base = url.path.rstrip("/").removesuffix("/v1").encode("ascii")
-        server = ModelServer(pool, endpoint.authority.encode(), base, settings.model, credential, DIALECTS[0])
         self.servers.append(server)
         return server
 

@@ -41,6 +41,8 @@ PATTERN_WORDS = {
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _FIRST, _LAST = date(2000, 1, 1), date(2999, 12, 31)
 _URL_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?")
+_SOCKET_PATH = re.compile(r"(/[A-Za-z0-9._~@+-]+)+")
+MAX_SOCKET_PATH = 107
 _URL_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{1,40}")
 
 
@@ -81,6 +83,25 @@ def _url(value: str) -> str:
         raise ValueError("must be a URL with a host and a port of 1 to 65535")
     if not _URL_PATH.fullmatch(parts.path):
         raise ValueError("must have a path of plain segments, none empty, none beginning with a dot")
+    return value
+
+
+def _upstream_url(value: str) -> str:
+    if not value.startswith("unix:"):
+        if not value.lower().startswith(("http://", "https://")):
+            raise ValueError("must begin with http://, https:// or unix:/")
+        return _url(value)
+    path = value.removeprefix("unix:")
+    if not _SOCKET_PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
+        raise ValueError("must be written as unix:/path/of/the.socket, with one slash after the colon and plain names")
+    if len(path) > MAX_SOCKET_PATH:
+        raise ValueError(f"must name a socket by at most {MAX_SOCKET_PATH} bytes, the system's limit")
+    return value
+
+
+def _base_path(value: str) -> str:
+    if not _URL_PATH.fullmatch(value) or not value.startswith("/"):
+        raise ValueError("must be a path of plain segments after a slash, none empty, none beginning with a dot")
     return value
 
 
@@ -129,6 +150,8 @@ Line = Annotated[str, StringConstraints(pattern=_LINE, min_length=1, max_length=
 Prose = Annotated[str, StringConstraints(pattern=_PROSE, min_length=1, max_length=2000)]
 Uri = Annotated[str, StringConstraints(pattern=_LINE, min_length=1, max_length=2048)]
 Url = Annotated[str, Field(max_length=2048), AfterValidator(_url)]
+UpstreamUrl = Annotated[str, Field(max_length=2048), AfterValidator(_upstream_url)]
+BasePath = Annotated[str, Field(max_length=256), AfterValidator(_base_path)]
 Pathname = Annotated[str, StringConstraints(pattern=_LINE, min_length=1, max_length=1024), AfterValidator(_pathname)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Day = Annotated[date, BeforeValidator(_day)]

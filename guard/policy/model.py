@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from guard.policy.evidence import Attestation, Attestations, EvidenceFile
-from guard.policy.fields import LAX, Alias, EvidenceFileName, Frozen, Line, MisplacedError, Name, Seconds, Url, unique
+from guard.policy.fields import LAX, Alias, EvidenceFileName, Frozen, Line, MisplacedError, Name, unique
 from guard.policy.mount import (
     ClassifierMount,
     ClassifierSettings,
@@ -40,6 +40,9 @@ from guard.policy.process import (
 from guard.policy.rules import Category, Rule, RuleSet
 from guard.policy.standard import Axis, CheckName, Levels, Row, Standard
 from guard.policy.tiers import Key, Operation, Operations, Rate, Tier, TiersFile
+from guard.policy.upstream import ServerKind, Upstream, UpstreamTls
+
+_NOTHING_OPAQUE = 3
 
 
 class Framework(Frozen):
@@ -57,36 +60,15 @@ class Audience(StrEnum):
     INTERNAL = "internal"
 
 
-class ServerKind(StrEnum):
-    """Which inference server answers."""
-
-    VLLM = "vllm"
-    SGLANG = "sglang"
-    LLAMACPP = "llamacpp"
-    TGI = "tgi"
-    OLLAMA = "ollama"
-    OPENAI = "openai"
-
-
-class Upstream(Frozen):
-    """The inference server of one model and how long it may take."""
-
-    url: Url = Field(description="Its base URL; the guard calls fixed paths below it.")
-    kind: Annotated[ServerKind, LAX] = Field(description="Which server it is.")
-    model: Line = Field(description="The name that server knows the model by.")
-    credential: SecretRef | None = Field(default=None, description="Sent as a bearer token; null sends none.")
-    connect_seconds: Seconds = Field(default=5.0, description="How long connecting may take.")
-    first_byte_seconds: Seconds = Field(default=60.0, description="How long the first byte may take.")
-    idle_seconds: Seconds = Field(default=60.0, description="The longest silence within an answer.")
-    total_seconds: Seconds = Field(default=600.0, description="How long the whole answer may take.")
-    max_idle: int = Field(default=32, description="Connections kept open for reuse.", ge=0, le=10_000)
-    rest_seconds: float = Field(
-        default=0.05, description="How long a connection must have been silent before it is used again.", ge=0, le=60
-    )
-
-
 def _written_as(evidence: object) -> str:
     return "file" if isinstance(evidence, str) else "list"
+
+
+class OpaqueKey(StrEnum):
+    """Keys of requests that hold what the guard cannot read; refused unless a model's file allows them by name."""
+
+    SIGNATURE = "signature"
+    REDACTED_THINKING = "redacted_thinking"
 
 
 class ModelPolicy(Frozen):
@@ -102,6 +84,11 @@ class ModelPolicy(Frozen):
     )
     upstream: Upstream = Field(description="The inference server.")
     operations: Operations = Field(description="What can be asked of it, at least one.")
+    allow_keys: Annotated[
+        tuple[Annotated[OpaqueKey, LAX], ...],
+        Field(min_length=0, max_length=len(OpaqueKey)),
+        AfterValidator(unique("the key")),
+    ] = Field(default=(), description="Request keys that cannot be inspected and are let through; none from ASL-3 on.")
     safeguards: Annotated[tuple[Mount, ...], AfterValidator(unique("the name", "name"))] = Field(
         description="The safeguards, asked in this order; at least one.", min_length=1, max_length=32
     )
@@ -116,6 +103,8 @@ class ModelPolicy(Frozen):
             if mount.use in seen and mount.use is not SafeguardKind.CLASSIFIER:
                 raise MisplacedError(f"{mount.use} can be mounted once only", "safeguards", index, "use")
             seen.add(mount.use)
+        if self.allow_keys and max(self.asl.deployment, self.asl.security) >= _NOTHING_OPAQUE:
+            raise MisplacedError("must be empty at ASL-3: these keys cannot be inspected", "allow_keys")
         return self
 
 
@@ -164,4 +153,5 @@ __all__ = [
     "Tier",
     "TiersFile",
     "Upstream",
+    "UpstreamTls",
 ]

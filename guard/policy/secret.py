@@ -20,6 +20,28 @@ def read_secret(ref: SecretRef, directory: Path) -> str:
     everybody, empty, longer than 64 KiB, not UTF-8, or of more than one line. An environment variable is visible to
     every process of the same user; prefer a file.
     """
+    place, content = _read(ref, directory)
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _refused(place, "is not UTF-8") from None
+    text = text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
+    if not text:
+        raise _refused(place, "is empty")
+    if not text.isprintable():
+        raise _refused(place, "has more than one line or control characters")
+    return text
+
+
+def read_secret_bytes(ref: SecretRef, directory: Path) -> bytes:
+    """Return the content behind a reference as it is, such as a private key of many lines; otherwise `read_secret`."""
+    place, content = _read(ref, directory)
+    if not content:
+        raise _refused(place, "is empty")
+    return content
+
+
+def _read(ref: SecretRef, directory: Path) -> tuple[str, bytes]:
     if ref.env is not None:
         place = f"environment variable {ref.env}"
         value = os.environ.get(ref.env)
@@ -36,16 +58,7 @@ def read_secret(ref: SecretRef, directory: Path) -> str:
             raise _refused(place, f"is open to every user (mode {mode:04o}); make it 0600 or 0640")
     if len(content) > MAX_BYTES:
         raise _refused(place, f"is longer than {MAX_BYTES} bytes")
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError:
-        raise _refused(place, "is not UTF-8") from None
-    text = text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
-    if not text:
-        raise _refused(place, "is empty")
-    if not text.isprintable():
-        raise _refused(place, "has more than one line or control characters")
-    return text
+    return place, content
 
 
 def _refused(place: str, message: str) -> ConfigError:

@@ -16,6 +16,12 @@ class Operation(StrEnum):
     """What can be asked of a model; the list is closed."""
 
     CHAT = "chat"
+    COMPLETIONS = "completions"
+    RESPONSES = "responses"
+    EMBEDDINGS = "embeddings"
+    MODERATIONS = "moderations"
+    MESSAGES = "messages"
+    COUNT_TOKENS = "count_tokens"
 
 
 Operations = Annotated[

@@ -7,16 +7,24 @@ import signal
 import sys
 from pathlib import Path
 
+from guard.audit.segments import LedgerError
+from guard.clock import SystemClock
 from guard.policy.source import ConfigError
+from guard.serve.processes import CANNOT_START
 from guard.serve.worker import main
+from guard.telemetry.logs import Event, JsonLog, Level
 
 if __name__ == "__main__":
-    # A Ctrl-C in a terminal reaches every process of the group; the supervisor alone decides how to end.
+    # A service manager signals every process of the service; the supervisor alone decides how to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     order = json.loads(sys.argv[1])
     try:
         code = main(Path(order["config"]), order["index"], order["digest"], order["listeners"], order["control"])
-    except (ConfigError, OSError, ValueError, RuntimeError) as problem:
-        sys.stderr.write(f"worker {order['index']}: {problem}\n")
-        code = 2
+    except (ConfigError, LedgerError, OSError, ValueError, RuntimeError) as problem:
+        # What cannot be opened or compiled; none of these quotes what a caller sent.
+        JsonLog(SystemClock()).emit(
+            Level.ERROR, Event.CONFIG_REFUSED, worker=order["index"], error=type(problem).__name__, reason=str(problem)
+        )
+        code = CANNOT_START
     sys.exit(code)

@@ -10,6 +10,7 @@ import msgspec
 
 _LENGTH: Final = struct.Struct("!I")
 MAX_MESSAGE: Final = 16_777_216
+MAX_UNHEARD: Final = 1_048_576
 
 
 class Ready(msgspec.Struct, tag="ready", frozen=True):
@@ -43,20 +44,22 @@ _from_supervisor: msgspec.msgpack.Decoder[FromSupervisor] = msgspec.msgpack.Deco
 
 
 def send(writer: asyncio.StreamWriter, message: FromWorker | FromSupervisor) -> None:
-    """Put a message on its way; does not wait."""
+    """Put a message on its way; does not wait. A report to somebody who does not listen is left out."""
+    if isinstance(message, Beat) and writer.transport.get_write_buffer_size() > MAX_UNHEARD:
+        return
     if not writer.is_closing():
         data = _encode(message)
         writer.write(_LENGTH.pack(len(data)) + data)
 
 
 async def hear_worker(reader: asyncio.StreamReader) -> FromWorker | None:
-    """Return a worker's next message, or None when it is gone."""
+    """Return a worker's next message, or None when it is gone; raises ValueError for what no worker says."""
     data = await _next(reader)
     return None if data is None else _from_worker.decode(data)
 
 
 async def hear_supervisor(reader: asyncio.StreamReader) -> FromSupervisor | None:
-    """Return the supervisor's next message, or None when it is gone."""
+    """Return the supervisor's next message, or None when it is gone; raises ValueError for what it never says."""
     data = await _next(reader)
     return None if data is None else _from_supervisor.decode(data)
 
@@ -65,7 +68,7 @@ async def _next(reader: asyncio.StreamReader) -> bytes | None:
     try:
         (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
         if length > MAX_MESSAGE:
-            return None
+            raise ValueError(f"a message of {length} bytes, at most {MAX_MESSAGE}")
         return await reader.readexactly(length)
     except (asyncio.IncompleteReadError, ConnectionError):
         return None

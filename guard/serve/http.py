@@ -1,20 +1,25 @@
 """The HTTP edge: uvicorn's llhttp protocol, hardened where it bounds nothing, and a handle for the journey.
 
-Refused before any application sees it: too many or too large headers, slow headers, a missing or second Host, HTTP/0.9,
-trailers, Upgrade, and a second request before the first is answered. A refusal of framing closes the connection.
+Refused before any application sees it: too many or too large headers, slow headers, a missing or second Host, a target
+that is no plain path, a transfer coding other than chunked, HTTP/0.9, trailers, Upgrade, and a second request before
+the first is answered. Every refusal closes the connection, and so does an answer to a request that is not wholly read:
+what the caller still sends is then discarded for a while, because closing on unread bytes would reset the connection
+and could take our answer with it. A caller who closes its own direction is taken as gone.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 MAX_HEADERS: Final = 100
+LINGER_SECONDS: Final = 2.0
+FLUSH_SECONDS: Final = 30.0  # for a caller who does not take the end of an answer
 
 
 class _UnacceptableError(Exception):
@@ -26,11 +31,26 @@ class _UnacceptableError(Exception):
         self.message = message
 
 
+class _Way:
+    """The transport as an answer sees it: closing it waits for what the caller still sends."""
+
+    def __init__(self, protocol: GuardProtocol) -> None:
+        self._protocol = protocol
+        self.write = protocol.transport.write
+
+    def is_closing(self) -> bool:
+        return self._protocol.leaving
+
+    def close(self) -> None:
+        self._protocol.leave()
+
+
 class GuardProtocol(HttpToolsProtocol):
     """One connection of a caller; serves one request at a time and implements `guard.reply.Connection`."""
 
     header_bytes: int = 32_768
     header_seconds: float = 10.0
+    most_connections: int = 16_384
 
     def __init__(
         self,
@@ -43,11 +63,21 @@ class GuardProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._tell: Callable[[], None] | None = None
         self._size = 0
-        self._complete = False
+        self._raw = 0
+        self._hosts = 0
+        self._codings = 0
+        self._reading = False  # within the headers of a request
+        self._whole = True  # nothing of a request is outstanding
+        self._left = False
         self._refusal: _UnacceptableError | None = None
         self._slow: asyncio.TimerHandle | None = None
 
     # What the journey may do.
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the request is here to its end."""
+        return self._whole
 
     def last(self) -> None:
         """Close the connection after this answer."""
@@ -55,21 +85,44 @@ class GuardProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def abort(self) -> None:
-        """Close it now, with what is unsent."""
-        if self.transport is not None:
+        """Close it now, with what is unsent; a refusal on its way is let out."""
+        if self.transport is not None and not self._left:
             self.transport.abort()
 
     def when_gone(self, tell: Callable[[], None] | None) -> None:
         """Remember whom to tell when the caller leaves before the answer is complete."""
-        if tell is not None and (self.transport is None or self.transport.is_closing()):
+        if tell is not None and self.leaving:
             tell()
         self._tell = tell
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the connection is closed or about to be."""
+        return self._left or self.transport is None or self.transport.is_closing()
+
+    def leave(self) -> None:
+        """Close the connection once what was written is out, and what still comes in has been thrown away."""
+        if self.leaving:
+            return
+        self._left = True
+        self._in_time()
+        self._unset_keepalive_if_required()
+        if self._whole or not self.transport.can_write_eof():
+            self._slow = self.loop.call_later(FLUSH_SECONDS, self.transport.abort)
+            self.transport.close()
+            return
+        self._slow = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+        self.transport.write_eof()
+        self.flow.resume_reading()
 
     # What the transport says.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Give the first headers a deadline."""
-        super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn narrows what asyncio gives
+        """Give the first headers a deadline; beyond the bound, close at once."""
+        super().connection_made(cast(asyncio.Transport, transport))
+        if len(self.connections) > self.most_connections:
+            self.transport.abort()
+            return
         self._slow = self.loop.call_later(self.header_seconds, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -79,6 +132,20 @@ class GuardProtocol(HttpToolsProtocol):
         tell, self._tell = self._tell, None
         if tell is not None:
             tell()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and bound what the parser keeps to itself: a header is told only once it is complete."""
+        if self._left:
+            return
+        super().data_received(data)
+        idle = self._whole and (self.cycle is None or self.cycle.response_complete)
+        if self.leaving or not (self._reading or idle):
+            return
+        self._raw += len(data)
+        if self._raw > self.header_bytes:
+            self._answer_plainly(431, "the headers are too large")
+        elif self._slow is None:
+            self._slow = self.loop.call_later(self.header_seconds, self._too_slow)
 
     def _too_slow(self) -> None:
         self._slow = None
@@ -95,14 +162,12 @@ class GuardProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a request."""
         if self.cycle is not None and not self.cycle.response_complete:
-            raise _UnacceptableError(400, "a second request came before the first was answered")
+            raise self._refused(400, "a second request came before the first was answered")
         super().on_message_begin()
-        self._size = 0
-        self._complete = False
+        self._size = self._raw = self._hosts = self._codings = 0
+        self._reading, self._whole = True, False
         extensions: dict[str, Any] = {"guard.connection": self}
         self.scope["extensions"] = extensions
-        if self._slow is None:
-            self._slow = self.loop.call_later(self.header_seconds, self._too_slow)
 
     def on_url(self, url: bytes) -> None:
         """Count the target with the headers."""
@@ -111,24 +176,53 @@ class GuardProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Bound the headers; after them there may be none, since trailers could change what was judged."""
-        if self._complete:
+        if not self._reading:
             raise self._refused(400, "trailers are not allowed")
         self._count(len(name) + len(value) + 4)
         if len(self.headers) >= MAX_HEADERS:
             raise self._refused(431, "there are too many headers")
+        name = name.lower()
+        if name == b"host":
+            self._hosts += 1
+        elif name == b"transfer-encoding":
+            self._codings += 1
+            if value.strip().lower() != b"chunked" or self._codings > 1:
+                raise self._refused(400, "the only transfer coding is chunked")
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Check what must hold for every request, then let the application have it."""
         self._in_time()
-        self._complete = True
-        if self.parser.get_http_version() not in ("1.0", "1.1"):
+        self._reading = False
+        version = self.parser.get_http_version()
+        if version not in ("1.0", "1.1"):
             raise self._refused(505, "only HTTP/1.1 is spoken here")
-        if sum(name == b"host" for name, _ in self.headers) != 1:
+        if self._codings and version == "1.0":
+            raise self._refused(400, "HTTP/1.0 has no transfer codings")
+        if self._hosts != 1:
             raise self._refused(400, "there must be exactly one Host header")
         if self.parser.should_upgrade():
             raise self._refused(400, "protocol upgrades are not offered")
+        if not self.url.startswith(b"/") or self.url.startswith(b"//") or b"#" in self.url:
+            raise self._refused(400, "the target must be a path")
         super().on_headers_complete()
+        self.cycle.transport = cast(asyncio.Transport, _Way(self))
+
+    def on_message_complete(self) -> None:
+        """The request is wholly here."""
+        self._whole = True
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """The answer is written; a connection on which a request is still coming takes no other."""
+        super().on_response_complete()
+        self._raw = 0
+        if not self._whole:
+            self.leave()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing came for long."""
+        self.leave()
 
     def _count(self, size: int) -> None:
         self._size += size
@@ -145,19 +239,29 @@ class GuardProtocol(HttpToolsProtocol):
         self._answer_plainly(refusal.status, refusal.message)
 
     def _answer_plainly(self, status: int, message: str) -> None:
-        if self.transport.is_closing():
+        if self.leaving:
             return
-        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
-            self.transport.abort()
-            return
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if cycle.response_started:
+                self.transport.abort()
+                return
+            # The application hears that the caller is gone, and nothing of its own gets between these lines.
+            cycle.disconnected = True
+            cycle.message_event.set()
         body = b'{"error":{"message":"%s","type":"invalid_request_error","param":null,"code":"bad_request"}}' % (
             message.encode("ascii")
         )
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         self.transport.write(STATUS_LINE[status] + head + body)
-        self.transport.close()
+        self._whole = False  # whatever else was sent with it is not ours to read
+        self.leave()
+        tell, self._tell = self._tell, None
+        if tell is not None:
+            tell()
 
 
-def protocol_class(header_bytes: int, header_seconds: float) -> type[GuardProtocol]:
+def protocol_class(header_bytes: int, header_seconds: float, most_connections: int) -> type[GuardProtocol]:
     """Make the protocol with these bounds; uvicorn takes a class."""
-    return type("BoundedProtocol", (GuardProtocol,), {"header_bytes": header_bytes, "header_seconds": header_seconds})
+    bounds = {"header_bytes": header_bytes, "header_seconds": header_seconds, "most_connections": most_connections}
+    return type("BoundedProtocol", (GuardProtocol,), bounds)

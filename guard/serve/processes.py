@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+CANNOT_START: Final = 2
+OTHER_POLICY: Final = 3
+_WORDS: Final = {
+    CANNOT_START: "it could not begin or go on; its own line in the log says why",
+    OTHER_POLICY: "the configuration on disk is no longer the one in force; restart the guard to change it",
+}
 
 
 @dataclass(slots=True)
@@ -41,15 +50,33 @@ async def start_worker(
     }
     try:
         # The interpreter as it is and nothing of this directory on its path: what is started is this package.
+        flags = ["-P", *(["-I"] if sys.flags.isolated else [])]
+        # A group of its own: a terminal's Ctrl-C goes to the supervisor alone, which decides how everything ends.
         process = subprocess.Popen(  # noqa: ASYNC220 - forking takes milliseconds and happens at start and replacement
-            [sys.executable, "-P", "-m", "guard.serve", json.dumps(order)],
+            [sys.executable, *flags, "-m", "guard.serve", json.dumps(order)],
             pass_fds=[*listeners.values(), theirs.fileno()],
             stdin=subprocess.DEVNULL,
+            process_group=0,
         )
     except OSError:
         ours.close()
         raise
     finally:
         theirs.close()
-    reader, writer = await asyncio.open_connection(sock=ours)
+    try:
+        reader, writer = await asyncio.open_connection(sock=ours)
+    except BaseException:
+        ours.close()
+        process.kill()
+        raise
     return WorkerProcess(index, incarnation, process, reader, writer, now)
+
+
+def ending(code: int) -> str:
+    """Say in words what an exit code means; a negative one is a signal's."""
+    if code < 0:
+        try:
+            return f"ended by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"ended by signal {-code}"
+    return _WORDS.get(code, f"exit code {code}")

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import resource
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-import uvicorn
 import uvloop
 
 from guard.app import Worker, build_worker
 from guard.policy.load import load
 from guard.serve.control import Beat, Drain, Ready, hear_supervisor, send
 from guard.serve.http import protocol_class
+from guard.serve.processes import OTHER_POLICY
+from guard.serve.server import server
 from guard.state.orders import ResumeOrder, StopOrder
 from safeguards.decision import Ending, Unavailable
 from safeguards.exchange import Exchange
@@ -27,15 +29,10 @@ from safeguards.verdict import Block, Code
 TICK_SECONDS: Final = 0.05
 BEATS: Final = 5  # ticks between two reports
 LAST_WORDS_SECONDS: Final = 3.0
-
-
-class DataServer(uvicorn.Server):
-    """uvicorn without its signal handlers: the supervisor says when to end."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone."""
-        yield
+# A worker that has lost its supervisor cannot be measured or drained from outside, and a successor waits for its log.
+ORPHAN_SECONDS: Final = 5.0
+KEEP_ALIVE_SECONDS: Final = 75
+DESCRIPTORS: Final = 65_536  # what a worker asks for; half goes to callers, half to models and files
 
 
 class WorkerLoop:
@@ -52,15 +49,15 @@ class WorkerLoop:
 
     async def obey(self) -> None:
         """Hear the supervisor until it is gone; without one a worker drains and ends."""
-        while True:
-            message = await hear_supervisor(self._reader)
-            if message is None:
-                break
-            if isinstance(message, Drain):
-                self.drain_seconds = message.seconds
-                break
-            self._wake.set()
-        self.drain.set()
+        self.drain_seconds = min(self.drain_seconds, ORPHAN_SECONDS)
+        try:
+            while (message := await hear_supervisor(self._reader)) is not None:
+                if isinstance(message, Drain):
+                    self.drain_seconds = message.seconds
+                    break
+                self._wake.set()
+        finally:
+            self.drain.set()
 
     async def tick(self) -> None:
         """Turn for ever."""
@@ -89,9 +86,10 @@ class WorkerLoop:
         applied = worker.switches.poll()
         meter = worker.witness.meter
         meter.set(meter.bind("guard_kill_switch_readable"), 0.0 if worker.switches.failure else 1.0)
+        noticed = worker.live.noticed()
         if not applied:
             return
-        cut: dict[str, int] = dict.fromkeys(applied, 0)
+        cut: dict[str, int] = {order: noticed.get(order, 0) for order in applied}
 
         def cause(exchange: Exchange) -> tuple[Ending, Block] | None:
             try:
@@ -130,28 +128,16 @@ async def serve(config_dir: Path, index: int, digest: str, listeners: Mapping[st
     config = load(config_dir)
     if config.digest != digest:
         # Two workers with two policies would be two guards: the supervisor's word counts.
-        return 3
+        return OTHER_POLICY
     worker = build_worker(config, index)
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=control))
     beside = WorkerLoop(worker, reader, writer)
     limits = config.guard.limits
-    http = protocol_class(limits.header_bytes, limits.header_seconds)
-    servers = []
-    for name, descriptor in listeners.items():
-        settings = uvicorn.Config(
-            worker.edges[name].proxy,
-            http=http,
-            ws="none",
-            lifespan="off",
-            loop="none",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-            timeout_keep_alive=75,
-        )
-        servers.append((DataServer(settings), socket.socket(fileno=descriptor)))
+    http = protocol_class(limits.header_bytes, limits.header_seconds, _connections())
+    servers = [
+        (server(worker.edges[name].proxy, http, keep_alive=KEEP_ALIVE_SECONDS), socket.socket(fileno=descriptor))
+        for name, descriptor in listeners.items()
+    ]
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 50, 50)
@@ -159,23 +145,28 @@ async def serve(config_dir: Path, index: int, digest: str, listeners: Mapping[st
     beside.acknowledge(dict.fromkeys(known, 0), time.time())
     meter = worker.witness.meter
     meter.set(meter.bind("guard_kill_switch_orders"), float(len(worker.switches.state.still_held(0))))
-    serving = [asyncio.ensure_future(server.serve([sock])) for server, sock in servers]
-    background = [asyncio.ensure_future(beside.obey()), asyncio.ensure_future(beside.tick())]
-    while not all(server.started for server, _ in servers):  # noqa: ASYNC110 - uvicorn offers no event for it
+    serving = [asyncio.ensure_future(each.serve([sock])) for each, sock in servers]
+    ticking = asyncio.ensure_future(beside.tick())
+    # A worker that no longer looks for orders must not serve.
+    ticking.add_done_callback(lambda _: beside.drain.set())
+    background = [asyncio.ensure_future(beside.obey()), ticking]
+    while not all(each.started for each, _ in servers):  # noqa: ASYNC110 - uvicorn offers no event for it
         await asyncio.sleep(0.005)
     send(writer, Ready(config.digest))
     beside.report()
     await beside.drain.wait()
+    if ticking.done():
+        ticking.result()  # raises what ended it; the streams end with the process
     for edge in worker.edges.values():
         edge.arrivals.draining = True
-    for server, _ in servers:
-        server.should_exit = True
+    for each, _ in servers:
+        each.should_exit = True
     await asyncio.wait(serving, timeout=beside.drain_seconds)
     for exchange in worker.live:
         exchange.cut(Ending.ERROR, Block(Code.DRAINING, "the time to finish is up"))
     await asyncio.wait(serving, timeout=LAST_WORDS_SECONDS)
-    for server, _ in servers:
-        server.force_exit = True
+    for each, _ in servers:
+        each.force_exit = True
     await asyncio.wait(serving, timeout=1.0)
     beside.report()
     for task in (*background, *serving):
@@ -190,6 +181,16 @@ async def serve(config_dir: Path, index: int, digest: str, listeners: Mapping[st
         await writer.drain()
     writer.close()
     return 0
+
+
+def _connections() -> int:
+    """Raise the limit of open files as far as allowed; returns how many connections of callers fit into it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return (DESCRIPTORS if soft == resource.RLIM_INFINITY else soft) // 2
 
 
 def main(config_dir: Path, index: int, digest: str, listeners: Mapping[str, int], control: int) -> int:

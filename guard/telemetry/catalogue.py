@@ -96,6 +96,13 @@ _ALL = (
         ("model", "error_type"),
         error_type=UPSTREAM_ERRORS,
     ),
+    _metric(
+        "guard_reports_total",
+        Kind.COUNTER,
+        _W,
+        "Reports of harm that callers filed.",
+        ("category",),
+    ),
     # What the safeguards decided.
     _metric(
         "guard_decisions_total",

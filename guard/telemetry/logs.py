@@ -36,6 +36,7 @@ class Event(StrEnum):
 
     EXCHANGE = "exchange"
     REFUSED = "refused"
+    REPORT = "report"
     STARTED = "started"
     DRAINING = "draining"
     ENDED = "ended"
@@ -47,6 +48,7 @@ class Event(StrEnum):
     MODEL_NOT_ROUTABLE = "model_not_routable"
     STOP_ORDERED = "stop_ordered"
     STOP_LIFTED = "stop_lifted"
+    ORDER_REMOVED = "order_removed"
     STATE_UNREADABLE = "state_unreadable"
     STATE_READABLE = "state_readable"
     SAFEGUARD_FAILED = "safeguard_failed"

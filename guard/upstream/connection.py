@@ -83,7 +83,8 @@ class Connection(asyncio.Protocol):
         """Take the transport."""
         self._transport = cast("asyncio.Transport", transport)
         sock = transport.get_extra_info("socket")
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._poll.register(sock.fileno(), select.POLLIN)
         self._owner.joined(self)
         if self._doomed:
@@ -126,12 +127,15 @@ class Connection(asyncio.Protocol):
         self._answer = None
         answer.ended(None)
         transport = self._transport
-        # An answer that was complete before its request was written cannot answer all of it.
-        if answer.reader.clean and transport is not None and not transport.get_write_buffer_size():
+        if answer.reader.clean and transport is not None and self._rests(transport):
             self.rested_since = now
             self._owner.rested(self)
         else:
             self.abort()
+
+    def _rests(self, transport: asyncio.Transport) -> bool:
+        # An answer that was complete before its request was written cannot answer all of it.
+        return not transport.get_write_buffer_size()
 
     def _over(self, *, reset: bool) -> None:
         answer, self._answer = self._answer, None

@@ -12,6 +12,7 @@ class UpstreamFailure(StrEnum):
     TIMEOUT_CONNECT = "timeout_connect"
     TIMEOUT_FIRST_BYTE = "timeout_first_byte"
     TIMEOUT_IDLE = "timeout_idle"
+    TLS = "tls"  # the handshake, a certificate of either side, or a broken record
     CLOSED = "closed"  # by the model's server, before any byte of the answer
     TRUNCATED = "truncated"  # after the first byte, before the proven end
     BAD_HTTP = "bad_http"

@@ -118,11 +118,11 @@ class ResponseReader:
                 self._refuse(UpstreamFailure.TOO_LARGE, "too many bytes without a body byte")
 
     def eof(self, *, reset: bool = False) -> None:
-        """The connection ended, by a reset or in order; raises UpstreamError unless the answer may end so."""
+        """The connection ended, in order or not (``reset``); raises UpstreamError unless the answer may end so."""
         self._parser = None
         if self.complete:
             return
-        how = "was reset" if reset else "ended"
+        how = "was cut" if reset else "ended"
         if not self._started:
             raise UpstreamError(UpstreamFailure.CLOSED, f"the connection {how} before the server answered")
         if reset or not self.status or self._framed or not self._limits.allow_unframed:

@@ -6,25 +6,12 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from guard.upstream.answer import Answer
 from guard.upstream.connection import Connection
+from guard.upstream.endpoint import Endpoint
 from guard.upstream.failure import UpstreamError, UpstreamFailure
 from guard.upstream.http1 import Limits
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where a model is served: fixed when the policy is loaded, its name resolved at each connect by the loop."""
-
-    host: str
-    port: int
-
-    @property
-    def authority(self) -> str:
-        """The value of the Host header."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Pool:
@@ -141,10 +128,10 @@ class Pool:
     async def _connect(self, loop: asyncio.AbstractEventLoop) -> Connection:
         if self._closed:
             raise UpstreamError(UpstreamFailure.ABORTED, "the pool is closed")
-        connection = Connection(self, loop, self._limits, self._clock)
+        connection = self.endpoint.prepare(self, loop, self._limits, self._clock)
         try:
             async with asyncio.timeout(self._connect_seconds):
-                await loop.create_connection(lambda: connection, self.endpoint.host, self.endpoint.port)
+                await self.endpoint.dial(loop, connection)
         except BaseException as error:
             connection.abort()
             self.lost(connection)  # uvloop does not tell that a connection is lost whose making was cancelled

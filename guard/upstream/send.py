@@ -2,43 +2,98 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
+from typing import Final, Protocol
+
 from guard.pipeline import Admitted
 from guard.upstream.answer import Answer
+from guard.upstream.failure import UpstreamError
 from guard.upstream.pool import Pool
 from guard.wire.dialect import Dialect
+
+SETTLE_SECONDS: Final = 1.0
+MAX_SETTLING: Final = 256
+
+
+class Unread(Protocol):
+    """An answer of which the end may be still to come."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has come."""
+
+    async def read(self) -> bytes | None:
+        """As `Answer.read`."""
+
+    def close(self) -> None:
+        """As `Answer.close`."""
 
 
 class ModelServer:
     """One model's inference server: a fixed address, fixed headers, the model's name and credential of the policy."""
 
     def __init__(
-        self, pool: Pool, host: bytes, base_path: bytes, model: str, credential: str | None, dialect: Dialect
+        self,
+        pool: Pool,
+        host: bytes,
+        base_path: bytes,
+        model: str,
+        headers: tuple[bytes, ...],
+        dialects: Iterable[Dialect],
     ) -> None:
-        """Take everything that does not change from request to request."""
+        """Take everything that does not change from request to request; ``headers`` carry the credential."""
         self._pool = pool
         self._model = model
-        self._dialect = dialect
-        head = [
-            b"POST " + base_path + dialect.upstream_path + b" HTTP/1.1",
-            b"host: " + host,
-            b"content-type: application/json",
-            b"accept-encoding: identity",
-            b"user-agent: asl-guard",
-        ]
-        if credential is not None:
-            head.append(b"authorization: Bearer " + credential.encode("ascii"))
-        self._head = b"\r\n".join(head)
-        self._whole = self._head + b"\r\naccept: application/json\r\ncontent-length: "
-        self._streamed = self._head + b"\r\naccept: text/event-stream\r\ncontent-length: "
+        self._settling: set[asyncio.Task[None]] = set()
+        self._heads = {}
+        for dialect in dialects:
+            head = b"\r\n".join(
+                [
+                    b"POST " + base_path + dialect.upstream_path + b" HTTP/1.1",
+                    b"host: " + host,
+                    b"content-type: application/json",
+                    b"accept-encoding: identity",
+                    b"user-agent: asl-guard",
+                    *headers,
+                ]
+            )
+            whole = head + b"\r\naccept: application/json\r\ncontent-length: "
+            streamed = head + b"\r\naccept: text/event-stream\r\ncontent-length: "
+            self._heads[dialect.name] = (dialect, whole, streamed)
 
     async def send(self, admitted: Admitted) -> Answer:
         """Send the request as it was admitted, under the exchange's id; raises UpstreamError."""
         request = admitted.request
-        body = self._dialect.write_request(request, self._model)
-        head = self._streamed if request.streamed else self._whole
+        dialect, whole, streamed = self._heads[admitted.exchange.dialect]
+        body = dialect.write_request(request, self._model)
+        head = streamed if request.streamed else whole
         identity = b"\r\nx-request-id: " + admitted.exchange.id.encode("ascii")
         return await self._pool.request(head + b"%d" % len(body) + identity + b"\r\n\r\n" + body)
+
+    def settle(self, answer: Unread) -> None:
+        """Wait a moment, in the background, for the end of the body: it proves the connection fit for the next request.
+
+        What comes before that end is dropped; a body that does not end in time closes its connection.
+        """
+        if answer.complete or len(self._settling) >= MAX_SETTLING:
+            answer.close()
+            return
+        task = asyncio.ensure_future(_read_to_end(answer))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self._pool.aclose()
+
+
+async def _read_to_end(answer: Unread) -> None:
+    try:
+        async with asyncio.timeout(SETTLE_SECONDS):
+            while await answer.read() is not None:
+                pass
+    except (UpstreamError, TimeoutError):
+        return
+    finally:
+        answer.close()

@@ -18,6 +18,7 @@ _PASSED: Final = (b"content-type", b"accept", b"authorization")
 _ERRORS: Final[dict[UpstreamFailure, type[httpx.TransportError]]] = {
     UpstreamFailure.CONNECT: httpx.ConnectError,
     UpstreamFailure.TIMEOUT_CONNECT: httpx.ConnectTimeout,
+    UpstreamFailure.TLS: httpx.ConnectError,
     UpstreamFailure.TIMEOUT_FIRST_BYTE: httpx.ReadTimeout,
     UpstreamFailure.TIMEOUT_IDLE: httpx.ReadTimeout,
     UpstreamFailure.ABORTED: httpx.ReadError,
@@ -55,7 +56,8 @@ class PoolTransport(httpx.AsyncBaseTransport):
 
     def _message(self, request: httpx.Request, body: bytes) -> bytes:
         url, endpoint = request.url, self._pool.endpoint
-        if url.scheme != "http" or url.host != endpoint.host or (url.port or 80) != endpoint.port:
+        port = url.port or (80 if url.scheme == "http" else 443)
+        if url.scheme != endpoint.scheme or url.host != endpoint.host or port != endpoint.port:
             raise httpx.UnsupportedProtocol("the URL is not the endpoint of this pool")
         if request.method not in {"GET", "POST"}:  # the answer of HEAD is framed unlike any other
             raise httpx.UnsupportedProtocol("only GET and POST are sent")

@@ -22,24 +22,41 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """What an answer is called towards the caller: nothing of it comes from the upstream."""
+    """What an answer is called towards the caller: nothing of it comes from the upstream.
+
+    ``expect_model``, if not empty, is what the upstream itself must call its model in every event, or BadStream.
+    """
 
     request: str
     model: str
     created: int
+    expect_model: str = ""
 
 
 @dataclass(slots=True)
 class Event:
     """One piece of the answer as the caller will get it, and how far each channel must be cleared for it.
 
-    ``channel``/``end`` is the first mark, which is nearly always the only one; ``more`` holds the others.
+    ``channel``/``end`` is the first mark, which is nearly always the only one; ``more`` holds the others. ``seen`` is
+    the dialect's own note of what the caller has once this event has left: a proper ending is made from the last one.
     """
 
     data: bytes
     channel: Channel | None = None
     end: int = 0
     more: tuple[tuple[Channel, int], ...] = ()
+    seen: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """What one model's file adds to a dialect's table: its server's kind, and keys that it allows by name."""
+
+    kind: str = ""
+    keys: frozenset[str] = frozenset()
+
+
+NOTHING_GRANTED = Grants()
 
 
 class AnswerReader(Protocol):
@@ -66,8 +83,8 @@ class Dialect(Protocol):
     operation: str
     upstream_path: bytes
 
-    def read_request(self, body: bytes) -> Request:
-        """Parse strictly; raises BadField."""
+    def read_request(self, fields: dict[str, Any], grants: Grants) -> Request:
+        """Understand a parsed body by this dialect's table and what the model's file adds; raises BadField."""
 
     def write_request(self, request: Request, model: str) -> bytes:
         """Serialise what was understood, for the model's name at the upstream."""
@@ -78,10 +95,10 @@ class Dialect(Protocol):
     def error(self, code: Code, request: str, detail: str = "") -> bytes:
         """The body of a plain error; ``detail`` names a field and what is wrong with it."""
 
-    def end_blocked(self, naming: Naming, choices: list[int]) -> bytes:
-        """End a stream that a safeguard cut: the dialect's own clean finish."""
+    def end_blocked(self, naming: Naming, seen: object) -> bytes:
+        """End a stream that a safeguard cut: the dialect's own clean finish after the last released event's note."""
 
-    def end_failed(self, naming: Naming, code: Code) -> bytes:
+    def end_failed(self, naming: Naming, seen: object, code: Code) -> bytes:
         """End a stream that was stopped or that failed: an error in the stream and no terminator."""
 
 
@@ -96,10 +113,10 @@ class Told:
 
 TOLD: Mapping[Code, Told] = {
     Code.UNKNOWN_ROUTE: Told(404, "There is no such route here."),
-    Code.METHOD_NOT_ALLOWED: Told(405, "This route takes POST only."),
+    Code.METHOD_NOT_ALLOWED: Told(405, "This route does not take this method."),
     Code.BAD_REQUEST: Told(400, "The request was not understood."),
     Code.TOO_LARGE: Told(413, "The request is larger than this server takes."),
-    Code.UNAUTHENTICATED: Told(401, "Send a valid API key as 'Authorization: Bearer …'."),
+    Code.UNAUTHENTICATED: Told(401, "Send one valid API key: 'Authorization: Bearer …', or 'x-api-key'."),
     Code.KEY_EXPIRED: Told(401, "This API key has expired."),
     Code.UNKNOWN_MODEL: Told(404, "There is no such model, or your key may not see it."),
     Code.NOT_ROUTABLE: Told(503, "This model is not served: it does not meet the standard of its safety level."),

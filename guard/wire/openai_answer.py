@@ -1,23 +1,29 @@
 """Answers of OpenAI chat completions: typed reading, channels, and events written anew from the parsed value.
 
 Nothing of the upstream's own words passes except the text of channels: ids, names, times and finish reasons are ours.
+It is one file because the shapes and the two readers are one argument that nothing else gets through.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from guard.wire.dialect import Event, Naming
 from guard.wire.sse import BadStream, EventReader
+from guard.wire.typed_answer import one_line
 from safeguards.exchange import Channel, ChannelId, ChannelKind
 
 MAX_CHOICES: Final = 8
 MAX_CALLS: Final = 128
 _FINISHES: Final = frozenset({"stop", "length", "tool_calls", "content_filter"})
+_FAILURES: Final = frozenset({"abort", "error"})
 Dropped = Raw | UnsetType
+# Numbers pass to the caller uninspected, so they are no longer than a count can be.
+Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 
 
 class _Function(Struct, forbid_unknown_fields=True):
@@ -58,8 +64,8 @@ class _Choice(Struct, forbid_unknown_fields=True):
 
 
 class _Usage(Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
 
 
 class _Answer(Struct, forbid_unknown_fields=True):
@@ -98,8 +104,19 @@ def _decode(data: bytes) -> tuple[_Answer, int]:
     try:
         known, dropped = _prune(msgspec.json.decode(data), _Answer)
         return msgspec.convert(known, _Answer), dropped
-    except (msgspec.ValidationError, RecursionError):
+    except msgspec.ValidationError:
         raise BadStream("an event has a field of the wrong type") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # Of what the typed reading may skip, the whole reading sees all.
+        raise BadStream("an event is not JSON") from None
+
+
+def _says(dropped: Dropped, expected: str) -> bool:
+    """Tell whether a field that is not passed on is this string."""
+    try:
+        return dropped is not UNSET and bool(msgspec.json.decode(dropped) == expected)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 _NESTED: Final[dict[tuple[type, str], type]] = {
@@ -121,8 +138,10 @@ def _prune(value: Any, kind: type[Struct]) -> tuple[Any, int]:
             dropped += 1
             continue
         if kind.__annotations__[key] == "Dropped":
-            if key == "error":
+            if key == "error" and item is not None:
                 kept[key] = Raw(b"0")
+            elif key == "model":
+                kept[key] = Raw(_quote(item))
             continue
         nested = _NESTED.get((kind, key))
         if nested is None:
@@ -148,12 +167,16 @@ class _Reader:
         self.dropped = 0
         self.prompt_tokens: int | None = None
         self.completion_tokens: int | None = None
+        self._reasoning: dict[int, str] = {}
 
     def _answer(self, data: bytes) -> _Answer:
         answer, dropped = _decode(data)
         self.dropped += dropped
-        if answer.error is not UNSET:
+        if answer.error is not UNSET and bytes(answer.error) != b"null":
             raise BadStream("the upstream reports an error")
+        expected = self.naming.expect_model
+        if expected and not _says(answer.model, expected):
+            raise BadStream("the upstream does not name the model that is expected")
         if answer.usage is not None:
             self.prompt_tokens = answer.usage.prompt_tokens
             self.completion_tokens = answer.usage.completion_tokens
@@ -183,14 +206,14 @@ class _Reader:
 
         if delta.content is not None:
             written["content"] = text(ChannelKind.CONTENT, delta.content)
-        if delta.reasoning_content is not None:
-            written["reasoning_content"] = text(ChannelKind.REASONING, delta.reasoning_content)
-        if delta.reasoning is not None:
-            # The same text under two names in one delta would be two texts in one channel: one name is passed on.
-            if delta.reasoning_content is None:
-                written["reasoning"] = text(ChannelKind.REASONING, delta.reasoning)
-            else:
-                self.dropped += 1
+        other = delta.reasoning_content if delta.reasoning is None else delta.reasoning
+        thought = delta.reasoning_content or other
+        if thought is not None:
+            # Two names for one text: a caller gets it under the first that came, or what was judged as one text could
+            # be read as two. Some servers send both, with the same text.
+            first = "reasoning_content" if delta.reasoning_content is not None else "reasoning"
+            written[self._reasoning.setdefault(choice, first)] = text(ChannelKind.REASONING, thought)
+            self.dropped += delta.reasoning is not None and delta.reasoning_content is not None
         if delta.refusal is not None:
             written["refusal"] = text(ChannelKind.REFUSAL, delta.refusal)
         if delta.tool_calls:
@@ -200,13 +223,16 @@ class _Reader:
                 if not 0 <= part < MAX_CALLS or call.function is None:
                     raise BadStream("a tool call is not understood")
                 function = {}
-                first = ChannelId(choice, ChannelKind.TOOL_NAME, part) not in self.channels
+                new = not any(
+                    ChannelId(choice, kind, part) in self.channels
+                    for kind in (ChannelKind.TOOL_NAME, ChannelKind.TOOL_ARGUMENTS)
+                )
                 if call.function.name is not None:
                     function["name"] = text(ChannelKind.TOOL_NAME, call.function.name, part)
                 if call.function.arguments is not None:
                     function["arguments"] = text(ChannelKind.TOOL_ARGUMENTS, call.function.arguments, part)
                 written_call: dict[str, Any] = {"index": part}
-                if first:
+                if new:
                     written_call |= {"id": f"call_{self.naming.request}_{choice}_{part}", "type": "function"}
                 calls.append(written_call | {"function": function})
             written["tool_calls"] = calls
@@ -222,8 +248,17 @@ class _Reader:
     def _finish_reason(self, reason: str | None) -> str | None:
         if reason is None or reason in _FINISHES:
             return reason
+        if reason in _FAILURES:
+            raise BadStream("the upstream gave the answer up")
         self.dropped += 1
         return "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the caller has of a stream: the choices that were begun and not finished."""
+
+    unfinished: tuple[int, ...]
 
 
 class StreamReader(_Reader):
@@ -242,6 +277,7 @@ class StreamReader(_Reader):
         self._head = b"data: " + _quote(head)[:-1] + b',"choices":'
         self._plain = self._head + b'[{"index":0,"delta":{"content":'
         self._content: Channel | None = None
+        self._seen = Seen(())
 
     def feed(self, data: bytes) -> list[Event]:
         """Read a batch of bytes into events."""
@@ -272,6 +308,7 @@ class StreamReader(_Reader):
             if (
                 choice.index == 0
                 and choice.finish_reason is None
+                and choice.message is None
                 and delta is not None
                 and delta.content is not None
                 and delta.role is UNSET
@@ -288,36 +325,46 @@ class StreamReader(_Reader):
         channel = self._content
         if channel is None:
             channel = self._content = self._channel(ChannelId(0, ChannelKind.CONTENT))
+            self._open(0)
         elif channel.complete:
             raise BadStream("text after the end of its choice")
         elif not channel.fresh and channel not in self.touched:
             self.touched.append(channel)
         end = channel.append(content)
-        return Event(self._plain + _quote(content) + b'},"finish_reason":null}]}\n\n', channel, end)
+        return Event(self._plain + one_line(content) + b'},"finish_reason":null}]}\n\n', channel, end, (), self._seen)
+
+    def _open(self, choice: int) -> None:
+        """Note that the caller will have begun this choice."""
+        if choice not in self._seen.unfinished:
+            self._seen = Seen((*self._seen.unfinished, choice))
 
     def _any(self, answer: _Answer) -> Event:
         choices = []
         marks: list[tuple[Channel, int]] = []
         for choice in answer.choices:
+            self.dropped += choice.message is not None
             delta = choice.delta if choice.delta is not None else _Delta()
             written, found = self._take(choice.index, delta)
             marks += found
             if delta.role is not UNSET:
                 written = {"role": "assistant", **written}
             reason = self._finish_reason(choice.finish_reason)
-            if reason is not None:
+            if reason is None:
+                self._open(choice.index)
+            else:
                 self._complete(choice.index)
+                self._seen = Seen(tuple(index for index in self._seen.unfinished if index != choice.index))
                 # A choice's end may not overtake its text.
                 marks += [(each, each.end) for each in self.channels.values() if each.id.choice == choice.index]
             choices.append({"index": choice.index, "delta": written, "finish_reason": reason})
-        data = self._head + _quote(choices)
+        data = self._head + one_line(choices)
         if answer.usage is not None:
             data += b',"usage":' + _quote(_usage(answer.usage))
         data += b"}\n\n"
         if not marks:
-            return Event(data)
+            return Event(data, seen=self._seen)
         (channel, end), *more = marks
-        return Event(data, channel, end, tuple(more))
+        return Event(data, channel, end, tuple(more), self._seen)
 
 
 class WholeReader(_Reader):
@@ -344,10 +391,19 @@ class WholeReader(_Reader):
         if not answer.choices:
             raise BadStream("the answer has no choices")
         choices = []
+        seen: set[int] = set()
         marks: list[tuple[Channel, int]] = []
         for choice in answer.choices:
             if choice.message is None:
                 raise BadStream("a choice has no message")
+            if choice.index in seen:
+                # Their texts would be judged as one text and read as two.
+                raise BadStream("a choice comes twice")
+            seen.add(choice.index)
+            self.dropped += choice.delta is not None
+            for place, call in enumerate(choice.message.tool_calls or ()):
+                if call.index not in (None, place):
+                    raise BadStream("a tool call is out of place")
             written, found = self._take(choice.index, choice.message)
             marks += found
             message = {"role": "assistant", "content": None, **written}

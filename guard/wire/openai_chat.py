@@ -1,19 +1,21 @@
 """OpenAI chat completions, streamed and whole: the request's table, and the answer read and written anew.
 
-The table names every key that a request may have. Of an answer only what `_Chunk` and `_Whole` name is passed on,
-written from the parsed value; known side keys are dropped silently, unknown ones are dropped and counted.
+The table names every key that a request may have; what an answer may hold is the business of `openai_answer`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 import msgspec
 
-from guard.wire.dialect import TOLD, AnswerReader, Naming, Request
-from guard.wire.openai_answer import StreamReader, WholeReader
-from guard.wire.strict_json import BadField, parse_object
+from guard.wire.dialect import AnswerReader, Grants, Naming, Request
+from guard.wire.kinds import extra_keys
+from guard.wire.openai_answer import Seen, StreamReader, WholeReader
+from guard.wire.openai_error import error_body, error_event
+from guard.wire.strict_json import BadField
 from guard.wire.table import (
     Collector,
     Either,
@@ -21,6 +23,7 @@ from guard.wire.table import (
     Free,
     Items,
     JsonText,
+    Label,
     Number,
     OneOf,
     Record,
@@ -30,8 +33,8 @@ from guard.wire.table import (
 )
 from safeguards.verdict import Code
 
-_NAME = Text(limit=256)
-_ID = Text(limit=128)
+_NAME = Label(limit=256)
+_ID = Label(limit=128)
 _MODALITY = "no mounted classifier can judge this kind of part; send text"
 _MEMORY = "state on the server is not offered here"
 
@@ -61,12 +64,12 @@ _CALL = Record(
     required=("id", "type", "function"),
 )
 _ROLES: Final[Mapping[str, Record]] = {
-    "system": Record({"role": Text(), "content": _CONTENT, "name": _NAME}, required=("content",)),
-    "developer": Record({"role": Text(), "content": _CONTENT, "name": _NAME}, required=("content",)),
-    "user": Record({"role": Text(), "content": _CONTENT, "name": _NAME}, required=("content",)),
+    "system": Record({"role": OneOf("system"), "content": _CONTENT, "name": _NAME}, required=("content",)),
+    "developer": Record({"role": OneOf("developer"), "content": _CONTENT, "name": _NAME}, required=("content",)),
+    "user": Record({"role": OneOf("user"), "content": _CONTENT, "name": _NAME}, required=("content",)),
     "assistant": Record(
         {
-            "role": Text(),
+            "role": OneOf("assistant"),
             "content": _CONTENT,
             "name": _NAME,
             "refusal": Text(),
@@ -77,7 +80,9 @@ _ROLES: Final[Mapping[str, Record]] = {
             "annotations": Refused("is not taken back in a request"),
         }
     ),
-    "tool": Record({"role": Text(), "content": _CONTENT, "tool_call_id": _ID}, required=("content", "tool_call_id")),
+    "tool": Record(
+        {"role": OneOf("tool"), "content": _CONTENT, "tool_call_id": _ID}, required=("content", "tool_call_id")
+    ),
 }
 
 
@@ -89,25 +94,10 @@ class _Message:
         record = _ROLES.get(role) if isinstance(role, str) else None
         if record is None:
             raise BadField(f"{place}.role", f"must be one of {', '.join(_ROLES)}")
-        assert isinstance(role, str)  # noqa: S101 - narrows what the line above has shown
-        into.role = role
-        sent = record.read(value, place, _WithoutRole(into))
+        into.role = str(role)
+        sent = record.read(value, place, into)
         into.role = "control"
         return sent
-
-
-class _WithoutRole(Collector):
-    """Hands texts on, except the role itself: it is one of five words."""
-
-    __slots__ = ("_into",)
-
-    def __init__(self, into: Collector) -> None:
-        self._into = into
-        self.role = into.role
-
-    def text(self, place: str, text: str) -> None:
-        if not place.endswith("].role"):
-            self._into.text(place, text)
 
 
 _FUNCTION = Record({"name": _NAME, "description": Text(), "parameters": Free(), "strict": Flag()}, required=("name",))
@@ -158,9 +148,15 @@ REQUEST: Final[Mapping[str, Spec]] = {
     "top_logprobs": Refused("log probabilities carry text beside the answer"),
     "web_search_options": Refused("tools that run on the server are not offered here"),
 }
-_TABLE = Record({**REQUEST}, required=("model", "messages"))
+
+
+@cache
+def _table(kind: str) -> Record:
+    """The table for models behind this kind of server: its harmless extra keys beside ours, and ours win."""
+    return Record({**extra_keys(kind, "chat"), **REQUEST}, required=("model", "messages"))
+
+
 _ENCODER = msgspec.json.Encoder()
-_ERROR_TYPES: Final[Mapping[int, str]] = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
 class OpenAIChat:
@@ -170,10 +166,10 @@ class OpenAIChat:
     operation = "chat"
     upstream_path = b"/v1/chat/completions"
 
-    def read_request(self, body: bytes) -> Request:
-        """Parse strictly by the table; raises BadField."""
+    def read_request(self, fields: dict[str, Any], grants: Grants) -> Request:
+        """Understand by the table; raises BadField."""
         into = Collector()
-        fields = _TABLE.read(parse_object(body), "", into)
+        fields = _table(grants.kind).read(fields, "", into)
         passages = tuple(passage for passage in into.passages if passage.place != "model")
         model = fields.pop("model")
         return Request(model, bool(fields.get("stream")), passages, fields)
@@ -191,10 +187,11 @@ class OpenAIChat:
 
     def error(self, code: Code, request: str, detail: str = "") -> bytes:
         """OpenAI's error envelope."""
-        return _ENCODER.encode({"error": _error(code, request, detail)})
+        return error_body(code, request, detail)
 
-    def end_blocked(self, naming: Naming, choices: list[int]) -> bytes:
+    def end_blocked(self, naming: Naming, seen: object) -> bytes:
         """Finish every open choice with ``content_filter``, then ``[DONE]``."""
+        choices = seen.unfinished if isinstance(seen, Seen) else (0,)
         chunk = {
             "id": f"chatcmpl-{naming.request}",
             "object": "chat.completion.chunk",
@@ -204,15 +201,6 @@ class OpenAIChat:
         }
         return b"data: " + _ENCODER.encode(chunk) + b"\n\ndata: [DONE]\n\n"
 
-    def end_failed(self, naming: Naming, code: Code) -> bytes:
+    def end_failed(self, naming: Naming, seen: object, code: Code) -> bytes:
         """Put the error into the stream; no ``[DONE]`` follows."""
-        return b"data: " + _ENCODER.encode({"error": _error(code, naming.request, "")}) + b"\n\n"
-
-
-def _error(code: Code, request: str, detail: str) -> dict[str, object]:
-    told = TOLD[code]
-    place, _, problem = detail.partition(": ")
-    message = f"{told.sentence} {detail}".rstrip()
-    kind = _ERROR_TYPES.get(told.status, "invalid_request_error" if told.status < 500 else "server_error")  # noqa: PLR2004 - HTTP's own border
-    param = place if problem else None
-    return {"message": f"{message} (request {request})", "type": kind, "param": param, "code": code.value}
+        return error_event(code, naming.request)

@@ -29,43 +29,53 @@ class EventReader:
 
     def __init__(self, max_event: int = 1_048_576) -> None:
         """Begin at the start of a stream."""
-        self._buffer = b""
+        self._buffer = bytearray()  # the beginning of an event; never begins with a line end
         self._first = True
         self._skip_lf = False
         self._max_event = max_event
 
     def feed(self, data: bytes) -> list[ServerEvent]:
-        """Take what one read brought; raises BadStream for an event that is too large."""
+        """Take what one read brought; raises BadStream for an event that is too large.
+
+        What stands after the last blank line when the stream ends is no event, as the standard says.
+        """
         if b"\r" in data or self._skip_lf:
             data = self._newlines(data)
-        buffer = self._buffer + data if self._buffer else data
+        buffer = self._buffer
         if self._first:
-            if len(buffer) < len(_BOM) and _BOM.startswith(buffer):
-                self._buffer = buffer
+            data = bytes(buffer) + data
+            buffer.clear()
+            if len(data) < len(_BOM) and _BOM.startswith(data):
+                buffer += data
                 return []
             self._first = False
-            buffer = buffer.removeprefix(_BOM)
-        if b"\n\n" not in buffer and not buffer.startswith(b"\n"):
-            self._keep(buffer)
-            return []
-        *blocks, rest = buffer.split(b"\n\n")
+            data = data.removeprefix(_BOM)
+        elif buffer:
+            # Only what is new is searched, and appending is amortised: many small reads of one event stay cheap.
+            searched = len(buffer) - 1
+            buffer += data
+            if buffer.find(b"\n\n", searched) < 0:
+                self._bound(buffer)
+                return []
+            data = bytes(buffer)
+            buffer.clear()
+        *blocks, rest = data.split(b"\n\n")
         # A blank line at the very front of what remains ends nothing: it belongs to the blank line before it.
-        self._keep(rest.lstrip(b"\n"))
+        buffer += rest.lstrip(b"\n")
+        self._bound(buffer)
         events = []
         for block in blocks:
+            if len(block) > self._max_event:
+                self._bound(block.lstrip(b"\n"))
             event = _event(block)
             if event is not None:
                 events.append(event)
         return events
 
-    def unterminated(self) -> bool:
-        """Tell whether the stream ended inside an event, which the standard says to discard."""
-        return bool(self._buffer)
-
-    def _keep(self, rest: bytes) -> None:
-        if len(rest) > self._max_event:
+    def _bound(self, event: bytes | bytearray) -> None:
+        # The end of a line that the next read may make the end of the event is not counted, so that cuts do not matter.
+        if len(event) > self._max_event and len(event) - event.endswith(b"\n") > self._max_event:
             raise BadStream("an event is larger than the limit")
-        self._buffer = rest
 
     def _newlines(self, data: bytes) -> bytes:
         # CRLF may be cut between two reads: the CR ended the line already, so the LF that follows it is dropped.

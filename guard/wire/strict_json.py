@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 _MAX_DIGITS = 20
+_MAX_NUMBER = 64
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class BadField(Exception):  # noqa: N818 - reads as the finding it is
@@ -19,7 +22,7 @@ class BadField(Exception):  # noqa: N818 - reads as the finding it is
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """Read one JSON object: UTF-8 without BOM, no duplicate keys, finite bounded numbers, nothing after it.
+    """Read one JSON object: UTF-8 without BOM, no duplicate keys, bounded numbers, whole characters, nothing after it.
 
     Raises BadField for everything else.
     """
@@ -39,7 +42,17 @@ def parse_object(body: bytes) -> dict[str, Any]:
         raise BadField("", "the body is not valid JSON") from None
     if not isinstance(value, dict):
         raise BadField("", "the body must be a JSON object")
+    if _SURROGATE.search(text):
+        _whole_characters(value)
     return value
+
+
+def _whole_characters(value: Any) -> None:
+    """Refuse half of a surrogate pair, which only an escape can bring in and which UTF-8 cannot carry on."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise BadField("", "a string holds half a surrogate pair") from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -60,6 +73,8 @@ def _integer(digits: str) -> int:
 
 
 def _number(digits: str) -> float:
+    if len(digits) > _MAX_NUMBER:
+        raise BadField("", "a number has too many digits")
     value = float(digits)
     if value in (float("inf"), float("-inf")):
         raise BadField("", "a number is out of range")

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from guard.wire.strict_json import BadField
 from safeguards.exchange import Passage
+from safeguards.json_text import unescape
 
 MAX_DEPTH = 24
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -44,15 +45,12 @@ class Spec(Protocol):
 class Text:
     """A string that the model reads."""
 
-    def __init__(self, *, limit: int = 4_194_304, nullable: bool = False) -> None:
+    def __init__(self, *, limit: int = 4_194_304) -> None:
         """Bound it in characters."""
         self._limit = limit
-        self._nullable = nullable
 
     def read(self, value: Any, place: str, into: Collector) -> Any:
         """Inspect it."""
-        if value is None and self._nullable:
-            return None
         if type(value) is not str:
             raise BadField(place, "must be a string")
         if len(value) > self._limit:
@@ -61,23 +59,36 @@ class Text:
         return value
 
 
+class Label(Text):
+    """A short name or id that stands beside a message's texts: inspected, but in nobody's voice.
+
+    So the texts of one voice stay next to one another, and a name between two of them cannot keep a phrase apart.
+    """
+
+    def read(self, value: Any, place: str, into: Collector) -> Any:
+        """Inspect it as a text that steers."""
+        role, into.role = into.role, "control"
+        read = super().read(value, place, into)
+        into.role = role
+        return read
+
+
 class JsonText(Text):
-    """A string that holds JSON: inspected as it stands and, where it parses, each text inside it unescaped."""
+    """A string that ought to hold JSON: inspected as it stands, and once more with its escapes undone.
+
+    It is not parsed: what one parser drops (the first of two equal keys, a number too long) another would read.
+    """
 
     def read(self, value: Any, place: str, into: Collector) -> Any:
         """Inspect both views."""
         value = super().read(value, place, into)
-        if value:
-            try:
-                inner = json.loads(value)
-            except (ValueError, RecursionError):
-                return value
-            into.text(f"{place}#", "\n".join(_strings(inner, place, 0)))
+        if "\\" in value:
+            into.text(f"{place}#", unescape(value))
         return value
 
 
 class Free:
-    """A structure of the caller's own (a JSON schema): every key and every string in it is inspected."""
+    """A structure of the caller's own (a JSON schema): every key, every string and every number in it is inspected."""
 
     def read(self, value: Any, place: str, into: Collector) -> Any:
         """Inspect all texts in it as one passage."""
@@ -98,9 +109,7 @@ class Number:
         self._what = "an integer" if whole else "a number"
 
     def read(self, value: Any, place: str, into: Collector) -> Any:
-        """Check type and bounds; null means not given."""
-        if value is None:
-            return None
+        """Check type and bounds."""
         if type(value) not in self._types or not self._low <= value <= self._high:
             raise BadField(place, f"must be {self._what} from {self._low} to {self._high}")
         return value
@@ -110,8 +119,8 @@ class Flag:
     """True or false."""
 
     def read(self, value: Any, place: str, into: Collector) -> Any:
-        """Check the type; null means not given."""
-        if value is not None and type(value) is not bool:
+        """Check the type."""
+        if type(value) is not bool:
             raise BadField(place, "must be true or false")
         return value
 
@@ -124,9 +133,7 @@ class OneOf:
         self._values = values
 
     def read(self, value: Any, place: str, into: Collector) -> Any:
-        """Compare type and value; null means not given."""
-        if value is None:
-            return None
+        """Compare type and value."""
         for known in self._values:
             if type(value) is type(known) and value == known:
                 return value
@@ -159,9 +166,7 @@ class Either:
         self._shapes = shapes
 
     def read(self, value: Any, place: str, into: Collector) -> Any:
-        """Read by the shape of its type; null means not given."""
-        if value is None:
-            return None
+        """Read by the shape of its type."""
         spec = self._shapes.get(type(value))
         if spec is None:
             raise BadField(place, "has a type that is not allowed here")
@@ -176,22 +181,21 @@ class Refused:
         self._why = why
 
     def read(self, value: Any, place: str, into: Collector) -> Any:
-        """Refuse it, unless it says nothing (null)."""
-        if value is None:
-            return None
+        """Refuse it."""
         raise BadField(place, self._why)
 
 
 class Record:
-    """An object with exactly these keys; ``required`` ones must be there and not null."""
+    """An object with exactly these keys; null means not given, and ``required`` ones must be given."""
 
     def __init__(self, keys: Mapping[str, Spec], *, required: tuple[str, ...] = ()) -> None:
         """Take the table."""
         self._keys = dict(keys)
         self._required = required
+        self._allowed = ", ".join(sorted(key for key, spec in keys.items() if not isinstance(spec, Refused)))
 
     def read(self, value: Any, place: str, into: Collector) -> Any:
-        """Read every key by its spec; what was null is not sent."""
+        """Read every key by its spec; what is null is not sent."""
         if not isinstance(value, dict):
             raise BadField(place, "must be an object")
         keys = self._keys
@@ -201,12 +205,9 @@ class Record:
             if spec is None:
                 # The name of a key is the caller's text too: it is repeated only when it looks like a key.
                 named = f"{place}.{key}" if place else key
-                raise BadField(
-                    named if _KEY.fullmatch(key) else place, f"is not allowed; allowed are {', '.join(sorted(keys))}"
-                )
-            read = spec.read(item, f"{place}.{key}" if place else key, into)
-            if read is not None:
-                sent[key] = read
+                raise BadField(named if _KEY.fullmatch(key) else place, f"is not allowed; allowed are {self._allowed}")
+            if item is not None:
+                sent[key] = spec.read(item, f"{place}.{key}" if place else key, into)
         for key in self._required:
             if key not in sent:
                 raise BadField(f"{place}.{key}" if place else key, "is missing")
@@ -218,6 +219,8 @@ def _strings(value: Any, place: str, depth: int) -> list[str]:
         raise BadField(place, "is nested too deeply")
     if isinstance(value, str):
         return [value]
+    if type(value) is int or type(value) is float:
+        return [str(value)]
     found: list[str] = []
     if isinstance(value, dict):
         for key, item in value.items():

@@ -1,4 +1,7 @@
-"""One defect each: what is changed in the configuration under ``base``, and exactly what must be said about it."""
+"""One defect each: what is changed in the configuration under ``base``, and exactly what must be said about it.
+
+It is one file because it is one table.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ class Case:
 
 # A table: what changes above, what must be said below.
 # fmt: off
+OPERATIONS = "chat, completions, responses, embeddings, moderations, messages or count_tokens"
 CASES = (
     # The form of YAML
     Case("a key twice", MODEL, "audience: general", "audience: general\naudience: internal",
@@ -119,13 +123,13 @@ CASES = (
     Case("an unknown model", TIERS, "demo: [chat]", "dmeo: [chat]",
          "tiers.yaml:5: tiers.general.models.dmeo: there is no file models/dmeo.yaml"),
     Case("an unknown operation", TIERS, "[chat]", "[chat, train]",
-         "tiers.yaml:5: tiers.general.models.demo[1]: must be chat"),
+         "tiers.yaml:5: tiers.general.models.demo[1]: must be " + OPERATIONS),
     Case("nothing but an unknown operation", TIERS, "[chat]", "[train]",
-         "tiers.yaml:5: tiers.general.models.demo[0]: must be chat"),
+         "tiers.yaml:5: tiers.general.models.demo[0]: must be " + OPERATIONS),
     Case("no operation", TIERS, "[chat]", "[]",
          "tiers.yaml:5: tiers.general.models.demo: must not be empty"),
     Case("an operation twice", TIERS, "[chat]", "[chat, chat]",
-         "tiers.yaml:5: tiers.general.models.demo: has more items than 1"),
+         "tiers.yaml:5: tiers.general.models.demo[1]: the operation is already used by item 0"),
     Case("a tier without a rate", TIERS, "    rate: {per_minute: 600, burst: 50}\n", "",
          "tiers.yaml:3: tiers.general.rate: is required"),
     Case("a rate of zero", TIERS, "per_minute: 600", "per_minute: 0",
@@ -176,7 +180,41 @@ CASES = (
     Case("a surface twice", MODEL, "[public]", "[public, public]",
          "models/demo.yaml:6: surfaces[1]: the surface is already used by item 0"),
     Case("an upstream of another scheme", MODEL, "http://127", "file://127",
-         "models/demo.yaml:8: upstream.url: must begin with http:// or https://"),
+         "models/demo.yaml:8: upstream.url: must begin with http://, https:// or unix:/"),
+    Case("a Unix socket with a host", MODEL, "http://127.0.0.1:8081", "unix://host/run/model.sock",
+         "models/demo.yaml:8: upstream.url: must be written as unix:/path/of/the.socket, with one slash after the "
+         "colon and plain names"),
+    Case("a Unix socket that climbs", MODEL, "http://127.0.0.1:8081", "unix:/run/../model.sock",
+         "models/demo.yaml:8: upstream.url: must be written as unix:/path/of/the.socket, with one slash after the "
+         "colon and plain names"),
+    Case("a Unix socket of too long a name", MODEL, "http://127.0.0.1:8081", "unix:/" + "x" * 107,
+         "models/demo.yaml:8: upstream.url: must name a socket by at most 107 bytes, the system's limit"),
+    Case("a base path beside a URL", MODEL, "  kind: openai", "  kind: openai\n  base_path: /v1",
+         "models/demo.yaml:10: upstream.base_path: is only for a Unix socket; write it into the URL"),
+    Case("a base path that climbs", MODEL, "http://127.0.0.1:8081", "unix:/run/s\n  base_path: /../v1",
+         "models/demo.yaml:9: upstream.base_path: must be a path of plain segments after a slash, none empty, none "
+         "beginning with a dot"),
+    Case("TLS on a plain URL", MODEL, "  kind: openai", "  kind: openai\n  tls: {ca: ca.pem}",
+         "models/demo.yaml:10: upstream.tls: is only for a URL that begins with https://"),
+    Case("TLS on a Unix socket", MODEL, "http://127.0.0.1:8081", "unix:/run/model.sock\n  tls: {}",
+         "models/demo.yaml:9: upstream.tls: is only for a URL that begins with https://"),
+    Case("a certificate without its key", MODEL, "http://127.0.0.1:8081",
+         "https://127.0.0.1\n  tls: {client_certificate: own.pem}",
+         "models/demo.yaml:9: upstream.tls.client_certificate: needs client_key"),
+    Case("a key without its certificate", MODEL, "http://127.0.0.1:8081",
+         "https://127.0.0.1\n  tls: {client_key: {file: own.key}}",
+         "models/demo.yaml:9: upstream.tls.client_key: needs client_certificate"),
+    Case("a key in the open", MODEL, "http://127.0.0.1:8081",
+         "https://127.0.0.1\n  tls: {client_certificate: own.pem, client_key: own.key}",
+         "models/demo.yaml:9: upstream.tls.client_key: must be a mapping"),
+    Case("a switch that would trust everybody", MODEL, "http://127.0.0.1:8081",
+         "https://127.0.0.1\n  tls: {verify: false}",
+         "models/demo.yaml:9: upstream.tls.verify: is not a known key"),
+    Case("a way out of the folder for certificates", MODEL, "http://127.0.0.1:8081",
+         "https://127.0.0.1\n  tls: {ca: ../ca.pem}",
+         "models/demo.yaml:9: upstream.tls.ca: must name a file or folder without `..` and without a slash at its end"),
+    Case("an empty expected model", MODEL, "  kind: openai", '  kind: openai\n  expect_model: ""',
+         "models/demo.yaml:10: upstream.expect_model: must not be empty"),
     Case("a password in a URL", MODEL, "http://127", "http://user:word@127",
          "models/demo.yaml:8: upstream.url: must not carry a user or a password; use a credential by reference"),
     Case("a URL that climbs", MODEL, ":8081", ":8081/v1/../admin",
@@ -187,11 +225,11 @@ CASES = (
     Case("a credential in the open", MODEL, "credential: null", "credential: sk-123",
          "models/demo.yaml:11: upstream.credential: must be a mapping"),
     Case("an unknown server", MODEL, "kind: openai", "kind: azure",
-         "models/demo.yaml:9: upstream.kind: must be vllm, sglang, llamacpp, tgi, ollama or openai"),
+         "models/demo.yaml:9: upstream.kind: must be vllm, sglang, llamacpp, tgi, ollama, openai or anthropic"),
     Case("an unknown time", MODEL, "idle_seconds: 60", "idle: 60",
          "models/demo.yaml:12: upstream.idle: is not a known key"),
     Case("an operation nobody knows", MODEL, "operations: [chat]", "operations: [chat, train]",
-         "models/demo.yaml:13: operations[1]: must be chat"),
+         "models/demo.yaml:13: operations[1]: must be " + OPERATIONS),
     Case("an unknown safeguard", MODEL, "use: kill_switch", "use: killswitch",
          "models/demo.yaml:20: safeguards[1].use: must be kill_switch, evidence, access, limits, request_log or "
          "classifier"),

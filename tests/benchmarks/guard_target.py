@@ -12,9 +12,15 @@ core of the proxies; what it starts inherits that, so it must not move itself. I
 The caller stops `processes` with SIGTERM, reads their CPU time and memory, children included.
 """
 
+import shutil
+import socket
+import subprocess
+import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from guard.credentials import digest, new_secret
 from tests.benchmarks.process import Process
 
 
@@ -40,6 +46,91 @@ class GuardTarget:
 
 def start(upstream_url: str, workdir: Path, log: Path) -> GuardTarget:
     """Start the guard in front of `upstream_url`, with its configuration and state below `workdir`."""
-    raise GuardUnavailableError(
-        f"guard_target.start is not written yet (upstream {upstream_url}, workdir {workdir}, log {log})"
+    if shutil.which("guard", path=str(Path(sys.executable).parent)) is None:
+        raise GuardUnavailableError("the command guard is not installed beside this Python")
+    pepper, key = "p" * 32, new_secret("sk-guard", "bench", lambda count: b"b" * count)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    for name, text in _files(upstream_url, port, digest(pepper.encode(), key.encode())).items():
+        path = workdir / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (workdir / "secrets").mkdir(exist_ok=True)
+    (workdir / "secrets" / "pepper").touch(0o600)
+    (workdir / "secrets" / "pepper").write_text(pepper)
+    command = [str(Path(sys.executable).with_name("guard")), "serve", "--config", str(workdir)]
+    with log.open("ab") as out:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    return GuardTarget((process,), port, key, "bench", FEATURES)
+
+
+FEATURES = (
+    "ASL-3 under example-internal: request log with texts, intent on disk before forwarding, every part written before "
+    "its release; kill switch, evidence, access, limits; pattern classifier (1,000 phrases, 20 patterns) on prompt and "
+    "answer; metrics, a JSON line per request; no tracing"
+)
+
+
+def _files(upstream_url: str, port: int, key_digest: str) -> dict[str, str]:
+    today = datetime.now(UTC).date()
+    later = today + timedelta(days=90)
+    claims = ("model_card", "usage_policy", "threat_model", "red_team_report", "safeguards_report")
+    mounts = ("kill_switch", "evidence", "access", "limits")
+    plain = "".join(f"  - {{use: {use}, mode: enforce, on_failure: block, deadline_seconds: 5}}\n" for use in mounts)
+    phrases = "".join(
+        f"  - {{id: phrase-{n}, category: other, phrase: 'forbidden marker number {n} of the bench'}}\n"
+        for n in range(1000)
     )
+    patterns = "".join(
+        f"  - {{id: pattern-{n}, category: other, pattern: 'forbidden-{n}-[a-f]{{2,8}} ?mark(er)?'}}\n"
+        for n in range(20)
+    )
+    return {
+        "guard.yaml": f"""version: 1
+surfaces: [{{name: public, host: 127.0.0.1, port: {port}}}]
+workers: 1
+storage: {{state: state, audit: audit}}
+keys: {{pepper: {{file: secrets/pepper}}}}
+admin: {{host: 127.0.0.1, port: 0, tokens: []}}
+limits: {{concurrent: 20000}}
+""",
+        "tiers.yaml": f"""version: 1
+tiers:
+  bench: {{models: {{bench: [chat]}}, rate: {{per_minute: 1000000, burst: 100000}}}}
+keys:
+  - {{id: bench, owner: benchmark, tier: bench, digest: "{key_digest}", expires: {later}}}
+""",
+        "models/bench.yaml": f"""version: 1
+model: bench
+framework: {{name: example-internal, version: "1"}}
+asl: {{deployment: 3, security: 3}}
+audience: internal
+surfaces: [public]
+upstream: {{url: "{upstream_url}", kind: openai, model: bench, max_idle: 1000, total_seconds: 3600}}
+operations: [chat]
+safeguards:
+  - use: request_log
+    mode: enforce
+    on_failure: block
+    deadline_seconds: 10
+    settings: {{durable: before_forward, parts: true, content: true}}
+{plain}  - use: classifier
+    mode: enforce
+    on_failure: block
+    deadline_seconds: 5
+    settings: {{engine: patterns, screens: [input, output], rules: rules/bench.yaml}}
+evidence: evidence/bench.yaml
+""",
+        "rules/bench.yaml": f"""version: 1
+name: bench
+release: "1"
+rules:
+{phrases}{patterns}""",
+        "evidence/bench.yaml": "version: 1\nattestations:\n"
+        + "".join(
+            f"  - {{claim: {claim}, uri: 'https://example.com/{claim}', sha256: '{'0' * 64}', owner: bench, "
+            f"issued: {today - timedelta(days=1)}, expires: {later}}}\n"
+            for claim in claims
+        ),
+    }

@@ -80,11 +80,12 @@ class Prometheus(Server):
         return samples
 
 
-def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
+def promtool(*arguments: str, said: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run Prometheus's own checker, e.g. `promtool("check", "rules", path)`; judge by its returncode."""
     return subprocess.run(
         [binary("prometheus", "promtool"), *arguments],
         env=environment("prometheus"),
+        input=said,
         capture_output=True,
         text=True,
         check=False,

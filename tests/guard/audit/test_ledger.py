@@ -1,4 +1,7 @@
-"""The writer: what it acknowledged is in the log, whatever happens to the process or the disk."""
+"""The writer: what it acknowledged is in the log, whatever happens to the process or the disk.
+
+It is one file because its tests share what stands for the outside.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,7 @@ def test_it_is_the_store_that_the_request_log_needs(tmp_path: Path, run: Run, se
         admitted = safeguard.admit(asked)
         assert (await admitted if inspect.isawaitable(admitted) else admitted) == PASS
         safeguard.watch(asked, fresh("SECRET"))
-        await safeguard.close(asked, outcome("SECRET"))
+        assert safeguard.close(asked, outcome("SECRET")) is None
 
     run(journey())
     found = find(tmp_path, "r1")

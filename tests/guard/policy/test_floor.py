@@ -1,4 +1,7 @@
-"""The floor: which rows bind, every check both ways, and until when the evidence holds."""
+"""The floor: which rows bind, every check both ways, and until when the evidence holds.
+
+It is one file because its tests share what stands for the outside.
+"""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import pytest
 
 from guard.policy.load import read_secret
 from guard.policy.model import SecretRef
+from guard.policy.secret import read_secret_bytes
 from guard.policy.source import ConfigError
 
 
@@ -66,3 +67,14 @@ def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path: Path) -> N
             read_secret(SecretRef(file=name), tmp_path)
     with pytest.raises(ConfigError, match=r"^gone: is missing$"):
         read_secret(SecretRef(file="gone"), tmp_path)
+
+
+def test_bytes_are_returned_as_they_are_however_many_lines(tmp_path: Path) -> None:
+    assert read_secret_bytes(put(tmp_path, b"one\ntwo\xff\n"), tmp_path) == b"one\ntwo\xff\n"
+
+
+@pytest.mark.parametrize(("content", "mode"), [(b"", 0o600), (b"hunter2", 0o644), (b"hunter2" * 10_000, 0o600)])
+def test_bytes_are_refused_as_texts_are(tmp_path: Path, content: bytes, mode: int) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_secret_bytes(put(tmp_path, content, mode), tmp_path)
+    assert "hunter2" not in repr(caught.value)

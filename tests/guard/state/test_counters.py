@@ -82,6 +82,8 @@ def test_the_whole_burst_is_there_at_once_and_then_one_at_a_time(
 
 
 @given(rates, bursts, times, st.lists(st.floats(0.0, 2.0), max_size=30))
+@example(3.0, 1, 1_234_567.891, [0.0] * 30)
+@example(7.0, 1, 9_876_543.21, [0.1] * 30)
 def test_waiting_as_long_as_told_always_succeeds(
     tmp_path_factory: pytest.TempPathFactory, rate: float, burst: int, now: float, steps: list[float]
 ) -> None:

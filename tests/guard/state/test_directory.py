@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -228,6 +229,15 @@ def test_a_replaced_word_is_mapped_anew(tmp_path: Path) -> None:
     before = reader.word[0]
     writer.put(stop(number=2))
     assert reader.word[0] == writer.word[0] != before
+
+
+def test_a_truncated_word_is_written_and_mapped_anew_before_it_is_read(tmp_path: Path) -> None:
+    reader, writer = OrderDirectory(tmp_path), OrderDirectory(tmp_path)
+    os.truncate(tmp_path / "generation", 0)
+    reader.refresh()
+    assert (tmp_path / "generation").stat().st_size == 8
+    writer.put(stop())
+    assert reader.word[0] == int.from_bytes((tmp_path / "generation").read_bytes(), sys.byteorder)
 
 
 def test_a_directory_that_is_gone_is_an_error_and_not_an_empty_one(tmp_path: Path) -> None:

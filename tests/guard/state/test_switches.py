@@ -1,4 +1,8 @@
-"""A worker's switches: other processes' orders at once, by the word or by looking, and what happens when files go."""
+"""A worker's switches: other processes' orders at once, by the word or by looking, and what happens when files go.
+
+Longer than 300 lines: each way in which files can change under a running worker is a test, and they share their parts.
+It is one file because its tests share what stands for the outside.
+"""
 
 from __future__ import annotations
 
@@ -252,6 +256,43 @@ def test_a_replaced_word_is_followed_after_a_poll(tmp_path: Path) -> None:
     assert switches.poll() == (stop("model:demo", 1).id,)
     OrderDirectory(tmp_path).put(stop("model:other", 2))
     assert order_of(switches, "other") == stop("model:other", 2).id
+
+
+def test_a_failure_long_ago_ends_with_the_next_poll_though_the_directory_did_not_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switches, clock = settled(tmp_path)
+
+    def gone(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OrderDirectory, "refresh", gone)
+        switches.poll()
+    with pytest.raises(Unavailable):
+        switches.covering(exchange())
+    clock.time += 60.0
+    switches.poll()
+    assert order_of(switches) is None
+
+
+def test_an_order_announced_while_the_directory_is_being_read_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switches, _ = settled(tmp_path)
+    writer = OrderDirectory(tmp_path)
+    listed = os.listdir
+
+    def overtaken(path: Path) -> list[str]:
+        names = listed(path)
+        monkeypatch.undo()
+        writer.put(stop("model:demo", 2))
+        return names
+
+    monkeypatch.setattr(os, "listdir", overtaken)
+    writer.put(stop("model:other", 1))
+    assert order_of(switches, "other") == stop("model:other", 1).id
+    assert order_of(switches, "demo") == stop("model:demo", 2).id
 
 
 SCOPES = ["all", "model:demo", "tier:general", "key:demo-app"]

@@ -15,7 +15,8 @@ from typing import cast
 
 import uvloop
 
-from guard.upstream.pool import Endpoint, Pool
+from guard.upstream.endpoint import Endpoint
+from guard.upstream.pool import Pool
 
 _JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nserver: x\r\ndate: today\r\ncontent-length: 1000\r\n\r\n"
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"

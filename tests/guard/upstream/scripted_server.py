@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Self
 
 import uvloop
 
+from guard.upstream.endpoint import Endpoint
 from guard.upstream.http1 import Limits
-from guard.upstream.pool import Endpoint, Pool
+from guard.upstream.pool import Pool
+from guard.upstream.tls import Tls
 
 LOOPS: Final[tuple[Callable[[], asyncio.AbstractEventLoop], ...]] = (asyncio.new_event_loop, uvloop.new_event_loop)
 PATIENCE: Final = 30.0
@@ -74,9 +77,11 @@ Script = Callable[[Peer, bytes], Awaitable[None]]
 class ScriptedServer:
     """Answers each request by a script; knows how many connections it was given, and how many are open."""
 
-    def __init__(self, script: Script) -> None:
-        """Serve with this script."""
+    def __init__(self, script: Script, *, tls: ssl.SSLContext | None = None, unix: str = "") -> None:
+        """Serve with this script; over TLS with this context, or on a Unix socket."""
         self._script = script
+        self._tls = tls
+        self._unix = unix
         self._tasks: set[asyncio.Task[None]] = set()
         self.accepted = 0
         self.open = 0
@@ -84,7 +89,10 @@ class ScriptedServer:
 
     async def __aenter__(self) -> Self:
         """Listen."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 22)
+        if self._unix:
+            self._server: asyncio.Server = await asyncio.start_unix_server(self._serve, self._unix, limit=1 << 22)
+            return self
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 22, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -95,10 +103,11 @@ class ScriptedServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def pool(self, *, limits: Limits | None = None, **changes: Any) -> Pool:
+    def pool(self, *, tls: Tls | None = None, limits: Limits | None = None, **changes: Any) -> Pool:
         """A pool towards this server, by name, that does not wait before it uses a connection again."""
         settings = {"max_idle": 64, "rest_seconds": 0.0, "connect_seconds": 20.0, "first_byte_seconds": 20.0}
-        return Pool(Endpoint("localhost", self.port), limits=limits or Limits(), **(settings | changes))
+        endpoint = Endpoint("localhost", self.port, tls, self._unix)
+        return Pool(endpoint, limits=limits or Limits(), **(settings | changes))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

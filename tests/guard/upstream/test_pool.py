@@ -1,4 +1,7 @@
-"""The pool against scripted servers on loopback: reuse, lateness, deadlines, cancellation, on both loops."""
+"""The pool against scripted servers on loopback: reuse, lateness, deadlines, cancellation, on both loops.
+
+It is one file because its tests share what stands for the outside.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ from collections.abc import Callable
 
 import pytest
 
+from guard.upstream.endpoint import Endpoint
 from guard.upstream.failure import UpstreamError, UpstreamFailure
 from guard.upstream.http1 import Limits
-from guard.upstream.pool import Endpoint, Pool
+from guard.upstream.pool import Pool
 from tests.guard.upstream.scripted_server import (
     HEAD,
     LOOPS,

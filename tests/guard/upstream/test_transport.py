@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import httpx
 import pytest
 
 from guard.upstream.failure import UpstreamError
+from guard.upstream.tls import client_tls
 from guard.upstream.transport import PoolTransport
 from tests.guard.upstream.scripted_server import HEAD, Peer, ScriptedServer, answering, until
+from tests.parts.certificates import Authority
 
 
 async def mirror(peer: Peer, body: bytes) -> None:
@@ -151,5 +154,27 @@ def test_a_header_value_that_would_end_its_line_is_refused() -> None:
         request = httpx.Request("POST", "http://localhost:1/", headers={"authorization": "x\r\nx-evil: 1"})
         with pytest.raises(httpx.LocalProtocolError):
             await PoolTransport(server.pool()).handle_async_request(request)
+
+    asyncio.run(main())
+
+
+def test_a_pool_over_tls_has_urls_of_https(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    tls = client_tls("localhost", authority.pem.read_bytes())
+
+    async def main() -> None:
+        async with (
+            ScriptedServer(mirror, tls=authority.issue("localhost").server()) as server,
+            httpx.AsyncClient(transport=PoolTransport(server.pool(tls=tls))) as client,
+        ):
+            assert (await client.post(f"https://localhost:{server.port}/", content=b"x")).text == "x"
+            with pytest.raises(httpx.UnsupportedProtocol):
+                await client.get(f"http://localhost:{server.port}/")
+        async with (
+            ScriptedServer(mirror, tls=authority.issue("elsewhere").server()) as server,
+            httpx.AsyncClient(transport=PoolTransport(server.pool(tls=tls))) as client,
+        ):
+            with pytest.raises(httpx.ConnectError):
+                await client.get(f"https://localhost:{server.port}/")
 
     asyncio.run(main())

@@ -1,0 +1,280 @@
+"""Writes dashboards/guard.json: ``python -m deploy.grafana.build``; a test holds the file to what this makes.
+
+One dashboard with one job: what an on-call responder must see, most urgent first. Colours never stand alone: what is
+coloured says in words what it means.
+"""  # noqa: INP001 - not a part of the product: it stands beside what it writes
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+from deploy.grafana.panels import (
+    GREEN,
+    ORANGE,
+    RED,
+    SOURCE,
+    Json,
+    graph,
+    panel,
+    quantiles,
+    query,
+    stat,
+    steps,
+    variable,
+    words,
+)
+
+FILE: Final = Path(__file__).parent / "dashboards" / "guard.json"
+DAY: Final = 86_400
+WORKER: Final = "worker {{worker}} of {{instance}}"
+HERE: Final = 'job=~"$job"'
+MODEL: Final = 'job=~"$job", model=~"$model"'
+GEN_AI: Final = 'job=~"$job", gen_ai_request_model=~"$model"'
+
+SAFE: Final = (
+    stat(
+        "Unscanned exchanges",
+        "Exchanges in this time that passed without every check their policy asks for. Anything but NONE is a page: "
+        "runbook GuardUnscannedContent.",
+        "short",
+        query(f"ceil(sum(increase(guard_unscanned_total{{{MODEL}}}[$__range])))", "unscanned"),
+        thresholds=steps(GREEN, (1, RED)),
+        mappings=words(is_0=("NONE", GREEN)),
+        decimals=0,
+    ),
+    stat(
+        "Meets its standard",
+        "Whether each model meets the floor of its level now. One that does not is refused, not served. "
+        "Runbook GuardPolicyNotMet.",
+        "short",
+        query(f"min by (model, asl) (guard_policy_compliant{{{MODEL}}})", "{{model}} ASL-{{asl}}"),
+        thresholds=steps(RED, (1, GREEN)),
+        mappings=words(is_0=("NOT MET", RED), is_1=("MET", GREEN)),
+        named=True,
+    ),
+    stat(
+        "Stopped",
+        "Whether a stop order covers the model for everybody, on any guard. Stops of a tier or a key show under the "
+        "orders in force. Runbook GuardKillSwitchEngaged.",
+        "short",
+        query(
+            'max by (subject) (guard_kill_switch_engaged{job=~"$job", scope="model", subject=~"$model"})', "{{subject}}"
+        ),
+        thresholds=steps(GREEN, (1, RED)),
+        mappings=words(is_0=("serving", GREEN), is_1=("STOPPED", RED)),
+        named=True,
+    ),
+    stat(
+        "Guards and workers",
+        "Whether Prometheus reaches every guard, and whether every worker process runs and reports. While a guard is "
+        "DOWN nothing else here can be trusted. Runbook GuardDown.",
+        "short",
+        query(f"min by (instance) (up{{{HERE}}})", "guard {{instance}}"),
+        query(f"min by (instance, worker) (guard_worker_up{{{HERE}}})", WORKER),
+        thresholds=steps(RED, (1, GREEN)),
+        mappings=words(is_0=("DOWN", RED), is_1=("UP", GREEN)),
+        named=True,
+    ),
+)
+BLOCKED: Final = (
+    graph(
+        "Blocked, by safeguard",
+        "Decisions per second that stopped a prompt or a completion, by the safeguard that made them.",
+        "reqps",
+        query(
+            f'sum by (safeguard, target) (rate(guard_decisions_total{{{MODEL}, action="block"}}[$__rate_interval]))',
+            "{{safeguard}} ({{target}})",
+        ),
+        stacked=True,
+    ),
+    graph(
+        "Not served, by outcome and code",
+        "Exchanges per second that ended otherwise than served, and requests refused before a model was known, "
+        "by their code.",
+        "reqps",
+        query(
+            f'sum by (outcome) (rate(guard_requests_total{{{MODEL}, outcome!="served"}}[$__rate_interval]))',
+            "{{outcome}}",
+        ),
+        query(
+            f"sum by (code) (rate(guard_refusals_total{{{HERE}}}[$__rate_interval])) > 0",
+            "refused: {{code}}",
+        ),
+        stacked=True,
+    ),
+    graph(
+        "Stop orders in force, per worker",
+        "How many stop orders each worker obeys. All workers of one host show the same number; lines that stay apart "
+        "mean a stop that is not obeyed. Runbook GuardStopNotObeyed.",
+        "short",
+        query(f"max by (instance, worker) (guard_kill_switch_orders{{{HERE}}})", WORKER),
+        step=True,
+    ),
+)
+TRAFFIC: Final = (
+    graph(
+        "Requests, by outcome",
+        "Exchanges per second that ended, each with exactly one outcome.",
+        "reqps",
+        query(f"sum by (outcome) (rate(guard_requests_total{{{MODEL}}}[$__rate_interval]))", "{{outcome}}"),
+        stacked=True,
+    ),
+    graph(
+        "Time added by the guard",
+        "What the guard itself adds to an exchange in all: the median, and what one in a hundred exceeds.",
+        "s",
+        *quantiles("guard_overhead_seconds", f'{MODEL}, phase="total"'),
+    ),
+    graph(
+        "Time to first token",
+        "From the request until the first byte of a streamed answer left the guard: model and guard together.",
+        "s",
+        *quantiles("gen_ai_server_time_to_first_token_seconds", GEN_AI),
+    ),
+    graph(
+        "Streams open",
+        "Streamed exchanges that have begun and not ended: what a stop would cut now.",
+        "short",
+        query(f"sum by (model) (guard_streams_open{{{MODEL}}})", "{{model}}"),
+    ),
+)
+RECORD: Final = (
+    stat(
+        "Records lost",
+        "Records of the request log that could not be written in this time. Where the log fails the guard refuses.",
+        "short",
+        query(f'ceil(sum(increase(guard_audit_records_total{{{HERE}, result="failed"}}[$__range])))', "lost"),
+        thresholds=steps(GREEN, (1, RED)),
+        mappings=words(is_0=("NONE", GREEN)),
+        decimals=0,
+    ),
+    graph(
+        "Records not yet on disk",
+        "Accepted and not yet durable: near 0 when the disk keeps up. A rising line is a disk that does not.",
+        "short",
+        query(f"max by (instance, worker) (guard_audit_backlog_records{{{HERE}}})", WORKER),
+    ),
+    graph(
+        "Time since a record was last on disk",
+        "Grows while there is nothing to record, too: it is a fault only together with records not yet on disk.",
+        "s",
+        query(
+            f"time() - max by (instance, worker) (guard_audit_last_durable_timestamp_seconds{{{HERE}}})",
+            WORKER,
+        ),
+    ),
+    stat(
+        "Workers replaced",
+        "Worker processes that exited or fell silent and were replaced in this time, by the reason.",
+        "short",
+        query(
+            f"ceil(sum by (reason) (increase(guard_worker_restarts_total{{{HERE}}}[$__range])))",
+            "{{reason}}",
+        ),
+        thresholds=steps(GREEN, (1, ORANGE)),
+        mappings=words(is_0=("NONE", GREEN)),
+        decimals=0,
+        named=True,
+    ),
+    panel(
+        "table",
+        "Evidence expires in",
+        "How long each attestation still holds; red below three days, orange below fourteen. When required evidence "
+        "lapses, its model is no longer served.",
+        "s",
+        query(
+            f"sort(min by (model, attestation) (guard_attestation_expiry_timestamp_seconds{{{MODEL}}}) - time())",
+            "",
+            table=True,
+            instant=True,
+        ),
+        thresholds=steps(RED, (3 * DAY, ORANGE), (14 * DAY, GREEN)),
+        custom={"align": "auto", "cellOptions": {"type": "color-text"}},
+        options={"showHeader": True, "cellHeight": "sm"},
+        transformations=[
+            {
+                "id": "organize",
+                "options": {
+                    "excludeByName": {"Time": True},
+                    "renameByName": {"model": "Model", "attestation": "Attestation", "Value": "Holds for"},
+                },
+            }
+        ],
+    ),
+)
+LAYOUT: Final = (
+    ("Is it safe", 6, SAFE),
+    ("What is blocked, and is every stop obeyed", 8, BLOCKED),
+    ("Traffic", 8, TRAFFIC),
+    ("Records, evidence, processes", 8, RECORD),
+)
+
+
+def placed() -> list[Json]:
+    """Rows of panels, side by side over the 24 columns, with numbers that stay the same."""
+    found: list[Json] = []
+    top = 0
+    for title, height, members in LAYOUT:
+        place = {"h": 1, "w": 24, "x": 0, "y": top}
+        found.append({"type": "row", "title": title, "id": len(found) + 1, "gridPos": place, "panels": []})
+        top += 1
+        for index, member in enumerate(members):
+            left, right = 24 * index // len(members), 24 * (index + 1) // len(members)
+            place = {"h": height, "w": right - left, "x": left, "y": top}
+            found.append({**member, "id": len(found) + 1, "gridPos": place})
+        top += height
+    return found
+
+
+def dashboard() -> Json:
+    """The whole dashboard."""
+    changes = {
+        "name": "Stops and resumes",
+        "datasource": SOURCE,
+        "enable": True,
+        "iconColor": RED,
+        "expr": f"max(guard_kill_switch_last_change_timestamp_seconds{{{HERE}}}) * 1000",
+        "useValueForTime": True,
+        "titleFormat": "A stop was ordered or lifted",
+    }
+    source = {
+        "type": "datasource",
+        "name": "datasource",
+        "label": "Data source",
+        "query": "prometheus",
+        "current": {},
+        "hide": 0,
+    }
+    return {
+        "uid": "asl-guard",
+        "title": "ASL Guard",
+        "description": "Whether every model is served under its safeguards, and what is blocked.",
+        "tags": ["asl-guard"],
+        "schemaVersion": 39,
+        "editable": False,
+        "graphTooltip": 1,
+        "refresh": "10s",
+        "time": {"from": "now-1h", "to": "now"},
+        "timezone": "utc",
+        "templating": {
+            "list": [
+                source,
+                variable("job", "Job", "label_values(guard_build_info, job)"),
+                variable("model", "Model", 'label_values(guard_policy_compliant{job=~"$job"}, model)'),
+            ]
+        },
+        "annotations": {"list": [changes]},
+        "links": [],
+        "panels": placed(),
+    }
+
+
+def render() -> str:
+    """The file's text."""
+    return json.dumps(dashboard(), indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(render())

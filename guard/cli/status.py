@@ -1,0 +1,89 @@
+"""``guard status``: what is stopped and what is served; from the admin API, else from what lies on this host."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from guard.cli.switch import USAGE, add_admin, board_of, client_or_none, fail, out, say, tell
+from guard.policy.load import Config, load
+from guard.policy.report import standing
+
+STOPPED: Final = 3
+_OK: Final = 200
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "status",
+        help="what is stopped and what is served (exit code 3 if stopped)",
+        description="Tells every stop in force (exit code 3 if there is one) and how each model stands.",
+    )
+    parser.add_argument("--json", action="store_true", help="for machines")
+    add_admin(parser)
+    parser.set_defaults(run=_status)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    config = None if arguments.config is None else load(arguments.config)
+    client = client_or_none(arguments, config)
+    answered = None if client is None else client.call("GET", "/v1/status")
+    if answered is not None and answered.status == _OK:
+        body = answered.body
+    elif config is not None:
+        if client is not None:
+            why = "does not answer" if answered is None else f"says: {answered.error or answered.status}"
+            say(f"the admin API {why}; this is what lies on this host")
+        body = _local(config)
+    elif answered is not None:
+        return tell(answered)
+    elif client is not None:
+        return fail("the admin API does not answer", 1)
+    else:
+        return fail("give --config DIR, or a token and --admin URL", USAGE)
+    if arguments.json:
+        sys.stdout.write(json.dumps(body, indent=2) + "\n")
+    else:
+        _print(body)
+    return STOPPED if body["stops"] else 0
+
+
+def _local(config: Config) -> dict[str, Any]:
+    board = board_of(config)
+    held = board.models_held()
+    at = datetime.now(UTC)
+    models = []
+    for alias in config.models:
+        report = standing(config, alias, at)
+        models.append(
+            {
+                "model": alias,
+                "standard": f"{report.standard} {report.version}",
+                "routable": report.routable,
+                "unmet": [row.row for row in report.unmet],
+                "stopped_by": list(held.get(alias, ())),
+            }
+        )
+    return {"stops": [each.fields() for each in board.in_force()], "models": models, "workers": []}
+
+
+def _print(body: dict[str, Any]) -> None:
+    for stop in body["stops"]:
+        since = "" if stop["since"] is None else f" since {_when(stop['since'])}"
+        reason = stop["reason"] or "no reason given"
+        lifted = ", lifted below ASL-3" if stop.get("lifted_below_asl_3") else ""
+        out(f"STOPPED {stop['scope']}{since} by {stop['who']}: {reason} (order {stop['order']}{lifted})")
+    for model in body["models"]:
+        found = "stopped" if model["stopped_by"] else "served"
+        if model.get("routable") is False:
+            found = f"not routable: {len(model['unmet'])} rows of {model['standard']} unmet"
+        out(f"{model['model']}: {found}")
+
+
+def _when(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -1,0 +1,123 @@
+"""Acts of control as the supervisor sees them: every new order, whoever gave it, is spread, counted and recorded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from guard.admin.switchboard import Switchboard
+from guard.audit.ledger import Ledger
+from guard.policy.load import Config
+from guard.serve.control import FromSupervisor, Wake
+from guard.state.merge import State
+from guard.state.orders import ResumeOrder, StopOrder
+from guard.state.switches import FileSwitches
+from guard.telemetry.logs import Event, JsonLog, Level
+from guard.telemetry.meter import Meter
+from safeguards.decision import Unavailable
+from safeguards.ports import Clock
+
+TICK_SECONDS: Final = 0.05
+
+
+class Acts:
+    """Looks for orders and remembers what was done; nothing in it may fail a stop."""
+
+    def __init__(
+        self,
+        config: Config,
+        switches: FileSwitches,
+        board: Switchboard,
+        ledger: Ledger,
+        meter: Meter,
+        log: JsonLog,
+        clock: Clock,
+        tell: Callable[[FromSupervisor], None],
+    ) -> None:
+        """Take the orders, the records, and the way to the workers."""
+        self._config = config
+        self._switches = switches
+        self._board = board
+        self._ledger = ledger
+        self._meter = meter
+        self._log = log
+        self._clock = clock
+        self._tell = tell
+        self._writing: set[asyncio.Task[None]] = set()
+        self._state: State = switches.state
+        self._gone: frozenset[str] = frozenset()
+        self.measure()
+
+    async def watch(self) -> None:
+        """Look for ever; a look that fails is logged and the next one comes."""
+        while True:
+            try:
+                self.look()
+            except Exception as problem:  # noqa: BLE001 - whatever it was, the next order must be seen
+                self._log.failure(Event.INTERNAL_ERROR, problem)
+            await asyncio.sleep(TICK_SECONDS)
+
+    def look(self) -> None:
+        """Apply what is new to our own view, wake the workers, and put it on record."""
+        failure = self._switches.failure
+        self._switches.poll()
+        if bool(failure) != bool(self._switches.failure):
+            event = Event.STATE_UNREADABLE if self._switches.failure else Event.STATE_READABLE
+            self._log.emit(Level.ERROR, event, reason=self._switches.failure or "the stop orders can be read again")
+        before, now = self._state, self._switches.state
+        self._removed()
+        if before == now:
+            return
+        self._state = now
+        self._tell(Wake())
+        self._meter.set(self._meter.bind("guard_kill_switch_last_change_timestamp_seconds"), self._clock.now())
+        self.measure()
+        fresh: list[StopOrder | ResumeOrder] = [*(now.stops - before.stops), *(now.resumes - before.resumes)]
+        for order in sorted(fresh, key=lambda each: each.id):
+            if isinstance(order, StopOrder):
+                self._remember(Event.STOP_ORDERED, order.who, "stop", f"{order.id} {order.scope}", order.reason)
+            else:
+                subject = f"{order.id} {' '.join(order.lifts)}"
+                self._remember(Event.STOP_LIFTED, order.who, "resume", subject, order.reason)
+        for stop in now.standing - before.standing:
+            self._remember(Event.STOP_ORDERED, "file", "stop", f"{stop.id} {stop.scope}", stop.reason)
+        for stop in before.standing - now.standing:
+            words = "the file was removed from the orders' directory"
+            self._remember(Event.STOP_LIFTED, "file", "resume", f"{stop.id} {stop.scope}", words)
+
+    def measure(self) -> None:
+        """Say in the metrics what is stopped."""
+        self._meter.forget("guard_kill_switch_engaged")
+        for standing in self._board.in_force():
+            scope = standing.stop.scope
+            key = self._meter.bind("guard_kill_switch_engaged", scope.kind.value, scope.subject)
+            self._meter.set(key, 1.0)
+        held: Mapping[str, object] = self._board.models_held()
+        for alias in self._config.models:
+            key = self._meter.bind("guard_kill_switch_engaged", "model", alias)
+            self._meter.set(key, 1.0 if alias in held else 0.0)
+
+    async def record(self, who: str, what: str, subject: str, reason: str) -> None:
+        """Put an act of control on record; a log that cannot be written never keeps a stop from being one."""
+        try:
+            await self._ledger.control(who=who, what=what, subject=subject, reason=reason)
+        except Unavailable as failure:
+            self._log.emit(Level.ERROR, Event.LOG_FAILED, reason=failure.reason)
+
+    async def settle(self) -> None:
+        """Wait until everything remembered is on record."""
+        await asyncio.gather(*self._writing)
+
+    def _removed(self) -> None:
+        """An order's file that somebody removed still holds here, but not for a process that starts later."""
+        gone, self._gone = self._gone, self._switches.vanished
+        for order in sorted(self._gone - gone):
+            words = "its file was removed from the orders' directory; it holds until the guard is restarted"
+            self._remember(Event.ORDER_REMOVED, "file", "remove", order, words)
+
+    def _remember(self, event: Event, who: str, what: str, subject: str, reason: str) -> None:
+        self._log.emit(Level.WARNING, event, who=who, subject=subject, reason=reason)
+        writing = asyncio.ensure_future(self.record(who, what, subject, reason))
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)

@@ -1,0 +1,344 @@
+"""The admin API over its real application: who may do what, what a body may be, and what answers say.
+
+One file, because every test asks the same application with the same fleet behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from guard.admin import api
+from guard.admin.api import MAX_BODY, Person, Readiness, admin_app
+from guard.admin.switchboard import Switchboard
+from guard.credentials import Holder, Register, digest
+from guard.policy.load import load
+from guard.policy.model import Role
+from guard.state.acknowledgements import Acknowledgements, process_started
+from guard.state.directory import OrderDirectory
+from guard.state.orders import is_order_id
+from tests.parts.configuration import ModelSpec, write_configuration
+
+PEPPER = b"pepper"
+TOKENS = {
+    "responder": "at-guard-responder-0123",
+    "viewer": "at-guard-viewer-01234567",
+    "late": "at-guard-late-0123456789",
+}
+NOW = 1_800_000_000.0
+
+
+class Noon:
+    """A clock that stands."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return NOW
+
+    def steady(self) -> float:
+        """Monotonic seconds."""
+        return 0.0
+
+
+@dataclass
+class Fleet:
+    """Workers that a test plays."""
+
+    names: tuple[str, ...] = ()
+    readiness: Readiness = field(default_factory=lambda: Readiness(True, 1, 1, ()))
+    woken: int = 0
+    turned_away: list[str] = field(default_factory=list)
+
+    def workers(self) -> tuple[str, ...]:
+        """Their names."""
+        return self.names
+
+    def ready(self) -> Readiness:
+        """As the test says."""
+        return self.readiness
+
+    def wake(self) -> None:
+        """Count."""
+        self.woken += 1
+
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        """Echo what was asked for."""
+        return b"page", f"text/plain; asked={accept or 'nothing'}"
+
+    def standing(self) -> list[dict[str, Any]]:
+        """One model."""
+        return [{"model": "demo", "routable": True}]
+
+    def refused(self, reason: str) -> None:
+        """Remember."""
+        self.turned_away.append(reason)
+
+
+@dataclass
+class Desk:
+    """The application and what stands behind it."""
+
+    app: Any
+    fleet: Fleet
+    state: Path
+
+    def ask(self, method: str, path: str, token: str = "", **more: Any) -> httpx.Response:
+        """Ask it one thing."""
+        headers = {"authorization": f"Bearer {TOKENS.get(token, token)}"} if token else {}
+        headers |= more.pop("headers", {})
+
+        async def run() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
+                return await client.request(method, path, headers=headers, **more)
+
+        return asyncio.run(run())
+
+    def orders(self) -> list[str]:
+        """What lies in the orders' directory."""
+        return sorted(path.name for path in (self.state / "orders").iterdir())
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    write_configuration(tmp_path, models=[ModelSpec("demo", 2), ModelSpec("strict", 3)])
+    config = load(tmp_path)
+    state = tmp_path / "var" / "state"
+    entropy = iter(range(1_000_000))
+    board = Switchboard(config, OrderDirectory(state), state, lambda: NOW, lambda n: next(entropy).to_bytes(n))
+    people = {
+        digest(PEPPER, token.encode()): Holder(
+            Person(name, f"{name} in person", Role.VIEWER if name == "viewer" else Role.RESPONDER),
+            NOW if name == "late" else NOW + 1,
+        )
+        for name, token in TOKENS.items()
+    }
+    fleet = Fleet()
+    return Desk(admin_app(board, Register(PEPPER, people, Noon()), fleet), fleet, state)
+
+
+PROTECTED = [("GET", "/v1/status"), ("POST", "/v1/stops"), ("POST", "/v1/resumes"), ("GET", "/v1/orders/x")]
+
+
+@pytest.mark.parametrize(("method", "path"), PROTECTED)
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({}, "missing"),
+        ({"authorization": "Basic abc"}, "malformed"),
+        ({"authorization": "Bearer "}, "malformed"),
+        ({"authorization": "Bearer short"}, "malformed"),
+        ({"authorization": "Bearer at-guard-nobody-0123456789"}, "unknown"),
+        ({"authorization": f"Bearer {TOKENS['late']}"}, "expired"),
+        ({"cookie": f"token={TOKENS['responder']}"}, "missing"),
+    ],
+)
+def test_without_a_valid_token_nothing_is_told_and_nothing_done(
+    method: str, path: str, headers: dict[str, str], reason: str, desk: Desk
+) -> None:
+    answer = desk.ask(method, path, headers=headers, content=b'{"scope": "all"}' if method == "POST" else None)
+    assert answer.status_code == 401
+    assert answer.json() == {"error": "the token has expired" if reason == "expired" else "send a valid token"}
+    assert desk.fleet.turned_away == [reason]
+    assert desk.orders() == []
+
+
+def test_a_viewer_sees_and_may_not_act(desk: Desk) -> None:
+    assert desk.ask("GET", "/v1/status", "viewer").status_code == 200
+    for path, body in (("/v1/stops", {"scope": "all"}), ("/v1/resumes", {"target": "all", "reason": "x"})):
+        answer = desk.ask("POST", path, "viewer", json=body)
+        assert answer.status_code == 403
+        assert "takes a responder" in answer.json()["error"]
+    assert desk.fleet.turned_away == ["viewer is a viewer"] * 2
+    assert desk.orders() == []
+
+
+def test_a_stop_names_its_person_and_wakes_the_workers(desk: Desk) -> None:
+    answer = desk.ask("POST", "/v1/stops", "responder", json={"scope": "model:demo", "reason": "why"})
+    assert answer.status_code == 200
+    body = answer.json()
+    assert is_order_id(body["order"])
+    assert (body["scope"], body["who"], body["reason"]) == ("model:demo", "responder in person", "why")
+    assert (body["workers"], body["missing"], body["streams_cut"]) == (0, [], 0)
+    assert desk.orders() == [f"{body['order']}.json"]
+    assert desk.fleet.woken == 1
+    (stop,) = desk.ask("GET", "/v1/status", "viewer").json()["stops"]
+    assert stop == {
+        "order": body["order"],
+        "scope": "model:demo",
+        "reason": "why",
+        "who": "responder in person",
+        "since": NOW,
+        "lifted_below_asl_3": False,
+    }
+
+
+def test_a_stop_is_answered_202_while_a_worker_has_not_obeyed_and_says_which(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "WAIT_SECONDS", 0.05)
+    desk.fleet.names = ("0", "1")
+    answer = desk.ask("POST", "/v1/stops", "responder", json={"scope": "all"})
+    assert answer.status_code == 202
+    assert answer.json()["missing"] == ["0", "1"]
+    order = answer.json()["order"]
+    own = process_started(1)
+    acknowledgements = Acknowledgements(desk.state, "0", pid=1, started=own or 0)
+    acknowledgements.record({order: 7}, NOW)
+    later = desk.ask("GET", f"/v1/orders/{order}", "viewer").json()
+    assert later == {"order": order, "workers": 1, "missing": ["1"], "streams_cut": 7}
+
+
+def test_a_stop_needs_no_reason_and_a_resume_does(desk: Desk) -> None:
+    order = desk.ask("POST", "/v1/stops", "responder", json={"scope": "model:demo"}).json()["order"]
+    for reason in ("", "  "):
+        answer = desk.ask("POST", "/v1/resumes", "responder", json={"target": order, "reason": reason})
+        assert (answer.status_code, answer.json()) == (400, {"error": "a resume needs a reason"})
+    answer = desk.ask("POST", "/v1/resumes", "responder", json={"target": order, "reason": "fixed"})
+    assert answer.status_code == 200
+    assert (answer.json()["lifts"], answer.json()["freed"], answer.json()["held"]) == ([order], ["demo"], [])
+    assert desk.ask("GET", "/v1/status", "viewer").json()["stops"] == []
+
+
+def test_at_asl_3_a_resume_is_refused_and_what_holds_there_stays_in_the_status(desk: Desk) -> None:
+    order = desk.ask("POST", "/v1/stops", "responder", json={"scope": "model:strict"}).json()["order"]
+    answer = desk.ask("POST", "/v1/resumes", "responder", json={"target": order, "reason": "fixed"})
+    assert answer.status_code == 409
+    assert "ASL-3" in answer.json()["error"]
+    everything = desk.ask("POST", "/v1/stops", "responder", json={"scope": "all"}).json()["order"]
+    lifted = desk.ask("POST", "/v1/resumes", "responder", json={"target": "all", "reason": "fixed"}).json()
+    assert [held["model"] for held in lifted["held"]] == ["strict"]
+    found = {each["order"]: each["lifted_below_asl_3"] for each in status(desk)["stops"]}
+    assert found == {order: False, everything: True}
+
+
+def status(desk: Desk) -> dict[str, Any]:
+    """What a viewer is told."""
+    body: dict[str, Any] = desk.ask("GET", "/v1/status", "viewer").json()
+    return body
+
+
+@pytest.mark.parametrize(
+    "scope", ["model:nobody", "tier:nobody", "key:nobody", "all:", "", "ALL", "model:", "x" * 5000]
+)
+def test_an_unknown_scope_is_refused_with_what_exists(scope: str, desk: Desk) -> None:
+    answer = desk.ask("POST", "/v1/stops", "responder", json={"scope": scope})
+    assert answer.status_code == 400
+    assert ("there are: " in answer.json()["error"]) is scope.endswith("nobody")
+    assert len(answer.content) < 500
+    assert desk.orders() == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"all"',
+        b'{"scope": 1}',
+        b'{"scope": null}',
+        b'{"reason": "x"}',
+        b'{"scope": "all", "extra": 1}',
+        b'{"scope": "all", "reason": 5}',
+        b"\xff\xfe",
+        b'{"scope": "\xff"}',
+        b'{"scope": "\\ud800"}',
+        b"[" * 10_000,
+        b'{"scope": "all", "reason": "' + b"a" * MAX_BODY + b'"}',
+    ],
+    ids=lambda body: repr(body[:24]),
+)
+def test_a_body_that_is_not_what_it_should_be_is_refused_in_words(body: bytes, desk: Desk) -> None:
+    answer = desk.ask("POST", "/v1/stops", "responder", content=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+    assert len(answer.content) < 300
+    assert desk.orders() == []
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=700))
+def test_whatever_the_reason_a_stop_is_accepted_and_shown_harmlessly(desk: Desk, reason: str) -> None:
+    answer = desk.ask("POST", "/v1/stops", "responder", content=json.dumps({"scope": "all", "reason": reason}))
+    try:
+        reason.encode()
+    except UnicodeEncodeError:
+        assert answer.status_code == 400  # half a surrogate pair is no text of JSON
+        return
+    assert answer.status_code == 200
+    assert answer.json()["reason"].isprintable()
+    assert status(desk)["stops"]
+
+
+def test_a_body_that_does_not_come_is_given_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "BODY_SECONDS", 0.05)
+
+    async def never() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    answer = desk.ask("POST", "/v1/stops", "responder", content=never())
+    assert (answer.status_code, answer.json()) == (400, {"error": "the body did not arrive in time"})
+
+
+def test_an_order_that_cannot_be_written_falls_back_to_a_file_and_then_says_so(desk: Desk) -> None:
+    (desk.state / "incoming").rmdir()
+    (desk.state / "incoming").write_text("in the way")
+    answer = desk.ask("POST", "/v1/stops", "responder", json={"scope": "model:demo"})
+    assert answer.status_code == 200
+    assert answer.json()["order"] == "file:STOP.model.demo"
+    refused = desk.ask("POST", "/v1/resumes", "responder", json={"target": "model:demo", "reason": "x"})
+    assert refused.status_code == 409
+    (desk.state / "orders" / "STOP.model.demo").unlink()
+    (desk.state / "orders").rmdir()
+    answer = desk.ask("POST", "/v1/stops", "responder", json={"scope": "model:demo"})
+    assert answer.status_code == 500
+    assert "could not be written" in answer.json()["error"]
+
+
+def test_health_is_for_everybody_and_readiness_says_why_not(desk: Desk) -> None:
+    assert desk.ask("GET", "/health/live").json() == {"live": True}
+    assert desk.ask("GET", "/health/ready").status_code == 200
+    desk.fleet.readiness = Readiness(False, 0, 2, ("worker 0: it fell silent",))
+    answer = desk.ask("GET", "/health/ready")
+    assert answer.status_code == 503
+    assert answer.json() == {"ready": False, "serving": 0, "workers": 2, "troubles": ["worker 0: it fell silent"]}
+
+
+def test_the_metrics_are_in_the_form_that_is_asked_for(desk: Desk) -> None:
+    answer = desk.ask("GET", "/metrics", headers={"accept": "application/openmetrics-text"})
+    assert (answer.content, answer.headers["content-type"]) == (
+        b"page",
+        "text/plain; asked=application/openmetrics-text",
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("GET", "/", 404),
+        ("GET", "/v1/status/", 404),
+        ("GET", "/v1/orders/a/b", 404),
+        ("GET", "/v1/orders/", 404),
+        ("POST", "/v1/chat/completions", 404),
+        ("GET", "/v1/stops", 405),
+        ("DELETE", "/v1/stops", 405),
+        ("POST", "/health/live", 405),
+        ("OPTIONS", "/v1/stops", 405),
+    ],
+)
+def test_everything_else_is_not_here(method: str, path: str, expected: int, desk: Desk) -> None:
+    answer = desk.ask(method, path, "responder")
+    assert answer.status_code == expected
+    assert answer.json() == {"error": "there is no such operation on the admin listener"}
+    assert ("allow" in answer.headers) is (expected == 405)

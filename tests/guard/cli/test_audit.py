@@ -1,0 +1,152 @@
+"""``guard audit``: what it prints, what only when asked, and how it follows."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from guard.audit.ledger import Ledger
+from guard.cli import audit, main
+from tests.guard.audit.fakes import Clock, exchange, outcome
+from tests.parts.configuration import write_configuration
+
+PROMPT = "the prompt's own words"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Two requests an hour apart, by two workers, and an act of the supervisor."""
+    write_configuration(tmp_path)
+    for index in range(2):
+        asyncio.run(_write(tmp_path, f"worker-{index}", 1_800_000_000.0 + 3600.0 * index, f"request-{index}"))
+    return tmp_path
+
+
+async def _write(config: Path, writer: str, at: float, request: str) -> None:
+    ledger = Ledger.open(config / "var" / "audit" / writer, Clock(at))
+    try:
+        asked = exchange(request, text=PROMPT)
+        written = ledger.intent(asked, durable=True, content=True)
+        assert written is not None
+        await written
+        written = ledger.outcome(asked, outcome(), durable=True, content=True)
+        assert written is not None
+        await written
+        await ledger.control(who="ana", what="stop", subject=f"{request} all", reason="\x1b[2J why")
+    finally:
+        ledger.close()
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, list[str], str]:
+    capsys.readouterr()
+    code = main(["audit", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return code, out.splitlines(), err
+
+
+def test_tail_prints_every_record_by_time_and_no_text(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, lines, _ = run(capsys, "tail", "--config", config)
+    assert code == 0
+    assert [line.split()[2] for line in lines] == ["opened", "intent", "outcome", "control"] * 2
+    assert not any(PROMPT in line for line in lines)
+    assert all(line.isascii() and line.isprintable() for line in lines)
+
+
+def test_tail_shows_texts_only_when_asked(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for form in ([], ["--json"]):
+        with_texts = run(capsys, "tail", "--content", *form, "--config", config)[1]
+        without = run(capsys, "tail", *form, "--config", config)[1]
+        assert sum(PROMPT in line for line in with_texts) == 2
+        assert not any(PROMPT in line for line in without)
+
+
+def test_tail_for_machines_is_an_object_a_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = [json.loads(line) for line in run(capsys, "tail", "--json", "--config", config)[1]]
+    assert [each["writer"] for each in found] == ["worker-0"] * 4 + ["worker-1"] * 4
+    assert [each["id"] for each in found if "passages" in each] == ["request-0", "request-1"]
+
+
+@pytest.mark.parametrize(
+    ("since", "count"),
+    [
+        ("2027-01-15T08:00:00Z", 8),
+        ("2027-01-15T08:00:01Z", 4),
+        ("2027-01-15", 8),
+        ("2027-01-15T10:30:00+02:00", 4),
+        ("2027-01-16", 0),
+    ],
+)
+def test_tail_begins_where_it_is_told(since: str, count: int, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, lines, _ = run(capsys, "tail", "--since", since, "--config", config)
+    assert (code, len(lines)) == (0, count)
+
+
+def test_a_time_that_is_none_is_wrong_usage(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for since in ("yesterday", "99999-01-01", ""):
+        with pytest.raises(SystemExit) as ended:
+            main(["audit", "tail", "--since", since, "--config", str(config)])
+        assert ended.value.code == 2
+        assert "a time as 2026-11-23T08:00:00Z, or a day" in capsys.readouterr().err
+
+
+def test_tail_follows_what_is_written_later_and_by_writers_that_come_later(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = iter(range(3))
+
+    def wait() -> bool:
+        number = next(rounds)
+        if number == 0:
+            asyncio.run(_write(config, "worker-0", 1_800_010_000.0, "request-2"))
+        elif number == 1:
+            asyncio.run(_write(config, "worker-7", 1_800_020_000.0, "request-3"))
+        return number < 2
+
+    monkeypatch.setattr(audit, "_wait", wait)
+    code, lines, _ = run(capsys, "tail", "--follow", "--config", config)
+    assert code == 0
+    assert [line.split("id=")[1].split()[0] for line in lines if " intent " in line] == [
+        f"request-{number}" for number in range(4)
+    ]
+
+
+def test_show_prints_one_request_and_nothing_else(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, lines, err = run(capsys, "show", "request-1", "--config", config)
+    assert (code, err) == (0, "")
+    assert [line.split()[2] for line in lines] == ["intent", "outcome"]
+    assert not any(PROMPT in line for line in lines)
+    code, lines, _ = run(capsys, "show", "request-1", "--content", "--json", "--config", config)
+    assert json.loads(lines[0])["passages"][0]["text"] == PROMPT
+
+
+@pytest.mark.parametrize("request_id", ["request-9", "", "x" * 10_000, "\x1b[2J", "\udcff"])
+def test_a_request_that_is_not_on_record_is_said_to_be_absent(
+    request_id: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, lines, err = run(capsys, "show", request_id, "--config", config)
+    assert (code, lines, err) == (1, [], "guard: no request of this id is on record\n")
+
+
+def test_damage_is_shown_where_it_is(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    segment = next(path for path in (config / "var" / "audit" / "worker-0").iterdir() if path.name != "lock")
+    raw = bytearray(segment.read_bytes())
+    raw[len(raw) // 2] ^= 0xFF
+    segment.write_bytes(raw)
+    code, lines, _ = run(capsys, "tail", "--config", config)
+    assert code == 0
+    assert any(" damage " in line for line in lines)
+    assert "damage" in "".join(run(capsys, "show", "request-0", "--config", config)[1])
+
+
+@pytest.mark.parametrize("command", [["tail"], ["tail", "--follow"], ["show", "x"]], ids=" ".join)
+def test_without_a_log_there_is_a_clear_error(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_configuration(tmp_path)
+    code, lines, err = run(capsys, *command, "--config", tmp_path)
+    assert (code, lines) == (1, [])
+    assert err.startswith("guard: ")
+    assert str(tmp_path / "var" / "audit") in err

@@ -1,0 +1,228 @@
+"""``guard stop`` and ``resume`` without a running guard: paths that fail, names that are none, disks that are full."""
+
+from __future__ import annotations
+
+import errno
+import getpass
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from guard.cli import admin_client, main, switch
+from guard.state.directory import OrderDirectory
+from guard.state.orders import StopOrder
+from tests.parts.configuration import write_configuration
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody will confirm, so do not wait; nothing comes from outside."""
+    monkeypatch.setattr(switch, "WAIT_SECONDS", 0.02)
+    for name in ("GUARD_CONFIG", "GUARD_ADMIN_TOKEN", "SUDO_USER"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    write_configuration(tmp_path)
+    return tmp_path
+
+
+def stops(config: Path) -> list[StopOrder]:
+    """The stop orders that lie there."""
+    state = OrderDirectory(config / "var" / "state").snapshot()
+    return sorted(state.stops, key=lambda stop: stop.id)
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """Somebody who says this to every request."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.05)
+        done = threading.Event()
+
+        def serve() -> None:
+            while not done.is_set():
+                try:
+                    connection, _ = server.accept()
+                except TimeoutError:
+                    continue
+                with connection:
+                    connection.settimeout(5)
+                    connection.recv(65_536)
+                    connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            done.set()
+            thread.join()
+
+
+def reply(status: str, body: bytes) -> bytes:
+    return b"HTTP/1.1 %s\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s" % (status.encode(), len(body), body)
+
+
+NO_GUARD = {
+    "nothing of HTTP": b"220 mail\r\n",
+    "nothing": b"",
+    "a page": reply("200 OK", b"<html>"),
+    "a list": reply("200 OK", b"[]"),
+    "another's answer": reply("200 OK", b"{}"),
+    "another's error": reply("404 Not Found", b'{"error": "no such thing"}'),
+    "a redirect": reply("307 Temporary Redirect", b"{}"),
+    "a failure": reply("500 Internal Server Error", b'{"error": "the order could not be written"}'),
+    "half an answer": b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{",
+}
+
+
+@pytest.mark.parametrize("answer", NO_GUARD.values(), ids=NO_GUARD)
+def test_whatever_answers_in_place_of_the_admin_api_the_stop_is_ordered_on_the_host(
+    answer: bytes, config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GUARD_ADMIN_TOKEN", "at-guard-x-0123456789abcdef")
+    with answering(answer) as url:
+        assert main(["stop", "all", "--config", str(config), "--admin", url]) == 5
+    assert "ordering on this host" in capsys.readouterr().err
+    assert [str(stop.scope) for stop in stops(config)] == ["all"]
+
+
+def test_an_admin_listener_that_takes_the_connection_and_says_nothing_costs_a_second_at_most(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GUARD_ADMIN_TOKEN", "at-guard-x-0123456789abcdef")
+    monkeypatch.setattr(admin_client, "PROBE_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        url = f"http://127.0.0.1:{frozen.getsockname()[1]}"
+        assert main(["stop", "all", "--config", str(config), "--admin", url]) == 5
+    assert "does not answer; ordering on this host" in capsys.readouterr().err
+    assert len(stops(config)) == 1
+
+
+@pytest.mark.parametrize(
+    ("token", "url"),
+    [
+        ("käse", ""),
+        ("a\nb", ""),
+        ("ok-token", "http://[::1"),
+        ("ok-token", "ftp://x"),
+        ("ok-token", "nonsense"),
+        ("\udcff", ""),
+    ],
+    ids=repr,
+)
+def test_a_token_or_address_that_is_none_does_not_keep_a_stop_from_being_ordered(
+    token: str, url: str, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GUARD_ADMIN_TOKEN", token)
+    more = ["--admin", url] if url else []
+    assert main(["stop", "all", "--config", str(config), *more]) == 5
+    assert len(stops(config)) == 1
+    assert main(["resume", "all", "--reason", "x", "--config", str(config), *more]) == 1  # a resume takes no detour
+
+
+def test_a_token_file_that_is_missing_does_not_either(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    absent = str(config / "absent")
+    assert main(["stop", "all", "--config", str(config), "--token-file", absent]) == 5
+    assert "is not asked" in capsys.readouterr().err
+    assert len(stops(config)) == 1
+    assert main(["status", "--config", str(config), "--token-file", absent]) == 1
+    assert capsys.readouterr().err == f"guard: No such file or directory: {absent}\n"
+
+
+def test_a_user_without_a_name_can_stop(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr(getpass, "getuser", nameless)
+    assert main(["stop", "all", "--config", str(config)]) == 5
+    monkeypatch.setenv("SUDO_USER", "\x1b[2J" + "x" * 500)
+    assert main(["stop", "all", "--config", str(config)]) == 5
+    first, second = stops(config)
+    assert first.who.startswith("uid ")
+    assert second.who.startswith("?[2J")
+    assert second.who.endswith("(on the host)")
+
+
+def test_on_a_full_disk_an_empty_file_is_the_stop(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_: OrderDirectory, __: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    state = config / "var" / "state"
+    OrderDirectory(state)
+    monkeypatch.setattr(OrderDirectory, "put", full)
+    for arguments in (["--config", str(config)], ["--state", str(state)]):
+        assert main(["stop", "model:demo", *arguments]) == 5
+        assert "(order file:STOP.model.demo)" in capsys.readouterr().out
+        (state / "orders" / "STOP.model.demo").unlink()
+
+
+def test_a_state_folder_that_is_none_is_an_error_and_is_not_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["stop", "all", "--state", str(tmp_path / "typo")]) == 1
+    assert str(tmp_path / "typo") in capsys.readouterr().err
+    assert not (tmp_path / "typo").exists()
+    (tmp_path / "state").mkdir()
+    assert main(["stop", "all", "--state", str(tmp_path / "state")]) == 1
+    assert list((tmp_path / "state").iterdir()) == []
+
+
+def test_with_the_state_folder_alone_a_scope_is_still_parsed(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = config / "var" / "state"
+    OrderDirectory(state)
+    assert main(["stop", "model", "--state", str(state)]) == 2
+    assert main(["stop", "model:anything", "--state", str(state)]) == 5
+    assert "no worker that runs here was found" in capsys.readouterr().err
+    assert [str(stop.scope) for stop in stops(config)] == ["model:anything"]
+
+
+def test_a_resume_needs_a_reason_and_a_stop_of_its_own(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["resume", "all", "--reason", " ", "--config", str(config)]) == 2
+    assert main(["resume", "all", "--reason", "x", "--config", str(config)]) == 4
+    assert main(["resume", "nonsense", "--reason", "x", "--config", str(config)]) == 2
+    assert main(["stop", "all", "--config", str(config)]) == 5
+    assert main(["resume", "model:demo", "--reason", "x", "--config", str(config)]) == 4
+    assert main(["resume", stops(config)[0].id, "--reason", "x" * 501, "--config", str(config)]) == 2
+    capsys.readouterr()
+    assert main(["resume", stops(config)[0].id, "--reason", "x", "--config", str(config)]) == 5
+    assert capsys.readouterr().out.startswith(f"lifted {stops(config)[0].id}: applied on 0/1 workers")
+
+
+def test_the_status_on_the_host_tells_what_is_stopped_and_what_is_below_its_floor(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", "--config", str(config)]) == 0
+    assert capsys.readouterr().out == "demo: served\n"
+    main(["stop", "model:demo", "--reason", "why", "--config", str(config)])
+    capsys.readouterr()
+    assert main(["status", "--json", "--config", str(config)]) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert found["models"][0]["stopped_by"] == [found["stops"][0]["order"]]
+    assert main(["resume", "model:demo", "--reason", "x", "--config", str(config)]) == 5
+    policy = json.loads((config / "models" / "demo.yaml").read_text())
+    policy["evidence"] = []
+    (config / "models" / "demo.yaml").write_text(json.dumps(policy))
+    capsys.readouterr()
+    assert main(["status", "--config", str(config)]) == 0
+    assert "demo: not routable: 2 rows of example-internal 1 unmet" in capsys.readouterr().out
+
+
+def test_the_status_falls_back_to_the_host_and_says_so(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    token = config / "secrets" / "viewer.token"
+    with answering(reply("401 Unauthorized", b'{"error": "the token has expired"}')) as url:
+        assert main(["status", "--config", str(config), "--admin", url, "--token-file", str(token)]) == 0
+        out, err = capsys.readouterr()
+        assert out == "demo: served\n"
+        assert "the token has expired; this is what lies on this host" in err
+        assert main(["status", "--admin", url, "--token-file", str(token)]) == 4
+    assert main(["status", "--admin", url, "--token-file", str(token)]) == 1

@@ -1,0 +1,42 @@
+"""What each level would still lack."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from guard.onboarding.lacks import CHOSEN, lacks
+from guard.policy.floor import unmet
+from tests.guard.onboarding.test_files import loaded, setup
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def rows(directory: Path, asl: int) -> dict[tuple[str, int], set[str]]:
+    found = lacks(loaded(directory, setup(asl=asl)), "chat-7b", NOW)
+    return {(lack.standard, lack.asl): {row.row for row in lack.rows} for lack in found}
+
+
+def test_a_fresh_model_meets_level_1_of_both_standards_and_no_more(tmp_path: Path) -> None:
+    found = rows(tmp_path, 1)
+    assert found["example-internal", 1] == found["anthropic-rsp", 1] == set()
+    assert found["example-internal", 2] == {"L2.model_card", "L2.usage_policy"}
+    assert found["example-internal", 3] >= {"L2.model_card", "L3.durable_intent", "L3.threat_model"}
+    assert found["anthropic-rsp", 3] > found["anthropic-rsp", 2] > set()
+
+
+def test_a_model_written_for_level_3_lacks_evidence_alone(tmp_path: Path) -> None:
+    assert rows(tmp_path, 3)["example-internal", 3] == {
+        *("L2.model_card", "L2.usage_policy", "L3.threat_model", "L3.red_team_report", "L3.safeguards_report")
+    }
+
+
+@pytest.mark.parametrize("asl", [1, 2, 3])
+def test_its_own_level_lacks_what_the_floor_says(tmp_path: Path, asl: int) -> None:
+    config = loaded(tmp_path, setup(asl=asl))
+    (own,) = [
+        each for each in lacks(config, "chat-7b", NOW) if (each.standard, each.version, each.asl) == (*CHOSEN, asl)
+    ]
+    assert own.rows == unmet(config, "chat-7b", NOW)

@@ -1,0 +1,184 @@
+"""A policy becomes a pipeline, or is refused with the file and the key that forbid it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guard.policy.compile import Models, Ports, check_compiles, first_moment
+from guard.policy.load import load
+from guard.policy.source import ConfigError
+from guard.policy.tiers import Operation
+from guard.wire.routes import DIALECTS, ROUTES
+from tests.guard.road import Still
+from tests.parts.configuration import ModelSpec, write_configuration
+
+
+def changed(directory: Path, change: Callable[[dict[str, Any]], None], **spec: Any) -> str:
+    """Change a model's file and return what compiling says about it."""
+    write_configuration(directory, models=[ModelSpec(**spec)])
+    path = directory / "models" / "demo.yaml"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    config = load(directory)
+    with pytest.raises(ConfigError) as caught:
+        check_compiles(config)
+    return str(caught.value)
+
+
+def test_the_log_comes_first(tmp_path: Path) -> None:
+    said = changed(tmp_path, lambda content: content["safeguards"].reverse())
+    assert said == (
+        "models/demo.yaml: safeguards[0].use: must be request_log: nothing is decided before it is recorded"
+    )
+
+
+def test_the_log_is_enforced(tmp_path: Path) -> None:
+    said = changed(tmp_path, lambda content: content["safeguards"][0].update(mode="shadow"))
+    assert said == "models/demo.yaml: safeguards[0].mode: must be enforce: a log in shadow may lose requests"
+
+
+def test_there_is_a_kill_switch(tmp_path: Path) -> None:
+    said = changed(tmp_path, lambda _: None, without=("kill_switch",))
+    assert said == (
+        "models/demo.yaml: safeguards: must mount kill_switch: a model that cannot be stopped is not served"
+    )
+
+
+def test_the_kill_switch_is_enforced(tmp_path: Path) -> None:
+    said = changed(tmp_path, lambda content: content["safeguards"][1].update(mode="shadow"))
+    assert said == "models/demo.yaml: safeguards[1].mode: must be enforce: a stop must stop"
+
+
+@pytest.mark.parametrize(
+    ("tls", "said"),
+    [
+        ({"ca": "none.pem"}, "models/demo.yaml: upstream.tls.ca: none.pem is missing"),
+        ({"ca": "guard.yaml"}, "models/demo.yaml: upstream.tls.ca: guard.yaml is not a file of certificates in PEM"),
+        (
+            {"ca": "none.pem", "client_certificate": "no.pem", "client_key": {"file": "secrets/none"}},
+            (
+                "models/demo.yaml: upstream.tls.ca: none.pem is missing\n"
+                "models/demo.yaml: upstream.tls.client_certificate: no.pem is missing\n"
+                "secrets/none: is missing"
+            ),
+        ),
+        (
+            {"server_name": "x" * 64},
+            f"models/demo.yaml: upstream.tls.server_name: {'x' * 64} cannot be a name in a certificate",
+        ),
+    ],
+)
+def test_a_certificate_that_cannot_be_used_is_refused_with_its_file_and_its_key(
+    tmp_path: Path, tls: dict[str, Any], said: str
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["upstream"] |= {"url": "https://models.example", "tls": tls}
+
+    assert changed(tmp_path, change) == said
+
+
+def test_an_expected_model_is_refused_where_nothing_would_check_it(tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["upstream"]["expect_model"] = "m-1.2"
+        content["operations"] = ["chat", "moderations"]
+
+    assert changed(tmp_path, change) == (
+        "models/demo.yaml: upstream.expect_model: cannot be checked in answers to moderations yet"
+    )
+
+
+def test_a_credential_that_no_header_carries_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    secret = tmp_path / "secrets" / "upstream"
+    secret.write_text("schlüssel\n")
+    secret.chmod(0o600)
+    said = changed(tmp_path, lambda content: content["upstream"].update(credential={"file": "secrets/upstream"}))
+    assert said == "models/demo.yaml: upstream.credential: must be ASCII: it is sent in a header"
+
+
+def test_a_credential_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    said = changed(tmp_path, lambda content: content["upstream"].update(credential={"file": "secrets/none"}))
+    assert "secrets/none" in said
+
+
+def test_a_pattern_that_does_not_compile_is_refused_with_its_mount(tmp_path: Path) -> None:
+    write_configuration(tmp_path, rules=[{"id": "bad", "category": "other", "pattern": "a{2"}])
+    with pytest.raises(ConfigError) as caught:
+        check_compiles(load(tmp_path))
+    assert str(caught.value).startswith("models/demo.yaml: safeguards.patterns: ")
+
+
+def test_problems_of_all_models_are_gathered(tmp_path: Path) -> None:
+    models = [ModelSpec(name, without=("kill_switch",)) for name in ("one", "two")]
+    write_configuration(tmp_path, models=models)
+    with pytest.raises(ConfigError) as caught:
+        check_compiles(load(tmp_path))
+    assert [problem.file for problem in caught.value.problems] == ["models/one.yaml", "models/two.yaml"]
+
+
+def test_every_operation_has_one_dialect_and_every_route_its_own() -> None:
+    assert {dialect.operation for dialect in DIALECTS} == {operation.value for operation in Operation}
+    assert len(set(ROUTES)) == len(ROUTES)
+
+
+def test_mounts_keep_their_order_modes_and_postures(tmp_path: Path) -> None:
+    changes: dict[str, dict[str, Any]] = {
+        "limits": {"mode": "shadow"},
+        "patterns": {"on_failure": "pass", "deadline_seconds": 0.5},
+    }
+    write_configuration(tmp_path, models=[ModelSpec(asl=1, safeguards=changes)])
+    absent: Any = None
+    models = Models(load(tmp_path), Ports(absent, absent, absent, Still()))
+    (serving,) = models.all()
+    names = ["request_log", "kill_switch", "evidence", "access", "limits", "patterns"]
+    assert [mount.name for mount in serving.pipeline.mounts] == names
+    assert [mount.enforce for mount in serving.pipeline.mounts] == [True, True, True, True, False, True]
+    assert [mount.block_on_failure for mount in serving.pipeline.mounts] == [True] * 5 + [False]
+    assert serving.pipeline.mounts[-1].deadline == 0.5
+
+
+@pytest.mark.parametrize(("deployment", "security"), [(1, 3), (3, 1)])
+def test_the_higher_of_two_levels_counts(tmp_path: Path, deployment: int, security: int) -> None:
+    write_configuration(tmp_path, models=[ModelSpec(asl=3)])
+    path = tmp_path / "models" / "demo.yaml"
+    content = json.loads(path.read_text())
+    content["asl"] = {"deployment": deployment, "security": security}
+    path.write_text(json.dumps(content))
+    absent: Any = None
+    (serving,) = Models(load(tmp_path), Ports(absent, absent, absent, Still())).all()
+    assert serving.asl == 3
+
+
+def test_a_model_is_judged_again_when_its_evidence_lapses_and_when_it_begins_to_hold(tmp_path: Path) -> None:
+    config_now = 1_800_000_000.0
+    from_day = first_moment_of(config_now)
+    write_configuration(tmp_path, models=[ModelSpec(evidence_days=10)], now=from_day)
+    clock = Still(config_now - 40 * 86_400)  # before the evidence was issued
+    absent: Any = None
+    models = Models(load(tmp_path), Ports(absent, absent, absent, clock))
+
+    def unmet() -> tuple[str, ...]:
+        found = models.find("demo")
+        assert found is not None
+        return found.unmet
+
+    rows = ("L2.model_card", "L2.usage_policy")
+    assert unmet() == rows
+    clock.at = config_now
+    assert unmet() == ()
+    clock.at = first_moment((from_day + timedelta(days=10)).date()) - 1
+    assert unmet() == ()
+    clock.at += 1
+    assert unmet() == rows
+    assert models.find("nobody") is None
+
+
+def first_moment_of(now: float) -> datetime:
+    return datetime.fromtimestamp(now, UTC)

@@ -1,0 +1,147 @@
+"""A request is read strictly and bounded; whatever is wrong with it is refused before anything else happens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from guard.arrival import Arrival
+from guard.refusal import Refused
+from safeguards.verdict import Code
+from tests.guard.road import KEY, Line, Road, receiving
+
+GOOD = json.dumps({"model": "demo", "messages": [{"role": "user", "content": "hi"}]}).encode()
+AUTHORIZATION = (b"authorization", b"Bearer " + KEY.encode())
+JSON = (b"content-type", b"application/json")
+
+
+def read(road: Road, *bodies: bytes, then: str = "http.request", **scope: Any) -> Arrival:
+    line = Line()
+    made = road.scope(line, **scope)
+    return asyncio.run(road.arrivals.read(made, receiving(*bodies, then=then), road.arrivals.reply(made, line.send)))
+
+
+def refused(road: Road, *bodies: bytes, then: str = "http.request", **scope: Any) -> Refused:
+    with pytest.raises(Refused) as caught:
+        read(road, *(bodies or (GOOD,)), then=then, **scope)
+    assert road.live.arriving == 0
+    return caught.value
+
+
+@pytest.mark.parametrize("cuts", [(), (1,), (5, 9), range(1, len(GOOD))])
+def test_a_good_request_is_understood_however_its_body_is_cut(cuts: Sequence[int]) -> None:
+    edges = [0, *cuts, len(GOOD)]
+    arrival = read(Road(), *(GOOD[start:end] for start, end in pairwise(edges)))
+    exchange = arrival.exchange
+    assert (exchange.id, exchange.model, exchange.asl, exchange.surface) == ("id0", "demo", 3, "public")
+    assert (exchange.caller.key, exchange.operation, exchange.dialect) == ("app", "chat", "openai.chat")
+    assert [(each.role, each.text) for each in exchange.passages] == [("user", "hi")]
+    assert (arrival.route, exchange.streamed, exchange.received) == ("/v1/chat/completions", False, 1_000_000.0)
+
+
+@pytest.mark.parametrize(
+    ("scope", "code"),
+    [
+        ({"raw_path": b"/v1/models"}, Code.UNKNOWN_ROUTE),
+        ({"raw_path": b"/v1/chat/completions/"}, Code.UNKNOWN_ROUTE),
+        ({"raw_path": b""}, Code.UNKNOWN_ROUTE),
+        ({"method": "GET"}, Code.METHOD_NOT_ALLOWED),
+        ({"method": "post"}, Code.METHOD_NOT_ALLOWED),
+        ({"query_string": b"a=b"}, Code.BAD_REQUEST),
+        ({"headers": [JSON]}, Code.UNAUTHENTICATED),
+        ({"headers": [AUTHORIZATION]}, Code.BAD_REQUEST),
+        ({"headers": [AUTHORIZATION, JSON, JSON]}, Code.BAD_REQUEST),
+        ({"headers": [AUTHORIZATION, JSON, (b"content-encoding", b"identity")]}, Code.BAD_REQUEST),
+        ({"headers": [AUTHORIZATION, (b"content-type", b"application/json; charset=utf-16")]}, Code.BAD_REQUEST),
+        ({"headers": [AUTHORIZATION, JSON, (b"content-length", b"4097")]}, Code.TOO_LARGE),
+    ],
+)
+def test_what_is_wrong_outside_the_body_is_refused_without_reading_it(scope: dict[str, Any], code: Code) -> None:
+    road = Road()
+
+    async def main() -> None:
+        async def receive() -> Any:
+            raise AssertionError("the body was read")
+
+        line = Line()
+        made = road.scope(line, **scope)
+        with pytest.raises(Refused) as caught:
+            await road.arrivals.read(made, receive, road.arrivals.reply(made, line.send))
+        assert caught.value.code is code
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 50])
+def test_a_body_over_the_limit_is_refused_as_soon_as_it_is(pieces: int) -> None:
+    size = 4097 // pieces + 1
+    assert refused(Road(), *([b" " * size] * pieces)).code is Code.TOO_LARGE
+
+
+def test_a_body_that_does_not_come_in_time_is_refused() -> None:
+    found = refused(Road(), b"{", then="never")
+    assert (found.code, found.detail) == (Code.BAD_REQUEST, "body: did not arrive in time")
+
+
+def test_a_caller_that_leaves_within_its_body_has_asked_for_nothing() -> None:
+    assert refused(Road(), b"{", then="http.disconnect").code is Code.CALLER_GONE
+
+
+def test_a_model_below_its_floor_is_refused_with_the_rows_for_the_log_only() -> None:
+    road = Road()
+    road.change(unmet=tuple(f"L2.row{number}" for number in range(20)))
+    found = refused(road)
+    assert (found.code, found.model, found.detail) == (Code.NOT_ROUTABLE, "demo", "")
+    assert found.reason == "unmet: " + ", ".join(f"L2.row{number}" for number in range(8))
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"model": "other"}, Code.UNKNOWN_MODEL),
+        ({"surfaces": frozenset({"internal"})}, Code.UNKNOWN_MODEL),
+        ({"dialects": {}}, Code.ACCESS_DENIED),
+    ],
+)
+def test_a_model_that_is_not_offered_here_is_refused(fields: dict[str, Any], code: Code) -> None:
+    road = Road()
+    road.change(**fields)
+    assert refused(road).code is code
+
+
+def test_a_draining_guard_takes_nothing_new() -> None:
+    road = Road()
+    road.arrivals.draining = True
+    assert refused(road).code is Code.DRAINING
+
+
+def test_a_request_that_is_still_being_read_counts_against_the_limit() -> None:
+    road = Road()
+
+    async def main() -> None:
+        line = Line()
+        made = road.scope(line)
+        reading = [
+            asyncio.ensure_future(
+                road.arrivals.read(made, receiving(b"{", then="never"), road.arrivals.reply(made, line.send))
+            )
+            for _ in range(4)
+        ]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert road.live.arriving == 4
+        with pytest.raises(Refused) as caught:
+            await road.arrivals.read(made, receiving(GOOD), road.arrivals.reply(made, line.send))
+        assert caught.value.code is Code.OVERLOADED
+        for task in reading:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
+        assert road.live.arriving == 0
+        await road.arrivals.read(made, receiving(GOOD), road.arrivals.reply(made, line.send))
+
+    asyncio.run(main())

@@ -1,0 +1,260 @@
+"""The pipeline asks in order, records each mount once per side, and alone says what a failure means."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guard.pipeline import Admitted, Mount, Pipeline
+from guard.wire.dialect import Request
+from safeguards.base import Safeguard
+from safeguards.decision import Decision, Failure, Outcome, Target, Unavailable
+from safeguards.exchange import Caller, Channel, ChannelId, ChannelKind, Exchange, Passage
+from safeguards.verdict import PASS, Block, Cleared, Code
+
+EXCHANGE = Exchange(
+    *("id", Caller("app", "owner", "general"), "demo", 3, "public", "openai.chat", "chat", True),
+    *((Passage("messages[0].content", "user", "hi"),), "policy", 0.0),
+)
+REQUEST = Request("demo", streamed=True, passages=EXCHANGE.passages, fields={})
+NO = Block(Code.CONTENT_BLOCKED, "rule", category="other", rule="r1")
+EVERYTHING = object()
+
+
+class Says(Safeguard):
+    """Gives the same answers again and again; what is an exception is raised, what is late comes after a while."""
+
+    kind = "classifier"
+    watches = True
+
+    def __init__(self, admits: Any = PASS, watches: Any = EVERYTHING, *, late: bool = False) -> None:
+        """Prepare the answers."""
+        self.asked: list[str] = []
+        self._admits = admits
+        self._watches = watches
+        self._late = late
+
+    def admit(self, exchange: Exchange) -> Any:
+        """Answer."""
+        self.asked.append("admit")
+        return self._give(self._admits)
+
+    def watch(self, exchange: Exchange, channel: Channel) -> Any:
+        """Answer."""
+        self.asked.append("watch")
+        return self._give(Cleared(channel.end) if self._watches is EVERYTHING else self._watches)
+
+    def _give(self, answer: Any) -> Any:
+        if self._late:
+            return self._later(answer)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    async def _later(self, answer: Any) -> Any:
+        await asyncio.sleep(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+
+def mounts(*safeguards: Safeguard, enforce: bool = True, block: bool = True) -> list[Mount]:
+    return [Mount(f"m{n}", each, enforce, block, 1.0) for n, each in enumerate(safeguards)]
+
+
+def admit(mounted: Sequence[Mount]) -> tuple[Admitted | Decision, list[Decision]]:
+    pipeline = Pipeline(mounted)
+    judgement = pipeline.begin(EXCHANGE)
+    answer = asyncio.run(pipeline.admit(judgement, REQUEST))
+    return answer, judgement.admissions
+
+
+def channel(text: str = "some text") -> Channel:
+    found = Channel(ChannelId(0, ChannelKind.CONTENT))
+    found.append(text)
+    return found
+
+
+def watch(mounted: Sequence[Mount]) -> tuple[int | Decision, tuple[Decision, ...]]:
+    pipeline = Pipeline(mounted)
+    judgement = pipeline.begin(EXCHANGE)
+
+    async def main() -> int | Decision:
+        found = pipeline.watch(judgement, channel())
+        return await found if isinstance(found, Awaitable) else found
+
+    return asyncio.run(main()), judgement.decisions(pipeline.watchers)
+
+
+def test_a_pipeline_without_a_safeguard_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match="at least one safeguard"):
+        Pipeline([])
+
+
+def test_nobody_else_can_admit() -> None:
+    with pytest.raises(TypeError, match="only a pipeline admits"):
+        Admitted(EXCHANGE, REQUEST, object())
+
+
+def test_what_is_admitted_is_what_was_judged() -> None:
+    answer, decisions = admit(mounts(Says(), Says(late=True)))
+    assert isinstance(answer, Admitted)
+    assert (answer.exchange, answer.request) == (EXCHANGE, REQUEST)
+    assert [(each.safeguard, each.denied, each.failure) for each in decisions] == [
+        ("m0", False, None),
+        ("m1", False, None),
+    ]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_the_first_enforced_denial_ends_the_asking(late: bool) -> None:
+    last = Says()
+    answer, decisions = admit(mounts(Says(), Says(NO, late=late), last))
+    assert isinstance(answer, Decision)
+    assert (answer.code, answer.category, answer.rule, answer.blocked) == (NO.code, "other", "r1", True)
+    assert [each.safeguard for each in decisions] == ["m0", "m1"]
+    assert last.asked == []
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_watch_gives_the_lowest_watermark_of_those_that_enforce(late: bool) -> None:
+    shadow = Mount("shadow", Says(watches=Cleared(1)), False, True, 1.0)
+    mounted = [*mounts(Says(watches=Cleared(7), late=late), Says(watches=Cleared(4)), Says()), shadow]
+    watermark, decisions = watch(mounted)
+    assert watermark == 4
+    assert not any(each.denied or each.failure for each in decisions)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_watch_that_denies_ends_the_asking_and_is_recorded_for_its_mount(late: bool) -> None:
+    last = Says()
+    found, decisions = watch(mounts(Says(late=late), Says(watches=NO, late=late), last))
+    assert isinstance(found, Decision)
+    assert found.target is Target.OUTPUT
+    assert [each.denied for each in decisions] == [False, True, False]
+    assert last.asked == []
+
+
+def test_the_first_denial_of_a_shadow_stays_on_record() -> None:
+    pipeline = Pipeline(mounts(Says(watches=NO), enforce=False))
+    judgement = pipeline.begin(EXCHANGE)
+    for text in ("one", "two"):
+        assert pipeline.watch(judgement, channel(text)) == 3
+    (decision,) = judgement.decisions(pipeline.watchers)
+    assert (decision.denied, decision.blocked, decision.rule) == (True, False, "r1")
+
+
+def test_a_side_that_was_never_watched_has_no_decision() -> None:
+    pipeline = Pipeline(mounts(Says()))
+    assert pipeline.begin(EXCHANGE).decisions(pipeline.watchers) == ()
+
+
+ANSWERS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.text(),
+    st.just(PASS),
+    st.just(NO),
+    st.builds(Cleared, st.one_of(st.integers(-5, 20), st.booleans(), st.text(), st.none(), st.floats())),
+    st.sampled_from([KeyError("x"), TimeoutError(), Unavailable(Failure.OVERLOAD, "full"), RecursionError()]),
+)
+
+
+@given(ANSWERS, st.booleans(), st.booleans(), st.booleans())
+def test_whatever_a_watch_answers_becomes_a_watermark_or_a_decision(
+    answer: Any, late: bool, enforce: bool, block: bool
+) -> None:
+    found, (decision,) = watch(mounts(Says(watches=answer, late=late), enforce=enforce, block=block))
+    sound = type(answer) is Cleared and type(answer.upto) is int and 0 <= answer.upto <= 9
+    if sound:
+        assert found == (answer.upto if enforce else 9)
+        assert (decision.denied, decision.failure) == (False, None)
+    elif answer is NO:
+        assert (decision.denied, decision.blocked, decision.failure) == (True, enforce, None)
+    else:
+        assert decision.failure is not None
+        assert decision.denied is block
+        assert decision.blocked is (block and enforce)
+        assert found == (decision if decision.blocked else 9)
+
+
+@given(ANSWERS, st.booleans(), st.booleans(), st.booleans())
+def test_whatever_an_admission_answers_becomes_a_verdict(answer: Any, late: bool, enforce: bool, block: bool) -> None:
+    found, (decision,) = admit(mounts(Says(answer, late=late), enforce=enforce, block=block))
+    if answer is NO or answer is PASS:
+        assert (decision.denied, decision.failure) == (answer is NO, None)
+    else:
+        assert decision.failure is not None
+        assert decision.denied is block
+    assert decision.blocked is (decision.denied and enforce)
+    assert isinstance(found, Decision if decision.blocked else Admitted)
+
+
+def test_a_safeguard_that_does_not_answer_in_time_failed_by_timeout() -> None:
+    class Never(Safeguard):
+        kind = "limits"
+
+        async def admit(self, exchange: Exchange) -> Any:
+            await asyncio.Event().wait()
+
+    answer, _ = admit([Mount("slow", Never(), True, True, 0.01)])
+    assert isinstance(answer, Decision)
+    assert (answer.failure, answer.code) == (Failure.TIMEOUT, Code.SAFEGUARD_FAILED)
+    assert answer.reason == "slow: timeout: no answer within 0.01 s"
+
+
+def test_an_exceptions_text_stays_out_of_the_reason() -> None:
+    answer, _ = admit(mounts(Says(ValueError("words of a prompt"))))
+    assert isinstance(answer, Decision)
+    assert answer.reason == "m0: crash: ValueError"
+
+
+def test_close_tells_every_safeguard_and_names_those_that_failed(caplog: pytest.LogCaptureFixture) -> None:
+    told = []
+
+    class Closing(Safeguard):
+        kind = "classifier"
+
+        def __init__(self, problem: BaseException | None) -> None:
+            self._problem = problem
+
+        async def close(self, exchange: Exchange, outcome: Outcome) -> None:
+            told.append(exchange.id)
+            if self._problem is not None:
+                raise self._problem
+
+    pipeline = Pipeline(mounts(Closing(KeyError()), Closing(None), Closing(asyncio.CancelledError()), Closing(None)))
+    outcome: Any = None
+
+    async def close() -> None:
+        waiting = pipeline.close(EXCHANGE, outcome)
+        assert waiting is not None
+        await waiting
+
+    with caplog.at_level("ERROR", logger="guard.pipeline"):
+        asyncio.run(close())
+    assert [record.getMessage().split()[2] for record in caplog.records] == ["m0", "m2"]
+    assert told == ["id"] * 4
+
+
+def test_close_does_not_wait_unless_a_safeguard_does(caplog: pytest.LogCaptureFixture) -> None:
+    told = []
+
+    class Closing(Safeguard):
+        kind = "classifier"
+
+        def close(self, exchange: Exchange, outcome: Outcome) -> None:
+            told.append(exchange.id)
+            raise ValueError("words of a prompt")
+
+    outcome: Any = None
+    with caplog.at_level("ERROR", logger="guard.pipeline"):
+        assert Pipeline(mounts(Closing(), Closing())).close(EXCHANGE, outcome) is None
+    assert told == ["id"] * 2
+    assert "words of a prompt" not in caplog.text

@@ -1,0 +1,292 @@
+"""The journey ends once, is recorded once, and forwards at most once, wherever it is cut."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+
+from safeguards.base import Safeguard
+from safeguards.decision import Ending
+from safeguards.exchange import Channel, Exchange
+from safeguards.verdict import PASS, Block, Cleared, Code
+from tests.guard.road import WORDS, Hesitant, Line, Road, receiving, truncated
+
+STOP = (Ending.STOPPED, Block(Code.STOPPED, "model:demo: a test", rule="o1"))
+GONE = (Ending.CALLER_GONE, Block(Code.CALLER_GONE, "the caller left"))
+STEPS = range(70)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Turn the loop until it is so; the test's own time limit bounds it."""
+    while not true():  # noqa: ASYNC110 - the fakes set no events
+        await asyncio.sleep(0)
+
+
+def texts(line: Line) -> str:
+    """The contents in a stream's body, or in a whole answer's."""
+    found = ""
+    for each in line.body.split(b"\n\n"):
+        data = each.removeprefix(b"data: ")
+        if data and data != b"[DONE]":
+            for choice in json.loads(data).get("choices", ()):
+                found += (choice.get("delta") or choice.get("message") or {}).get("content") or ""
+    return found
+
+
+def check(road: Road, line: Line, *, streamed: bool) -> None:
+    """What must hold however a journey ended."""
+    (outcome,) = road.notes.outcomes
+    assert road.first.outcomes == [outcome]
+    assert len(road.notes.began_with) == 1
+    assert len(road.live) == 0
+    assert road.live.arriving == 0
+    assert len(road.model.sent) <= 1
+    for answer in road.model.answers:
+        assert answer.closed + road.model.settled.count(answer) == 1
+    assert outcome.sent_bytes == len(line.body)
+    assert line.tell is None
+    served = "".join(each.text for each in outcome.released)
+    assert texts(line) == served
+    complete = line.ended and (b"[DONE]" in line.body if streamed else line.status == 200)
+    assert complete == (outcome.ending is Ending.SERVED)
+    if outcome.ending is Ending.SERVED:
+        assert served == "".join(WORDS)
+    elif outcome.ending is not Ending.CALLER_GONE and not line.aborted:
+        assert line.ended
+        code = json.loads(line.body.split(b"\n\n")[-2 if line.status == 200 else 0].removeprefix(b"data: "))
+        assert code["error"]["code"] == outcome.code
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("cause", [STOP, GONE], ids=["stop", "caller gone"])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_cut_at_any_step_ends_it_once_and_is_recorded(step: int, cause: tuple[Ending, Block], streamed: bool) -> None:
+    road, line = Road(), Line()
+
+    async def main() -> None:
+        task = asyncio.ensure_future(road.travel(line, stream=streamed))
+        for _ in range(step):
+            await asyncio.sleep(0)
+        cut = road.live.cut_where(lambda _: cause)
+        await task
+        assert task.cancelling() == 0
+        if cut:
+            assert road.notes.outcomes[0].ending in {cause[0], Ending.SERVED}
+        else:
+            assert road.notes.outcomes[0].ending is Ending.SERVED
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+    check(road, line, streamed=streamed)
+
+
+@pytest.mark.parametrize("first_cut", [True, False])
+@pytest.mark.parametrize("step", STEPS)
+def test_the_end_of_the_process_at_any_step_still_closes_and_records(step: int, first_cut: bool) -> None:
+    road, line = Road(), Line()
+
+    async def main() -> None:
+        task = asyncio.ensure_future(road.travel(line))
+        for _ in range(step):
+            await asyncio.sleep(0)
+        if first_cut:
+            road.live.cut_where(lambda _: STOP)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+    if road.notes.began_with:
+        check(road, line, streamed=True)
+    else:
+        assert (road.model.sent, road.live.arriving) == ([], 0)
+
+
+@pytest.mark.parametrize("second", range(12))
+@pytest.mark.parametrize("step", [8, 20, 40])
+def test_two_cancellations_close_and_record_once(step: int, second: int) -> None:
+    road, line = Road(), Line()
+
+    async def main() -> None:
+        task = asyncio.ensure_future(road.travel(line))
+        for _ in range(step):
+            await asyncio.sleep(0)
+        task.cancel()
+        for _ in range(second):
+            await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    check(road, line, streamed=True)
+
+
+def test_a_caller_that_has_left_before_the_journey_begins_has_nothing_forwarded() -> None:
+    class Quick(Hesitant):
+        def admit(self, exchange: Exchange) -> object:  # type: ignore[override]  # at once, so that nothing waits
+            return PASS
+
+    quick = Quick()
+    road, line = Road(quick), Line(gone=True)
+    asyncio.run(road.travel(line))
+    assert road.model.sent == []
+    assert [outcome.ending for outcome in quick.outcomes] == [Ending.CALLER_GONE]
+    assert line.sent == []
+
+
+def test_a_safeguard_that_swallows_its_cancellation_does_not_keep_a_stop_from_working() -> None:
+    class Deaf(Hesitant):
+        async def watch(self, exchange: Exchange, channel: Channel) -> Cleared:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.05)
+            return Cleared(channel.end)
+
+    deaf = Deaf()
+    road, line = Road(deaf), Line()
+
+    async def main() -> None:
+        task = asyncio.ensure_future(road.travel(line))
+        await until(lambda: bool(road.model.answers))
+        await asyncio.sleep(0.01)
+        road.live.cut_where(lambda _: STOP)
+        await task
+
+    asyncio.run(main())
+    assert [outcome.ending for outcome in deaf.outcomes] == [Ending.STOPPED]
+    assert WORDS[1].encode() not in line.body
+
+
+def test_a_stop_while_the_caller_is_stuck_ends_the_connection_and_records_only_what_was_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("guard.reply.FINISH_SECONDS", 0.02)
+    road, line = Road(), Line()
+
+    async def main() -> None:
+        task = asyncio.ensure_future(road.travel(line))
+        await until(lambda: WORDS[0].encode() in line.body)
+        line.stuck = asyncio.Event()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        road.live.cut_where(lambda _: STOP)
+        await task
+
+    asyncio.run(main())
+    assert line.aborted == 1
+    check(road, line, streamed=True)
+    assert road.notes.outcomes[0].ending is Ending.STOPPED
+
+
+def test_a_stop_while_a_whole_answer_is_half_sent_aborts_it() -> None:
+    road, line = Road(), Line()
+
+    async def main() -> None:
+        task = asyncio.ensure_future(road.travel(line, stream=False))
+        await until(lambda: bool(line.sent))
+        line.stuck = asyncio.Event()
+        await asyncio.sleep(0)
+        road.live.cut_where(lambda _: STOP)
+        await task
+
+    asyncio.run(main())
+    assert (line.aborted, line.ended, line.body) == (1, False, b"")
+    check(road, line, streamed=False)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("at", range(7))
+def test_an_upstream_that_fails_at_any_batch_is_an_error(at: int, streamed: bool) -> None:
+    road, line = Road(), Line()
+    whole = [b'data: {"choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n' % word.encode() for word in WORDS]
+    road.model.batches = [*whole[:at], truncated()]
+    asyncio.run(road.travel(line, stream=streamed))
+    outcome = road.notes.outcomes[0]
+    assert (outcome.ending, outcome.code) == (Ending.ERROR, Code.UPSTREAM_FAILED)
+    check(road, line, streamed=streamed)
+
+
+def test_a_failure_nobody_foresaw_is_internal_and_closes_the_upstream() -> None:
+    road, line = Road(), Line()
+    road.model.batches = [RuntimeError("words of a prompt")]
+    asyncio.run(road.travel(line))
+    assert (line.status, road.notes.outcomes[0].code) == (500, Code.INTERNAL)
+    assert b"words of a prompt" not in line.body
+    assert road.notes.outcomes[0].reason == "RuntimeError"
+    check(road, line, streamed=True)
+
+
+def test_a_request_that_cannot_be_read_is_internal_and_in_the_envelope(monkeypatch: pytest.MonkeyPatch) -> None:
+    road, line = Road(), Line()
+    monkeypatch.setattr(road, "find", lambda _: 1 / 0)
+    asyncio.run(road.travel(line))
+    assert (line.status, json.loads(line.body)["error"]["code"]) == (500, "internal")
+    assert road.model.sent == []
+    assert [refused.code for refused in road.notes.refusals] == [Code.INTERNAL]
+
+
+def test_a_close_that_fails_does_not_keep_the_next_safeguard_or_the_witness_from_being_told() -> None:
+    bad, good = Hesitant(close_fails=True), Hesitant()
+    road, line = Road(bad, good), Line()
+    asyncio.run(road.travel(line))
+    assert len(bad.outcomes) == len(good.outcomes) == len(road.notes.outcomes) == 1
+
+
+def test_the_first_enforced_denial_is_the_answer_and_later_safeguards_are_not_asked() -> None:
+    class No(Safeguard):
+        kind = "access"
+
+        def admit(self, exchange: Exchange) -> Block:
+            return Block(Code.ACCESS_DENIED, "a tier", rule="tier")
+
+    first, last = Hesitant(), Hesitant()
+    road, line = Road(first, No(), last), Line()
+    asyncio.run(road.travel(line))
+    assert (line.status, json.loads(line.body)["error"]["code"]) == (403, "access_denied")
+    assert (first.admitted, last.admitted, len(road.model.sent)) == (1, 0, 0)
+    assert [each.outcomes[0].ending for each in (first, last)] == [Ending.DENIED] * 2
+
+
+def test_an_answer_longer_than_the_limit_ends() -> None:
+    road, line = Road(), Line()
+    road.change(answer_characters=8)
+    asyncio.run(road.travel(line))
+    assert road.notes.outcomes[0].reason == "the answer is longer than the limit"
+    check(road, line, streamed=True)
+    assert texts(line) == "one two "
+
+
+def test_text_held_beyond_the_limit_ends() -> None:
+    class Holding(Hesitant):
+        async def watch(self, exchange: Exchange, channel: Channel) -> Cleared:
+            return Cleared(0)
+
+    holding = Holding()
+    road, line = Road(holding), Line()
+    road.change(held_bytes=300)
+    asyncio.run(road.travel(line))
+    assert (line.status, holding.outcomes[0].code) == (502, Code.HELD_TOO_MUCH)
+    assert len(holding.outcomes[0].released) == 1
+    assert road.model.answers[0].closed == 1
+
+
+def test_times_that_the_guard_added_are_told_once() -> None:
+    road, line = Road(), Line()
+    asyncio.run(road.travel(line))
+    ((forwarding, first_byte),) = road.notes.times
+    assert forwarding is not None
+    assert first_byte is not None
+    assert 0 < forwarding <= first_byte < 1
+
+
+def test_a_caller_that_leaves_within_its_body_is_refused_without_an_answer() -> None:
+    road, line = Road(), Line()
+    asyncio.run(road.proxy(road.scope(line), receiving(b"{", then="http.disconnect"), line.send))
+    assert (line.sent, line.aborted) == ([], 1)
+    assert [refused.code for refused in road.notes.refusals] == [Code.CALLER_GONE]
+    assert road.notes.began_with == []

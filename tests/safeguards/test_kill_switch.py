@@ -1,0 +1,59 @@
+"""A stop refuses what it covers and cuts what is running; a switch that cannot be read is not an open one."""
+
+from __future__ import annotations
+
+import pytest
+
+from safeguards.decision import Failure, Unavailable
+from safeguards.exchange import Exchange
+from safeguards.kill_switch import KillSwitch, stopped
+from safeguards.ports import Stop
+from safeguards.verdict import PASS, Block, Cleared, Code
+from tests.safeguards.exchanges import content, exchange
+
+STOP = Stop("order-7", "model:demo", "drill")
+
+
+class Switches:
+    """Answers what it is set to."""
+
+    def __init__(self, answer: Stop | Unavailable | None) -> None:
+        """Set it."""
+        self.answer = answer
+
+    def covering(self, exchange: Exchange) -> Stop | None:
+        """Answer."""
+        if isinstance(self.answer, Unavailable):
+            raise self.answer
+        return self.answer
+
+
+def test_without_a_stop_everything_passes() -> None:
+    switch = KillSwitch(Switches(None))
+    assert switch.admit(exchange()) is PASS
+    assert switch.watch(exchange(), content("abc")) == Cleared(3)
+
+
+def test_a_stop_refuses_and_cuts() -> None:
+    switches = Switches(None)
+    switch = KillSwitch(switches)
+    switches.answer = STOP
+    expected = Block(Code.STOPPED, "model:demo: drill", rule="order-7")
+    assert switch.admit(exchange()) == expected
+    assert switch.watch(exchange(), content("abc")) == expected
+
+
+def test_a_stop_without_a_reason_says_so() -> None:
+    assert stopped(Stop("o", "all", "")).reason == "all: no reason given"
+
+
+def test_a_switch_that_cannot_be_read_is_not_taken_for_open() -> None:
+    switch = KillSwitch(Switches(Unavailable(Failure.UNREACHABLE, "gone")))
+    with pytest.raises(Unavailable):
+        switch.admit(exchange())
+    with pytest.raises(Unavailable):
+        switch.watch(exchange(), content("abc"))
+
+
+def test_the_switch_watches() -> None:
+    assert KillSwitch.watches

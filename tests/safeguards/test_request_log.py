@@ -1,0 +1,109 @@
+"""What is asked, what is answered and how it ended is written as the settings say, or it does not go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+
+from safeguards.decision import Ending, Failure, Outcome, Unavailable
+from safeguards.exchange import Channel, Exchange
+from safeguards.request_log import LogSettings, RequestLog
+from safeguards.verdict import PASS, Cleared
+from tests.safeguards.exchanges import content, exchange
+
+OUTCOME = Outcome(
+    ending=Ending.SERVED,
+    status=200,
+    code=None,
+    reason="",
+    decisions=(),
+    released=(),
+    events=0,
+    sent_bytes=0,
+    ended=0.0,
+    seconds=0.0,
+    upstream_seconds=0.0,
+    first_byte_seconds=None,
+)
+
+
+class Log:
+    """Remembers what is written; waits only where durability is asked for."""
+
+    def __init__(self, *, full: bool = False) -> None:
+        """Begin; ``full`` makes every write fail."""
+        self.full = full
+        self.written: list[tuple[Any, ...]] = []
+        self.synced = 0
+
+    def intent(self, exchange: Exchange, *, durable: bool, content: bool) -> Awaitable[None] | None:
+        """Write."""
+        return self._write("intent", durable=durable, content=content)
+
+    def part(self, exchange: Exchange, channel: Channel) -> None:
+        """Write."""
+        self._write("part", channel.fresh)
+
+    def outcome(self, exchange: Exchange, outcome: Outcome, *, durable: bool, content: bool) -> Awaitable[None] | None:
+        """Write."""
+        return self._write("outcome", outcome.ending, durable=durable, content=content)
+
+    def _write(self, *record: object, durable: bool = False, content: bool = False) -> Awaitable[None] | None:
+        if self.full:
+            raise Unavailable(Failure.CRASH, "the disk is full")
+        self.written.append((*record, durable, content))
+        return self._sync() if durable else None
+
+    async def _sync(self) -> None:
+        await asyncio.sleep(0)
+        self.synced += 1
+
+
+def mounted(log: Log, *, durable: bool = True, parts: bool = True, keeps: bool = True) -> RequestLog:
+    return RequestLog(log, LogSettings(durable=durable, parts=parts, content=keeps))
+
+
+async def admit(safeguard: RequestLog) -> object:
+    verdict = safeguard.admit(exchange())
+    return await verdict if isinstance(verdict, Awaitable) else verdict
+
+
+def test_a_durable_intent_passes_only_once_it_is_on_disk() -> None:
+    log = Log()
+    assert asyncio.run(admit(mounted(log))) is PASS
+    assert log.written == [("intent", True, True)]
+    assert log.synced == 1
+
+
+def test_an_intent_that_need_not_be_durable_passes_at_once() -> None:
+    log = Log()
+    assert mounted(log, durable=False, keeps=False).admit(exchange()) is PASS
+    assert log.written == [("intent", False, False)]
+
+
+@pytest.mark.parametrize(("parts", "text", "written"), [(True, "abc", 1), (True, "", 0), (False, "abc", 0)])
+def test_fresh_text_is_written_before_it_is_cleared_where_parts_are_kept(parts: bool, text: str, written: int) -> None:
+    log = Log()
+    assert mounted(log, parts=parts).watch(exchange(), content(text)) == Cleared(len(text))
+    assert log.written == [("part", text, False, False)] * written
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_the_outcome_is_written_always(durable: bool) -> None:
+    log = Log()
+    assert mounted(log, durable=durable, parts=False).close(exchange(), OUTCOME) is None
+    assert log.written == [("outcome", Ending.SERVED, False, True)]
+    assert not log.synced
+
+
+def test_what_cannot_be_written_does_not_pass() -> None:
+    safeguard = mounted(Log(full=True))
+    with pytest.raises(Unavailable):
+        safeguard.admit(exchange())
+    with pytest.raises(Unavailable):
+        safeguard.watch(exchange(), content("abc"))
+    with pytest.raises(Unavailable):
+        safeguard.close(exchange(), OUTCOME)
