@@ -133,7 +133,8 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
         )
     witness = Witness(meter, json_log(config, clock), tracer)
     live = LiveExchanges()
-    limits = Limits(config.guard.limits.body_bytes, config.guard.limits.body_seconds, config.guard.limits.concurrent)
+    given = config.guard.limits
+    limits = Limits(given.body_bytes, given.body_seconds, given.concurrent, given.concurrent_per_key)
     desk = RecordedReports(ledger, witness)
     edges = {}
     for surface in config.guard.surfaces:

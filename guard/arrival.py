@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, Final
 
@@ -29,11 +29,12 @@ _CONTENT_TYPES: Final = frozenset({b"application/json", b"application/json; char
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one request may be: bytes of its body, seconds to send it, and how many exchanges at once."""
+    """What one request may be: bytes of its body, seconds to send it, how many exchanges at once and for one key."""
 
     body_bytes: int
     body_seconds: float
     concurrent: int
+    per_key: int = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class Arrivals:
         """Begin the answer, under the request's new id."""
         extensions = scope.get("extensions") or {}
         connection: Connection = extensions.get("guard.connection") or Unattached()
-        return Reply(send, connection, self._new_id())
+        return Reply(send, connection, self._new_id(), extensions.get("guard.wire"))
 
     def dialect_for_errors(self, scope: MutableMapping[str, Any]) -> Dialect:
         """In whose envelope to say that a request is refused."""
@@ -92,7 +93,9 @@ class Arrivals:
         if dialect is None:
             raise Refused(Code.UNKNOWN_ROUTE)
         caller = self.enter(scope, _METHOD)
-        body = await self.body(scope, receive, reply)
+        if reply.connection.peer:
+            caller = replace(caller, peer=reply.connection.peer)
+        body = await self.body(scope, receive, reply, caller)
         try:
             fields = parse_object(body)
             serving = self._serving(fields.get("model"), dialect)
@@ -125,14 +128,17 @@ class Arrivals:
             raise Refused(Code.DRAINING)
         if len(self._live) + self._live.arriving >= self._limits.concurrent:
             raise Refused(Code.OVERLOADED)
+        if self._live.of(caller.key) >= self._limits.per_key:
+            raise Refused(Code.RATE_LIMITED, reason="too many at once for one key")
         return caller
 
-    async def body(self, scope: MutableMapping[str, Any], receive: Receive, reply: Reply) -> bytes:
+    async def body(self, scope: MutableMapping[str, Any], receive: Receive, reply: Reply, caller: Caller) -> bytes:
         """Read the body, of a JSON request alone, within its bounds of size and time; raises Refused."""
         self._check(tuple(scope["headers"]))
         if reply.connection.arrived:
             return await self._gather(receive)
         self._live.arriving += 1
+        self._live.hold(caller.key)
         try:
             async with asyncio.timeout(self._limits.body_seconds):
                 return await self._gather(receive)
@@ -140,6 +146,7 @@ class Arrivals:
             raise Refused(Code.BAD_REQUEST, "body: did not arrive in time") from None
         finally:
             self._live.arriving -= 1
+            self._live.let_go(caller.key)
 
     def _serving(self, model: object, dialect: Dialect) -> Serving:
         """Find the model that is asked for, where it is served on this surface for this operation."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Coroutine
 from time import perf_counter
-from typing import Protocol
+from typing import Final, Protocol
 
 from guard.arrival import Arrival
 from guard.live import LiveExchanges
@@ -17,6 +17,10 @@ from guard.wire.dialect import TOLD, AnswerReader, Naming
 from safeguards.decision import Ending, Outcome, Released
 from safeguards.ports import Clock
 from safeguards.verdict import Block, Code
+
+# From here on an event that the dialect does not have ends the answer (law 2).
+STRICT_ASL: Final = 3
+LONG_WAIT_SECONDS: Final = 60.0
 
 
 class Witness(Protocol):
@@ -46,7 +50,7 @@ class Traveller:
         self.live = live
         self.clock = clock
         exchange, expected = arrival.exchange, arrival.serving.expect_model
-        self.naming = Naming(exchange.id, exchange.model, int(exchange.received), expected)
+        self.naming = Naming(exchange.id, exchange.model, int(exchange.received), expected, exchange.asl < STRICT_ASL)
         self.reader: AnswerReader | None = None
         self.valve = Valve()
         self.answer: Answer | None = None
@@ -136,7 +140,9 @@ class Traveller:
 def retry_headers(code: Code, block: Block | None) -> list[tuple[bytes, bytes]]:
     """Say to SDKs whether to send the same request again, and when."""
     headers = []
-    if not TOLD[code].retry:
+    wait = 0.0 if block is None else block.retry_after or 0.0
+    # SDKs sleep through any wait that they are told of: a long one is the caller's to plan, not theirs.
+    if not TOLD[code].retry or wait > LONG_WAIT_SECONDS:
         headers.append((b"x-should-retry", b"false"))
     if block is not None and block.retry_after is not None:
         headers.append((b"retry-after", b"%d" % max(1, round(block.retry_after + 0.5))))

@@ -50,6 +50,7 @@ class LiveExchanges:
         """Begin with none; ``arriving`` counts requests that are still being read."""
         self._live: set[Live] = set()
         self.arriving = 0
+        self._of: dict[str, int] = {}
         self._noticed: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -61,12 +62,30 @@ class LiveExchanges:
     def enter(self, live: Live) -> None:
         """Begin to watch over one."""
         self._live.add(live)
+        self.hold(live.exchange.caller.key)
 
     def leave(self, live: Live, end: Ended | None = None) -> None:
         """It has ended; an answer that noticed its stop by itself, before anyone cut it, is counted for `noticed`."""
         self._live.discard(live)
+        self.let_go(live.exchange.caller.key)
         if end is not None and end.ending is Ending.STOPPED and live.cause is None and live.answer is not None:
             self._noticed[end.block.rule] = self._noticed.get(end.block.rule, 0) + 1
+
+    def of(self, key: str) -> int:
+        """Tell how many exchanges and half-read requests of this key there are."""
+        return self._of.get(key, 0)
+
+    def hold(self, key: str) -> None:
+        """Count one more for this key."""
+        self._of[key] = self._of.get(key, 0) + 1
+
+    def let_go(self, key: str) -> None:
+        """Count one less; a key without any is forgotten."""
+        left = self._of.get(key, 0) - 1
+        if left > 0:
+            self._of[key] = left
+        else:
+            self._of.pop(key, None)
 
     def noticed(self) -> dict[str, int]:
         """Return how many answers ended by which stop order on their own since the last call."""

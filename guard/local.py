@@ -119,7 +119,7 @@ class Local:
     async def _report(self, scope: MutableMapping[str, Any], receive: Receive, reply: Reply) -> None:
         caller = self._arrivals.enter(scope, "POST")
         self._limit(caller.key)
-        body = await self._arrivals.body(scope, receive, reply)
+        body = await self._arrivals.body(scope, receive, reply, caller)
         if len(body) > REPORT_BYTES:
             raise Refused(Code.TOO_LARGE)
         report = read_report(body, self._categories)

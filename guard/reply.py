@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final, Protocol
 
 _log = logging.getLogger("guard.reply")
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = Sequence[tuple[bytes, bytes]]
+Head = tuple[int, Headers]
 FINISH_SECONDS: Final = 2.0
 _SSE: Final = (b"content-type", b"text/event-stream; charset=utf-8")
 _JSON: Final = (b"content-type", b"application/json")
@@ -22,6 +24,10 @@ class Connection(Protocol):
     def arrived(self) -> bool:
         """Whether the request is here to its end, so that reading it need not wait."""
 
+    @property
+    def peer(self) -> str:
+        """Who the caller's verified certificate is for: its first URI or its subject; empty without one."""
+
     def last(self) -> None:
         """Close it after this answer."""
 
@@ -32,10 +38,21 @@ class Connection(Protocol):
         """Call this once when the caller leaves before the answer is complete."""
 
 
+class Wire(Protocol):
+    """A shorter way to the caller than ASGI's messages, of a server that offers one: one write for each piece."""
+
+    async def answer(self, head: Head | None, data: bytes, *, chunked: bool, ends: bool) -> None:
+        """Send a piece: the first with the head, the last with ``ends``; ``chunked`` if its headers give no length.
+
+        Waits first while the caller takes nothing; cancelled there, nothing of it was sent.
+        """
+
+
 class Unattached:
     """A connection of a server that does not offer one; the journey goes on without."""
 
     arrived = False
+    peer = ""
 
     def last(self) -> None:
         """Do nothing."""
@@ -53,11 +70,11 @@ class Reply:
     What is cut while a slow caller was waited for was not sent: the state changes once the server has taken a message.
     """
 
-    __slots__ = ("_identity", "_send", "connection", "ended", "request", "sent", "started", "status")
+    __slots__ = ("_identity", "_wire", "connection", "ended", "request", "sent", "started", "status")
 
-    def __init__(self, send: Send, connection: Connection, request: str) -> None:
-        """Take where to send, and the request's id for the header."""
-        self._send = send
+    def __init__(self, send: Send, connection: Connection, request: str, wire: Wire | None = None) -> None:
+        """Take where to send, and the request's id for the header; without a ``wire`` it goes by ASGI's messages."""
+        self._wire = wire or _Messages(send, self)
         self.request = request
         self._identity = (b"x-request-id", request.encode())
         self.connection = connection
@@ -68,32 +85,35 @@ class Reply:
 
     async def whole(self, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
         """Send everything at once."""
-        length = (b"content-length", b"%d" % len(body))
-        start = [_JSON, length, _NO_STORE, self._identity, *headers]
-        await self._begin(status, start)
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        head = (_JSON, (b"content-length", b"%d" % len(body)), _NO_STORE, self._identity, *headers)
+        await self._wire.answer((status, head), body, chunked=False, ends=True)
+        self.begun(status)
         self.ended = True
         self.sent += len(body)
 
     async def stream(self, data: bytes) -> None:
         """Send more of an event stream; the first call sends the status line."""
+        await self._wire.answer(None if self.started else self._events, data, chunked=True, ends=False)
         if not self.started:
-            await self._begin(200, [_SSE, _NO_STORE, self._identity])
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+            self.begun(200)
         self.sent += len(data)
 
     async def end(self, data: bytes) -> None:
         """End an event stream properly with its last words; both go in one message, so nothing can come in between."""
+        await self._wire.answer(None if self.started else self._events, data, chunked=True, ends=True)
         if not self.started:
-            await self._begin(200, [_SSE, _NO_STORE, self._identity])
-        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+            self.begun(200)
         self.ended = True
         self.sent += len(data)
 
-    async def _begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+    def begun(self, status: int) -> None:
+        """The server has taken the head."""
         self.started = True
         self.status = status
+
+    @property
+    def _events(self) -> Head:
+        return 200, (_SSE, _NO_STORE, self._identity)
 
     async def finish(self, ending: Awaitable[None]) -> None:
         """Await a last send within a short time; a caller who does not take it loses the connection."""
@@ -104,3 +124,18 @@ class Reply:
             self.connection.abort()
             if not isinstance(problem, (TimeoutError, OSError)):
                 _log.error("the last words could not be sent: %s", type(problem).__name__)
+
+
+class _Messages:
+    """ASGI's messages, for a server that offers nothing shorter; the head may be taken when the rest is not yet."""
+
+    def __init__(self, send: Send, reply: Reply) -> None:
+        self._send = send
+        self._reply = reply
+
+    async def answer(self, head: Head | None, data: bytes, *, chunked: bool, ends: bool) -> None:
+        if head is not None:
+            status, headers = head
+            await self._send({"type": "http.response.start", "status": status, "headers": list(headers)})
+            self._reply.begun(status)
+        await self._send({"type": "http.response.body", "body": data, "more_body": not ends})

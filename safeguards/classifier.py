@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Iterator
 from typing import Final
 
 from safeguards.base import Admission, Safeguard, Watch
@@ -12,6 +14,8 @@ from safeguards.verdict import PASS, Block, Cleared, Code
 
 # What callers parse as JSON: a tool's arguments always, the content when a format was asked for.
 _JSON: Final = frozenset({ChannelKind.TOOL_ARGUMENTS, ChannelKind.CONTENT})
+
+SLICE: Final = 262_144  # characters that are judged at a stretch, about a millisecond; other streams wait meanwhile
 
 
 class Classification(Safeguard):
@@ -32,10 +36,11 @@ class Classification(Safeguard):
         self._input = screens_input
         self._output = screens_output
 
-    def admit(self, exchange: Exchange) -> Admission:
+    def admit(self, exchange: Exchange) -> Admission | Awaitable[Admission]:
         """Judge every passage in its own right, and joined: all of them, and those of each voice alone.
 
-        So a phrase that is split over parts or messages is seen, also when another voice speaks in between.
+        So a phrase that is split over parts or messages is seen, also when another voice speaks in between. A long
+        prompt is judged in slices, between which other exchanges go on; a single text is never cut.
         """
         if not self._input:
             return PASS
@@ -48,8 +53,18 @@ class Classification(Safeguard):
             for split in [passages, *voices.values()] if len(voices) > 1 else [passages]:
                 if len(split) > 1:
                     texts += ("".join(split), " ".join(split))
+        if sum(map(len, texts)) > SLICE:
+            return self._judge_in_turns(texts)
         hit = self._classifier.judge(texts)
         return PASS if hit is None else self._block(hit)
+
+    async def _judge_in_turns(self, texts: list[str]) -> Admission:
+        for part in _slices(texts):
+            hit = self._classifier.judge(part)
+            if hit is not None:
+                return self._block(hit)
+            await asyncio.sleep(0)
+        return PASS
 
     def watch(self, exchange: Exchange, channel: Channel) -> Watch:
         """Judge the fresh text of this channel."""
@@ -66,6 +81,18 @@ class Classification(Safeguard):
         return Block(
             Code.CONTENT_BLOCKED, f"classifier {self._classifier.version}", category=hit.category, rule=hit.rule
         )
+
+
+def _slices(texts: list[str]) -> Iterator[list[str]]:
+    part: list[str] = []
+    size = 0
+    for text in texts:
+        if part and size + len(text) > SLICE:
+            yield part
+            part, size = [], 0
+        part.append(text)
+        size += len(text)
+    yield part
 
 
 __all__ = ["Classification", "Session"]

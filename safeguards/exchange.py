@@ -8,11 +8,15 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is calling: one key of one tier, with the person or team that owns it."""
+    """Who is calling: one key of one tier, with the person or team that owns it.
+
+    ``peer`` is whom the certificate of the connection is for, empty where none was shown; it grants nothing.
+    """
 
     key: str
     owner: str
     tier: str
+    peer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ def stopped(stop: Stop) -> Block:
 
 
 class KillSwitch(Safeguard):
-    """Asks the switches before the model is reached and before every send."""
+    """Asks the switches before the model is reached and whenever text is to leave."""
 
     kind = "kill_switch"
     watches = True

@@ -25,7 +25,7 @@ class Limits(Safeguard):
     kind = "limits"
 
     def __init__(self, rates: Mapping[str, Rate], meters: Meters, clock: Clock) -> None:
-        """Take the rate of each tier; the bucket is one per key and model."""
+        """Take the rate of each tier; the bucket is one per key."""
         self._rates = dict(rates)
         self._meters = meters
         self._clock = clock

@@ -157,6 +157,7 @@ def test_the_commands_of_the_readme_run(example: str, demo: Demo, tmp_path: Path
         return  # the demo is this command with its directory prepared, and it is running
     request = ask(demo, "Say hello").headers["x-request-id"]
     line = example.replace("--config DIR", f"--config {demo.directory}").replace(" ID ", f" {request} ")
+    line = line.replace(" OLD NEW", f" {demo.directory} {demo.directory}")
     line = line.replace("http://127.0.0.1:8000", f"{demo.model} --dir {tmp_path / 'new'}")
     done = subprocess.run(
         ["/bin/sh", "-c", line],

@@ -25,6 +25,7 @@ def test_the_wheel_holds_the_two_packages_and_their_data(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"guard", "safeguards", "asl_guard-0.1.0.dist-info"}
     assert "guard/data/standards/anthropic-rsp-2.2.yaml" in names
+    assert "guard/data/standards/anthropic-rsp-3.4.yaml" in names
     assert "guard/data/standards/example-internal.yaml" in names
     assert "guard/data/demo/models/demo.yaml" in names
     assert "guard/py.typed" in names

@@ -2,6 +2,8 @@
 
 One sync runs at a time; who comes while it runs is served by the next. A record counts as durable only when a sync
 that began after its write has ended well, and what a failed sync covered is never synced again.
+While many wait at once a sync is put off for up to three milliseconds after the one before, so that it serves more of
+them: each costs two thread switches beside the disk, and a switch of threads costs the event loop more than the sync.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import asyncio
 import contextlib
 import queue
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass
 
@@ -18,6 +21,9 @@ from safeguards.decision import Failure, Unavailable
 from safeguards.ports import Clock
 
 MAX_WAITS = 8192
+# Seconds between two syncs for each who waited for the last one: one caller alone never waits for it.
+GATHER_EACH = 0.0005
+GATHER_MOST = 0.003
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,8 @@ class Committer:
         self._last_durable: float | None = clock.now()
         self._syncs = self._confirmed = self._failed = 0
         self._waits: deque[float] = deque(maxlen=MAX_WAITS)
+        self._ended = float("-inf")  # the last sync that somebody waited for, and how many did
+        self._served = 0
         self._thread = threading.Thread(target=self._run, name="audit-commit", daemon=True)
         self._thread.start()
 
@@ -129,10 +137,19 @@ class Committer:
             with contextlib.suppress(queue.Empty):
                 self._wake.get(timeout=self._interval)
             closing = self._closing
+            if not closing and self._waiters:
+                self._gather()
             self._round()
             if closing:
                 self._current.close()
                 return
+
+    def _gather(self) -> None:
+        """Let more come who can be served by the same sync, if there were several the last time."""
+        between = min(GATHER_EACH * self._served, GATHER_MOST)
+        rest = self._ended + between - time.monotonic()
+        if rest > 0.0:
+            time.sleep(rest)
 
     def _round(self) -> None:
         # Everything taken here was written before, so the syncs below cover it; what comes later waits for the next.
@@ -172,6 +189,8 @@ class Committer:
             elif self._syncing_since is not None:
                 self._pending_since = self._syncing_since
             self._syncing_since = None
+        if waiters:
+            self._ended, self._served = time.monotonic(), len(waiters)
         _settle(kept, "")
         _settle(lost, failure or current.dead or "the segment failed")
 

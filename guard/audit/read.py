@@ -139,17 +139,21 @@ def follow(audit: Path, wait: Callable[[], bool], since: float = ALWAYS) -> Iter
             return
 
 
+def search(audit: Path, request: str) -> Iterator[Item]:
+    """Every record of one request id, by time, and whatever damage may hide more of them; raises LedgerError."""
+    needle = msgspec.json.encode(request.encode(errors="replace").decode())
+    for item in _merged([_Tail(directory, needle) for directory in writers(audit)], ALWAYS):
+        if isinstance(item, Damage) or (
+            not isinstance(item.record, records.Opened | records.Control) and item.record.id == request
+        ):
+            yield item
+
+
 def find(audit: Path, request: str) -> Found:
     """Intent, parts and outcome of one request id, whatever is there; raises LedgerError."""
-    needle = msgspec.json.encode(request.encode(errors="replace").decode())
-    entries: list[Entry] = []
-    damage: list[Damage] = []
-    for item in _merged([_Tail(directory, needle) for directory in writers(audit)], ALWAYS):
-        if isinstance(item, Damage):
-            damage.append(item)
-        elif not isinstance(item.record, records.Opened | records.Control) and item.record.id == request:
-            entries.append(item)
-    found = [entry.record for entry in entries]
+    items = list(search(audit, request))
+    found = [item.record for item in items if isinstance(item, Entry)]
+    damage = [item for item in items if isinstance(item, Damage)]
     return Found(
         next((one for one in found if isinstance(one, records.Intent)), None),
         tuple(one for one in found if isinstance(one, records.Part)),

@@ -11,7 +11,11 @@ import re
 import unicodedata
 
 _DROPPED = frozenset({"Cc", "Cf", "Mn", "Me", "Cs", "Co"})
-_MAX_KNOWN = 65_536
+# Above the last ideograph there are only tags, variation selectors, private use and what is not assigned: nothing that
+# reads as text, so all of it is dropped. The rest is 200,000 characters, which the table may hold all of: a text that
+# cycled through more than it holds would cost microseconds a character, on every reading.
+_LAST = 0x3134F
+_BEYOND = re.compile(f"[{chr(_LAST + 1)}-\U0010ffff]+")
 _RUNS = re.compile(r"[\x00-\x7f]+|[^\x00-\x7f]+")
 
 
@@ -31,11 +35,11 @@ def _fold_character(character: str) -> str:
 
 
 class _Table(dict[int, str]):
-    """What `str.translate` asks for each character; filled as characters turn up, and bounded."""
+    """What `str.translate` asks for each character; filled as characters turn up, up to ``_LAST``."""
 
     def __missing__(self, point: int) -> str:
-        if len(self) >= _MAX_KNOWN:
-            self.clear()
+        if point > _LAST:
+            return ""
         folded = self[point] = _fold_character(chr(point))
         return folded
 
@@ -87,6 +91,8 @@ class Folder:
 
 def fold_all(text: str) -> str:
     """Fold a complete text; the same as feeding it to a `Folder` in any pieces."""
+    if not text.isascii():
+        text = _BEYOND.sub("", text)
     if text.isascii() or len(text.encode("utf-8", "surrogatepass")) > len(text) * 17 // 16:
         folded = text.translate(_TABLE)
     else:  # ASCII is translated ten times as fast, and a few typographic quotes shall not take that away

@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 
 from guard import __version__
-from guard.cli import audit, check, credentials, demo, init, serve, status, switch
+from guard.cli import audit, check, credentials, demo, diff, explain, init, policy, serve, status, switch
 from guard.policy.source import ConfigError
 
-GROUPS = (init, serve, check, switch, status, credentials, audit, demo)
+GROUPS = (init, serve, check, explain, diff, switch, status, credentials, audit, policy, demo)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -20,8 +20,8 @@ def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(
         prog="guard",
         description="A reverse proxy that enforces the safeguards an AI Safety Level requires, in front of models.",
-        epilog="Exit codes: 0 done; 1 failed, or below the floor (check); 2 wrong usage or configuration; "
-        "3 something is stopped (status); 4 not allowed; 5 ordered, but not confirmed by every worker.",
+        epilog="Exit codes: 0 done; 1 failed, or below the floor (check); 2 wrong usage or configuration; 3 something "
+        "is stopped (status) or weaker (diff); 4 not allowed; 5 ordered, but not confirmed by every worker.",
     )
     whole.add_argument("--version", action="version", version=f"guard {__version__}")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")

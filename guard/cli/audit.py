@@ -5,16 +5,20 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections import deque
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from guard.audit.read import ALWAYS, Entry, find, follow, iter_records
+from guard.audit.read import ALWAYS, Entry, Item, follow, iter_records, search
+from guard.audit.records import Intent, Outcome
 from guard.audit.render import json_line, line
 from guard.audit.segments import LedgerError
 from guard.cli.options import add_config
 from guard.policy.load import load
 
 _POLL_SECONDS = 0.2
+_MAX_LAST = 100_000
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -23,7 +27,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         dest="action", required=True, metavar="ACTION"
     )
     tail = group.add_parser("tail", help="print its records, a line each")
-    tail.add_argument("--follow", action="store_true", help="go on as it grows")
+    how = tail.add_mutually_exclusive_group()
+    how.add_argument("--follow", action="store_true", help="go on as it grows")
+    how.add_argument("-n", type=_count, dest="last", metavar="N", help="only the last N of them")
     tail.add_argument("--since", type=_instant, default=ALWAYS, metavar="TIME", help="RFC 3339, or a day")
     tail.set_defaults(run=_tail)
     show = group.add_parser("show", help="print all records of one request")
@@ -39,7 +45,11 @@ def _tail(arguments: argparse.Namespace) -> int:
     audit = _folder(arguments)
     render = json_line if arguments.json else line
     try:
-        items = follow(audit, _wait, arguments.since) if arguments.follow else iter_records(audit, arguments.since)
+        items: Iterable[Item] = (
+            follow(audit, _wait, arguments.since) if arguments.follow else iter_records(audit, arguments.since)
+        )
+        if arguments.last is not None:
+            items = deque(items, arguments.last)
         for item in items:
             sys.stdout.write(render(item, content=arguments.content) + "\n")
             if arguments.follow:
@@ -51,18 +61,16 @@ def _tail(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
+    render = json_line if arguments.json else line
+    known = False
     try:
-        found = find(_folder(arguments), arguments.id)
+        for item in search(_folder(arguments), arguments.id):
+            known |= isinstance(item, Entry) and isinstance(item.record, Intent | Outcome)
+            sys.stdout.write(render(item, content=arguments.content) + "\n")
     except LedgerError as error:
         sys.stderr.write(f"guard: {error}\n")
         return 1
-    render = json_line if arguments.json else line
-    for record in (found.intent, *found.parts, found.outcome, *found.recovered):
-        if record is not None:
-            sys.stdout.write(render(Entry("log", "", 0, record), content=arguments.content) + "\n")
-    for damage in found.damage:
-        sys.stdout.write(render(damage, content=arguments.content) + "\n")
-    if found.intent is None and found.outcome is None:
+    if not known:
         sys.stderr.write("guard: no request of this id is on record\n")
         return 1
     return 0
@@ -76,6 +84,12 @@ def _folder(arguments: argparse.Namespace) -> Path:
 def _wait() -> bool:
     time.sleep(_POLL_SECONDS)
     return True
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_MAX_LAST)) and 0 < int(text) <= _MAX_LAST):
+        raise argparse.ArgumentTypeError(f"a number from 1 to {_MAX_LAST}")
+    return int(text)
 
 
 def _instant(text: str) -> float:

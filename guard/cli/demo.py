@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from guard.credentials import digest, new_secret
+from guard.policy.schema import write_schemas
 from guard.serve import supervisor
 from guard.serve.server import listen
 
@@ -23,7 +24,13 @@ _PACKAGE: Final = Path(__file__).resolve().parents[1]
 _PORTS: Final = {"data": 8080, "admin": 9090, "model": 8081}
 EVIDENCE_DAYS: Final = 90
 MODEL_SECONDS: Final = 30.0
+MARKER: Final = ".guard-demo"
+_USAGE: Final = 2
 _ZEROS: Final = '"' + "0" * 64 + '"'
+
+
+class NotADemoError(Exception):
+    """A directory that holds what no demo has put there; setting one up would destroy it."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -47,7 +54,11 @@ def run(arguments: argparse.Namespace) -> int:
     ports = {name: _free_port(getattr(arguments, f"{name}_port")) for name in _PORTS}
     directory: Path = arguments.dir
     now = datetime.now(UTC)
-    prepare(directory, ports, now)
+    try:
+        prepare(directory, ports, now)
+    except NotADemoError as refusal:
+        sys.stderr.write(f"guard: {refusal}\n")
+        return _USAGE
     # In a group of its own, so that Ctrl-C lets running streams finish first; it ends when our end of its input closes.
     model = subprocess.Popen(
         [sys.executable, "-P", "-m", "guard.cli.demo_model", str(ports["model"])],
@@ -65,13 +76,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def prepare(directory: Path, ports: dict[str, int], now: datetime) -> None:
-    """Write the example into ``directory`` with fresh secrets and evidence dated around ``now``; keeps the records."""
+    """Write the example into ``directory`` with fresh secrets and evidence dated around ``now``; keeps the records.
+
+    Raises NotADemoError, and changes nothing, for a directory that holds something and that no demo was set up in.
+    """
     source = example()
+    _claim(directory)
     for name in ("models", "rules", "evidence"):
         shutil.rmtree(directory / name, ignore_errors=True)
         (directory / name).mkdir(parents=True)
         for file in sorted((source / name).glob("demo.yaml")):
             shutil.copyfile(file, directory / name / file.name)
+    write_schemas(directory / "schemas")  # the files' first lines name them, for editors
     secrets = directory / "secrets"
     secrets.mkdir(mode=0o700, exist_ok=True)
     pepper = os.urandom(32).hex()
@@ -108,6 +124,18 @@ def prepare(directory: Path, ports: dict[str, int], now: datetime) -> None:
             "expires: 2027-05-01": f"expires: {later}",
         },
     )
+
+
+def _claim(directory: Path) -> None:
+    """Mark the directory as a demo's, before anything in it is replaced."""
+    marker = directory / MARKER
+    directory.mkdir(parents=True, exist_ok=True)
+    if not marker.is_file() and any(directory.iterdir()):
+        raise NotADemoError(
+            f"{directory} is not empty and no demo was set up there (it has no file {MARKER}): its configuration and "
+            "secrets would be overwritten; give another --dir"
+        )
+    marker.write_text("`guard demo` set this directory up, and replaces its configuration and secrets each time.\n")
 
 
 def what_to_try(directory: Path, ports: dict[str, int], now: datetime) -> str:

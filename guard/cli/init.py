@@ -126,11 +126,6 @@ def _url(given: str) -> str:
     except ValidationError as error:
         words = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise _UsageError(f"URL {words}, such as http://127.0.0.1:8000") from None
-    if urlsplit(url).scheme == "https":
-        raise _UsageError(
-            "the guard does not speak TLS to inference servers yet, so it could not serve from an https address. "
-            "Give the http address of the server itself, or of a TLS client on this machine in front of it."
-        )
     return url.rstrip("/").removesuffix("/v1").rstrip("/")
 
 

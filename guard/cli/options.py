@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 
@@ -18,3 +19,15 @@ def add_config(parser: argparse.ArgumentParser, *, required: bool = True) -> Non
         required=required and not given,
         help="the configuration directory (or the variable GUARD_CONFIG)",
     )
+
+
+def add_at(parser: argparse.ArgumentParser) -> None:
+    """Add ``--at``, a day that stands for its first instant (UTC); None when it is not given."""
+    parser.add_argument("--at", type=_instant, metavar="DATE", help="judge evidence as of this day (UTC)")
+
+
+def _instant(text: str) -> datetime:
+    try:
+        return datetime.combine(date.fromisoformat(text), time.min, UTC)
+    except ValueError:
+        raise argparse.ArgumentTypeError("a day as YYYY-MM-DD") from None

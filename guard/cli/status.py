@@ -9,9 +9,11 @@ import time
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from guard.cli.switch import USAGE, add_admin, board_of, client_or_none, fail, out, say, tell
+from guard.cli.admin_client import NoTokenError
+from guard.cli.switch import USAGE, add_admin, board_of, client_or_none, fail, out, say, state_of, tell
 from guard.policy.load import Config, load
 from guard.policy.report import standing
+from guard.state.acknowledgements import living
 
 STOPPED: Final = 3
 _OK: Final = 200
@@ -31,7 +33,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _status(arguments: argparse.Namespace) -> int:
     config = None if arguments.config is None else load(arguments.config)
-    client = client_or_none(arguments, config)
+    try:
+        client = client_or_none(arguments, config)
+    except NoTokenError as problem:
+        return fail(str(problem), USAGE)
     answered = None if client is None else client.call("GET", "/v1/status")
     if answered is not None and answered.status == _OK:
         body = answered.body
@@ -54,8 +59,10 @@ def _status(arguments: argparse.Namespace) -> int:
 
 
 def _local(config: Config) -> dict[str, Any]:
-    board = board_of(config)
-    held = board.models_held()
+    state = state_of(config.directory, config.guard)
+    # Reading makes nothing; where there is no state folder, nothing was ever ordered and no worker has ever run.
+    board = board_of(config, create=False) if state.exists() else None
+    held = {} if board is None else board.models_held()
     at = datetime.now(UTC)
     models = []
     for alias in config.models:
@@ -69,17 +76,20 @@ def _local(config: Config) -> dict[str, Any]:
                 "stopped_by": list(held.get(alias, ())),
             }
         )
-    return {"stops": [each.fields() for each in board.in_force()], "models": models, "workers": []}
+    stops = [] if board is None else [each.fields() for each in board.in_force()]
+    return {"stops": stops, "models": models, "workers": list(living(state))}
 
 
 def _print(body: dict[str, Any]) -> None:
+    if not body["workers"]:
+        out("no worker runs here: nothing is served; what follows holds for the next start")
     for stop in body["stops"]:
         since = "" if stop["since"] is None else f" since {_when(stop['since'])}"
         reason = stop["reason"] or "no reason given"
         lifted = ", lifted below ASL-3" if stop.get("lifted_below_asl_3") else ""
         out(f"STOPPED {stop['scope']}{since} by {stop['who']}: {reason} (order {stop['order']}{lifted})")
     for model in body["models"]:
-        found = "stopped" if model["stopped_by"] else "served"
+        found = "stopped" if model["stopped_by"] else "served" if body["workers"] else "not stopped, not served"
         if model.get("routable") is False:
             found = f"not routable: {len(model['unmet'])} rows of {model['standard']} unmet"
         out(f"{model['model']}: {found}")

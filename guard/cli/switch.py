@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from guard.admin.switchboard import Obeyed, ResumeRefusedError, Switchboard, UnknownScopeError, place
-from guard.cli.admin_client import AdminClient, Answer, admin_client
+from guard.cli.admin_client import AdminClient, Answer, NoTokenError, admin_client
 from guard.cli.options import add_config
 from guard.policy.file import UnreadableError, read_regular
 from guard.policy.load import Config, load
@@ -32,6 +32,7 @@ USAGE: Final = 2
 NOT_ALLOWED: Final = 4
 NOT_CONFIRMED: Final = 5
 _BAD_REQUEST: Final = 400
+_UNASKED: Final = "is not asked"
 _CODES: Final = {_BAD_REQUEST: USAGE, 401: NOT_ALLOWED, 403: NOT_ALLOWED, 409: NOT_ALLOWED}
 
 
@@ -65,12 +66,16 @@ def add_admin(parser: argparse.ArgumentParser) -> None:
     add_config(parser, required=False)
     parser.add_argument("--admin", metavar="URL", help="the admin listener (default: from the configuration)")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="or the variable GUARD_ADMIN_TOKEN")
+    parser.add_argument("--ca", type=Path, metavar="FILE", help="certificates to trust for an https:// admin listener")
+    parser.add_argument(
+        "--certificate", type=Path, metavar="FILE", help="certificate and key to show there, in one file of PEM"
+    )
 
 
-def board_of(config: Config) -> Switchboard:
-    """Return the switchboard over the orders of this host."""
-    state = _state(config.directory, config.guard)
-    return Switchboard(config, OrderDirectory(state), state, time.time, os.urandom)
+def board_of(config: Config, *, create: bool = True) -> Switchboard:
+    """Return the switchboard over the orders of this host; without ``create`` raises OSError where there are none."""
+    state = state_of(config.directory, config.guard)
+    return Switchboard(config, OrderDirectory(state, create=create), state, time.time, os.urandom)
 
 
 def _stop(arguments: argparse.Namespace) -> int:
@@ -80,6 +85,14 @@ def _stop(arguments: argparse.Namespace) -> int:
         return tell(answered)
     if why:
         say(f"the admin API {why}; ordering on this host")
+    code = _stop_here(arguments, config, guard)
+    if arguments.admin is None or not why.startswith(_UNASKED) or code not in {0, NOT_CONFIRMED}:
+        return code
+    # A confirmation by this host's workers says nothing of the guard that was meant.
+    return fail(f"ordered HERE, on this host, and NOT at {arguments.admin}, which was not asked", NOT_CONFIRMED)
+
+
+def _stop_here(arguments: argparse.Namespace, config: Config | None, guard: GuardConfig | None) -> int:
     if arguments.state is None and config is not None:
         board = board_of(config)
         try:
@@ -116,7 +129,7 @@ def _ask_for_stop(arguments: argparse.Namespace, guard: GuardConfig | None) -> t
     try:
         client = admin_client(arguments, guard)
     except (OSError, ValueError) as problem:
-        return None, f"is not asked ({problem})"
+        return None, f"{_UNASKED} ({problem})"
     if client is None:
         return None, ""
     answered = None
@@ -134,7 +147,7 @@ def _stop_blindly(arguments: argparse.Namespace, guard: GuardConfig | None) -> i
     if state is None:
         if guard is None:
             return fail("no path works: give --config DIR, or --state DIR, or a token and --admin URL", USAGE)
-        state = _state(arguments.config, guard)
+        state = state_of(arguments.config, guard)
     workers = [] if guard is None else [str(index) for index in range(guard.workers)]
     entropy = os.urandom(ENTROPY_BYTES)
     try:
@@ -152,7 +165,10 @@ def _resume(arguments: argparse.Namespace) -> int:
     if not arguments.reason.strip():
         return fail("a resume needs a reason", USAGE)
     config = None if arguments.config is None else load(arguments.config)
-    client = client_or_none(arguments, config)
+    try:
+        client = client_or_none(arguments, config)
+    except NoTokenError as problem:
+        return fail(str(problem), USAGE)
     if client is not None:
         answered = client.call("POST", "/v1/resumes", {"target": arguments.target, "reason": arguments.reason})
         return fail("the admin API does not answer", 1) if answered is None else tell(answered)
@@ -172,9 +188,11 @@ def _resume(arguments: argparse.Namespace) -> int:
 
 
 def client_or_none(arguments: argparse.Namespace, config: Config | None) -> AdminClient | None:
-    """As `admin_client`; a token that cannot be used is an OSError."""
+    """As `admin_client`; a token that cannot be used is an OSError, none at all stays a NoTokenError."""
     try:
         return admin_client(arguments, None if config is None else config.guard)
+    except NoTokenError:
+        raise
     except ValueError as problem:
         raise OSError(0, str(problem)) from None
 
@@ -238,7 +256,8 @@ def _printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
-def _state(directory: Path, guard: GuardConfig) -> Path:
+def state_of(directory: Path, guard: GuardConfig) -> Path:
+    """Where the orders of this host are."""
     return directory / guard.storage.state
 
 

@@ -105,7 +105,7 @@ keys:                           # only digests are stored; `guard key new` print
 
 
 def _model(setup: Setup) -> str:
-    durable = "before_forward, parts: true" if setup.asl >= DURABLE_ASL else "within_a_second, parts: false"
+    durable = "before_forward, parts: true" if setup.asl >= DURABLE_ASL else "within_a_second, parts: true"
     credential = "{file: secrets/upstream.key}    # sent as a bearer token" if setup.credential else "null"
     standard, version = CHOSEN
     return f"""\

@@ -12,7 +12,7 @@ from guard.policy.floor import Unmet, unmet
 from guard.policy.model import Framework, Levels
 
 CHOSEN: Final = ("example-internal", "1")
-STANDARDS: Final = (CHOSEN, ("anthropic-rsp", "2.2"))
+STANDARDS: Final = (CHOSEN, ("anthropic-rsp", "2.2"), ("anthropic-rsp", "3.4"))
 LEVELS: Final = (1, 2, 3)
 
 

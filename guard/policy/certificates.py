@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from guard.policy.file import UnreadableError, read_regular
 from guard.policy.secret import read_secret_bytes
-from guard.policy.source import ConfigError, Problem
+from guard.policy.source import ConfigError, Place, Problem
 from guard.policy.upstream import UpstreamTls
 
 MAX_BYTES: Final = 1_048_576
@@ -23,12 +25,14 @@ class Certificates:
     client_key: bytes | None = None
 
 
-def read_certificates(tls: UpstreamTls, directory: Path, label: str) -> Certificates:
+def read_certificates(
+    tls: UpstreamTls, directory: Path, problem: Callable[[Place, str], Problem], *, secrets: bool = True
+) -> Certificates:
     """Read every file that ``tls`` names; raises ConfigError with all that cannot be read.
 
-    ``label`` is the model's file, whose keys the problems name; those of the key name its own place, as for all
-    secrets. What is replaced on disk later takes effect with the next configuration. Weakness: these files are no part
-    of the configuration's digest.
+    ``problem`` names a defect at a place of the model's file. Without ``secrets`` the key is not read. What is replaced
+    on disk later takes effect with the next configuration. Weakness: these files are no part of the configuration's
+    digest.
     """
     problems: list[Problem] = []
     read: dict[str, bytes] = {}
@@ -38,13 +42,14 @@ def read_certificates(tls: UpstreamTls, directory: Path, label: str) -> Certific
         try:
             read[key], _ = read_regular(directory / name, MAX_BYTES)
         except UnreadableError as error:
-            problems.append(Problem(label, 0, f"upstream.tls.{key}", f"{name} {error}"))
+            problems.append(problem(("upstream", "tls", key), f"{name} {error}"))
             continue
         if len(read[key]) > MAX_BYTES:
-            problems.append(Problem(label, 0, f"upstream.tls.{key}", f"{name} is longer than {MAX_BYTES} bytes"))
-    if tls.client_key is not None:
+            problems.append(problem(("upstream", "tls", key), f"{name} is longer than {MAX_BYTES} bytes"))
+    if tls.client_key is not None and secrets:
         try:
-            read["client_key"] = read_secret_bytes(tls.client_key, directory)
+            at = partial(problem, ("upstream", "tls", "client_key"))
+            read["client_key"] = read_secret_bytes(tls.client_key, directory, at)
         except ConfigError as error:
             problems.extend(error.problems)
     if problems:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
+from functools import partial
 from typing import Any, Final
 
 from guard.classifiers.patterns import BadRule, PatternClassifier, PatternRule
 from guard.pipeline import Mount, Pipeline
+from guard.policy.config import Config
 from guard.policy.floor import required_claims, routable_until, unmet
-from guard.policy.load import Config
 from guard.policy.model import (
     ClassifierMount,
     Durable,
@@ -18,11 +19,13 @@ from guard.policy.model import (
     ModelPolicy,
     OnFailure,
     RequestLogMount,
+    RuleSet,
     SafeguardKind,
 )
 from guard.policy.model import Mount as MountPolicy
 from guard.policy.reaching import model_server
-from guard.policy.source import ConfigError, Problem
+from guard.policy.secret import read_secret
+from guard.policy.source import ConfigError, Place, Problem
 from guard.serving import Serving
 from guard.upstream.send import ModelServer
 from guard.wire.dialect import Grants
@@ -108,10 +111,15 @@ class Models:
         return serving
 
 
-def check_compiles(config: Config) -> None:
-    """Compile everything without any port behind it, for `guard check`; raises ConfigError."""
+def check_compiles(config: Config, *, secrets: bool = True) -> None:
+    """Compile everything without any port behind it and read every secret; raises ConfigError.
+
+    Without ``secrets`` nothing that is one is read, for a machine that has none.
+    """
     absent: Any = None  # safeguards keep their ports and do not touch them before the first exchange
-    compiling = _Compiling(config, Ports(absent, absent, absent, absent))
+    compiling = _Compiling(config, Ports(absent, absent, absent, absent), secrets=secrets)
+    if secrets:
+        compiling.pepper()
     for policy in config.models.values():
         compiling.serving(policy)
     if compiling.problems:
@@ -121,9 +129,10 @@ def check_compiles(config: Config) -> None:
 class _Compiling:
     """One pass over a configuration; gathers problems instead of stopping at the first."""
 
-    def __init__(self, config: Config, ports: Ports) -> None:
+    def __init__(self, config: Config, ports: Ports, *, secrets: bool = True) -> None:
         self._config = config
         self._ports = ports
+        self._secrets = secrets
         self._classifiers: dict[str, PatternClassifier] = {}
         self.problems: list[Problem] = []
         self.servers: list[ModelServer] = []
@@ -136,14 +145,22 @@ class _Compiling:
             SafeguardKind.CLASSIFIER: self._classifier,
         }
 
+    def pepper(self) -> None:
+        """Read it, since without it no worker can begin."""
+        try:
+            at = partial(self._config.problem, "guard.yaml", ("keys", "pepper"))
+            read_secret(self._config.guard.keys.pepper, self._config.directory, at)
+        except ConfigError as error:
+            self.problems.extend(error.problems)
+
     def serving(self, policy: ModelPolicy) -> Serving | None:
         before = len(self.problems)
         mounts = []
         for mount in policy.safeguards:
             try:
                 safeguard = self._builders[mount.use](policy, mount)
-            except BadRule as bad:
-                self.problems.append(Problem(f"models/{policy.model}.yaml", 0, f"safeguards.{mount.name}", str(bad)))
+            except ConfigError as error:
+                self.problems.extend(error.problems)
                 continue
             mounts.append(
                 Mount(
@@ -178,27 +195,28 @@ class _Compiling:
         """Hold what no level may do without: the record comes first and is enforced, and the switch works (law 6)."""
         first = policy.safeguards[0]
         if first.use is not SafeguardKind.REQUEST_LOG:
-            self._problem(policy, "safeguards[0].use", "must be request_log: nothing is decided before it is recorded")
+            words = "must be request_log: nothing is decided before it is recorded"
+            self._problem(policy, ("safeguards", 0, "use"), words)
         elif first.mode is not Mode.ENFORCE:
-            self._problem(policy, "safeguards[0].mode", "must be enforce: a log in shadow may lose requests")
+            self._problem(policy, ("safeguards", 0, "mode"), "must be enforce: a log in shadow may lose requests")
         for index, mount in enumerate(policy.safeguards):
             if mount.use is SafeguardKind.KILL_SWITCH:
                 if mount.mode is not Mode.ENFORCE:
-                    self._problem(policy, f"safeguards[{index}].mode", "must be enforce: a stop must stop")
+                    self._problem(policy, ("safeguards", index, "mode"), "must be enforce: a stop must stop")
                 return
-        self._problem(policy, "safeguards", "must mount kill_switch: a model that cannot be stopped is not served")
+        self._problem(policy, ("safeguards",), "must mount kill_switch: a model that cannot be stopped is not served")
 
     def _upstream(self, policy: ModelPolicy) -> ModelServer | None:
         try:
-            server = model_server(policy, self._config.directory)
+            server = model_server(policy, self._config, secrets=self._secrets)
         except ConfigError as error:
             self.problems.extend(error.problems)
             return None
         self.servers.append(server)
         return server
 
-    def _problem(self, policy: ModelPolicy, path: str, message: str) -> None:
-        self.problems.append(Problem(f"models/{policy.model}.yaml", 0, path, message))
+    def _problem(self, policy: ModelPolicy, place: Place, message: str) -> None:
+        self.problems.append(self._config.problem(f"models/{policy.model}.yaml", place, message))
 
     def _request_log(self, _: ModelPolicy, mount: MountPolicy) -> Safeguard:
         if not isinstance(mount, RequestLogMount):
@@ -238,11 +256,22 @@ class _Compiling:
                 PatternRule(rule.id, rule.category.value, phrase=rule.phrase or "", pattern=rule.pattern or "")
                 for rule in rules.rules
             ]
-            classifier = self._classifiers[path] = PatternClassifier(f"{rules.name}/{rules.release}", compiled)
+            try:
+                classifier = self._classifiers[path] = PatternClassifier(f"{rules.name}/{rules.release}", compiled)
+            except BadRule as bad:
+                raise ConfigError([self._config.problem(path, _place(rules, bad), bad.why)]) from None
         screens = {target.value for target in mount.settings.screens}
         return Classification(
             mount.name, classifier, screens_input="input" in screens, screens_output="output" in screens
         )
+
+
+def _place(rules: RuleSet, bad: BadRule) -> Place:
+    """Where a bad rule stands in its file; the whole list when no rule alone is bad."""
+    for index, rule in enumerate(rules.rules):
+        if rule.id == bad.rule:
+            return "rules", index, "phrase" if rule.pattern is None else "pattern"
+    return ("rules",)
 
 
 def first_moment(day: date) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guard.policy.model import Attestation, GuardConfig, ModelPolicy, RuleSet, Standard, TiersFile
+from guard.policy.source import Place, Problem, located
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,9 @@ class Config:
     ``models`` is by alias, ``standards`` by (name, version), ``evidence`` by alias, ``rules`` by the path that a
     classifier mount gives in ``settings.rules``. ``digest`` is hexadecimal SHA-256 over every file that was read,
     comments included: for each in the order of names, the lengths (8 bytes, big-endian) and bytes of its name and its
-    content. A built-in standard's name begins with ``builtin/``. Not picklable: every process loads its own.
+    content. A built-in standard's name begins with ``builtin/``. ``lines`` is, by the name of each file, the line of
+    each of its places, so that what is found later is still named where it was written. Not picklable: every process
+    loads its own.
     """
 
     directory: Path
@@ -27,8 +30,13 @@ class Config:
     evidence: Mapping[str, tuple[Attestation, ...]]
     rules: Mapping[str, RuleSet]
     digest: str
+    lines: Mapping[str, Mapping[Place, int]]
 
     def standard(self, model: str) -> Standard:
         """Return the standard that a model must meet; KeyError for an unknown model."""
         framework = self.models[model].framework
         return self.standards[framework.name, framework.version]
+
+    def problem(self, file: str, place: Place, message: str) -> Problem:
+        """Name a defect at a place of one of the files that were read; KeyError for another file."""
+        return located(file, self.lines[file], place, message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import date
+from ipaddress import IPv6Address
 from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
@@ -92,10 +93,34 @@ def _upstream_url(value: str) -> str:
             raise ValueError("must begin with http://, https:// or unix:/")
         return _url(value)
     path = value.removeprefix("unix:")
-    if not _SOCKET_PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
+    if not _plain_path(path):
         raise ValueError("must be written as unix:/path/of/the.socket, with one slash after the colon and plain names")
+    _short(path)
+    return value
+
+
+def _socket_path(value: str) -> str:
+    if not _plain_path(value):
+        raise ValueError("must be an absolute path of plain names, such as /run/guard/api.sock")
+    return _short(value)
+
+
+def _plain_path(path: str) -> bool:
+    return _SOCKET_PATH.fullmatch(path) is not None and not {".", ".."} & set(path.split("/"))
+
+
+def _short(path: str) -> str:
     if len(path) > MAX_SOCKET_PATH:
         raise ValueError(f"must name a socket by at most {MAX_SOCKET_PATH} bytes, the system's limit")
+    return path
+
+
+def _portless(value: str) -> str:
+    if ":" in value:
+        try:
+            IPv6Address(value)
+        except ValueError:
+            raise ValueError("must be a name or an address without a port or brackets") from None
     return value
 
 
@@ -144,6 +169,7 @@ Claim = Annotated[str, StringConstraints(pattern=_CLAIM)]
 Sha256 = Annotated[str, StringConstraints(pattern=_SHA256)]
 Variable = Annotated[str, StringConstraints(pattern=_VARIABLE)]
 Host = Annotated[str, StringConstraints(pattern=_HOST)]
+PortlessHost = Annotated[Host, AfterValidator(_portless)]
 RulesFile = Annotated[str, StringConstraints(pattern=_RULES)]
 EvidenceFileName = Annotated[str, StringConstraints(pattern=_EVIDENCE)]
 Line = Annotated[str, StringConstraints(pattern=_LINE, min_length=1, max_length=256)]
@@ -151,6 +177,7 @@ Prose = Annotated[str, StringConstraints(pattern=_PROSE, min_length=1, max_lengt
 Uri = Annotated[str, StringConstraints(pattern=_LINE, min_length=1, max_length=2048)]
 Url = Annotated[str, Field(max_length=2048), AfterValidator(_url)]
 UpstreamUrl = Annotated[str, Field(max_length=2048), AfterValidator(_upstream_url)]
+SocketPath = Annotated[str, Field(max_length=256), AfterValidator(_socket_path)]
 BasePath = Annotated[str, Field(max_length=256), AfterValidator(_base_path)]
 Pathname = Annotated[str, StringConstraints(pattern=_LINE, min_length=1, max_length=1024), AfterValidator(_pathname)]
 Port = Annotated[int, Field(ge=0, le=65535)]

@@ -79,6 +79,7 @@ def load(directory: Path, builtin: Path | None = None) -> Config:
         ),
         rules=MappingProxyType(dict(rules)),
         digest=digest(reading.documents.values()),
+        lines=MappingProxyType({name: MappingProxyType(each.lines) for name, each in reading.documents.items()}),
     )
 
 

@@ -17,8 +17,10 @@ from guard.policy.fields import (
     Name,
     Pathname,
     Port,
+    PortlessHost,
     Seconds,
     Sha256,
+    SocketPath,
     Url,
     Variable,
     unique,
@@ -28,7 +30,7 @@ from guard.policy.fields import (
 class SecretRef(Frozen):
     """Where a secret is: a file (relative to the configuration directory, or absolute) or an environment variable."""
 
-    file: Pathname | None = Field(default=None, description="A file that others cannot read; one line.")
+    file: Pathname | None = Field(default=None, description="A file that others cannot read; one line, or a PEM key.")
     env: Variable | None = Field(default=None, description="The name of an environment variable.")
 
     @model_validator(mode="after")
@@ -38,12 +40,77 @@ class SecretRef(Frozen):
         return self
 
 
-class Surface(Frozen):
+class ClientCertificates(StrEnum):
+    """Whether a caller shows a certificate."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+    NONE = "none"
+
+
+class ListenerTls(Frozen):
+    """What a listener proves itself with, and whom it lets in; its files are read again when they change."""
+
+    certificate: Pathname = Field(description="The listener's certificate chain in PEM, its own certificate first.")
+    key: SecretRef = Field(description="Its private key in PEM, not encrypted.")
+    client_certificates: Annotated[ClientCertificates, LAX] = Field(
+        default=ClientCertificates.NONE,
+        description="required: nobody is served without one; optional: one that is shown must be valid.",
+    )
+    client_ca: Pathname | None = Field(
+        default=None, description="PEM certificates, the only ones that callers' certificates may come from."
+    )
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> ListenerTls:
+        asked = self.client_certificates is not ClientCertificates.NONE
+        if asked and self.client_ca is None:
+            raise MisplacedError("needs client_ca", "client_certificates")
+        if not asked and self.client_ca is not None:
+            raise MisplacedError("needs client_certificates: required or optional", "client_ca")
+        return self
+
+
+Hosts = Annotated[tuple[PortlessHost, ...], Field(min_length=1, max_length=64), AfterValidator(unique("the host"))]
+
+
+class Listener(Frozen):
+    """Where the guard is reached: at an address and a port, or on a Unix socket."""
+
+    host: Host | None = Field(default=None, description="The address to listen on.")
+    port: Port | None = Field(default=None, description="The port; 0 lets the system choose (for tests).")
+    unix: SocketPath | None = Field(
+        default=None, description="In their place the path of a Unix socket, open to the guard's user and group (0660)."
+    )
+    tls: ListenerTls | None = Field(default=None, description="TLS 1.2 or newer; null speaks plain HTTP.")
+    hosts: Hosts | None = Field(
+        default=None, description="The only names a request may ask for in Host, any port; null takes every name."
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Listener:
+        if self.unix is None:
+            for key in ("host", "port"):
+                if getattr(self, key) is None:
+                    raise MisplacedError("is required, unless there is `unix`", key)
+            return self
+        for key in ("host", "port", "tls"):
+            if getattr(self, key) is not None:
+                raise MisplacedError("is not for a Unix socket", key)
+        return self
+
+    @property
+    def place(self) -> str:
+        """The address as it is written, ``host:port`` or ``unix:path``."""
+        if self.unix is not None:
+            return f"unix:{self.unix}"
+        return f"[{self.host}]:{self.port}" if ":" in str(self.host) else f"{self.host}:{self.port}"
+
+
+class Surface(Listener):
     """A named listener for callers."""
 
     name: Name = Field(description="The name by which model files and records refer to it.")
-    host: Host = Field(description="The address to listen on.")
-    port: Port = Field(description="The port; 0 lets the system choose (for tests).")
 
 
 class Role(StrEnum):
@@ -63,11 +130,9 @@ class AdminToken(Frozen):
     expires: Day = Field(description="The first day on which it is refused (from 00:00 UTC).")
 
 
-class AdminConfig(Frozen):
+class AdminConfig(Listener):
     """The admin listener and who may use it."""
 
-    host: Host = Field(description="The address to listen on.")
-    port: Port = Field(description="The port; 0 lets the system choose (for tests).")
     tokens: Annotated[
         tuple[AdminToken, ...],
         Field(max_length=1000),
@@ -95,6 +160,9 @@ class RequestLimits(Frozen):
     body_bytes: int = Field(default=4_194_304, description="The longest request body.", ge=1024, le=268_435_456)
     header_bytes: int = Field(default=32_768, description="All header lines together.", ge=1024, le=1_048_576)
     concurrent: int = Field(default=2000, description="Exchanges at once per worker.", ge=1, le=100_000)
+    concurrent_per_key: int = Field(
+        default=500, description="Exchanges and half-sent requests of one key at once, per worker.", ge=1, le=100_000
+    )
     header_seconds: Seconds = Field(default=10.0, description="How long the headers may take to arrive.")
     body_seconds: Seconds = Field(default=30.0, description="How long the body may take to arrive.")
 
@@ -139,10 +207,11 @@ class GuardConfig(Frozen):
 
     @model_validator(mode="after")
     def _addresses_apart(self) -> GuardConfig:
-        taken = {(self.admin.host, self.admin.port)} if self.admin.port else set()
+        taken = {self.admin.place} if self.admin.port != 0 else set()
         for index, surface in enumerate(self.surfaces):
-            if (surface.host, surface.port) in taken:
-                raise MisplacedError("is already the address of another listener", "surfaces", index, "port")
-            if surface.port:
-                taken.add((surface.host, surface.port))
+            if surface.place in taken:
+                key = "port" if surface.unix is None else "unix"
+                raise MisplacedError("is already the address of another listener", "surfaces", index, key)
+            if surface.port != 0:
+                taken.add(surface.place)
         return self

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
 from guard.policy.certificates import Certificates, read_certificates
-from guard.policy.load import read_secret
+from guard.policy.config import Config
 from guard.policy.model import ModelPolicy, ServerKind
-from guard.policy.source import ConfigError, Problem
+from guard.policy.secret import read_secret
+from guard.policy.source import ConfigError, Place, Problem
 from guard.upstream.endpoint import Endpoint
 from guard.upstream.pool import Pool
 from guard.upstream.send import ModelServer
@@ -20,22 +22,26 @@ from guard.wire.routes import DIALECTS
 _NAMING_OPERATIONS: Final = frozenset({"chat"})
 
 
-def model_server(policy: ModelPolicy, directory: Path) -> ModelServer:
-    """Build the way to a model's server; raises ConfigError with every problem of the section."""
+def model_server(policy: ModelPolicy, config: Config, *, secrets: bool = True) -> ModelServer:
+    """Build the way to a model's server; raises ConfigError with every problem of the section.
+
+    Without ``secrets`` neither its credential nor its client key is read: good for checking, not for serving.
+    """
     settings = policy.upstream
+    problem = partial(config.problem, f"models/{policy.model}.yaml")
     problems = []
     unnamed = [operation for operation in policy.operations if operation not in _NAMING_OPERATIONS]
     if settings.expect_model is not None and unnamed:
         words = f"cannot be checked in answers to {', '.join(unnamed)} yet"
-        problems.append(_problem(policy, "upstream.expect_model", words))
+        problems.append(problem(("upstream", "expect_model"), words))
     endpoint, credential = None, None
     try:
-        endpoint = _endpoint(policy, directory)
-        if settings.credential is not None:
-            credential = read_secret(settings.credential, directory)
+        endpoint = _endpoint(policy, config, problem, secrets=secrets)
+        if settings.credential is not None and secrets:
+            at = partial(problem, ("upstream", "credential"))
+            credential = read_secret(settings.credential, config.directory, at)
             if not credential.isascii():
-                words = "must be ASCII: it is sent in a header"
-                problems.append(_problem(policy, "upstream.credential", words))
+                problems.append(at("must be ASCII: it is sent in a header"))
     except ConfigError as error:
         problems.extend(error.problems)
     if problems or endpoint is None:
@@ -53,7 +59,9 @@ def model_server(policy: ModelPolicy, directory: Path) -> ModelServer:
     return ModelServer(pool, endpoint.authority.encode(), base, settings.model, headers, DIALECTS)
 
 
-def _endpoint(policy: ModelPolicy, directory: Path) -> Endpoint:
+def _endpoint(
+    policy: ModelPolicy, config: Config, problem: Callable[[Place, str], Problem], *, secrets: bool
+) -> Endpoint:
     settings = policy.upstream
     url = urlsplit(settings.url)
     if url.scheme == "unix":
@@ -62,14 +70,17 @@ def _endpoint(policy: ModelPolicy, directory: Path) -> Endpoint:
     if url.scheme == "http":
         return Endpoint(host, url.port or 80)
     given = settings.tls
-    read = Certificates() if given is None else read_certificates(given, directory, f"models/{policy.model}.yaml")
+    read = Certificates()
+    if given is not None:
+        read = read_certificates(given, config.directory, problem, secrets=secrets)
     name = host if given is None or given.server_name is None else given.server_name
+    client = read.client_certificate if secrets else None  # it is taken only together with its key
     try:
-        tls = client_tls(name, read.ca, read.client_certificate, read.client_key)
+        tls = client_tls(name, read.ca, client, read.client_key)
     except BadTls as bad:
         file = getattr(given, bad.key, None)
         words = f"{file} {bad}" if isinstance(file, str) else str(bad)
-        raise ConfigError([_problem(policy, f"upstream.tls.{bad.key}", words)]) from None
+        raise ConfigError([problem(("upstream", "tls", bad.key), words)]) from None
     return Endpoint(host, url.port or 443, tls)
 
 
@@ -78,7 +89,3 @@ def _credential_headers(kind: ServerKind, credential: str | None) -> tuple[bytes
         version = b"anthropic-version: 2023-06-01"
         return (version,) if credential is None else (version, b"x-api-key: " + credential.encode("ascii"))
     return () if credential is None else (b"authorization: Bearer " + credential.encode("ascii"),)
-
-
-def _problem(policy: ModelPolicy, path: str, message: str) -> Problem:
-    return Problem(f"models/{policy.model}.yaml", 0, path, message)

@@ -51,7 +51,7 @@ def report(config: Config, at: datetime) -> tuple[str, bool]:
     reports = [standing(config, model, at) for model in sorted(config.models)]
     lines = [line for each in reports for line in (*_model(each), "")]
     routable = sum(each.routable for each in reports)
-    lines.append(f"{routable} of {len(reports)} models routable at {_instant(at)}; configuration {config.digest}")
+    lines.append(f"{routable} of {len(reports)} models routable at {instant(at)}; configuration {config.digest}")
     return "\n".join(lines) + "\n", routable == len(reports)
 
 
@@ -59,15 +59,15 @@ def report_json(config: Config, at: datetime) -> tuple[str, bool]:
     """Return the same for machines: one JSON object, and whether every model is routable."""
     reports = [standing(config, model, at) for model in sorted(config.models)]
     routable = all(each.routable for each in reports)
-    models = [{**asdict(each), "until": _instant(each.until) if each.until else None} for each in reports]
-    whole = {"at": _instant(at), "digest": config.digest, "routable": routable, "models": models}
+    models = [{**asdict(each), "until": instant(each.until) if each.until else None} for each in reports]
+    whole = {"at": instant(at), "digest": config.digest, "routable": routable, "models": models}
     return json.dumps(whole, indent=2, ensure_ascii=False) + "\n", routable
 
 
 def _model(each: ModelReport) -> list[str]:
     verdict = "routable" if each.routable else "NOT ROUTABLE"
     if each.until:
-        verdict += f" until {_instant(each.until)}"
+        verdict += f" until {instant(each.until)}"
     lines = [
         f"{each.model}: {verdict}",
         f"  deployment ASL-{each.deployment}, security ASL-{each.security}",
@@ -84,5 +84,6 @@ def _model(each: ModelReport) -> list[str]:
     return lines
 
 
-def _instant(at: datetime) -> str:
+def instant(at: datetime) -> str:
+    """Write an instant in UTC, to the second."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

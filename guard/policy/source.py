@@ -79,10 +79,15 @@ class Document:
 
     def problem(self, place: Place, message: str) -> Problem:
         """Name a defect at a place, or at the nearest line above it that is known."""
-        known = place
-        while known and known not in self.lines:
-            known = known[:-1]
-        return Problem(self.file, self.lines.get(known, 1), path_text(place), message)
+        return located(self.file, self.lines, place, message)
+
+
+def located(file: str, lines: Mapping[Place, int], place: Place, message: str) -> Problem:
+    """Name a defect at a place of a file whose lines are these, or at the nearest line above it that is known."""
+    known = place
+    while known and known not in lines:
+        known = known[:-1]
+    return Problem(file, lines.get(known, 1), path_text(place), message)
 
 
 def path_text(place: Place) -> str:

@@ -1,21 +1,24 @@
 """The HTTP edge: uvicorn's llhttp protocol, hardened where it bounds nothing, and a handle for the journey.
 
-Refused before any application sees it: too many or too large headers, slow headers, a missing or second Host, a target
-that is no plain path, a transfer coding other than chunked, HTTP/0.9, trailers, Upgrade, and a second request before
-the first is answered. Every refusal closes the connection, and so does an answer to a request that is not wholly read:
-what the caller still sends is then discarded for a while, because closing on unread bytes would reset the connection
-and could take our answer with it. A caller who closes its own direction is taken as gone.
+Refused before any application sees it: too many or too large headers, slow headers, a missing, second or (where names
+are listed) foreign Host, a target that is no plain path, a transfer coding other than chunked, HTTP/0.9, trailers,
+Upgrade, and a second request before the first is answered. Every refusal closes the connection, and so does an answer
+to a request that is not wholly read: what the caller still sends is then discarded for a while, because closing on
+unread bytes would reset the connection and could take our answer with it. A caller who closes its own direction is
+taken as gone.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
+
+from guard.serve.answering import AnsweringProtocol
 
 MAX_HEADERS: Final = 100
 LINGER_SECONDS: Final = 2.0
@@ -45,12 +48,13 @@ class _Way:
         self._protocol.leave()
 
 
-class GuardProtocol(HttpToolsProtocol):
-    """One connection of a caller; serves one request at a time and implements `guard.reply.Connection`."""
+class GuardProtocol(AnsweringProtocol):
+    """One connection of a caller; serves one request at a time and implements `guard.reply.Connection` and `Wire`."""
 
     header_bytes: int = 32_768
     header_seconds: float = 10.0
     most_connections: int = 16_384
+    hosts: frozenset[bytes] = frozenset()  # in lower case; empty takes every name
 
     def __init__(
         self,
@@ -65,6 +69,7 @@ class GuardProtocol(HttpToolsProtocol):
         self._size = 0
         self._raw = 0
         self._hosts = 0
+        self._foreign = False
         self._codings = 0
         self._reading = False  # within the headers of a request
         self._whole = True  # nothing of a request is outstanding
@@ -73,6 +78,11 @@ class GuardProtocol(HttpToolsProtocol):
         self._slow: asyncio.TimerHandle | None = None
 
     # What the journey may do.
+
+    @property
+    def peer(self) -> str:
+        """Who the caller's certificate is for; a plain connection has none."""
+        return ""
 
     @property
     def arrived(self) -> bool:
@@ -166,7 +176,7 @@ class GuardProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._size = self._raw = self._hosts = self._codings = 0
         self._reading, self._whole = True, False
-        extensions: dict[str, Any] = {"guard.connection": self}
+        extensions: dict[str, Any] = {"guard.connection": self, "guard.wire": self}
         self.scope["extensions"] = extensions
 
     def on_url(self, url: bytes) -> None:
@@ -184,6 +194,7 @@ class GuardProtocol(HttpToolsProtocol):
         name = name.lower()
         if name == b"host":
             self._hosts += 1
+            self._foreign = bool(self.hosts) and _name(value) not in self.hosts
         elif name == b"transfer-encoding":
             self._codings += 1
             if value.strip().lower() != b"chunked" or self._codings > 1:
@@ -201,6 +212,8 @@ class GuardProtocol(HttpToolsProtocol):
             raise self._refused(400, "HTTP/1.0 has no transfer codings")
         if self._hosts != 1:
             raise self._refused(400, "there must be exactly one Host header")
+        if self._foreign:
+            raise self._refused(421, "the Host is not served here")
         if self.parser.should_upgrade():
             raise self._refused(400, "protocol upgrades are not offered")
         if not self.url.startswith(b"/") or self.url.startswith(b"//") or b"#" in self.url:
@@ -261,7 +274,22 @@ class GuardProtocol(HttpToolsProtocol):
             tell()
 
 
-def protocol_class(header_bytes: int, header_seconds: float, most_connections: int) -> type[GuardProtocol]:
-    """Make the protocol with these bounds; uvicorn takes a class."""
-    bounds = {"header_bytes": header_bytes, "header_seconds": header_seconds, "most_connections": most_connections}
+def _name(host: bytes) -> bytes:
+    """Return the name or address in a Host header, in lower case; a port of digits after it is left out."""
+    name, colon, port = host.strip().lower().rpartition(b":")
+    if not colon or name.endswith(b":") or not port.isdigit():
+        name = host.strip().lower()
+    return name[1:-1] if name.startswith(b"[") and name.endswith(b"]") else name
+
+
+def protocol_class(
+    header_bytes: int, header_seconds: float, most_connections: int, hosts: Iterable[str] = ()
+) -> type[GuardProtocol]:
+    """Make the protocol with these bounds; uvicorn takes a class. With ``hosts``, a request names one of them."""
+    bounds = {
+        "header_bytes": header_bytes,
+        "header_seconds": header_seconds,
+        "most_connections": most_connections,
+        "hosts": frozenset(host.lower().encode("ascii") for host in hosts),
+    }
     return type("BoundedProtocol", (GuardProtocol,), bounds)

@@ -27,10 +27,12 @@ from guard.credentials import Holder, Register
 from guard.policy.compile import check_compiles, first_moment
 from guard.policy.load import Config, load, read_secret
 from guard.serve.acts import Acts
+from guard.serve.certificates import Certificates, admin_certificates, surface_certificates, watch
 from guard.serve.control import Wake
 from guard.serve.http import protocol_class
 from guard.serve.judging import Judging
-from guard.serve.server import address, listen, server
+from guard.serve.secured import secured
+from guard.serve.server import address, listening, server
 from guard.serve.tending import Tending
 from guard.state.directory import OrderDirectory
 from guard.state.switches import FileSwitches
@@ -48,13 +50,20 @@ ADMIN_LEAVE_SECONDS: Final = 2.0
 class Supervisor:
     """Runs until SIGTERM or SIGINT; implements `guard.admin.api.Fleet`."""
 
-    def __init__(self, config: Config, sockets: Mapping[str, socket.socket], admin: socket.socket) -> None:
+    def __init__(
+        self,
+        config: Config,
+        sockets: Mapping[str, socket.socket],
+        admin: socket.socket,
+        admin_tls: Certificates | None = None,
+    ) -> None:
         """Take the listening sockets and open what the supervisor owns; raises OSError, LedgerError or ConfigError."""
         self.config = config
         clock = SystemClock()
         self._log = json_log(config, clock)
         self._sockets = sockets
         self._admin_socket = admin
+        self._admin_tls = admin_tls
         pepper = read_secret(config.guard.keys.pepper, config.directory).encode()
         state, audit = storage(config)
         board = self._board = Switchboard(config, OrderDirectory(state), state, clock.now, os.urandom)
@@ -117,7 +126,10 @@ class Supervisor:
         subject = f"configuration {self.config.digest}; stops in force: {in_force}"
         await self._acts.record("guard", "start", __version__, subject)
         self._tending.begin()
-        http = protocol_class(ADMIN_HEADER_BYTES, ADMIN_HEADER_SECONDS, 2 * ADMIN_CONNECTIONS)
+        hosts = self.config.guard.admin.hosts or ()
+        http = protocol_class(ADMIN_HEADER_BYTES, ADMIN_HEADER_SECONDS, 2 * ADMIN_CONNECTIONS, hosts)
+        if self._admin_tls is not None:
+            http = secured(http, self._admin_tls)
         admin = server(admin_app(self._board, self._people, self), http, keep_alive=5, concurrency=ADMIN_CONNECTIONS)
         serving = asyncio.ensure_future(admin.serve([self._admin_socket]))
         self._log.emit(
@@ -129,6 +141,8 @@ class Supervisor:
             workers=self.config.guard.workers,
         )
         watching = [asyncio.ensure_future(part.watch()) for part in (self._acts, self._judging)]
+        if self._admin_tls is not None:
+            watching.append(asyncio.ensure_future(watch([self._admin_tls], self._log)))
         await self._leaving.wait()
         await self._drain()
         admin.should_exit = True
@@ -156,17 +170,21 @@ class Supervisor:
         await self._tending.drain(seconds, self._at_once)
 
 
-async def _run(config: Config, sockets: Mapping[str, socket.socket], admin: socket.socket) -> int:
-    return await Supervisor(config, sockets, admin).run()
+async def _run(
+    config: Config, sockets: Mapping[str, socket.socket], admin: socket.socket, admin_tls: Certificates | None
+) -> int:
+    return await Supervisor(config, sockets, admin, admin_tls).run()
 
 
 def main(config_dir: Path) -> int:
     """Run the guard; raises ConfigError, OSError or LedgerError when it cannot begin."""
     config = load(config_dir)
     check_compiles(config)  # what no worker could serve must not begin
+    surface_certificates(config)
+    admin_tls = admin_certificates(config)
     with ExitStack() as stack:
         # The addresses first: a second guard by mistake must not touch the records of the first.
-        sockets = {each.name: stack.enter_context(listen(each.host, each.port)) for each in config.guard.surfaces}
-        admin = stack.enter_context(listen(config.guard.admin.host, config.guard.admin.port))
+        sockets = {each.name: stack.enter_context(listening(each)) for each in config.guard.surfaces}
+        admin = stack.enter_context(listening(config.guard.admin))
         runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
-        return runner.run(_run(config, sockets, admin))
+        return runner.run(_run(config, sockets, admin, admin_tls))

@@ -16,9 +16,11 @@ import uvloop
 
 from guard.app import Worker, build_worker
 from guard.policy.load import load
+from guard.serve.certificates import surface_certificates, watch
 from guard.serve.control import Beat, Drain, Ready, hear_supervisor, send
 from guard.serve.http import protocol_class
 from guard.serve.processes import OTHER_POLICY
+from guard.serve.secured import secured
 from guard.serve.server import server
 from guard.state.orders import ResumeOrder, StopOrder
 from safeguards.decision import Ending, Unavailable
@@ -133,11 +135,15 @@ async def serve(config_dir: Path, index: int, digest: str, listeners: Mapping[st
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=control))
     beside = WorkerLoop(worker, reader, writer)
     limits = config.guard.limits
-    http = protocol_class(limits.header_bytes, limits.header_seconds, _connections())
-    servers = [
-        (server(worker.edges[name].proxy, http, keep_alive=KEEP_ALIVE_SECONDS), socket.socket(fileno=descriptor))
-        for name, descriptor in listeners.items()
-    ]
+    certificates = surface_certificates(config)
+    most = _connections()
+    servers = []
+    for surface in config.guard.surfaces:
+        http = protocol_class(limits.header_bytes, limits.header_seconds, most, surface.hosts or ())
+        if surface.name in certificates:
+            http = secured(http, certificates[surface.name])
+        listener = socket.socket(fileno=listeners[surface.name])
+        servers.append((server(worker.edges[surface.name].proxy, http, keep_alive=KEEP_ALIVE_SECONDS), listener))
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 50, 50)
@@ -149,7 +155,8 @@ async def serve(config_dir: Path, index: int, digest: str, listeners: Mapping[st
     ticking = asyncio.ensure_future(beside.tick())
     # A worker that no longer looks for orders must not serve.
     ticking.add_done_callback(lambda _: beside.drain.set())
-    background = [asyncio.ensure_future(beside.obey()), ticking]
+    renewing = asyncio.ensure_future(watch(tuple(certificates.values()), worker.witness.log, worker=index))
+    background = [asyncio.ensure_future(beside.obey()), ticking, renewing]
     while not all(each.started for each, _ in servers):  # noqa: ASYNC110 - uvicorn offers no event for it
         await asyncio.sleep(0.005)
     send(writer, Ready(config.digest))

@@ -133,6 +133,24 @@ def waiting_for(
     return tuple(acks.values()), tuple(sorted(missing - acks.keys()))
 
 
+def living(state: Path, started: Callable[[int], int | None] = process_started) -> tuple[str, ...]:
+    """Names of the workers whose file is of a process that lives; none where there is no folder.
+
+    A file that cannot be read counts as nobody's, and from another PID namespace nobody is seen. Raises OSError when
+    the folder cannot be listed.
+    """
+    folder = state / "workers"
+    found: list[str] = []
+    if not folder.exists():
+        return ()
+    for path in sorted(folder.glob(f"*{_SUFFIX}"))[:_MAX_FILES]:
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            report = _read(path)
+            if started(report.pid) == report.started:
+                found.append(ascii(path.name.removesuffix(_SUFFIX))[1:-1])
+    return tuple(found)
+
+
 def _read(path: Path) -> _Report:
     with path.open("rb") as file:
         raw = file.read(_MAX_BYTES + 1)

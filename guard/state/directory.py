@@ -50,6 +50,7 @@ class OrderDirectory:
     def __init__(self, path: Path, *, create: bool = True, entropy: Callable[[int], bytes] = os.urandom) -> None:
         """Open ``path``, creating what is missing unless told not to; ``entropy`` gives that many random bytes.
 
+        Without ``create`` nothing is written until an order is, and changes are told by `stamp` alone.
         Raises OSError when it cannot be opened.
         """
         self.path = path
@@ -57,6 +58,7 @@ class OrderDirectory:
         self._incoming = path / "incoming"
         self._generation = path / "generation"
         self._entropy = entropy
+        self._create = create
         if create:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.orders.mkdir(mode=0o700, exist_ok=True)
@@ -68,6 +70,8 @@ class OrderDirectory:
     def refresh(self) -> None:
         """Map the generation word anew if its file was replaced; raises OSError when there is no directory."""
         os.stat(self.orders)  # noqa: PTH116 - on a worker's data loop twenty times a second
+        if not self._create:
+            return  # it would make the word's file; who only looks once has no use for it
         with suppress(FileNotFoundError):
             found = os.stat(self._generation)  # noqa: PTH116 - as above
             if (found.st_dev, found.st_ino) == self._mapped and found.st_size >= _WORD_BYTES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import select
@@ -44,6 +45,9 @@ class Event(StrEnum):
     WORKER_EXITED = "worker_exited"
     WORKER_DEAF = "worker_deaf"
     CONFIG_REFUSED = "config_refused"
+    CERTIFICATE_RENEWED = "certificate_renewed"
+    CERTIFICATE_REFUSED = "certificate_refused"
+    HANDSHAKE_REFUSED = "handshake_refused"
     MODEL_ROUTABLE = "model_routable"
     MODEL_NOT_ROUTABLE = "model_not_routable"
     STOP_ORDERED = "stop_ordered"
@@ -93,10 +97,11 @@ class _Line(msgspec.Struct):
     characters_out: int
     prompt_tokens: int | None
     completion_tokens: int | None
+    peer: str | msgspec.UnsetType = msgspec.UNSET  # left out where no certificate was shown
 
 
 class JsonLog:
-    """Writes lines to a file descriptor without waiting for whoever reads it.
+    """Writes lines to a file descriptor without waiting for whoever reads it; those of one turn of the loop together.
 
     A line that does not fit into the pipe at once is dropped and counted in ``dropped``; the descriptor's own mode is
     left alone, since standard error is shared with other processes. When several processes fill one pipe in the same
@@ -112,6 +117,7 @@ class JsonLog:
         self._lock = threading.Lock()
         self._ready = select.poll()
         self._ready.register(fd, select.POLLOUT)
+        self._gathered: list[bytes] = []
 
     def emit(self, level: Level, event: Event, **fields: Value) -> None:
         """Write one event; strings are cut at 512 characters, and no field may quote a prompt or a completion."""
@@ -153,10 +159,31 @@ class JsonLog:
             characters_out=sum(released.released for released in outcome.released),
             prompt_tokens=outcome.prompt_tokens,
             completion_tokens=outcome.completion_tokens,
+            peer=exchange.caller.peer or msgspec.UNSET,
         )
-        self._write(_ascii(line))
+        self._gather(_ascii(line))
 
-    def _write(self, line: bytes) -> None:
+    def _gather(self, line: bytes) -> None:
+        """Write with the others of this turn of the event loop, if there is one: under load many end in each."""
+        if not self._gathered:
+            try:
+                asyncio.get_running_loop().call_soon(self._write_gathered)
+            except RuntimeError:
+                self._write(line)
+                return
+        self._gathered.append(line)
+
+    def _write_gathered(self) -> None:
+        lines, self._gathered = self._gathered, []
+        together = b""
+        for line in lines:
+            if together and len(together) + len(line) > LINE_BYTES:
+                self._write(together, together.count(b"\n"))
+                together = b""
+            together += line
+        self._write(together, together.count(b"\n"))
+
+    def _write(self, line: bytes, lines: int = 1) -> None:
         if len(line) > LINE_BYTES:
             whole = msgspec.json.decode(line)
             line = _ascii({**{name: whole[name] for name in ("time", "level", "event")}, "cut": len(line)})
@@ -167,7 +194,7 @@ class JsonLog:
                     return
             except OSError:
                 pass  # a full disk, a reader that left: the log must not end the exchange
-            self.dropped += 1
+            self.dropped += lines
 
 
 def rfc3339(seconds: float) -> str:
@@ -184,6 +211,7 @@ def _ascii(record: dict[str, Value] | _Line) -> bytes:
         line = _ENCODER.encode(record)
     except (UnicodeEncodeError, OverflowError):
         fields = record if isinstance(record, dict) else msgspec.structs.asdict(record)
+        fields = {name: value for name, value in fields.items() if value is not msgspec.UNSET}
         line = _ENCODER.encode({name: _writable(value) for name, value in fields.items()})
     if not line.isascii() or b"\x7f" in line:
         line = json.dumps(msgspec.json.decode(line), separators=(",", ":")).encode().replace(b"\x7f", b"\\u007f")

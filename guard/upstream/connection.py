@@ -127,15 +127,12 @@ class Connection(asyncio.Protocol):
         self._answer = None
         answer.ended(None)
         transport = self._transport
-        if answer.reader.clean and transport is not None and self._rests(transport):
+        # An answer that was complete before its request was written cannot answer all of it.
+        if answer.reader.clean and transport is not None and not transport.get_write_buffer_size():
             self.rested_since = now
             self._owner.rested(self)
         else:
             self.abort()
-
-    def _rests(self, transport: asyncio.Transport) -> bool:
-        # An answer that was complete before its request was written cannot answer all of it.
-        return not transport.get_write_buffer_size()
 
     def _over(self, *, reset: bool) -> None:
         answer, self._answer = self._answer, None

@@ -1,7 +1,7 @@
 """A connection over TLS: OpenSSL stands between the socket and everything that holds of a connection anyway (sans-io).
 
-The loop's own TLS is not used: it hides how much of a request is still unwritten and whether a record is half
-received, which the proof that a connection is clean needs, and it keeps a quarter of a megabyte for each connection.
+The loops' own TLS is not used: it hides how much of a request is still unwritten and whether a record is half received,
+which the proof that a connection is clean needs; and asyncio's keeps a quarter of a megabyte for each connection.
 """
 
 from __future__ import annotations
@@ -126,6 +126,8 @@ class SecuredConnection(Connection):
         elif ended:
             self._over(reset=False)
             self.abort()
+        elif self._answer is None and self._used and not self._records.whole:
+            self.abort()  # something follows the complete answer
         else:
             self._flush()
 
@@ -139,9 +141,6 @@ class SecuredConnection(Connection):
         kind = UpstreamFailure.ABORTED if self._doomed else UpstreamFailure.TLS
         self._end_handshake(UpstreamError(kind, "the connection was lost during the handshake"))
         super().connection_lost(exc)
-
-    def _rests(self, transport: asyncio.Transport) -> bool:
-        return self._records.whole and super()._rests(transport)
 
     def _shake(self) -> None:
         try:

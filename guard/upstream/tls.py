@@ -88,7 +88,7 @@ def _trust_system(context: ssl.SSLContext) -> None:
 def _show(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
     # OpenSSL's binding takes files only; memory that has a file's name keeps the key off the disk, and what was
     # checked is what is loaded. The empty password keeps an encrypted key from asking at the terminal.
-    with _in_memory(certificate) as chain, _in_memory(key) as private:
+    with in_memory(certificate) as chain, in_memory(key) as private:
         try:
             context.load_cert_chain(chain, private, b"")
         except ssl.SSLError as error:
@@ -98,7 +98,8 @@ def _show(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
 
 
 @contextmanager
-def _in_memory(content: bytes) -> Iterator[str]:
+def in_memory(content: bytes) -> Iterator[str]:
+    """Give these bytes the name of a file, for as long as the block lasts, without one on any disk."""
     with open(os.memfd_create("certificate", os.MFD_CLOEXEC), "wb") as file:  # noqa: PTH123 - it has no path
         file.write(content)
         file.flush()

@@ -54,6 +54,8 @@ _KINDS: Final[Mapping[str, tuple[ChannelKind, str, str]]] = {
     "thinking": (ChannelKind.REASONING, "thinking_delta", "thinking"),
     "tool_use": (ChannelKind.TOOL_ARGUMENTS, "input_json_delta", "partial_json"),
 }
+# The channel in which all texts of a kind are joined, from the second on: callers read blocks as one text, and apart.
+_JOINED: Final = 1
 # Known and never passed on: a signature is opaque, a citation holds text beside the answer.
 _SILENT: Final = frozenset({"signature_delta", "citations_delta"})
 
@@ -88,15 +90,18 @@ def message(naming: Naming, content: list[Any], reason: str | None, sequence: st
 
 
 class _Open:
-    """One block: its number at the caller, and the channel in which its text grows (none: it is not passed on)."""
+    """One block: its number at the caller, and the channels in which its text grows (none: it is not passed on)."""
 
-    __slots__ = ("channel", "delta", "field", "index", "kind", "name", "prefix", "upstream", "whole")
+    __slots__ = ("channel", "delta", "field", "index", "joined", "kind", "name", "prefix", "upstream", "whole")
 
-    def __init__(self, upstream: int, index: int, kind: str, channel: Channel | None, name: str) -> None:
+    def __init__(
+        self, upstream: int, index: int, kind: str, channel: Channel | None, joined: Channel | None, name: str
+    ) -> None:
         self.upstream = upstream
         self.index = index
         self.kind = kind
         self.channel = channel
+        self.joined = joined
         self.name = name
         self.whole = False  # a tool's input came with the block's start: nothing may follow it
         _, self.delta, self.field = _KINDS.get(kind, (None, "", ""))
@@ -118,6 +123,7 @@ class _Reader:
         self.completion_tokens: int | None = None
         self._sequences: frozenset[str] = frozenset(request.fields.get("stop_sequences", ()))
         self._input = [0, 0, 0]
+        self._first: dict[ChannelKind, Channel] = {}
 
     def _read(self, form: TypedReader[_S], data: bytes) -> _S:
         value, dropped = form.read(data)
@@ -134,13 +140,33 @@ class _Reader:
             self.touched.append(channel)
         return channel.append(text)
 
+    def _join(self, channel: Channel) -> Channel | None:
+        """Find the channel in which this block's text is joined to those before it; None for the first of its kind."""
+        kind = channel.id.kind
+        first = self._first.setdefault(kind, channel)
+        if first is channel or kind is ChannelKind.TOOL_ARGUMENTS:
+            return None
+        joined = self.channels.get(ChannelId(_JOINED, kind))
+        if joined is None:
+            joined = self.channels[ChannelId(_JOINED, kind)] = Channel(ChannelId(_JOINED, kind))
+            self._append(joined, first.text)
+        return joined
+
+    def _complete_joined(self) -> None:
+        for kind in self._first:
+            joined = self.channels.get(ChannelId(_JOINED, kind))
+            if joined is not None and not joined.complete:
+                self._complete(joined)
+
     def _complete(self, channel: Channel) -> None:
         channel.complete = True
         if channel.end and channel not in self.touched:
             self.touched.append(channel)
 
-    def _begin(self, block: Block, index: int) -> tuple[dict[str, Any], Channel, list[tuple[Channel, int]], str]:
-        """Open a block's channels; returns the empty block to write, the channel, marks, and the text it came with."""
+    def _begin(
+        self, block: Block, index: int
+    ) -> tuple[dict[str, Any], Channel, Channel | None, list[tuple[Channel, int]], str]:
+        """Open a block's channels; returns the empty block to write, them, marks, and the text that it came with."""
         marks: list[tuple[Channel, int]] = []
         written: dict[str, Any] = {"type": block.type}
         if block.type == "text":
@@ -158,9 +184,10 @@ class _Reader:
             text = _json(block.input) if block.input else ""
             written |= {"id": f"toolu_{self.naming.request}_{index}", "name": block.name, "input": {}}
         channel = self._channel(_KINDS[block.type][0], index)
+        joined = self._join(channel)
         if text:
-            marks.append((channel, self._append(channel, text)))
-        return written, channel, marks, text
+            marks += [(each, self._append(each, text)) for each in (channel, joined) if each is not None]
+        return written, channel, joined, marks, text
 
     def _reason(self, reason: str | None, sequence: str | None) -> tuple[str, str | None]:
         if reason is not None and reason not in STOP_REASONS:
@@ -231,7 +258,11 @@ class StreamReader(_Reader):
             raise BadStream("a delta has no place or no text")
         channel = block.channel
         end = self._append(channel, text)
-        return Event(block.prefix + quote(text) + b"}}\n\n", channel, end, seen=self._seen)
+        data = block.prefix + quote(text) + b"}}\n\n"
+        joined = block.joined
+        if joined is None:
+            return Event(data, channel, end, seen=self._seen)
+        return Event(data, channel, end, ((joined, self._append(joined, text)),), self._seen)
 
     def _other(self, event: ServerEvent) -> Event | None:
         name, data = event.name, event.data
@@ -254,6 +285,9 @@ class StreamReader(_Reader):
         if name == b"message_stop":
             self._read(MESSAGE_STOP, data)
             return self._message_stop(self._seen)
+        if self.naming.lenient:
+            self.dropped += 1
+            return None
         raise BadStream("an event of a kind this dialect does not have")
 
     def _message_start(self, start: Message) -> Event:
@@ -277,15 +311,16 @@ class StreamReader(_Reader):
             raise BadStream("the answer has too many blocks")
         stop = self._close()
         if block.type == "redacted_thinking":
-            self._block = self._blocks[upstream] = _Open(upstream, -1, block.type, None, "")
+            self._block = self._blocks[upstream] = _Open(upstream, -1, block.type, None, None, "")
             self.dropped += 1
             return Event(stop, seen=self._seen) if stop else None
         if block.type not in _KINDS:
             raise BadStream("a block of a kind that cannot be inspected")
         index = self._count
         self._count += 1
-        written, channel, marks, text = self._begin(block, index)
-        opened = self._block = self._blocks[upstream] = _Open(upstream, index, block.type, channel, block.name or "")
+        written, channel, joined, marks, text = self._begin(block, index)
+        opened = _Open(upstream, index, block.type, channel, joined, block.name or "")
+        self._block = self._blocks[upstream] = opened
         data = stop + frame("content_block_start", {"index": index, "content_block": written})
         if text:
             opened.whole = block.type == "tool_use"
@@ -314,6 +349,7 @@ class StreamReader(_Reader):
     def _message_delta(self, seen: Seen, ending: End, counts: Usage | None) -> Event:
         if self._block is not None:
             raise BadStream("the message ends within a block")
+        self._complete_joined()
         reason, sequence = self._reason(ending.stop_reason, ending.stop_sequence)
         usage = self._usage(counts)
         self._seen = replace(seen, stopped=True, output_tokens=usage["output_tokens"])
@@ -358,7 +394,7 @@ class WholeReader(_Reader):
                 continue
             if block.type not in _KINDS:
                 raise BadStream("a block of a kind that cannot be inspected")
-            written, channel, found, text = self._begin(block, len(content))
+            written, channel, _, found, text = self._begin(block, len(content))
             self._complete(channel)
             marks += found
             if block.type == "tool_use":
@@ -366,6 +402,7 @@ class WholeReader(_Reader):
             else:
                 written[block.type] = text
             content.append(written)
+        self._complete_joined()
         reason, sequence = self._reason(answer.stop_reason, answer.stop_sequence)
         self.done = True
         body = message(self.naming, content, reason, sequence, self._usage(answer.usage))

@@ -25,12 +25,14 @@ class Naming:
     """What an answer is called towards the caller: nothing of it comes from the upstream.
 
     ``expect_model``, if not empty, is what the upstream itself must call its model in every event, or BadStream.
+    ``lenient`` (below ASL-3): an event of a kind that the dialect does not have is dropped and counted, not the end.
     """
 
     request: str
     model: str
     created: int
     expect_model: str = ""
+    lenient: bool = False
 
 
 @dataclass(slots=True)

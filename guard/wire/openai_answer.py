@@ -159,8 +159,9 @@ def _prune(value: Any, kind: type[Struct]) -> tuple[Any, int]:
 class _Reader:
     """What both readers share: the channels, and how a delta's texts go into them."""
 
-    def __init__(self, naming: Naming) -> None:
+    def __init__(self, naming: Naming, choices: int) -> None:
         self.naming = naming
+        self._choices = choices
         self.channels: dict[ChannelId, Channel] = {}
         self.touched: list[Channel] = []
         self.done = False
@@ -194,7 +195,7 @@ class _Reader:
 
     def _take(self, choice: int, delta: _Delta) -> tuple[dict[str, Any], list[tuple[Channel, int]]]:
         """Put a delta's texts into their channels; returns what may be written of it and the marks."""
-        if not 0 <= choice < MAX_CHOICES:
+        if not 0 <= choice < self._choices:
             raise BadStream("a choice index is out of range")
         written: dict[str, Any] = {}
         marks: list[tuple[Channel, int]] = []
@@ -218,10 +219,12 @@ class _Reader:
             written["refusal"] = text(ChannelKind.REFUSAL, delta.refusal)
         if delta.tool_calls:
             calls = []
+            parts: set[int] = set()
             for place, call in enumerate(delta.tool_calls):
                 part = place if call.index is None else call.index
-                if not 0 <= part < MAX_CALLS or call.function is None:
+                if not 0 <= part < MAX_CALLS or part in parts or call.function is None:
                     raise BadStream("a tool call is not understood")
+                parts.add(part)
                 function = {}
                 new = not any(
                     ChannelId(choice, kind, part) in self.channels
@@ -264,9 +267,9 @@ class Seen:
 class StreamReader(_Reader):
     """Reads a streamed answer; one event of the upstream becomes one event to the caller."""
 
-    def __init__(self, naming: Naming) -> None:
-        """Begin; everything constant in the stream's events is written once."""
-        super().__init__(naming)
+    def __init__(self, naming: Naming, choices: int = MAX_CHOICES) -> None:
+        """Expect at most this many choices; everything constant in the stream's events is written once."""
+        super().__init__(naming, choices)
         self._events = EventReader()
         head = {
             "id": f"chatcmpl-{naming.request}",
@@ -286,6 +289,9 @@ class StreamReader(_Reader):
             if self.done:
                 raise BadStream("an event after the end")
             if event.name:
+                if self.naming.lenient and event.name != b"error":
+                    self.dropped += 1
+                    continue
                 raise BadStream("an event of a kind this dialect does not have")
             if event.data == b"[DONE]":
                 self.done = True
@@ -340,8 +346,13 @@ class StreamReader(_Reader):
 
     def _any(self, answer: _Answer) -> Event:
         choices = []
+        seen: set[int] = set()
         marks: list[tuple[Channel, int]] = []
         for choice in answer.choices:
+            if choice.index in seen:
+                # A caller who reads the first of them would join texts that were judged apart.
+                raise BadStream("a choice comes twice in one event")
+            seen.add(choice.index)
             self.dropped += choice.message is not None
             delta = choice.delta if choice.delta is not None else _Delta()
             written, found = self._take(choice.index, delta)
@@ -370,9 +381,9 @@ class StreamReader(_Reader):
 class WholeReader(_Reader):
     """Reads an answer that comes in one piece; its one event is the whole body."""
 
-    def __init__(self, naming: Naming, max_body: int = 16_777_216) -> None:
-        """Bound the body in bytes."""
-        super().__init__(naming)
+    def __init__(self, naming: Naming, choices: int = MAX_CHOICES, max_body: int = 16_777_216) -> None:
+        """Expect at most this many choices; bound the body in bytes."""
+        super().__init__(naming, choices)
         self._pieces: list[bytes] = []
         self._size = 0
         self._max_body = max_body

@@ -183,7 +183,8 @@ class OpenAIChat:
 
     def reader(self, request: Request, naming: Naming) -> AnswerReader:
         """Begin reading the answer."""
-        return StreamReader(naming) if request.streamed else WholeReader(naming)
+        choices: int = request.fields.get("n", 1)
+        return StreamReader(naming, choices) if request.streamed else WholeReader(naming, choices)
 
     def error(self, code: Code, request: str, detail: str = "") -> bytes:
         """OpenAI's error envelope."""

@@ -99,6 +99,9 @@ class StreamReader:
             if self.done:
                 raise BadStream("an event after the end")
             if event.name:
+                if self.naming.lenient and event.name != b"error":
+                    self.dropped += 1
+                    continue
                 raise BadStream("an event of a kind this dialect does not have")
             if event.data == b"[DONE]":
                 self.done = True

@@ -34,6 +34,7 @@ class StreamReader(ResponseReader):
         """Begin; ``echo`` are the settings of the request that its response repeats."""
         super().__init__(naming, echo)
         self._events = EventReader(MAX_BODY)  # the last event is a whole body
+        self._lenient = naming.lenient
         self._begun = False
         self._terminated = False
         self._by_index: dict[int, Item] = {}
@@ -94,6 +95,9 @@ class StreamReader(ResponseReader):
             return self._settle(event, kind, text)
         other = self._others.get(event.type)
         if other is None:
+            if self._lenient:
+                self.dropped += 1
+                return []
             raise BadStream("an event of a kind this dialect does not have")
         return other(event)
 

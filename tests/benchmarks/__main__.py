@@ -9,11 +9,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.benchmarks import strict
 from tests.benchmarks.measure import MEASURES, Run, warm_up
 from tests.benchmarks.process import stop
-from tests.benchmarks.table import conditions, table
+from tests.benchmarks.table import alone, conditions, table
 from tests.benchmarks.targets import LITELLM_DONE, NAMES, Mock, Target, await_ready, install_litellm, launch
 
+STRICT = "strict"  # of the guard's own parts alone, in this process: no target and no load
+KNOWN = (*MEASURES, STRICT)
 READING = (
     "How to read it: trust CPU per request and per event (2 to 10 % from run to run); requests a second, p99 figures "
     "and streams a core move by 15 % and more on a virtual machine. Compare within one table only, and at the same "
@@ -27,12 +30,12 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round of short windows, 2 to 3 minutes")
     parser.add_argument("--rounds", type=int, choices=range(1, 11), default=3, metavar="N", help="1 to 10, default 3")
-    parser.add_argument("--only", default="", help=f"measures, by commas: {', '.join(MEASURES)}")
+    parser.add_argument("--only", default="", help=f"measures, by commas: {', '.join(KNOWN)}")
     parser.add_argument("--targets", default=",".join(NAMES), help="targets, by commas; default all: %(default)s")
     chosen = parser.parse_args(arguments)
-    chosen.only = chosen.only.split(",") if chosen.only else list(MEASURES)
+    chosen.only = chosen.only.split(",") if chosen.only else list(KNOWN)
     chosen.targets = chosen.targets.split(",")
-    for word, allowed in [(word, list(MEASURES)) for word in chosen.only] + [(w, NAMES) for w in chosen.targets]:
+    for word, allowed in [(word, KNOWN) for word in chosen.only] + [(w, NAMES) for w in chosen.targets]:
         if word not in allowed:
             parser.error(f"{word!r} is none of {', '.join(allowed)}")
     if chosen.quick:
@@ -74,6 +77,13 @@ def one_round(run: Run, number: int, names: list[str], only: list[str]) -> dict[
 def main(arguments: list[str]) -> int:
     """Run the benchmarks and print their table; 1 when a chosen target could not be measured."""
     chosen = options(arguments)
+    parts: list[strict.Figure] = []
+    if STRICT in chosen.only:
+        say(STRICT)
+        parts = strict.measure(0.2 if chosen.quick else 1.0)
+        if chosen.only == [STRICT]:
+            sys.stdout.write(alone(parts) + "\n")
+            return 0
     names: list[str] = list(chosen.targets)
     busy = os.getloadavg()[0]
     if chosen.quick and "litellm" in names and not LITELLM_DONE.exists():
@@ -92,7 +102,10 @@ def main(arguments: list[str]) -> int:
         for number in range(chosen.rounds):
             run.workdir = workdir / str(number)
             versions |= one_round(run, number, names, chosen.only)
-    lines = [table(run.values), "", conditions(chosen.rounds, run.seconds, versions, busy), run.disturbance(), READING]
+    lines = [table(run.values), ""]
+    if parts:
+        lines += [alone(parts), ""]
+    lines += [conditions(chosen.rounds, run.seconds, versions, busy), run.disturbance(), READING]
     lines += [f"- {remark}" for remark in dict.fromkeys(run.remarks)]
     sys.stdout.write("\n".join(lines) + "\n")
     return 1 if run.failed else 0

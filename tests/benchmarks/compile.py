@@ -1,9 +1,10 @@
 """Compile the mock upstream and the load generator, once per content of their sources."""
 
 import hashlib
-import shutil
 import subprocess
 from pathlib import Path
+
+from tests.parts.debian import command
 
 HERE = Path(__file__).parent
 CACHE = HERE.parents[1] / ".cache" / "bench"
@@ -12,9 +13,7 @@ FLAGS = ("-O2", "-std=gnu11", "-Wall", "-Wextra")
 
 def build(name: str) -> Path:
     """Give the program made from `name.c`; it is compiled when no build of this very source is in the cache."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        raise RuntimeError("the benchmarks need a C compiler: install gcc (Debian: apt-get install gcc libc6-dev)")
+    compiler = command("cc", "gcc", "libc6-dev")
     content = hashlib.sha256(" ".join(FLAGS).encode())
     for source in (HERE / f"{name}.c", *sorted(HERE.glob("*.h"))):
         content.update(source.read_bytes())

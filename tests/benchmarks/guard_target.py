@@ -93,7 +93,7 @@ workers: 1
 storage: {{state: state, audit: audit}}
 keys: {{pepper: {{file: secrets/pepper}}}}
 admin: {{host: 127.0.0.1, port: 0, tokens: []}}
-limits: {{concurrent: 20000}}
+limits: {{concurrent: 20000, concurrent_per_key: 20000}}
 """,
         "tiers.yaml": f"""version: 1
 tiers:

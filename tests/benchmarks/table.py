@@ -67,6 +67,15 @@ def conditions(rounds: int, seconds: float, versions: Mapping[str, str], busy: f
     return "Conditions: " + "; ".join(parts) + "."
 
 
+def alone(figures: Sequence[tuple[str, Sequence[float], str]]) -> str:
+    """Figures of single parts without any socket: title, values, remark."""
+    lines = ["| one part alone, in this process | min / median / max | |", "|---|---|---|"]
+    for title, found, remark in figures:
+        cell = " / ".join(_number(value) for value in (min(found), median(found), max(found)))
+        lines.append(f"| {title} | {cell} | {remark} |")
+    return "\n".join(lines)
+
+
 def table(values: Mapping[tuple[str, str], Sequence[float]]) -> str:
     """Every figure of every target: min / median / max, and the ratio of its median to nginx's and to LiteLLM's."""
     lines = ["| figure | target | min / median / max | to nginx | to LiteLLM |", "|---|---|---|---|---|"]

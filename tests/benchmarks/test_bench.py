@@ -11,9 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from guard.wire.openai_chat import OpenAIChat
+from tests.benchmarks import strict
 from tests.benchmarks.measure import Run
-from tests.benchmarks.table import table
+from tests.benchmarks.table import alone, table
 from tests.benchmarks.targets import Mock, Target
+
+MEGABYTES = 2 * strict.MEGA
 
 
 @pytest.fixture
@@ -143,3 +147,26 @@ def test_the_table_holds_ratios_of_medians() -> None:
     text = table({("json_cpu", "nginx"): [10.0, 30.0, 20.0], ("json_cpu", "guard"): [40.0]})
     assert "| nginx | 10.0 / 20.0 / 30.0 |  |  |" in text
     assert "| guard | 40.0 / 40.0 / 40.0 | 2x |  |" in text
+
+
+@pytest.mark.parametrize("shape", strict.shapes(MEGABYTES))
+def test_an_adversarial_shape_is_read_or_refused_as_its_name_says(shape: str) -> None:
+    body = strict.shapes(MEGABYTES)[shape]
+    refused = "beyond the bound" in shape or "never end" in shape
+    assert strict.read_strictly(OpenAIChat(), body) is not refused
+
+
+@pytest.mark.parametrize("size", [1024, 65_536, MEGABYTES])
+def test_a_chat_body_has_about_its_size_and_is_read(size: int) -> None:
+    body = strict.chat_body(size)
+    assert abs(len(body) - size) < size / 8
+    assert strict.read_strictly(OpenAIChat(), body)
+
+
+def test_every_part_alone_has_values_and_a_line_in_its_table() -> None:
+    figures = strict.measure(0.0, largest=4096)
+    assert all(found and min(found) > 0 for _, found, _ in figures)
+    lines = alone(figures).splitlines()
+    assert len(lines) == len(figures) + 2
+    for name in strict.READERS:
+        assert any(f"reader of {name}" in line for line in lines)

@@ -24,6 +24,7 @@ from guard.policy.model import (
     TiersFile,
 )
 from guard.policy.mount import ClassifierMount
+from guard.policy.schema import KINDS, schema_text
 from guard.telemetry.catalogue import METRICS
 from guard.telemetry.metric import Origin
 from guard.wire.dialect import TOLD
@@ -49,6 +50,7 @@ def pages() -> Mapping[Path, str]:
         ROOT / "config" / "REFERENCE.md": configuration(),
         ROOT / "deploy" / "METRICS.md": metrics(),
         ROOT / "guard" / "wire" / "CODES.md": codes(),
+        **{ROOT / "config" / "schemas" / f"{kind}.json": schema_text(kind) for kind in KINDS},
     }
 
 

@@ -158,6 +158,7 @@ class Line:
     lasted: int = 0
     tell: Callable[[], None] | None = None
     gone: bool = False
+    peer: str = ""
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
         """Take a message, after a while if the caller is slow, never while it is stuck."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -92,6 +93,19 @@ def test_a_caller_that_leaves_within_its_body_has_asked_for_nothing() -> None:
     assert refused(Road(), b"{", then="http.disconnect").code is Code.CALLER_GONE
 
 
+def test_whom_the_certificate_is_for_goes_into_the_exchange_and_into_no_other() -> None:
+    road = Road()
+    line = Line(peer="spiffe://example/chat")
+
+    async def main() -> Arrival:
+        scope = road.scope(line)
+        return await road.arrivals.read(scope, receiving(GOOD), road.arrivals.reply(scope, line.send))
+
+    caller = asyncio.run(main()).exchange.caller
+    assert caller.peer == "spiffe://example/chat"
+    assert read(road, GOOD).exchange.caller == replace(caller, peer="")
+
+
 def test_a_model_below_its_floor_is_refused_with_the_rows_for_the_log_only() -> None:
     road = Road()
     road.change(unmet=tuple(f"L2.row{number}" for number in range(20)))
@@ -143,5 +157,31 @@ def test_a_request_that_is_still_being_read_counts_against_the_limit() -> None:
         await asyncio.gather(*reading, return_exceptions=True)
         assert road.live.arriving == 0
         await road.arrivals.read(made, receiving(GOOD), road.arrivals.reply(made, line.send))
+
+    asyncio.run(main())
+
+
+def test_one_key_may_not_take_every_place() -> None:
+    road = Road()
+    road.arrivals._limits = replace(road.arrivals._limits, per_key=2)
+
+    async def main() -> None:
+        line = Line()
+        made = road.scope(line)
+        reading = [
+            asyncio.ensure_future(
+                road.arrivals.read(made, receiving(b"{", then="never"), road.arrivals.reply(made, line.send))
+            )
+            for _ in range(2)
+        ]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        with pytest.raises(Refused) as caught:
+            await road.arrivals.read(made, receiving(GOOD), road.arrivals.reply(made, line.send))
+        assert caught.value.code is Code.RATE_LIMITED
+        for task in reading:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
+        assert (await road.arrivals.read(made, receiving(GOOD), road.arrivals.reply(made, line.send))) is not None
 
     asyncio.run(main())

@@ -78,3 +78,8 @@ def test_every_new_secret_is_a_bearer_credential(identity: str) -> None:
     secret = new_secret("sk-guard", identity, os.urandom)
     assert bearer(headers(b"Bearer " + secret.encode())) == secret.encode()
     assert len(secret.rpartition(f"-{identity}-")[2]) == 43  # 256 bits
+
+
+@given(st.binary(min_size=1, max_size=200), st.binary(max_size=300))
+def test_the_keyed_digest_is_that_of_every_pepper(pepper: bytes, credential: bytes) -> None:
+    assert Register(pepper, {}, Still()).digest(credential) == digest(pepper, credential)

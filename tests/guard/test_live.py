@@ -97,3 +97,20 @@ def test_one_that_has_left_is_not_cut() -> None:
         await asyncio.wait({one.task})
 
     asyncio.run(main())
+
+
+def test_a_keys_share_is_counted_while_it_is_read_and_while_it_runs() -> None:
+    live = LiveExchanges()
+    key = EXCHANGE.caller.key
+    live.hold(key)
+
+    async def main() -> None:
+        entered = await waiting(live)
+        assert live.of(key) == 2
+        entered.task.cancel()
+        live.leave(entered)
+
+    asyncio.run(main())
+    assert live.of(key) == 1
+    live.let_go(key)
+    assert (live.of(key), live._of) == (0, {})

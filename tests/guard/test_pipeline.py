@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from guard.wire.dialect import Request
 from safeguards.base import Safeguard
 from safeguards.decision import Decision, Failure, Outcome, Target, Unavailable
 from safeguards.exchange import Caller, Channel, ChannelId, ChannelKind, Exchange, Passage
-from safeguards.verdict import PASS, Block, Cleared, Code
+from safeguards.verdict import PASS, Block, Cleared, Code, Pass
 
 EXCHANGE = Exchange(
     *("id", Caller("app", "owner", "general"), "demo", 3, "public", "openai.chat", "chat", True),
@@ -258,3 +259,33 @@ def test_close_does_not_wait_unless_a_safeguard_does(caplog: pytest.LogCaptureFi
         assert Pipeline(mounts(Closing(), Closing())).close(EXCHANGE, outcome) is None
     assert told == ["id"] * 2
     assert "words of a prompt" not in caplog.text
+
+
+class _Slow(Safeguard):
+    """Answers at once, after time that nothing could interrupt."""
+
+    kind = "classifier"
+    watches = True
+
+    def admit(self, exchange: Exchange) -> Pass:
+        time.sleep(0.02)
+        return PASS
+
+    def watch(self, exchange: Exchange, channel: Channel) -> Cleared:
+        time.sleep(0.02)
+        return Cleared(channel.end)
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+def test_a_deadline_binds_what_does_not_await(blocks: bool) -> None:
+    mount = Mount("slow", _Slow(), True, blocks, 0.01)
+    answer, _ = admit([mount])
+    assert isinstance(answer, Decision) == blocks
+    pipeline = Pipeline([mount])
+    judgement = pipeline.begin(EXCHANGE)
+    channel = Channel(ChannelId(0, ChannelKind.CONTENT))
+    channel.append("abc")
+    found = pipeline.watch(judgement, channel)
+    assert isinstance(found, Decision) == blocks
+    (decision,) = judgement.decisions(pipeline.watchers)
+    assert (decision.failure, decision.blocked) == (Failure.TIMEOUT, blocks)

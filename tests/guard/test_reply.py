@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from guard.reply import Reply, Unattached
+from guard.reply import Head, Reply, Unattached
 from tests.guard.road import Line
 
 
@@ -105,6 +105,63 @@ def test_last_words_that_are_not_taken_in_time_cost_the_connection(monkeypatch: 
 
     asyncio.run(main())
     assert (line.aborted, line.body) == (1, b"")
+
+
+class Wire:
+    """A server's shorter way; ``stuck`` takes nothing."""
+
+    def __init__(self) -> None:
+        """Nothing taken."""
+        self.taken: list[tuple[Head | None, bytes, bool, bool]] = []
+        self.stuck = False
+
+    async def answer(self, head: Head | None, data: bytes, *, chunked: bool, ends: bool) -> None:
+        """As `Wire.answer`."""
+        if self.stuck:
+            await asyncio.Event().wait()
+        self.taken.append((head, data, chunked, ends))
+
+
+def test_by_the_wire_each_piece_is_one_call_and_the_first_has_the_head() -> None:
+    line, wire = Line(), Wire()
+
+    async def main() -> None:
+        whole = Reply(line.send, line, "id1", wire)
+        await whole.whole(503, b"{}", (b"retry-after", b"1"))
+        assert (whole.started, whole.ended, whole.status, whole.sent) == (True, True, 503, 2)
+        streamed = Reply(line.send, line, "id2", wire)
+        await streamed.stream(b"a")
+        assert (streamed.started, streamed.ended, streamed.status) == (True, False, 200)
+        await streamed.stream(b"bc")
+        await streamed.end(b"d")
+        assert (streamed.ended, streamed.sent) == (True, 4)
+
+    asyncio.run(main())
+    (first, _, *framing), *pieces = wire.taken
+    assert first is not None
+    assert first[0] == 503
+    assert dict(first[1])[b"retry-after"] == b"1"
+    assert framing == [False, True]
+    assert [piece[1:] for piece in pieces] == [(b"a", True, False), (b"bc", True, False), (b"d", True, True)]
+    assert [piece[0] is None for piece in pieces] == [False, True, True]
+    assert line.sent == []
+
+
+@pytest.mark.parametrize("name", SENDS)
+def test_what_a_stuck_wire_did_not_take_is_not_counted(name: str) -> None:
+    line, wire = Line(), Wire()
+    wire.stuck = True
+    one = Reply(line.send, line, "id1", wire)
+
+    async def main() -> None:
+        task = asyncio.ensure_future(SENDS[name](one))
+        await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert (one.started, one.ended, one.sent, one.status) == (False, False, 0, 0)
 
 
 def test_a_server_without_a_handle_changes_nothing() -> None:

@@ -78,6 +78,7 @@ CASES = (
     Case("no content type", 400, "bad_request", "content-type", headers=("x-nothing: 1",)),
     Case("another content type", 400, "bad_request", "content-type", headers=("content-type: text/plain",)),
     Case("another charset", 400, "bad_request", "content-type", headers=(f"{JSON}; charset=utf-7",)),
+    Case("a form", 400, "bad_request", "content-type", headers=("content-type: multipart/form-data; boundary=x",)),
     Case("two content types", 400, "bad_request", "content-type", headers=(JSON, JSON)),
     Case("a compressed body", 400, "bad_request", "content-encoding", headers=(JSON, "content-encoding: gzip")),
     Case("a body too large", 413, "too_large", raw=b" " * 5000),

@@ -69,7 +69,8 @@ def test_the_marker_never_reaches_the_caller(bench: Bench) -> None:
     with RawCaller(bench.guard.port, bench.credentials.key) as caller:
         caller.ask("script:marker")
         got = caller.answer()
-    assert got.texts in {"The weather is fine:", "The weather is fine: "}
+    # How much came in the same read as the marker is the server's timing: a block withholds the whole read.
+    assert "The weather is fine: ".startswith(got.texts)
     assert b'"finish_reason":"content_filter"' in got.events[-2]
     assert not any(MARKER[:length].encode() in got.body for length in range(5, len(MARKER)))
     with RawCaller(bench.guard.port, bench.credentials.key) as caller:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.parts.debian import command
+
 _CONFIG: Final = """
 [ca]
 default_ca = own
@@ -62,7 +64,7 @@ class Authority:
         self._new("ca", name, "-x509", "-days", "2", *more)
 
     def issue(self, *names: str, common_name: str = "somebody", expired: bool = False) -> Issued:
-        """A certificate for these names and addresses, valid for a day or expired for years."""
+        """A certificate for these names, addresses and URIs, valid for a day or expired for years."""
         self._count += 1
         stem = f"issued-{self._count}"
         self._new(stem, common_name)
@@ -87,6 +89,8 @@ class Authority:
 
 
 def _alternative(name: str) -> str:
+    if "://" in name:
+        return f"URI:{name}"
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -95,6 +99,7 @@ def _alternative(name: str) -> str:
 
 
 def _openssl(*arguments: str) -> None:
-    done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, check=False, timeout=30)  # noqa: S607 - found as any command
+    program = command("openssl", "openssl")
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False, timeout=30)
     if done.returncode:
         raise RuntimeError(done.stderr)

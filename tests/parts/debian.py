@@ -57,6 +57,22 @@ def environment(package: str) -> dict[str, str]:
     return {**os.environ, **_libraries_in(unpacked(package))}
 
 
+def command(name: str, *packages: str) -> str:
+    """A command of this machine; where it is missing and we are root, Debian's packages that bring it are installed.
+
+    Raises RuntimeError that names what is missing.
+    """
+    found = shutil.which(name)
+    if found is None and os.geteuid() == 0:
+        with _lock("installed"):
+            for words in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", *packages]):
+                _run(["apt-get", *words])
+        found = shutil.which(name)
+    if found is None:
+        raise RuntimeError(f"{name} is missing: install {' '.join(packages)} (Debian: apt-get install)")
+    return found
+
+
 def _libraries_in(root: Path) -> dict[str, str]:
     """The variable that shows the dynamic linker the libraries below a root; nothing if there are none."""
     folders = [str(path) for pattern in ("lib/*-linux-gnu", "usr/lib/*-linux-gnu") for path in root.glob(pattern)]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
+
 import pytest
 
-from safeguards.classifier import Classification
+from safeguards.classifier import SLICE, Classification
 from safeguards.decision import Failure, Unavailable
 from safeguards.exchange import Channel, ChannelId, ChannelKind, Passage
 from safeguards.ports import Hit
@@ -161,3 +164,53 @@ def test_a_classifier_that_cannot_judge_is_not_taken_for_a_pass() -> None:
         safeguard.admit(exchange(*said("x")))
     with pytest.raises(Unavailable):
         safeguard.watch(exchange(), content("x"))
+
+
+def test_a_long_prompt_is_judged_in_slices_between_which_others_go_on() -> None:
+    passages = tuple(Passage(f"messages[{n}].content", "user", "x" * (SLICE // 3)) for n in range(9))
+    sizes: list[int] = []
+
+    class Counting(Finding):
+        def judge(self, texts: list[str]) -> Hit | None:
+            sizes.append(sum(map(len, texts)))
+            turns.append("judge")
+            return super().judge(texts)
+
+    turns: list[str] = []
+
+    async def main() -> None:
+        verdict = Classification("c", Counting("BAD"), screens_input=True, screens_output=True).admit(
+            exchange(*passages)
+        )
+        assert isinstance(verdict, Awaitable)
+
+        async def other() -> None:
+            while len(turns) < 8:
+                turns.append("other")
+                await asyncio.sleep(0)
+
+        going = asyncio.ensure_future(other())
+        assert await verdict is PASS
+        await going
+
+    asyncio.run(main())
+    assert "judge,other,judge" in ",".join(turns)
+    joined = 9 * (SLICE // 3)
+    assert sizes[:3] == [3 * (SLICE // 3)] * 3
+    assert sizes[3:] == [joined, joined + 8]
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_what_is_in_a_long_prompt_is_found_also_where_it_is_split(split: bool) -> None:
+    texts = ["x" * SLICE, "BA" if split else "BAD", "D" if split else "y", "z" * SLICE]
+    passages = tuple(Passage(f"messages[{n}].content", "user", text) for n, text in enumerate(texts))
+
+    async def main() -> object:
+        verdict = Classification("c", Finding("BAD"), screens_input=True, screens_output=True).admit(
+            exchange(*passages)
+        )
+        return await verdict if isinstance(verdict, Awaitable) else None
+
+    blocked = asyncio.run(main())
+    assert isinstance(blocked, Block)
+    assert blocked.code is Code.CONTENT_BLOCKED

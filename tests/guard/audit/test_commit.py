@@ -103,6 +103,31 @@ def test_a_caller_who_leaves_disturbs_no_other(tmp_path: Path) -> None:
     asyncio.run(journey())
 
 
+def test_after_many_at_once_a_sync_is_put_off_and_serves_who_comes_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guard.audit.commit.GATHER_EACH", 0.1)
+    monkeypatch.setattr("guard.audit.commit.GATHER_MOST", 0.3)
+
+    async def journey() -> None:
+        desk = Desk(tmp_path)
+        desk.disk.gate.clear()
+        waiting = [desk.append()]
+        await desk.entered()
+        waiting += [desk.append() for _ in range(5)]
+        desk.disk.gate.set()
+        await asyncio.gather(*waiting)
+        assert len(desk.disk.synced) == 2
+        waiting = [desk.append()]
+        await asyncio.sleep(0.05)  # less than the time that is given to others: this one comes in it
+        waiting.append(desk.append())
+        await asyncio.gather(*waiting)
+        assert len(desk.disk.synced) == 3
+        assert desk.commits.close(PATIENCE)
+
+    asyncio.run(journey())
+
+
 def test_what_nobody_waits_for_is_synced_within_the_interval(tmp_path: Path) -> None:
     async def journey() -> None:
         desk = Desk(tmp_path, interval=0.02)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.classifiers import fold
-from guard.classifiers.fold import Folder, fold_all
+from guard.classifiers.fold import _TABLE, Folder, fold_all
 
 TEXTS = st.text(st.one_of(st.characters(), st.sampled_from(" \t\n\u2028\u0085\u200b\u0301\ufb01\u0130\ufdfaaB\u00df")))
 
@@ -86,15 +86,28 @@ def test_look_alikes_of_other_scripts_are_not_undone() -> None:
     assert fold_all("\u0430") != "a"
 
 
-def test_what_folding_remembers_of_characters_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fold, "_MAX_KNOWN", 100)
+def test_what_folding_remembers_of_characters_is_bounded() -> None:
     table = fold._Table()
-    for point in range(0x4E00, 0x5000):
-        assert table[point] == chr(point)
-        assert len(table) <= 100
+    for point in range(0x31300, 0x31400):
+        assert table[point] == (chr(point) if point <= fold._LAST else "")
+    assert len(table) == fold._LAST - 0x31300 + 1
 
 
 @given(st.text(st.sampled_from("ab \t\n\x07"), min_size=40), st.text(max_size=3), st.integers(0, 40))
 def test_a_few_characters_beyond_ascii_change_nothing_about_the_others(text: str, odd: str, place: int) -> None:
     whole = text[:place] + odd + text[place:]
     assert fold_all(whole) == "".join(Folder().fold(whole)[0])
+
+
+def test_a_text_that_cycles_through_every_character_is_folded_without_forgetting() -> None:
+    cycle = "".join(chr(point) for point in range(0x20, 0x31350) if not 0xD800 <= point < 0xE000)
+    first = fold_all(cycle)
+    known = len(_TABLE)
+    assert fold_all(cycle) == first
+    assert len(_TABLE) == known
+
+
+def test_what_no_reader_reads_is_dropped_wherever_it_stands() -> None:
+    assert fold_all("FORB\U000e0041IDDEN\U0010ffff-\U000f0000MARKER\U00031351") == "forbidden-marker"
+    folded, origin = Folder().fold("F\U000e0041O")
+    assert (folded, origin) == ("fo", [0, 2])

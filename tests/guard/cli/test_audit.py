@@ -150,3 +150,27 @@ def test_without_a_log_there_is_a_clear_error(
     assert (code, lines) == (1, [])
     assert err.startswith("guard: ")
     assert str(tmp_path / "var" / "audit") in err
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 100_000])
+def test_tail_prints_the_last_records_when_told_how_many(
+    count: int, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = run(capsys, "tail", "--config", config)[1]
+    assert run(capsys, "tail", "-n", str(count), "--config", config)[:2] == (0, whole[-count:])
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "100001", "x", "", "\u0663", "9" * 10_000])
+def test_a_count_that_is_none_is_wrong_usage(count: str, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["audit", "tail", f"-n{count}" if count else "-n=", "--config", str(config)])
+    assert ended.value.code == 2
+    assert "a number from 1 to 100000" in capsys.readouterr().err
+
+
+def test_show_names_the_place_of_every_record_as_tail_does(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for form in ([], ["--json"]):
+        whole = run(capsys, "tail", *form, "--config", config)[1]
+        shown = run(capsys, "show", "request-1", *form, "--config", config)[1]
+        assert shown == whole[5:7]
+        assert all("worker-1" in line for line in shown)

@@ -61,4 +61,33 @@ def test_a_configuration_that_cannot_be_compiled_is_2(tmp_path: Path, capsys: py
     )
     assert main(["check", "--config", str(tmp_path)]) == 2
     err = capsys.readouterr().err
-    assert err.startswith("models/demo.yaml: safeguards.patterns: rule ")
+    assert err.startswith("rules/test.yaml:9: rules[0].pattern: the pattern ")
+
+
+def test_secrets_that_serve_would_refuse_are_2_unless_they_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_configuration(tmp_path, now=NOW)
+    path = tmp_path / "models" / "demo.yaml"
+    content = json.loads(path.read_text())
+    content["upstream"]["credential"] = {"file": "secrets/upstream"}
+    path.write_text(json.dumps(content))
+    check = ["check", "--config", str(tmp_path), "--at", "2026-06-10"]
+    (tmp_path / "secrets" / "pepper").chmod(0o604)
+    assert main(check) == 2
+    pepper, credential = capsys.readouterr().err.splitlines()
+    assert pepper.startswith("guard.yaml:")
+    assert "keys.pepper: secrets/pepper is open to every user (mode 0604)" in pepper
+    assert credential == "models/demo.yaml:1: upstream.credential: secrets/upstream is missing"
+    assert main([*check, "--without-secrets"]) == 0
+
+
+def test_without_secrets_no_listener_is_asked_for_its_key(tmp_path: Path) -> None:
+    write_configuration(tmp_path, now=NOW)
+    path = tmp_path / "guard.yaml"
+    content = json.loads(path.read_text())
+    content["surfaces"][0]["tls"] = {"certificate": "none.pem", "key": {"file": "secrets/none"}}
+    path.write_text(json.dumps(content))
+    check = ["check", "--config", str(tmp_path), "--at", "2026-06-10"]
+    assert main(check) == 2
+    assert main([*check, "--without-secrets"]) == 0

@@ -12,6 +12,7 @@ from guard.cli import demo, main
 from guard.cli.demo_model import script
 from guard.policy.load import load
 from guard.policy.report import report
+from tests.parts.configuration import write_configuration
 
 PORTS = {"data": 1, "admin": 2, "model": 3}
 
@@ -24,6 +25,14 @@ def test_the_example_is_routable_on_any_day_and_not_once_its_evidence_has_lapsed
     assert not report(config, now + timedelta(days=demo.EVIDENCE_DAYS))[1]
     assert (config.guard.surfaces[0].port, config.guard.admin.port) == (1, 2)
     assert config.models["demo"].upstream.url == "http://127.0.0.1:3"
+
+
+def test_the_schemas_that_the_files_name_are_beside_them(tmp_path: Path) -> None:
+    demo.prepare(tmp_path, PORTS, datetime.now(UTC))
+    files = sorted(tmp_path.rglob("*.yaml"))
+    assert len(files) == 5
+    for file in files:
+        assert (file.parent / file.read_text().splitlines()[0].partition("$schema=")[2]).is_file()
 
 
 def test_preparing_again_makes_new_secrets_and_keeps_the_records(tmp_path: Path) -> None:
@@ -65,3 +74,15 @@ def test_the_scripted_model_recites_counts_and_greets() -> None:
     assert last("count").startswith("1 2 3 ")
     assert last("anything").startswith("Hello!")
     assert "".join(script([])).startswith("Hello!")
+
+
+def test_a_directory_that_no_demo_was_set_up_in_is_left_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_configuration(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert main(["demo", "--dir", str(tmp_path), *(f"--{name}-port=0" for name in PORTS)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"guard: {tmp_path} is not empty and no demo was set up there")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

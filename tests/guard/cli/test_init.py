@@ -70,7 +70,6 @@ def test_what_is_there_is_not_overwritten_and_the_server_is_not_even_asked(
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("https://models.example", "does not speak TLS"),
         ("ftp://models.example", "must begin with http"),
         ("models.example:8000", "must begin with http"),
         ("http://user:word@models.example", "must not carry a user"),

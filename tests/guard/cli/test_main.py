@@ -108,7 +108,7 @@ def test_the_configuration_may_come_from_the_environment(
     monkeypatch.setenv("GUARD_CONFIG", str(tmp_path))
     assert main(["check"]) == 0
     assert main(["status"]) == 0
-    assert capsys.readouterr().out.endswith("demo: served\n")
+    assert capsys.readouterr().out.endswith("demo: not stopped, not served\n")
 
 
 def test_a_reader_that_leaves_ends_a_command_without_noise(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_rule_that_cannot_be_compiled_keeps_the_guard_from_starting(
 ) -> None:
     write_configuration(tmp_path, rules=[{"id": "bad", "category": "other", "pattern": "("}])
     assert main(["serve", "--config", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.startswith("models/demo.yaml: safeguards.patterns: rule bad: ")
+    assert capsys.readouterr().err.startswith("rules/test.yaml:9: rules[0].pattern: ")
 
 
 def test_a_log_that_another_guard_writes_keeps_this_one_from_starting(

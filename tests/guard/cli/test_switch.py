@@ -1,10 +1,14 @@
-"""``guard stop`` and ``resume`` without a running guard: paths that fail, names that are none, disks that are full."""
+"""``guard stop`` and ``resume`` without a running guard: paths that fail, names that are none, disks that are full.
+
+It is one file because its tests share what stands for the outside.
+"""
 
 from __future__ import annotations
 
 import errno
 import getpass
 import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -14,9 +18,12 @@ from pathlib import Path
 import pytest
 
 from guard.cli import admin_client, main, switch
+from guard.state.acknowledgements import Acknowledgements, process_started
 from guard.state.directory import OrderDirectory
 from guard.state.orders import StopOrder
 from tests.parts.configuration import write_configuration
+
+NOBODY = "no worker runs here: nothing is served; what follows holds for the next start\n"
 
 
 @pytest.fixture(autouse=True)
@@ -202,7 +209,7 @@ def test_the_status_on_the_host_tells_what_is_stopped_and_what_is_below_its_floo
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["status", "--config", str(config)]) == 0
-    assert capsys.readouterr().out == "demo: served\n"
+    assert capsys.readouterr().out == NOBODY + "demo: not stopped, not served\n"
     main(["stop", "model:demo", "--reason", "why", "--config", str(config)])
     capsys.readouterr()
     assert main(["status", "--json", "--config", str(config)]) == 3
@@ -222,7 +229,85 @@ def test_the_status_falls_back_to_the_host_and_says_so(config: Path, capsys: pyt
     with answering(reply("401 Unauthorized", b'{"error": "the token has expired"}')) as url:
         assert main(["status", "--config", str(config), "--admin", url, "--token-file", str(token)]) == 0
         out, err = capsys.readouterr()
-        assert out == "demo: served\n"
+        assert out == NOBODY + "demo: not stopped, not served\n"
         assert "the token has expired; this is what lies on this host" in err
         assert main(["status", "--admin", url, "--token-file", str(token)]) == 4
     assert main(["status", "--admin", url, "--token-file", str(token)]) == 1
+
+
+def at_work(config: Path, worker: str) -> Acknowledgements:
+    """The file of a worker that lives: this process."""
+    started = process_started(os.getpid())
+    assert started is not None
+    return Acknowledgements(config / "var" / "state", worker, pid=os.getpid(), started=started)
+
+
+def test_the_status_makes_nothing(config: Path) -> None:
+    before = sorted(config.rglob("*"))
+    assert main(["status", "--config", str(config)]) == 0
+    assert sorted(config.rglob("*")) == before
+    orders = config / "var" / "state" / "orders"
+    orders.mkdir(parents=True)
+    (orders / "STOP").touch()
+    before = sorted(config.rglob("*"))
+    assert main(["status", "--config", str(config)]) == 3
+    assert sorted(config.rglob("*")) == before
+
+
+def test_a_state_folder_without_its_orders_is_no_proof_that_nothing_is_stopped(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (config / "var" / "state").mkdir(parents=True)
+    assert main(["status", "--config", str(config)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "orders" in err
+
+
+def test_the_status_counts_the_workers_that_live(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = config / "var" / "state"
+    OrderDirectory(state)
+    dead = Acknowledgements(state, "1", pid=os.getpid(), started=1)
+    dead.record({}, 0.0)
+    (state / "workers" / "2.json").write_text("{")
+    assert main(["status", "--json", "--config", str(config)]) == 0
+    assert json.loads(capsys.readouterr().out)["workers"] == []
+    at_work(config, "0").record({}, 0.0)
+    assert main(["status", "--json", "--config", str(config)]) == 0
+    assert json.loads(capsys.readouterr().out)["workers"] == ["0"]
+    assert main(["status", "--config", str(config)]) == 0
+    assert capsys.readouterr().out == "demo: served\n"
+
+
+def test_a_stop_for_an_address_without_a_token_is_never_confirmed_by_this_host(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "http://guard.elsewhere:9090"
+    monkeypatch.setattr(switch, "_await_obedience", lambda *_: 0)  # every worker of this host has obeyed
+    assert main(["stop", "all", "--config", str(config)]) == 0
+    capsys.readouterr()
+    for more in (["--config", str(config)], ["--state", str(config / "var" / "state")]):
+        assert main(["stop", "all", "--admin", url, *more]) == 5
+        err = capsys.readouterr().err
+        assert "--admin is given and no token" in err
+        assert f"ordered HERE, on this host, and NOT at {url}" in err
+    assert len(stops(config)) == 3
+    assert main(["stop", "model:typo", "--admin", url, "--config", str(config)]) == 2
+    assert main(["stop", "all", "--admin", url]) == 2
+    assert "ordered" not in capsys.readouterr().err.replace("ordering", "")
+    assert len(stops(config)) == 3
+
+
+@pytest.mark.parametrize("command", [["status"], ["resume", "all", "--reason", "x"]], ids=" ".join)
+def test_what_asks_an_address_without_a_token_is_wrong_usage_and_does_nothing_here(
+    command: list[str], config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["stop", "all", "--config", str(config)]) == 5
+    before = sorted(config.rglob("*"))
+    capsys.readouterr()
+    for more in ([], ["--config", str(config)]):
+        assert main([*command, "--admin", "http://guard.elsewhere:9090", *more]) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert "no token: set GUARD_ADMIN_TOKEN, or give --token-file FILE" in err
+    assert sorted(config.rglob("*")) == before

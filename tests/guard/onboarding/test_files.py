@@ -74,7 +74,7 @@ def test_the_shape_in_the_evidence_comment_loads_once_it_is_filled_in(tmp_path: 
     assert attestation.claim == "model_card"
 
 
-@pytest.mark.parametrize(("asl", "durable", "parts"), [(1, "within_a_second", False), (3, "before_forward", True)])
+@pytest.mark.parametrize(("asl", "durable", "parts"), [(1, "within_a_second", True), (3, "before_forward", True)])
 def test_level_3_waits_for_the_disk(tmp_path: Path, asl: int, durable: str, *, parts: bool) -> None:
     mounts = loaded(tmp_path, setup(asl=asl)).models["chat-7b"].safeguards
     (log,) = [mount for mount in mounts if isinstance(mount, RequestLogMount)]

@@ -16,19 +16,20 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 def rows(directory: Path, asl: int) -> dict[tuple[str, int], set[str]]:
     found = lacks(loaded(directory, setup(asl=asl)), "chat-7b", NOW)
-    return {(lack.standard, lack.asl): {row.row for row in lack.rows} for lack in found}
+    return {(f"{lack.standard} {lack.version}", lack.asl): {row.row for row in lack.rows} for lack in found}
 
 
-def test_a_fresh_model_meets_level_1_of_both_standards_and_no_more(tmp_path: Path) -> None:
+def test_a_fresh_model_meets_level_1_of_every_standard_and_no_more(tmp_path: Path) -> None:
     found = rows(tmp_path, 1)
-    assert found["example-internal", 1] == found["anthropic-rsp", 1] == set()
-    assert found["example-internal", 2] == {"L2.model_card", "L2.usage_policy"}
-    assert found["example-internal", 3] >= {"L2.model_card", "L3.durable_intent", "L3.threat_model"}
-    assert found["anthropic-rsp", 3] > found["anthropic-rsp", 2] > set()
+    assert found["example-internal 1", 1] == set()
+    assert found["example-internal 1", 2] == {"L2.model_card", "L2.usage_policy"}
+    assert found["example-internal 1", 3] >= {"L2.model_card", "L3.durable_intent", "L3.threat_model"}
+    for published in ("anthropic-rsp 2.2", "anthropic-rsp 3.4"):
+        assert found[published, 3] > found[published, 2] > found[published, 1] == set()
 
 
 def test_a_model_written_for_level_3_lacks_evidence_alone(tmp_path: Path) -> None:
-    assert rows(tmp_path, 3)["example-internal", 3] == {
+    assert rows(tmp_path, 3)["example-internal 1", 3] == {
         *("L2.model_card", "L2.usage_policy", "L3.threat_model", "L3.red_team_report", "L3.safeguards_report")
     }
 

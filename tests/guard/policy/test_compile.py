@@ -25,7 +25,7 @@ def changed(directory: Path, change: Callable[[dict[str, Any]], None], **spec: A
     path = directory / "models" / "demo.yaml"
     content = json.loads(path.read_text())
     change(content)
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content))  # on one line
     config = load(directory)
     with pytest.raises(ConfigError) as caught:
         check_compiles(config)
@@ -35,43 +35,43 @@ def changed(directory: Path, change: Callable[[dict[str, Any]], None], **spec: A
 def test_the_log_comes_first(tmp_path: Path) -> None:
     said = changed(tmp_path, lambda content: content["safeguards"].reverse())
     assert said == (
-        "models/demo.yaml: safeguards[0].use: must be request_log: nothing is decided before it is recorded"
+        "models/demo.yaml:1: safeguards[0].use: must be request_log: nothing is decided before it is recorded"
     )
 
 
 def test_the_log_is_enforced(tmp_path: Path) -> None:
     said = changed(tmp_path, lambda content: content["safeguards"][0].update(mode="shadow"))
-    assert said == "models/demo.yaml: safeguards[0].mode: must be enforce: a log in shadow may lose requests"
+    assert said == "models/demo.yaml:1: safeguards[0].mode: must be enforce: a log in shadow may lose requests"
 
 
 def test_there_is_a_kill_switch(tmp_path: Path) -> None:
     said = changed(tmp_path, lambda _: None, without=("kill_switch",))
     assert said == (
-        "models/demo.yaml: safeguards: must mount kill_switch: a model that cannot be stopped is not served"
+        "models/demo.yaml:1: safeguards: must mount kill_switch: a model that cannot be stopped is not served"
     )
 
 
 def test_the_kill_switch_is_enforced(tmp_path: Path) -> None:
     said = changed(tmp_path, lambda content: content["safeguards"][1].update(mode="shadow"))
-    assert said == "models/demo.yaml: safeguards[1].mode: must be enforce: a stop must stop"
+    assert said == "models/demo.yaml:1: safeguards[1].mode: must be enforce: a stop must stop"
 
 
 @pytest.mark.parametrize(
     ("tls", "said"),
     [
-        ({"ca": "none.pem"}, "models/demo.yaml: upstream.tls.ca: none.pem is missing"),
-        ({"ca": "guard.yaml"}, "models/demo.yaml: upstream.tls.ca: guard.yaml is not a file of certificates in PEM"),
+        ({"ca": "none.pem"}, "models/demo.yaml:1: upstream.tls.ca: none.pem is missing"),
+        ({"ca": "guard.yaml"}, "models/demo.yaml:1: upstream.tls.ca: guard.yaml is not a file of certificates in PEM"),
         (
             {"ca": "none.pem", "client_certificate": "no.pem", "client_key": {"file": "secrets/none"}},
             (
-                "models/demo.yaml: upstream.tls.ca: none.pem is missing\n"
-                "models/demo.yaml: upstream.tls.client_certificate: no.pem is missing\n"
-                "secrets/none: is missing"
+                "models/demo.yaml:1: upstream.tls.ca: none.pem is missing\n"
+                "models/demo.yaml:1: upstream.tls.client_certificate: no.pem is missing\n"
+                "models/demo.yaml:1: upstream.tls.client_key: secrets/none is missing"
             ),
         ),
         (
             {"server_name": "x" * 64},
-            f"models/demo.yaml: upstream.tls.server_name: {'x' * 64} cannot be a name in a certificate",
+            f"models/demo.yaml:1: upstream.tls.server_name: {'x' * 64} cannot be a name in a certificate",
         ),
     ],
 )
@@ -90,7 +90,7 @@ def test_an_expected_model_is_refused_where_nothing_would_check_it(tmp_path: Pat
         content["operations"] = ["chat", "moderations"]
 
     assert changed(tmp_path, change) == (
-        "models/demo.yaml: upstream.expect_model: cannot be checked in answers to moderations yet"
+        "models/demo.yaml:1: upstream.expect_model: cannot be checked in answers to moderations yet"
     )
 
 
@@ -100,19 +100,82 @@ def test_a_credential_that_no_header_carries_is_refused(tmp_path: Path) -> None:
     secret.write_text("schlüssel\n")
     secret.chmod(0o600)
     said = changed(tmp_path, lambda content: content["upstream"].update(credential={"file": "secrets/upstream"}))
-    assert said == "models/demo.yaml: upstream.credential: must be ASCII: it is sent in a header"
+    assert said == "models/demo.yaml:1: upstream.credential: must be ASCII: it is sent in a header"
 
 
-def test_a_credential_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_credential_that_is_not_there_is_refused_at_the_key_that_refers_to_it(tmp_path: Path) -> None:
     said = changed(tmp_path, lambda content: content["upstream"].update(credential={"file": "secrets/none"}))
-    assert "secrets/none" in said
+    assert said == "models/demo.yaml:1: upstream.credential: secrets/none is missing"
 
 
-def test_a_pattern_that_does_not_compile_is_refused_with_its_mount(tmp_path: Path) -> None:
-    write_configuration(tmp_path, rules=[{"id": "bad", "category": "other", "pattern": "a{2"}])
+def test_the_line_of_a_problem_is_where_its_key_stands(tmp_path: Path) -> None:
+    write_configuration(tmp_path)
+    path = tmp_path / "models" / "demo.yaml"
+    content = json.loads(path.read_text())
+    content["upstream"] |= {"credential": {"file": "secrets/none"}, "expect_model": "m"}
+    content["operations"] = ["chat", "moderations"]
+    content["safeguards"][0]["mode"] = "shadow"
+    path.write_text(json.dumps(content, indent=1))
+    lines = path.read_text().splitlines()
     with pytest.raises(ConfigError) as caught:
         check_compiles(load(tmp_path))
-    assert str(caught.value).startswith("models/demo.yaml: safeguards.patterns: ")
+    stated = {problem.path: lines[problem.line - 1].split('"')[1] for problem in caught.value.problems}
+    assert stated == {
+        "safeguards[0].mode": "mode",
+        "upstream.credential": "credential",
+        "upstream.expect_model": "expect_model",
+    }
+    shadow = next(problem for problem in caught.value.problems if problem.path == "safeguards[0].mode")
+    assert "shadow" in lines[shadow.line - 1]
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("pattern: a{2", "rules/test.yaml:9: rules[1].pattern: the pattern has a '{' that is no quantifier; "),
+        ('phrase: "\\u200b"', "rules/test.yaml:9: rules[1].phrase: the phrase must have 1 to "),
+    ],
+)
+def test_a_rule_that_does_not_compile_is_refused_once_with_its_own_line(tmp_path: Path, rule: str, said: str) -> None:
+    write_configuration(tmp_path, models=[ModelSpec("one"), ModelSpec("two")])
+    (tmp_path / "rules" / "test.yaml").write_text(
+        "version: 1\nname: test\nrelease: '1'\nrules:\n"
+        "  - {id: good, category: other, phrase: fine}\n\n"
+        f"  - id: bad\n    category: other\n    {rule}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        check_compiles(load(tmp_path))
+    (problem,) = caught.value.problems
+    assert str(problem).startswith(said)
+
+
+def test_a_pepper_that_no_worker_could_read_is_refused_and_can_be_left_out(tmp_path: Path) -> None:
+    write_configuration(tmp_path)
+    pepper = tmp_path / "secrets" / "pepper"
+    words = r"^guard\.yaml:[1-9][0-9]*: keys\.pepper: secrets/pepper "
+    pepper.chmod(0o644)
+    with pytest.raises(ConfigError, match=words + "is open to every user"):
+        check_compiles(load(tmp_path))
+    pepper.unlink()
+    with pytest.raises(ConfigError, match=words + "is missing$"):
+        check_compiles(load(tmp_path))
+    check_compiles(load(tmp_path), secrets=False)
+
+
+def test_without_secrets_the_rest_of_an_upstream_is_still_judged(tmp_path: Path) -> None:
+    write_configuration(tmp_path)
+    path = tmp_path / "models" / "demo.yaml"
+    content = json.loads(path.read_text())
+    tls = {"client_certificate": "guard.yaml", "client_key": {"file": "secrets/none"}}
+    content["upstream"] |= {"url": "https://models.example", "credential": {"file": "secrets/no"}, "tls": tls}
+    path.write_text(json.dumps(content, indent=1))
+    with pytest.raises(ConfigError, match="secrets/none is missing"):
+        check_compiles(load(tmp_path))
+    check_compiles(load(tmp_path), secrets=False)
+    tls["client_certificate"] = "none.pem"
+    path.write_text(json.dumps(content, indent=1))
+    with pytest.raises(ConfigError, match=r"upstream\.tls\.client_certificate: none\.pem is missing$"):
+        check_compiles(load(tmp_path), secrets=False)
 
 
 def test_problems_of_all_models_are_gathered(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from guard.policy.config import Config
 from guard.policy.floor import binding_rows, required_claims, routable_until, unmet
 from guard.policy.load import load
 from guard.policy.model import CheckName, Levels, ModelPolicy, Mount, Standard
+from guard.policy.standard import Attested, AttestedRow
 from tests.bad_config.test_bad_config import BUILTIN, HERE
 
 BASE = load(HERE / "base", BUILTIN)
@@ -292,14 +293,39 @@ def test_the_floor_and_the_claims_agree_at_every_instant(issued: date, lasts: in
     assert (unmet(config, "demo", at) == ()) == (begun and at.timestamp() < end)
 
 
-def test_the_published_standard_serves_no_model_yet() -> None:
+EXAMPLE = HERE.parents[1] / "config"
+
+
+@pytest.mark.parametrize("version", ["2.2", "3.4"])
+def test_the_published_standard_serves_no_model_yet(version: str) -> None:
     """Rows that nothing verifies are unmet; when the last of them is checked, this test is to change."""
-    example = load(HERE.parents[1] / "config")
-    policy = example.models["demo"].model_copy(
-        update={
-            "framework": example.models["demo"].framework.model_copy(update={"name": "anthropic-rsp", "version": "2.2"})
-        }
-    )
+    example = load(EXAMPLE)
+    framework = example.models["demo"].framework.model_copy(update={"name": "anthropic-rsp", "version": version})
+    policy = example.models["demo"].model_copy(update={"framework": framework})
     assert isinstance(policy, ModelPolicy)
     config = replace(example, models=MappingProxyType({"demo": policy}))
     assert any(row.why == "no check implements this row yet" for row in unmet(config, "demo", NOW))
+
+
+def test_a_row_that_two_versions_share_asks_for_the_same_thing() -> None:
+    """Only the source may differ, so that a check written for one version is not forgotten in the other."""
+    standards = load(EXAMPLE).standards
+    older, newer = (
+        {row.id: row.model_copy(update={"source": ""}) for row in standards["anthropic-rsp", version].rows}
+        for version in ("2.2", "3.4")
+    )
+    shared = older.keys() & newer.keys()
+    assert len(shared) > 100
+    assert {row: newer[row] for row in shared} == {row: older[row] for row in shared}
+
+
+def test_a_risk_report_counts_for_six_months_after_its_day() -> None:
+    standard = load(EXAMPLE).standards["anthropic-rsp", "3.4"]
+    (row,) = [row for row in standard.rows if row.id == "E13.report"]
+    assert isinstance(row, AttestedRow)
+    assert row.parameters == Attested(claim="risk_report", max_age_days=183)
+    config = with_row("attested", row.parameters.model_dump())
+    config = with_evidence(config, claim="risk_report", issued=date(2026, 8, 1), expires=date(2027, 8, 1))
+    end = datetime(2026, 8, 1, tzinfo=UTC) + timedelta(days=183)
+    assert why(config, end - timedelta(seconds=1)) is None
+    assert why(config, end) is not None

@@ -10,7 +10,7 @@ import pytest
 from guard.policy.load import read_secret
 from guard.policy.model import SecretRef
 from guard.policy.secret import read_secret_bytes
-from guard.policy.source import ConfigError
+from guard.policy.source import ConfigError, Problem
 
 
 def put(directory: Path, content: bytes, mode: int = 0o600) -> SecretRef:
@@ -78,3 +78,12 @@ def test_bytes_are_refused_as_texts_are(tmp_path: Path, content: bytes, mode: in
     with pytest.raises(ConfigError) as caught:
         read_secret_bytes(put(tmp_path, content, mode), tmp_path)
     assert "hunter2" not in repr(caught.value)
+
+
+def test_an_error_names_the_key_that_refers_to_the_secret_when_it_is_told_which(tmp_path: Path) -> None:
+    def at(message: str) -> Problem:
+        return Problem("guard.yaml", 3, "keys.pepper", message)
+
+    for read in (read_secret, read_secret_bytes):
+        with pytest.raises(ConfigError, match=r"^guard\.yaml:3: keys\.pepper: gone is missing$"):
+            read(SecretRef(file="gone"), tmp_path, at)

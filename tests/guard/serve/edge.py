@@ -4,36 +4,95 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Self
 
 import uvloop
 
+from guard.policy.process import ClientCertificates, ListenerTls, SecretRef
+from guard.policy.source import Problem
+from guard.serve.certificates import Certificates
 from guard.serve.http import GuardProtocol, protocol_class
+from guard.serve.secured import secured
 from guard.serve.server import listen, server
+from tests.parts.certificates import Authority, Issued
 
 PATIENCE: Final = 30.0
+LARGE: Final = bytes(range(256)) * 20_000
 GOOD: Final = b"POST /good HTTP/1.1\r\nhost: guard\r\ncontent-length: 2\r\n\r\n{}"
 
 Message = MutableMapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The listener's certificates, and how a caller trusts them."""
+
+    certificates: Certificates
+    caller: ssl.SSLContext
+
+
+def listener_tls(
+    authority: Authority, folder: Path, clients: str = "none", client_ca: Path | None = None, **bounds: ssl.TLSVersion
+) -> Tls:
+    """Certificates of this authority for 127.0.0.1, copied into ``folder``, and a caller's context that trusts it."""
+    install(authority.issue("127.0.0.1"), folder)
+    tls = ListenerTls(
+        certificate="listener.pem",
+        key=SecretRef(file="listener.key"),
+        client_certificates=ClientCertificates(clients),
+        client_ca=None if client_ca is None else str(client_ca),
+    )
+    caller = ssl.create_default_context(cafile=authority.pem)
+    for name, version in bounds.items():
+        setattr(caller, name, version)
+    return Tls(Certificates("public", tls, folder, problem), caller)
+
+
+def problem(key: str, words: str) -> Problem:
+    """Name a defect as that of the first surface."""
+    return Problem("guard.yaml", 7, f"surfaces[0].tls.{key}", words)
+
+
+def install(issued: Issued, folder: Path) -> None:
+    """Put a certificate and its key where the listener reads them."""
+    for source, name in ((issued.certificate, "listener.pem"), (issued.key, "listener.key")):
+        fresh = folder / f"{name}.new"
+        fresh.write_bytes(source.read_bytes())
+        fresh.chmod(0o600)
+        fresh.rename(folder / name)
 
 
 class Edge:
     """Serves inside a ``with`` block; ``seen`` holds target, headers and body of each request that came whole."""
 
     def __init__(
-        self, *, header_bytes: int = 4096, header_seconds: float = 10.0, connections: int = 64, keep_alive: int = 75
+        self,
+        *,
+        header_bytes: int = 4096,
+        header_seconds: float = 10.0,
+        connections: int = 64,
+        keep_alive: int = 75,
+        hosts: tuple[str, ...] = (),
+        tls: Tls | None = None,
     ) -> None:
-        """Use these bounds."""
+        """Use these bounds, over TLS if there is any."""
+        self.tls = tls
+        self.peers: list[str] = []
         self.seen: list[tuple[bytes, list[tuple[bytes, bytes]], bytes]] = []
         self.gone = 0
         self.open = threading.Event()
         self.open.set()
         self.port = 0
-        self._http: type[GuardProtocol] = protocol_class(header_bytes, header_seconds, connections)
+        self._http: type[GuardProtocol] = protocol_class(header_bytes, header_seconds, connections, hosts)
+        if tls is not None:
+            self._http = secured(self._http, tls.certificates)
         self._keep_alive = keep_alive
         self._loop = uvloop.new_event_loop()
         self._end = asyncio.Event()
@@ -58,23 +117,43 @@ class Edge:
         """How many connections the server knows."""
         return len(self._server.server_state.connections)
 
-    def connect(self) -> socket.socket:
-        """Open a connection."""
+    def connect(self, context: ssl.SSLContext | None = None) -> socket.socket:
+        """Open a connection; over TLS, by ``context`` if given, one that takes no end for TLS's own."""
+        sock = self.dial()
+        if self.tls is None:
+            return sock
+        context = context or self.tls.caller
+        try:
+            return context.wrap_socket(sock, server_hostname="127.0.0.1", suppress_ragged_eofs=False)
+        except BaseException:
+            sock.close()  # where the server was gone at once, the module has not taken it over
+            raise
+
+    def dial(self) -> socket.socket:
+        """Open a connection without TLS."""
         return socket.create_connection(("127.0.0.1", self.port), PATIENCE)
 
     def say(self, *pieces: bytes) -> bytes:
         """Send these on a new connection and return all that comes until the server closes it."""
         with self.connect() as sock:
             for piece in pieces:
-                with suppress(BrokenPipeError, ConnectionResetError):
+                with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
                     sock.sendall(piece)
             return rest(sock)
 
     async def application(
         self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
     ) -> None:
-        """Answer every request that comes whole; `/refused` as the journey refuses, without its body."""
+        """Answer every request that comes whole; `/refused` as the journey refuses, `/cut` as it cuts."""
         connection = scope["extensions"]["guard.connection"]
+        self.peers.append(connection.peer)
+        if scope["raw_path"] == b"/cut":
+            connection.abort()
+            return
+        if scope["raw_path"] == b"/large":
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+            await send({"type": "http.response.body", "body": LARGE})
+            return
         if scope["raw_path"] == b"/refused":
             connection.last()
         else:
@@ -115,9 +194,26 @@ class Edge:
         await serving
 
 
-def rest(sock: socket.socket) -> bytes:
-    """Read to the end; a reset fails the test, since it may take an answer with it."""
+def rest(sock: socket.socket, *, cut: bool = False) -> bytes:
+    """Read to the end; a reset fails the test, since it may take an answer with it.
+
+    Over TLS so does a bare end of the socket, unless ``cut`` says that it is due.
+    """
     got = b""
-    while piece := sock.recv(65_536):
+    with suppress(*([ssl.SSLEOFError] if cut else [])):
+        while piece := sock.recv(65_536):
+            got += piece
+    return got
+
+
+def exactly(sock: socket.socket, size: int) -> bytes:
+    """Read this many bytes."""
+    got = b""
+    while len(got) < size and (piece := sock.recv(size - len(got))):
         got += piece
     return got
+
+
+def half_close(sock: socket.socket) -> None:
+    """Close the own direction of the socket itself, under TLS without TLS's own end."""
+    socket.socket.shutdown(sock, socket.SHUT_WR)

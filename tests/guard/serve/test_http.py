@@ -1,4 +1,4 @@
-"""The HTTP edge on raw sockets: every refusal is told, closes the connection, and lets nothing through.
+"""The HTTP edge on raw sockets, plain and over TLS: every refusal is told, closes, and lets nothing through.
 
 One file, because the table of what is refused is sent whole, in pieces, and followed by a good request.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -15,7 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.guard.serve.edge import GOOD, Edge, rest
+from tests.guard.serve.edge import GOOD, Edge, Tls, exactly, half_close, listener_tls, rest
+from tests.parts.certificates import Authority
 from tests.parts.guard_process import wait_until
 
 HEAD = b"POST /x HTTP/1.1\r\nhost: guard\r\n"
@@ -23,8 +25,20 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Edge]:
-    with Edge() as edge:
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("edge") / "authority")
+
+
+@pytest.fixture(scope="module", params=["plain", "tls"])
+def tls(request: pytest.FixtureRequest, authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Tls | None:
+    if request.param == "plain":
+        return None
+    return listener_tls(authority, tmp_path_factory.mktemp("listener"))
+
+
+@pytest.fixture(scope="module")
+def shared(tls: Tls | None) -> Iterator[Edge]:
+    with Edge(tls=tls) as edge:
         yield edge
 
 
@@ -52,10 +66,7 @@ def still_serves(edge: Edge) -> None:
     edge.seen.clear()
     with edge.connect() as sock:
         sock.sendall(GOOD)
-        got = b""
-        while len(got) < len(OK):
-            got += sock.recv(4096)
-        assert got == OK
+        assert exactly(sock, len(OK)) == OK
     assert [target for target, _, _ in edge.seen] == [b"/good"]
 
 
@@ -137,15 +148,38 @@ SHORT = {name: raw for name, raw in REFUSED.items() if len(raw[0]) < 10_000}
 
 
 @pytest.mark.parametrize("raw", SHORT.values(), ids=SHORT)
-def test_what_is_refused_in_one_piece_is_refused_in_many(raw: tuple[bytes, int]) -> None:
+def test_what_is_refused_in_one_piece_is_refused_in_many(raw: tuple[bytes, int], edge: Edge) -> None:
     sent, status = raw
-    with Edge() as edge, edge.connect() as sock:
-        edge.open.clear()
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for start in range(0, len(sent), 7):
-            sock.sendall(sent[start : start + 7])
-        assert refusal(rest(sock))[0] == status
-        assert all(target == b"/good" for target, _, _ in edge.seen)
+    edge.open.clear()
+    try:
+        with edge.connect() as sock:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for start in range(0, len(sent), 7):
+                sock.sendall(sent[start : start + 7])
+            assert refusal(rest(sock))[0] == status
+    finally:
+        edge.open.set()
+    assert all(target == b"/good" for target, _, _ in edge.seen)
+
+
+HOSTS = ("api.example", "127.0.0.1", "::1")
+OURS = (b"api.example", b"API.Example", b"api.example:443", b"127.0.0.1:1", b"[::1]", b"[::1]:8080")
+FOREIGN = (
+    *(b"evil.example", b"api.example.", b"api.example.evil", b"xapi.example", b"", b":443", b"api.example:"),
+    *(b"api.example:x", b"api.example:1:2", b"user@api.example", b"api.example, evil", b"[::2]", b"http://api.example"),
+)
+
+
+def test_where_hosts_are_listed_no_other_is_answered(tls: Tls | None) -> None:
+    ask = b"POST /x HTTP/1.1\r\nhost: %b\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}"
+    with Edge(hosts=HOSTS, tls=tls) as edge:
+        for host in OURS:
+            assert edge.say(ask % host).startswith(b"HTTP/1.1 200"), host
+        assert len(edge.seen) == len(OURS)
+        for host in FOREIGN:
+            assert refusal(edge.say(ask % host)) == (421, "the Host is not served here"), host
+        assert refusal(edge.say(ask.replace(b"host: ", b"host: api.example\r\nhost: ") % b"evil"))[0] == 400
+        assert len(edge.seen) == len(OURS)
 
 
 def test_http_0_9_gets_no_answer_that_is_one(edge: Edge) -> None:
@@ -157,10 +191,7 @@ def test_two_requests_one_after_the_other_share_a_connection(edge: Edge) -> None
     with edge.connect() as sock:
         for _ in range(2):
             sock.sendall(GOOD)
-            got = b""
-            while len(got) < len(OK):
-                got += sock.recv(4096)
-            assert got == OK
+            assert exactly(sock, len(OK)) == OK
     assert len(edge.seen) == 2
 
 
@@ -181,25 +212,25 @@ def test_a_body_larger_than_the_bound_of_headers_is_no_header(edge: Edge) -> Non
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST /x HT", HEAD, HEAD + b"x: a", b"\r\n"], ids=repr)
-def test_headers_that_do_not_come_in_time_are_answered_408(sent: bytes) -> None:
-    with Edge(header_seconds=0.2) as edge:
+def test_headers_that_do_not_come_in_time_are_answered_408(sent: bytes, tls: Tls | None) -> None:
+    with Edge(header_seconds=0.2, tls=tls) as edge:
         assert refusal(edge.say(sent))[0] == 408
         assert edge.seen == []
         still_serves(edge)
 
 
-def test_the_headers_of_a_second_request_have_their_time_too() -> None:
-    with Edge(header_seconds=0.2) as edge:
+def test_the_headers_of_a_second_request_have_their_time_too(tls: Tls | None) -> None:
+    with Edge(header_seconds=0.2, tls=tls) as edge:
         for late in (b"POST /x", b"\r\n"):
             with edge.connect() as sock:
                 sock.sendall(GOOD)
-                assert sock.recv(len(OK), socket.MSG_WAITALL) == OK
+                assert exactly(sock, len(OK)) == OK
                 sock.sendall(late)
                 assert refusal(rest(sock))[0] == 408
 
 
-def test_dripping_does_not_lengthen_the_time_for_headers() -> None:
-    with Edge(header_seconds=0.3) as edge, edge.connect() as sock:
+def test_dripping_does_not_lengthen_the_time_for_headers(tls: Tls | None) -> None:
+    with Edge(header_seconds=0.3, tls=tls) as edge, edge.connect() as sock:
         sock.settimeout(0.05)
         sock.sendall(HEAD)
         got = b""
@@ -211,8 +242,8 @@ def test_dripping_does_not_lengthen_the_time_for_headers() -> None:
         assert got.startswith(b"HTTP/1.1 408")
 
 
-def test_an_idle_connection_is_closed_without_a_word() -> None:
-    with Edge(keep_alive=0) as edge:
+def test_an_idle_connection_is_closed_without_a_word(tls: Tls | None) -> None:
+    with Edge(keep_alive=0, tls=tls) as edge:
         assert edge.say(GOOD) == OK
 
 
@@ -251,8 +282,8 @@ def test_a_caller_who_closes_its_own_direction_is_taken_as_gone(edge: Edge) -> N
         with edge.connect() as sock:
             sock.sendall(GOOD)
             wait_until(lambda: len(edge.seen) == 1, "the request is there")
-            sock.shutdown(socket.SHUT_WR)
-            assert rest(sock) == b""
+            half_close(sock)
+            assert rest(sock, cut=True) == b""
         wait_until(lambda: edge.gone == gone + 1, "the application heard it")
     finally:
         edge.open.set()
@@ -291,8 +322,8 @@ def test_what_follows_a_refusal_is_not_another_request(edge: Edge) -> None:
         sock.sendall(b"POST /refused HTTP/1.1\r\nhost: guard\r\ncontent-length: 10\r\n\r\n")
         assert sock.recv(4096).startswith(b"HTTP/1.1 200")
         sock.sendall(b"0123456789" + GOOD)
-        sock.shutdown(socket.SHUT_WR)
-        rest(sock)
+        half_close(sock)
+        rest(sock, cut=True)
     wait_until(lambda: edge.connections == 0, "the connection is closed")
     assert edge.seen == []
 
@@ -304,15 +335,15 @@ def test_a_caller_who_neither_reads_nor_leaves_after_a_refusal_loses_the_connect
         wait_until(lambda: edge.connections == 0, "it is closed by the server alone", 10.0)
 
 
-def test_beyond_the_bound_of_connections_a_new_one_is_closed_and_the_others_are_served() -> None:
-    with Edge(connections=3) as edge, ExitStack() as stack:
+def test_beyond_the_bound_of_connections_a_new_one_is_closed_and_the_others_are_served(tls: Tls | None) -> None:
+    with Edge(connections=3, tls=tls) as edge, ExitStack() as stack:
         kept = [stack.enter_context(edge.connect()) for _ in range(3)]
         wait_until(lambda: edge.connections == 3, "three are open")
-        with edge.connect() as fourth, suppress(ConnectionResetError):
+        with suppress(ConnectionResetError, ssl.SSLEOFError), edge.connect() as fourth:
             assert fourth.recv(1) == b""
         for sock in kept:
             sock.sendall(GOOD)
-            assert sock.recv(len(OK), socket.MSG_WAITALL) == OK
+            assert exactly(sock, len(OK)) == OK
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -320,8 +351,8 @@ def test_beyond_the_bound_of_connections_a_new_one_is_closed_and_the_others_are_
 def test_no_bytes_disturb_the_server(edge: Edge, data: bytes) -> None:
     with edge.connect() as sock:
         sock.sendall(data)
-        sock.shutdown(socket.SHUT_WR)
-        got = rest(sock)
+        half_close(sock)
+        got = rest(sock, cut=True)
     assert got == b"" or refusal(got)[0] in {400, 431, 505} or edge.seen
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -73,6 +75,14 @@ def test_less_than_the_configured_level_is_not_written(pipe: Pipe) -> None:
     log.exchange(EXCHANGE, replace(OUTCOME, ending=Ending.STOPPED))
     assert [line["level"] for line in pipe.lines()] == ["error", "warning"]
     assert log.dropped == 0
+
+
+def test_the_line_of_an_exchange_names_the_peer_where_a_certificate_was_shown(pipe: Pipe) -> None:
+    log = JsonLog(FixedClock(), pipe.write_end)
+    for peer in ("", "spiffe://example/chat", "\ud800"):
+        log.exchange(replace(EXCHANGE, caller=replace(EXCHANGE.caller, peer=peer)), OUTCOME)
+    log.exchange(replace(EXCHANGE, model="a\ud800b"), OUTCOME)
+    assert [line.get("peer") for line in pipe.lines()] == [None, "spiffe://example/chat", "\\ud800", None]
 
 
 def test_the_line_of_an_exchange_says_who_what_and_how_it_ended(pipe: Pipe) -> None:
@@ -224,3 +234,46 @@ def test_a_file_takes_every_line(tmp_path: Path) -> None:
 def test_a_time_no_calendar_has_is_unknown_and_not_an_error() -> None:
     assert rfc3339(0.0) == "1970-01-01T00:00:00.000Z"
     assert {rfc3339(seconds) for seconds in (nan, float("inf"), 1e30, -1e30)} == {"unknown"}
+
+
+def test_lines_of_one_turn_of_the_loop_are_written_together_in_order_and_never_beyond_a_pipe_s_bound(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    write = os.write
+
+    def noted(fd: int, data: bytes) -> int:
+        if fd == pipe.write_end:
+            sizes.append(len(data))
+        return write(fd, data)
+
+    monkeypatch.setattr("os.write", noted)
+    log = JsonLog(FixedClock(), pipe.write_end)
+
+    async def turn() -> None:
+        for number in range(30):
+            log.exchange(replace(EXCHANGE, id=f"id{number}"), OUTCOME)
+        assert sizes == []
+        await asyncio.sleep(0)
+        log.exchange(replace(EXCHANGE, id="id30"), OUTCOME)
+        await asyncio.sleep(0)
+
+    asyncio.run(turn())
+    assert [line["id"] for line in pipe.lines()] == [f"id{number}" for number in range(31)]
+    assert max(sizes) <= LINE_BYTES
+    assert len(sizes) < 15
+
+
+def test_lines_of_one_turn_that_find_a_full_pipe_are_all_counted_as_dropped(pipe: Pipe) -> None:
+    os.set_blocking(pipe.write_end, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(pipe.write_end, b"x" * 4096)
+    log = JsonLog(FixedClock(), pipe.write_end)
+
+    async def turn() -> None:
+        for _ in range(5):
+            log.exchange(EXCHANGE, OUTCOME)
+
+    asyncio.run(turn())
+    assert log.dropped == 5

@@ -63,6 +63,33 @@ def test_each_block_s_text_goes_into_its_own_channel() -> None:
     assert reader.finish() == []
 
 
+def test_texts_of_one_kind_are_judged_apart_and_from_the_second_on_as_one() -> None:
+    def block(index: int, text: str) -> bytes:
+        return start(index, type="text", text=text) + delta(index, "text_delta", text="-") + stop(index)
+
+    call = start(1, type="tool_use", name="f", input={}) + stop(1)
+    expected = {"content[0]": "a-", "tool_name[0.1]": "f", "content[0.2]": "b-", "content[0.3]": "c-"}
+    reader, events = read(begin() + block(0, "a") + call + block(2, "b") + block(3, "c") + ending())
+    assert texts(reader) == expected | {"content[1]": "a-b-c-"}
+    assert all(channel.complete for channel in reader.channels.values())
+    joined = reader.channels[ChannelId(1, ChannelKind.CONTENT)]
+    assert [dict(event.more)[joined] for event in events if joined in dict(event.more)] == [3, 4, 5, 6]
+    use = {"type": "tool_use", "name": "f", "input": {}}
+    blocks = [{"type": "text", "text": "a-"}, use, *({"type": "text", "text": text} for text in ("b-", "c-"))]
+    once, event = whole({"content": blocks})
+    assert texts(once) == expected | {"content[1]": "a-b-c-"}
+    assert dict(event.more)[once.channels[ChannelId(1, ChannelKind.CONTENT)]] == 6
+
+
+def test_an_end_that_comes_twice_completes_nothing_twice() -> None:
+    reader = StreamReader(streaming(), NAMING)
+    end = sse("message_delta", {"delta": {"stop_reason": "end_turn"}})
+    reader.feed(begin() + TEXT + stop(0) + start(1, type="text", text="a") + stop(1) + end)
+    reader.touched.clear()
+    reader.feed(end + sse("message_stop"))
+    assert reader.touched == []
+
+
 def test_the_real_sdk_reads_what_the_reader_writes() -> None:
     message = helper(_joined(FULL))
     assert message.id == "msg_0a1b"

@@ -645,3 +645,27 @@ def test_a_stream_reads_the_same_whatever_the_cuts(chunks: list[Any], places: li
     expected = run([raw])
     assert run([raw[a:b] for a, b in pairwise(bounds)]) == expected
     assert run([bytes([byte]) for byte in raw]) == expected
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        [{"index": 0, "delta": {"content": "FORB"}}, {"index": 0, "delta": {"content": "IDDEN"}}],
+        [{"index": 1, "delta": {"content": "FORB"}}],
+        [
+            {
+                "index": 0,
+                "delta": {
+                    "tool_calls": [
+                        {"index": 0, "function": {"name": "f", "arguments": "FORB"}},
+                        {"index": 0, "function": {"arguments": "IDDEN"}},
+                    ]
+                },
+            }
+        ],
+    ],
+    ids=["a choice twice", "a choice beyond n", "a call twice"],
+)
+def test_an_event_in_which_texts_judged_apart_would_be_read_as_one_is_refused(choices: list[Any]) -> None:
+    with pytest.raises(BadStream):
+        StreamReader(NAMING, 1).feed(sse({"choices": choices}))

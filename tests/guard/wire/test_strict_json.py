@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.wire.strict_json import BadField, parse_object
+from guard.wire.strict_json import MAX_MARKS, BadField, marks, parse_object
 
 VALUES = st.recursive(
     st.one_of(
@@ -84,6 +84,40 @@ def test_whatever_comes_is_an_object_or_a_bad_field(body: bytes) -> None:
 def test_what_a_lenient_parser_would_read_otherwise_is_refused(body: bytes, why: str) -> None:
     with pytest.raises(BadField, match=why):
         parse_object(body)
+
+
+def test_as_many_values_as_the_bound_are_read_and_one_more_is_refused() -> None:
+    most = b'{"a":[%b]}' % b",".join([b"1"] * MAX_MARKS)
+    assert len(parse_object(most)["a"]) == MAX_MARKS
+    with pytest.raises(BadField, match="more than 131072 values"):
+        parse_object(most.replace(b"[1,", b"[1,1,", 1))
+    with pytest.raises(BadField, match="more than 131072 values"):
+        parse_object(b"{%b}" % b",".join(b'"%d":{}' % number for number in range(MAX_MARKS // 2 + 1)))
+
+
+@pytest.mark.parametrize("text", [",:", '\\",:', "\\\\,:", '\\\\\\",:', "\\u0022,:"])
+def test_commas_and_colons_in_texts_do_not_count(text: str) -> None:
+    read = parse_object(b'{"a":"%b"}' % (text * MAX_MARKS).encode())
+    assert read == json.loads('{"a":"%s"}' % (text * MAX_MARKS))
+
+
+@given(VALUES, st.booleans())
+def test_the_marks_outside_texts_are_counted_exactly(value: object, ascii_only: bool) -> None:
+    body = json.dumps({"a": value}, ensure_ascii=ascii_only).encode()
+    assert marks(body) == _marks_of({"a": value})
+
+
+def _marks_of(value: object) -> int:
+    if isinstance(value, dict):
+        return sum(map(_marks_of, value.values())) + 2 * len(value) - bool(value)
+    if isinstance(value, list):
+        return sum(map(_marks_of, value)) + max(0, len(value) - 1)
+    return 0
+
+
+def test_more_quotes_than_valid_json_could_have_are_refused_at_once() -> None:
+    with pytest.raises(BadField, match="values"):
+        parse_object(b'{"a":[' + b'""' * 4 * MAX_MARKS + b"," * MAX_MARKS + b"]}")
 
 
 def test_a_whole_surrogate_pair_is_one_character() -> None:

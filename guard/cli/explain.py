@@ -1,0 +1,158 @@
+"""``guard explain``: what is in force for one model, and why, for people and for machines."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+from typing import Final
+
+from guard.cli.options import add_at, add_config
+from guard.policy.compile import check_compiles
+from guard.policy.explain import explain
+from guard.policy.explanation import Explanation
+from guard.policy.load import load
+from guard.policy.report import instant
+
+_WIDTH: Final = 110
+_NAMED: Final = 20
+_INDENT: Final = "  "
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "explain",
+        help="say what is in force for one model, and why",
+        description="Says what the configuration puts in force for one model, and why. Exit codes: 0 routable; "
+        "1 not; 2 no such model, or an invalid configuration. Whether it is stopped: guard status.",
+    )
+    parser.add_argument("model", metavar="MODEL", help="its alias")
+    add_config(parser)
+    add_at(parser)
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the explanation; 0 routable, 1 not, 2 no such model."""
+    config = load(arguments.config)
+    check_compiles(config)
+    if arguments.model not in config.models:
+        names = sorted(config.models)
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        sys.stderr.write(
+            f"guard: there is no model {arguments.model!a}; there are: {', '.join(names[:_NAMED])}{more}\n"
+        )
+        return 2
+    found = explain(config, arguments.model, arguments.at or datetime.now(UTC))
+    sys.stdout.write(for_machines(found) if arguments.json else for_people(found))
+    return 0 if found.routable else 1
+
+
+def for_machines(found: Explanation) -> str:
+    """Return one JSON object with the fields of `Explanation`; instants in UTC, days as they are written."""
+    return json.dumps(asdict(found), indent=2, ensure_ascii=False, default=_plain) + "\n"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return instant(value)
+    if isinstance(value, date):
+        return str(value)
+    raise TypeError(type(value).__name__)
+
+
+def for_people(found: Explanation) -> str:
+    """Return the text, in the order in which one asks."""
+    sections = (
+        (None, _head(found)),
+        ("Safeguards, asked in this order", _safeguards(found)),
+        (_count(found), _rows(found)),
+        ("Evidence", _evidence(found)),
+        ("Tiers that may use it", _tiers(found)),
+        ("Ends next", (f"{instant(each.when)}  {each.what}: {each.then}" for each in found.endings)),
+    )
+    lines: list[str] = []
+    for title, body in sections:
+        lines += ["", title] if title else []
+        lines += [_INDENT + line for line in body] or [_INDENT + "none"]
+    return "\n".join([*lines, "", f"configuration {found.digest}"]).removeprefix(_INDENT) + "\n"
+
+
+def _head(found: Explanation) -> Iterator[str]:
+    until = f" until {instant(found.until)}" if found.until else ""
+    yield f"{found.model}: {'routable' if found.routable else 'NOT ROUTABLE'}{until}, seen at {instant(found.at)}"
+    yield from _said("levels", f"deployment ASL-{found.deployment}, security ASL-{found.security}")
+    yield from _said("audience", found.audience)
+    standard, upstream = found.standard, found.upstream
+    yield from _said("standard", f"{standard.name} {standard.version}: {standard.title}")
+    yield from _said("", f"{standard.source}")
+    yield from _said("", f"SHA-256 {standard.sha256}")
+    proves = ["a bearer token" if upstream.credential else "no credential"]
+    proves += ["a client certificate"] if upstream.client_certificate else []
+    trusts = ", trusting its own CA file" if upstream.own_ca else ""
+    yield from _said("upstream", f"{upstream.url} ({upstream.kind}) as {upstream.model}{trusts}")
+    named = f"; every answer must name {upstream.expect_model}" if upstream.expect_model else ""
+    yield from _said("", f"it is sent {' and '.join(proves)}{named}")
+    for surface in found.surfaces:
+        tls = f"TLS, client certificates {surface.client_certificates}" if surface.tls else "without TLS"
+        yield from _said("surface", f"{surface.name} at {surface.place}, {tls}")
+    yield from _said("operations", ", ".join(found.operations))
+    if found.allow_keys:
+        yield from _said("unread", f"let through without inspection: {', '.join(found.allow_keys)}")
+
+
+def _said(word: str, text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent=f"{word:<12}", subsequent_indent=" " * 12)
+
+
+def _safeguards(found: Explanation) -> Iterator[str]:
+    for each in found.safeguards:
+        mode = "enforced" if each.mode == "enforce" else "SHADOW: recorded, not carried out"
+        failure = "blocks" if each.on_failure == "block" else "PASSES"
+        name = each.name if each.name == each.use else f"{each.name} ({each.use})"
+        text = [mode, f"a failure {failure}", f"within {each.deadline_seconds:g} s", *each.settings]
+        yield f"{each.order}. {name}: {'; '.join(text)}"
+        yield from textwrap.wrap(f"meets {', '.join(each.rows) or 'no row'}", _WIDTH, initial_indent="   ",
+                                 subsequent_indent="   ")  # fmt: skip
+
+
+def _count(found: Explanation) -> str:
+    missing = sum(each.why is not None for each in found.rows)
+    return f"Rows that bind it: {len(found.rows) - missing} met, {missing} unmet"
+
+
+def _rows(found: Explanation) -> Iterator[str]:
+    for each in found.rows:
+        place = f"{each.row} ({each.axis} {each.level})"
+        if each.why is None:
+            yield f"met    {place}: {', '.join(each.met_by)}"
+            continue
+        yield f"UNMET  {place}: {each.why}"
+        yield from textwrap.wrap(f"requires: {each.requires}", _WIDTH, initial_indent=" " * 7,
+                                 subsequent_indent=" " * 9)  # fmt: skip
+
+
+def _evidence(found: Explanation) -> Iterator[str]:
+    for each in found.evidence:
+        days = "1 day" if abs(each.days_left) == 1 else f"{abs(each.days_left)} days"
+        if each.holds:
+            left = f"{days} left, until {each.until.date()}"
+        elif each.days_left < 0:
+            left = f"LAPSED on {each.until.date()}"
+        else:
+            left = f"NOT YET: issued {each.issued}"
+        yield f"{each.claim}: {left}; {each.owner}; {', '.join(each.rows) or 'no row asks for it'}"
+
+
+def _tiers(found: Explanation) -> Iterator[str]:
+    for each in found.tiers:
+        keys = "1 key" if each.keys == 1 else f"{each.keys} keys"
+        gone = f", {each.keys - each.live_keys} of them expired" if each.live_keys < each.keys else ""
+        rate = f"{each.per_minute:g} a minute and {each.burst} at once for each key"
+        yield f"{each.tier}: {', '.join(each.operations)}; {rate}; {keys}{gone}"

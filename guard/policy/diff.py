@@ -1,0 +1,122 @@
+"""What a change of the configuration does to the safeguards: for every changed key stronger, weaker or neutral.
+
+Compared is what is in force: comments, the order of keys, and files that no model uses make no difference. Not
+compared is what the files only refer to: secrets, certificates, and the evidence itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from guard.policy.config import Config
+from guard.policy.diff_rules import Effect, Tree, rule_of
+from guard.policy.model import ClassifierMount
+
+_HIDDEN: Final = frozenset({"digest", "file", "env", "phrase", "pattern", "client_key", "key", "credential", "pepper"})
+_SHOWN: Final = 200
+_EMPTY: Final[Tree] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One changed key of a subject (``model demo``, ``tier general``, ``key app``, ``guard.yaml``); "" is all of it.
+
+    ``old`` and ``new`` are words for people, cut at 200 characters; where a secret is and what a rule says is not told.
+    """
+
+    subject: str
+    key: str
+    effect: Effect
+    why: str
+    old: str
+    new: str
+
+
+def diff(old: Config, new: Config) -> tuple[Change, ...]:
+    """Return every change between two configurations, models first, then tiers, keys and the process."""
+    before, after = tree(old), tree(new)
+    return tuple(change for each in before for change in compare((each,), before[each], after[each]))
+
+
+def effect_of(changes: Iterable[Change]) -> Effect:
+    """Return the worst of them: weaker if any is, else stronger if any is."""
+    found = {each.effect for each in changes}
+    return next((each for each in (Effect.WEAKER, Effect.STRONGER) if each in found), Effect.NEUTRAL)
+
+
+def tree(config: Config) -> Tree:
+    """Return what is in force as nested mappings by name, every default written out; the leaves are plain values."""
+    guard = _plain(config.guard)
+    guard["surfaces"] = _by(guard["surfaces"], "name")
+    guard["admin"]["tokens"] = _by(guard["admin"]["tokens"], "id")
+    tiers = _plain(config.tiers)
+    return {
+        "models": {alias: _model(config, alias) for alias in config.models},
+        "tiers": tiers["tiers"],
+        "keys": _by(tiers["keys"], "id"),
+        "guard": guard,
+    }
+
+
+def _model(config: Config, alias: str) -> dict[str, Any]:
+    policy = config.models[alias]
+    model = _plain(policy)
+    for mount, plain in zip(policy.safeguards, model["safeguards"], strict=True):
+        if isinstance(mount, ClassifierMount):
+            file = mount.settings.rules
+            rules = _plain(config.rules[file])
+            plain["settings"]["rules"] = {**rules, "file": file, "rules": _by(rules["rules"], "id")}
+    model["order"] = tuple(mount.name for mount in policy.safeguards)
+    model["safeguards"] = _by(model["safeguards"], "name")
+    model["evidence"] = {each.claim: _plain(each) for each in config.evidence[alias]}
+    model["framework"]["rows"] = tuple(row.model_dump_json(by_alias=True) for row in config.standard(alias).rows)
+    return model
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = value.model_dump(mode="json", by_alias=True)
+    return plain
+
+
+def _by(items: Iterable[Mapping[str, Any]], key: str) -> dict[str, Any]:
+    return {item[key]: item for item in items}
+
+
+def compare(path: tuple[str, ...], old: Any, new: Any, olds: Tree = _EMPTY, news: Tree = _EMPTY) -> Iterator[Change]:
+    """Yield the changes below a path; a part that only one side has is one change, judged at its own path."""
+    if old == new and type(old) is type(new):
+        return
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in dict.fromkeys((*old, *new)):
+            yield from compare((*path, key), old.get(key), new.get(key), old, new)
+        return
+    rule = rule_of(path)
+    effect = rule.judge(_word(old), _word(new), olds, news)
+    if effect is not None:
+        subject, key = _subject(path)
+        yield Change(subject, key, effect, rule.why, _shown(path, old), _shown(path, new))
+
+
+def _word(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _subject(path: tuple[str, ...]) -> tuple[str, str]:
+    if path[0] == "guard":
+        return "guard.yaml", ".".join(path[1:])
+    return f"{path[0].removesuffix('s')} {path[1]}", ".".join(path[2:])
+
+
+def _shown(path: tuple[str, ...], value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, Mapping):
+        return "present"
+    if not _HIDDEN.isdisjoint(path[2:]):
+        return "not shown"
+    if path[-1] == "rows":
+        return f"{len(value)} rows"
+    text = ", ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(_word(value))
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

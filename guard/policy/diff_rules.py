@@ -1,0 +1,269 @@
+"""What a changed key means for the safeguards: one table, and the few ways in which a row of it can judge.
+
+A key without a row counts as weaker, so a new setting is weaker until somebody writes down what it means. Judged is
+what protects and what is recorded: that more is kept of what callers wrote counts as stronger, whatever privacy says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+Tree = Mapping[str, Any]
+Judge = Callable[[Any, Any, Tree, Tree], "Effect | None"]
+
+
+class Effect(StrEnum):
+    """What a change does to the safeguards."""
+
+    STRONGER = "stronger"
+    WEAKER = "weaker"
+    NEUTRAL = "neutral"
+
+
+S, W, N = Effect.STRONGER, Effect.WEAKER, Effect.NEUTRAL
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """``path`` with ``*`` for any one name; ``judge`` gets old, new and what stands beside each (None: no change)."""
+
+    path: str
+    judge: Judge
+    why: str
+
+
+def always(effect: Effect) -> Judge:
+    """Whatever it was and is."""
+    return lambda *_: effect
+
+
+def presence(*, added: Effect, removed: Effect, changed: Effect = W) -> Judge:
+    """Null, empty and absent are one: not there."""
+    return lambda old, new, *_: added if not old else removed if not new else changed
+
+
+def rising(effect: Effect) -> Judge:
+    """A number or a day, its rise being this and its fall the opposite; anything else is weaker."""
+
+    def judge(old: Any, new: Any, *_: Tree) -> Effect:
+        if old is None or new is None or type(old) is not type(new):
+            return W
+        return effect if new > old else _OPPOSITE[effect]
+
+    return judge
+
+
+def widened(effect: Effect) -> Judge:
+    """A list without order: more in it is this, less the opposite; both at once is weaker."""
+
+    def judge(old: Any, new: Any, *_: Tree) -> Effect:
+        before, after = frozenset(old or ()), frozenset(new or ())
+        if before == after:
+            return N
+        return effect if before < after else _OPPOSITE[effect] if after < before else W
+
+    return judge
+
+
+def ranked(*words: str) -> Judge:
+    """A word of these, the strongest first; any other is weaker."""
+
+    def judge(old: Any, new: Any, *_: Tree) -> Effect:
+        return S if old in words and new in words and words.index(new) < words.index(old) else W
+
+    return judge
+
+
+def mount(old: Any, new: Any, *_: Tree) -> Effect:
+    """A whole safeguard: added it is stronger only if it blocks, also when it fails."""
+    if new:
+        return S if not old and (new["mode"], new["on_failure"]) == ("enforce", "block") else N if not old else W
+    return W
+
+
+def order(old: Any, new: Any, *_: Tree) -> Effect | None:
+    """The names of the mounts: one more or less is told elsewhere, only those in both are compared."""
+    return None if [each for each in old if each in new] == [each for each in new if each in old] else W
+
+
+def deadline(old: Any, new: Any, _: Tree, news: Tree) -> Effect:
+    """Less time is weaker for a safeguard that lets pass what it did not answer."""
+    return W if news.get("on_failure") != "block" and new < old else N
+
+
+def until(old: Any, new: Any, olds: Tree, news: Tree) -> Effect:
+    """The expiry of evidence: later is stronger only for evidence that was issued anew."""
+    return S if new > old and news["issued"] > olds["issued"] else W
+
+
+def evidence_hash(_old: Any, _new: Any, olds: Tree, news: Tree) -> Effect:
+    """Other evidence is expected when it was issued anew, and a surprise under the old date."""
+    return N if news["issued"] > olds["issued"] else W
+
+
+def upstream_tls(old: Any, new: Any, *_: Tree) -> Effect:
+    """The whole section: to trust another name than the URL's is weaker even if the section is new."""
+    return S if not old and new and new["server_name"] is None else W
+
+
+def hosts(old: Any, new: Any, *_: Tree) -> Effect:
+    """The names that are answered to; null is every name."""
+    if old is None or new is None:
+        return W if new is None else S
+    return W if not frozenset(new) <= frozenset(old) else S if frozenset(new) < frozenset(old) else N
+
+
+def token(old: Any, new: Any, *_: Tree) -> Effect:
+    """An administrator: one more may resume; one responder less may stop."""
+    return S if not new and old["role"] == "viewer" else W
+
+
+_OPPOSITE: Final = {S: W, W: S, N: N}
+_LISTENERS: Final = ("guard/surfaces/*", "guard/admin")
+_MODEL: Final = "models/*"
+_MOUNT: Final = "models/*/safeguards/*"
+_SET: Final = f"{_MOUNT}/settings"
+_UP: Final = "models/*/upstream"
+_CLAIM: Final = "models/*/evidence/*"
+_TOKEN: Final = "guard/admin/tokens/*"  # noqa: S105 - a path of the table
+
+
+def _listener(at: str) -> tuple[Rule, ...]:
+    return (
+        Rule(f"{at}/host", always(W), "it may be reached from elsewhere"),
+        Rule(f"{at}/port", always(W), "it may be reached from elsewhere"),
+        Rule(f"{at}/unix", always(W), "it may be reached from elsewhere"),
+        Rule(f"{at}/tls", presence(added=S, removed=W), "TLS proves and protects the connection"),
+        Rule(f"{at}/tls/certificate", always(N), "another certificate, the same protection"),
+        Rule(f"{at}/tls/key/*", always(N), "another place of the key, the same protection"),
+        Rule(
+            f"{at}/tls/client_certificates",
+            ranked("required", "optional", "none"),
+            "whether callers must show a certificate",
+        ),
+        Rule(f"{at}/tls/client_ca", presence(added=S, removed=W), "whose certificates let a caller in"),
+        Rule(f"{at}/hosts", hosts, "more names are answered to; null answers to all"),
+    )
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    # Models
+    Rule(_MODEL, presence(added=W, removed=S), "a model more is served; one less is stronger"),
+    Rule(f"{_MODEL}/version", always(N), "the form of the file"),
+    Rule(f"{_MODEL}/model", always(W), "records know it by its name"),
+    Rule(f"{_MODEL}/framework/name", always(N), "only a name: what it asks for is judged by its rows"),
+    Rule(f"{_MODEL}/framework/version", always(N), "only a name: what it asks for is judged by its rows"),
+    Rule(f"{_MODEL}/framework/rows", widened(S), "the standard's rows: all the old ones must still be asked for"),
+    Rule(f"{_MODEL}/asl/deployment", rising(S), "a lower level asks for less"),
+    Rule(f"{_MODEL}/asl/security", rising(S), "a lower level asks for less"),
+    Rule(f"{_MODEL}/audience", ranked("internal", "restricted", "general"), "whom it is offered to"),
+    Rule(f"{_MODEL}/surfaces", widened(W), "more listeners serve it"),
+    Rule(f"{_MODEL}/operations", widened(W), "more can be asked of it"),
+    Rule(f"{_MODEL}/allow_keys", widened(W), "more is let through that cannot be inspected"),
+    # Safeguards
+    Rule(f"{_MODEL}/order", order, "the order decides what is recorded and counted of a refused request"),
+    Rule(_MOUNT, mount, "a safeguard less; one more is stronger if it blocks, also when it fails"),
+    Rule(f"{_MOUNT}/use", always(W), "another safeguard stands in its place"),
+    Rule(f"{_MOUNT}/name", always(W), "records know it by its name"),
+    Rule(f"{_MOUNT}/mode", ranked("enforce", "shadow"), "in shadow it is recorded and not carried out"),
+    Rule(f"{_MOUNT}/on_failure", ranked("block", "pass"), "pass lets through what was not checked"),
+    Rule(f"{_MOUNT}/deadline_seconds", deadline, "with on_failure pass, less time lets more through unchecked"),
+    Rule(_SET, always(W), "another safeguard stands in its place"),
+    Rule(
+        f"{_SET}/durable", ranked("before_forward", "within_a_second"), "a crash may lose what is not yet on the disk"
+    ),
+    Rule(f"{_SET}/parts", ranked("true", "false"), "whether each text is on record before it leaves"),
+    Rule(f"{_SET}/content", ranked("true", "false"), "whether texts are kept, or only their hashes"),
+    Rule(f"{_SET}/engine", always(W), "another engine judges; what it finds is not in the files"),
+    Rule(f"{_SET}/screens", widened(S), "a side less is screened"),
+    Rule(f"{_SET}/rules/file", always(N), "only a name: its rules are compared one by one"),
+    Rule(f"{_SET}/rules/version", always(N), "the form of the file"),
+    Rule(f"{_SET}/rules/name", always(N), "only a name: its rules are compared one by one"),
+    Rule(f"{_SET}/rules/release", always(N), "only a name: its rules are compared one by one"),
+    Rule(f"{_SET}/rules/rules/*", presence(added=S, removed=W), "a rule less finds less"),
+    Rule(f"{_SET}/rules/rules/*/id", always(N), "only a name"),
+    Rule(f"{_SET}/rules/rules/*/category", always(N), "what a hit is about, not whether it is one"),
+    Rule(f"{_SET}/rules/rules/*/phrase", always(W), "whether it finds all that it found is not known"),
+    Rule(f"{_SET}/rules/rules/*/pattern", always(W), "whether it finds all that it found is not known"),
+    # Upstream
+    Rule(f"{_UP}/url", always(W), "another server may answer under the same levels and evidence"),
+    Rule(f"{_UP}/base_path", always(W), "another server may answer under the same levels and evidence"),
+    Rule(f"{_UP}/kind", always(W), "another server may answer under the same levels and evidence"),
+    Rule(f"{_UP}/model", always(W), "another model may answer under the same levels and evidence"),
+    Rule(f"{_UP}/expect_model", presence(added=S, removed=W), "whether the answer must name the model"),
+    Rule(f"{_UP}/credential", presence(added=S, removed=W), "whether the guard proves itself to the server"),
+    Rule(f"{_UP}/credential/*", always(N), "another place of the secret"),
+    Rule(f"{_UP}/tls", upstream_tls, "whom the guard trusts there and what it shows"),
+    Rule(f"{_UP}/tls/ca", presence(added=S, removed=W), "whom the guard trusts there"),
+    Rule(f"{_UP}/tls/client_certificate", presence(added=S, removed=W, changed=N), "what the guard shows there"),
+    Rule(f"{_UP}/tls/client_key", presence(added=S, removed=W, changed=N), "what the guard shows there"),
+    Rule(f"{_UP}/tls/client_key/*", always(N), "another place of the key"),
+    Rule(f"{_UP}/tls/server_name", always(W), "another name is trusted there"),
+    Rule(f"{_UP}/connect_seconds", always(N), "how long an answer may take weakens no safeguard"),
+    Rule(f"{_UP}/first_byte_seconds", always(N), "how long an answer may take weakens no safeguard"),
+    Rule(f"{_UP}/idle_seconds", always(N), "how long an answer may take weakens no safeguard"),
+    Rule(f"{_UP}/total_seconds", always(N), "how long an answer may take weakens no safeguard"),
+    Rule(f"{_UP}/max_idle", always(N), "how many connections are kept weakens no safeguard"),
+    Rule(f"{_UP}/rest_seconds", rising(S), "a shorter silence proves less that a connection is clean"),
+    # Evidence
+    Rule(_CLAIM, presence(added=S, removed=W), "a claim that nobody vouches for any longer"),
+    Rule(f"{_CLAIM}/claim", always(W), "another claim"),
+    Rule(f"{_CLAIM}/uri", always(N), "where the evidence is; its hash says whether it is another"),
+    Rule(f"{_CLAIM}/sha256", evidence_hash, "other evidence under the same date"),
+    Rule(f"{_CLAIM}/owner", always(N), "somebody else vouches for it"),
+    Rule(f"{_CLAIM}/issued", rising(S), "older evidence"),
+    Rule(f"{_CLAIM}/expires", until, "vouched for less long, or longer without being issued anew"),
+    # Tiers and keys
+    Rule("tiers/*", presence(added=W, removed=S), "a tier more may use models"),
+    Rule("tiers/*/models/*", widened(W), "more is granted"),
+    Rule("tiers/*/rate/per_minute", rising(W), "a higher rate"),
+    Rule("tiers/*/rate/burst", rising(W), "a higher rate"),
+    Rule("keys/*", presence(added=W, removed=S), "a key more may call"),
+    Rule("keys/*/id", always(W), "records know it by its name"),
+    Rule("keys/*/owner", always(W), "somebody else answers for it"),
+    Rule("keys/*/tier", always(W), "another tier may grant more"),
+    Rule("keys/*/digest", always(N), "the key was replaced; owner and rights are told apart"),
+    Rule("keys/*/expires", rising(W), "it is taken for longer"),
+    # The process
+    Rule("guard/version", always(N), "the form of the file"),
+    Rule("guard/workers", always(N), "every worker enforces the same"),
+    Rule("guard/surfaces/*", presence(added=W, removed=S), "a listener more takes callers"),
+    Rule("guard/surfaces/*/name", always(W), "model files know it by its name"),
+    *(rule for at in _LISTENERS for rule in _listener(at)),
+    Rule(_TOKEN, token, "one more may resume, or one less may stop"),
+    Rule(f"{_TOKEN}/id", always(W), "records know it by its name"),
+    Rule(f"{_TOKEN}/person", always(W), "another person may resume"),
+    Rule(f"{_TOKEN}/role", always(W), "one more may resume, or one less may stop"),
+    Rule(f"{_TOKEN}/digest", always(N), "the token was replaced; person and role are told apart"),
+    Rule(f"{_TOKEN}/expires", rising(W), "it is taken for longer"),
+    Rule("guard/storage/state", always(W), "stop orders that stand in the old folder are no longer seen"),
+    Rule("guard/storage/audit", always(W), "the request log does not go on where it stood"),
+    Rule("guard/keys/pepper/*", always(N), "another pepper refuses every key and token until they are made anew"),
+    Rule("guard/limits/body_bytes", rising(W), "a bound was widened"),
+    Rule("guard/limits/header_bytes", rising(W), "a bound was widened"),
+    Rule("guard/limits/concurrent", rising(W), "a bound was widened"),
+    Rule("guard/limits/concurrent_per_key", rising(W), "a bound was widened"),
+    Rule("guard/limits/header_seconds", rising(W), "a bound was widened"),
+    Rule("guard/limits/body_seconds", rising(W), "a bound was widened"),
+    Rule("guard/supervision/deaf_seconds", rising(W), "a worker that hears no stop is ended later"),
+    Rule("guard/supervision/drain_seconds", always(N), "running streams are watched until their end"),
+    Rule("guard/telemetry/log", ranked("info", "warning", "error"), "less is seen"),
+    Rule("guard/telemetry/otlp_endpoint", presence(added=N, removed=W), "less is seen, or somebody else sees it"),
+    Rule("guard/telemetry/trace_ratio", always(N), "records and metrics hold every exchange"),
+)
+UNKNOWN: Final = Rule("", always(W), "no rule says what this key means, so it counts as weaker")
+_BY_LENGTH: Final[Mapping[int, tuple[tuple[tuple[str, ...], Rule], ...]]] = {
+    length: tuple((parts, rule) for rule in RULES if len(parts := tuple(rule.path.split("/"))) == length)
+    for length in {rule.path.count("/") + 1 for rule in RULES}
+}
+
+
+def rule_of(path: tuple[str, ...]) -> Rule:
+    """Return the row for a path, or `UNKNOWN`."""
+    for parts, rule in _BY_LENGTH.get(len(path), ()):
+        if all(part in ("*", step) for part, step in zip(parts, path, strict=True)):
+            return rule
+    return UNKNOWN

@@ -1,0 +1,200 @@
+"""What is in force for one model at an instant, and why: the answer of ``guard explain``.
+
+It reads the configuration alone. Whether the model is stopped is for ``guard status`` to say, that evidence is true for
+people. A row is said to be met by a safeguard when that mount alone would meet it and no mount at all would not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Final, assert_never
+
+from guard.policy.checks import View, why_unmet
+from guard.policy.config import Config
+from guard.policy.evidence import Attestation, lapse, midnight
+from guard.policy.explanation import (
+    Ending,
+    EvidenceHeld,
+    Explanation,
+    Judged,
+    Mounted,
+    StandardUsed,
+    SurfaceUsed,
+    TierGranted,
+    UpstreamUsed,
+)
+from guard.policy.floor import binding_rows
+from guard.policy.model import (
+    CheckName,
+    ClassifierMount,
+    ModelPolicy,
+    Mount,
+    RequestLogMount,
+    Row,
+    Standard,
+)
+from guard.policy.report import standing
+from guard.policy.standard import AttestedRow, MountedRow, PlainRow, ScreensRow, UnverifiedRow
+
+MAX_ENDINGS: Final = 20
+_DAY: Final = timedelta(days=1)
+_BY: Final = {
+    CheckName.LISTED_OPERATIONS: "the model's list of operations",
+    CheckName.AUTHENTICATED: "the owner and the last day of every key",
+    CheckName.DECLARED_LEVELS: "the levels in its file",
+}
+
+
+def fingerprint(standard: Standard) -> str:
+    """Return hexadecimal SHA-256 over a standard as it is understood (JSON, sorted keys): comments do not count."""
+    plain = standard.model_dump(mode="json", by_alias=True)
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def explain(config: Config, model: str, at: datetime) -> Explanation:
+    """Explain one model at an aware instant; raises KeyError for an unknown one, ValueError without a time zone."""
+    report = standing(config, model, at)
+    policy, standard = config.models[model], config.standard(model)
+    view = View(config, policy, {each.claim: each for each in config.evidence[model]})
+    binding = binding_rows(config, model)
+    evidence = tuple(_held(binding, each, at) for each in config.evidence[model])
+    endings = sorted(_endings(view, evidence, at), key=lambda each: (each.when, each.what))
+    return Explanation(
+        model=model,
+        at=at.astimezone(UTC),
+        digest=config.digest,
+        routable=report.routable,
+        until=report.until,
+        deployment=policy.asl.deployment,
+        security=policy.asl.security,
+        audience=policy.audience,
+        standard=StandardUsed(standard.name, standard.version, standard.title, standard.source, fingerprint(standard)),
+        upstream=_upstream(policy),
+        surfaces=tuple(_surfaces(config, policy)),
+        operations=tuple(policy.operations),
+        allow_keys=tuple(policy.allow_keys),
+        safeguards=tuple(_mounted(view, binding, at)),
+        rows=tuple(_judged(view, row, at) for row in binding),
+        evidence=evidence,
+        tiers=tuple(_tiers(view, at)),
+        endings=tuple(endings[:MAX_ENDINGS]),
+    )
+
+
+def _upstream(policy: ModelPolicy) -> UpstreamUsed:
+    upstream, tls = policy.upstream, policy.upstream.tls
+    return UpstreamUsed(
+        url=upstream.url + (upstream.base_path or ""),
+        kind=upstream.kind,
+        model=upstream.model,
+        expect_model=upstream.expect_model,
+        credential=upstream.credential is not None,
+        own_ca=tls is not None and tls.ca is not None,
+        client_certificate=tls is not None and tls.client_certificate is not None,
+    )
+
+
+def _surfaces(config: Config, policy: ModelPolicy) -> Iterator[SurfaceUsed]:
+    for surface in config.guard.surfaces:
+        if surface.name in policy.surfaces:
+            asked = "none" if surface.tls is None else surface.tls.client_certificates.value
+            yield SurfaceUsed(surface.name, surface.place, surface.tls is not None, asked)
+
+
+def _mounted(view: View, binding: tuple[Row, ...], at: datetime) -> Iterator[Mounted]:
+    for order, mount in enumerate(view.policy.safeguards, 1):
+        rows = tuple(row.id for row in binding if _meets(view, mount, row, at))
+        yield Mounted(
+            order, mount.use, mount.name, mount.mode, mount.on_failure, mount.deadline_seconds, _settings(mount), rows
+        )
+
+
+def _settings(mount: Mount) -> tuple[str, ...]:
+    if isinstance(mount, RequestLogMount):
+        log = mount.settings
+        return (
+            f"durable {log.durable}",
+            "each text before its release" if log.parts else "each text only at the end",
+            "texts kept" if log.content else "only lengths and hashes kept",
+        )
+    if isinstance(mount, ClassifierMount):
+        by = mount.settings
+        return (f"screens {' and '.join(by.screens)}", f"{by.engine} from {by.rules}")
+    return ()
+
+
+def _meets(view: View, mount: Mount, row: Row, at: datetime) -> bool:
+    """Whether this mount alone meets a row that no mount at all would not meet."""
+    if isinstance(row, AttestedRow):
+        return False
+    alone, none = (
+        View(view.config, view.policy.model_copy(update={"safeguards": mounts}), view.attestations)
+        for mounts in ((mount,), ())
+    )
+    return why_unmet(alone, row, at) is None and why_unmet(none, row, at) is not None
+
+
+def _judged(view: View, row: Row, at: datetime) -> Judged:
+    why = why_unmet(view, row, at)
+    by = () if why is not None else tuple(_met_by(view, row, at))
+    return Judged(row.id, row.axis, row.level, row.requires, row.source, by, why)
+
+
+def _met_by(view: View, row: Row, at: datetime) -> Iterator[str]:
+    match row:
+        case AttestedRow():
+            attestation = view.attestations[row.parameters.claim]
+            until = lapse(attestation, row.parameters.max_age_days)
+            yield f"evidence {row.parameters.claim} of {attestation.owner}, until {until.date()}"
+        case MountedRow() | ScreensRow():
+            yield from _mounts_that_meet(view, row, at)
+        case PlainRow():
+            found = list(_mounts_that_meet(view, row, at))
+            yield from found or [_BY[row.check]]
+        case UnverifiedRow():
+            raise ValueError("a row that nothing verifies is never met")
+        case _:
+            assert_never(row)
+
+
+def _mounts_that_meet(view: View, row: Row, at: datetime) -> Iterator[str]:
+    for mount in view.policy.safeguards:
+        if _meets(view, mount, row, at):
+            yield f"safeguard {mount.name}"
+
+
+def _held(binding: tuple[Row, ...], attestation: Attestation, at: datetime) -> EvidenceHeld:
+    asking = [row for row in binding if isinstance(row, AttestedRow) and row.parameters.claim == attestation.claim]
+    until = min((lapse(attestation, row.parameters.max_age_days) for row in asking), default=lapse(attestation, None))
+    return EvidenceHeld(
+        claim=attestation.claim,
+        owner=attestation.owner,
+        uri=attestation.uri,
+        issued=attestation.issued,
+        until=until,
+        days_left=(until - at) // _DAY,
+        holds=midnight(attestation.issued) <= at < until,
+        rows=tuple(row.id for row in asking),
+    )
+
+
+def _tiers(view: View, at: datetime) -> Iterator[TierGranted]:
+    for name, tier in view.tiers().items():
+        keys = [key for key in view.config.tiers.keys if key.tier == name]
+        live = sum(at < midnight(key.expires) for key in keys)
+        granted = tuple(tier.models[view.policy.model])
+        yield TierGranted(name, granted, tier.rate.per_minute, tier.rate.burst, len(keys), live)
+
+
+def _endings(view: View, evidence: tuple[EvidenceHeld, ...], at: datetime) -> Iterator[Ending]:
+    for each in evidence:
+        if at < each.until:
+            then = "the model is not served" if each.rows else "no row asks for it"
+            yield Ending(each.until, f"evidence {each.claim}", then)
+    tiers = view.tiers()
+    for key in view.config.tiers.keys:
+        if key.tier in tiers and at < midnight(key.expires):
+            yield Ending(midnight(key.expires), f"key {key.id} of {key.owner}", "the key is refused")

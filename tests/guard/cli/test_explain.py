@@ -1,0 +1,88 @@
+"""``guard explain``: its exit codes, its text, its form for machines."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from guard.cli import main
+from tests.parts.configuration import ModelSpec, write_configuration
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def test_a_routable_model_is_0_and_the_text_says_what_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_configuration(tmp_path, now=NOW, models=[ModelSpec(evidence_days=10)])
+    assert main(["explain", "demo", "--config", str(tmp_path), "--at", "2026-06-09"]) == 0
+    out = capsys.readouterr().out
+    for said in (
+        "demo: routable until 2026-06-11T00:00:00Z, seen at 2026-06-09T00:00:00Z\n",
+        "levels      deployment ASL-2, security ASL-2\n",
+        "it is sent no credential\n",
+        "surface     public at 127.0.0.1:0, without TLS\n",
+        "1. request_log: enforced; a failure blocks; within 5 s; durable within_a_second; ",
+        "     meets L2.screens_input, L2.screens_output\n",
+        "Rows that bind it: 12 met, 0 unmet\n",
+        "met    L1.kill_switch (deployment 1): safeguard kill_switch\n",
+        "model_card: 2 days left, until 2026-06-11; a team; L2.model_card\n",
+        "general: chat; 1e+06 a minute and 100000 at once for each key; 2 keys, 1 of them expired\n",
+        "2026-06-11T00:00:00Z  evidence model_card: the model is not served\n",
+    ):
+        assert said in out
+    assert max(len(line) for line in out.splitlines()) < 140
+
+
+def test_a_model_below_its_floor_is_1_and_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    soft = {"patterns": {"mode": "shadow"}, "limits": {"on_failure": "pass"}}
+    write_configuration(tmp_path, now=NOW, models=[ModelSpec(asl=3, safeguards=soft, evidence_days=10)])
+    assert main(["explain", "demo", "--config", str(tmp_path), "--at", "2026-06-12"]) == 1
+    out = capsys.readouterr().out
+    for said in (
+        "demo: NOT ROUTABLE, seen at 2026-06-12T00:00:00Z\n",
+        "limits: enforced; a failure PASSES; ",
+        "patterns (classifier): SHADOW: recorded, not carried out; ",
+        "UNMET  L3.screens_input (deployment 3): no classifier screens the input",
+        "requires: A classifier can block a prompt.\n",
+        "model_card: LAPSED on 2026-06-11; a team; ",
+        "UNMET  L2.model_card (deployment 2): the attestation of model_card expired 1 day ago (2026-06-11)\n",
+    ):
+        assert said in out
+
+
+def test_evidence_of_the_future_is_not_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_configuration(tmp_path, now=NOW)
+    assert main(["explain", "demo", "--config", str(tmp_path), "--at", "2026-04-01"]) == 1
+    assert "model_card: NOT YET: issued 2026-05-02; a team; L2.model_card\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("day", "code"), [("2026-06-10", 0), ("2026-06-11", 1)])
+def test_for_machines_it_is_one_object(day: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_configuration(tmp_path, now=NOW, models=[ModelSpec(evidence_days=10)])
+    assert main(["explain", "demo", "--config", str(tmp_path), "--at", day, "--json"]) == code
+    found = json.loads(capsys.readouterr().out)
+    assert (found["model"], found["at"], found["routable"]) == ("demo", f"{day}T00:00:00Z", code == 0)
+    assert found["until"] == ("2026-06-11T00:00:00Z" if code == 0 else None)
+    assert found["safeguards"][0]["rows"] == ["L1.request_log"]
+    assert found["evidence"][0]["issued"] == "2026-05-02"
+    assert len(found["standard"]["sha256"]) == 64
+    assert all(bool(row["met_by"]) is (row["why"] is None) for row in found["rows"])
+
+
+def test_an_unknown_model_is_2_and_those_that_exist_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_configuration(tmp_path, models=[ModelSpec(f"m{number}") for number in range(10, 35)])
+    assert main(["explain", "mm\x1b[2J", "--config", str(tmp_path)]) == 2
+    shown = capsys.readouterr()
+    assert not shown.out
+    assert shown.err.startswith("guard: there is no model 'mm\\x1b[2J'; there are: m10, m11, ")
+    assert shown.err.endswith(", m29 and 5 more\n")
+
+
+def test_an_invalid_configuration_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_configuration(tmp_path, rules=[{"id": "bad", "category": "other", "pattern": "a{1,2"}])
+    assert main(["explain", "demo", "--config", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("rules/test.yaml:9: rules[0].pattern: ")

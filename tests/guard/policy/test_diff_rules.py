@@ -1,0 +1,193 @@
+"""Every row of the table that says what a changed key means, each way; and that it knows every key of the types."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guard.policy.diff import compare, tree
+from guard.policy.diff_rules import RULES, UNKNOWN, Effect, rule_of
+from guard.policy.load import load
+from tests.parts.configuration import ModelSpec, write_configuration
+
+S, W, N = Effect.STRONGER, Effect.WEAKER, Effect.NEUTRAL
+BLOCKS = {"mode": "enforce", "on_failure": "block"}
+PASSES = {"mode": "enforce", "on_failure": "pass"}
+SHADOW = {"mode": "shadow", "on_failure": "block"}
+MAY, JUNE = {"issued": "2026-05-01"}, {"issued": "2026-06-01"}
+TLS = {"certificate": "c.pem"}
+MOUNT, SET, UP = "models/m/safeguards/s", "models/m/safeguards/s/settings", "models/m/upstream"
+CLAIM, TOKEN = "models/m/evidence/card", "guard/admin/tokens/t"
+
+# path, old, new, effect; where a judge looks at what stands beside: both of those besides.
+CASES: tuple[tuple[Any, ...], ...] = (
+    ("models/m", None, {"asl": 1}, W), ("models/m", {"asl": 1}, None, S),
+    ("models/m/version", 1, 2, N), ("models/m/model", "a", "b", W),
+    ("models/m/framework/name", "a", "b", N), ("models/m/framework/version", "1", "2", N),
+    ("models/m/framework/rows", ("a", "b"), ("a",), W), ("models/m/framework/rows", ("a",), ("b", "c"), W),
+    ("models/m/framework/rows", ("a",), ("a", "b"), S), ("models/m/framework/rows", ("a", "b"), ("b", "a"), N),
+    ("models/m/asl/deployment", 3, 2, W), ("models/m/asl/deployment", 2, 3, S),
+    ("models/m/asl/security", 3, 2, W), ("models/m/asl/security", 2, 3, S),
+    ("models/m/audience", "internal", "general", W), ("models/m/audience", "general", "restricted", S),
+    ("models/m/surfaces", ["a"], ["a", "b"], W), ("models/m/surfaces", ["a", "b"], ["b"], S),
+    ("models/m/surfaces", ["a"], ["b"], W), ("models/m/surfaces", ["a", "b"], ["b", "a"], N),
+    ("models/m/operations", ["chat"], ["chat", "messages"], W),
+    ("models/m/operations", ["chat", "messages"], ["chat"], S),
+    ("models/m/allow_keys", [], ["signature"], W), ("models/m/allow_keys", ["signature"], [], S),
+    ("models/m/order", ("a", "b"), ("b", "a"), W), ("models/m/order", ("a", "b", "c"), ("c", "a"), W),
+    (MOUNT, BLOCKS, None, W), (MOUNT, SHADOW, None, W),
+    (MOUNT, None, BLOCKS, S), (MOUNT, None, SHADOW, N), (MOUNT, None, PASSES, N),
+    (f"{MOUNT}/use", "access", "limits", W), (f"{MOUNT}/name", "a", "b", W),
+    (f"{MOUNT}/mode", "enforce", "shadow", W), (f"{MOUNT}/mode", "shadow", "enforce", S),
+    (f"{MOUNT}/on_failure", "block", "pass", W), (f"{MOUNT}/on_failure", "pass", "block", S),
+    (f"{MOUNT}/deadline_seconds", 2.0, 1.0, W, PASSES, PASSES),
+    (f"{MOUNT}/deadline_seconds", 2.0, 1.0, N, PASSES, BLOCKS),
+    (f"{MOUNT}/deadline_seconds", 1.0, 2.0, N, PASSES, PASSES), (f"{MOUNT}/deadline_seconds", 2.0, 1.0, W, {}, {}),
+    (SET, {"a": 1}, None, W), (SET, None, {"a": 1}, W),
+    (f"{SET}/durable", "before_forward", "within_a_second", W),
+    (f"{SET}/durable", "within_a_second", "before_forward", S),
+    (f"{SET}/parts", True, False, W), (f"{SET}/parts", False, True, S),
+    (f"{SET}/content", True, False, W), (f"{SET}/content", False, True, S),
+    (f"{SET}/engine", "patterns", "other", W),
+    (f"{SET}/screens", ["input", "output"], ["input"], W), (f"{SET}/screens", ["input"], ["output"], W),
+    (f"{SET}/screens", ["input"], ["input", "output"], S),
+    (f"{SET}/rules/file", "rules/a.yaml", "rules/b.yaml", N), (f"{SET}/rules/version", 1, 2, N),
+    (f"{SET}/rules/name", "a", "b", N), (f"{SET}/rules/release", "1", "2", N),
+    (f"{SET}/rules/rules/r", {"id": "r"}, None, W), (f"{SET}/rules/rules/r", None, {"id": "r"}, S),
+    (f"{SET}/rules/rules/r/id", "r", "q", N), (f"{SET}/rules/rules/r/category", "cyber", "other", N),
+    (f"{SET}/rules/rules/r/phrase", "a", "b", W), (f"{SET}/rules/rules/r/pattern", None, "b", W),
+    (f"{UP}/url", "https://a", "http://a", W), (f"{UP}/base_path", None, "/v1", W), (f"{UP}/kind", "vllm", "tgi", W),
+    (f"{UP}/model", "a", "b", W),
+    (f"{UP}/expect_model", "a", None, W), (f"{UP}/expect_model", "a", "b", W), (f"{UP}/expect_model", None, "a", S),
+    (f"{UP}/credential", {"file": "a"}, None, W), (f"{UP}/credential", None, {"file": "a"}, S),
+    (f"{UP}/credential/file", "a", "b", N),
+    (f"{UP}/tls", {"server_name": None}, None, W), (f"{UP}/tls", None, {"server_name": None}, S),
+    (f"{UP}/tls", None, {"server_name": "other"}, W),
+    (f"{UP}/tls/ca", "a", None, W), (f"{UP}/tls/ca", "a", "b", W), (f"{UP}/tls/ca", None, "a", S),
+    (f"{UP}/tls/client_certificate", "a", None, W), (f"{UP}/tls/client_certificate", None, "a", S),
+    (f"{UP}/tls/client_certificate", "a", "b", N),
+    (f"{UP}/tls/client_key", {"file": "a"}, None, W), (f"{UP}/tls/client_key", None, {"file": "a"}, S),
+    (f"{UP}/tls/client_key/env", "A", "B", N),
+    (f"{UP}/tls/server_name", None, "a", W), (f"{UP}/tls/server_name", "a", None, W),
+    (f"{UP}/connect_seconds", 1.0, 2.0, N), (f"{UP}/first_byte_seconds", 1.0, 2.0, N),
+    (f"{UP}/idle_seconds", 1.0, 2.0, N),
+    (f"{UP}/total_seconds", 1.0, 2.0, N), (f"{UP}/max_idle", 1, 2, N),
+    (f"{UP}/rest_seconds", 0.05, 0.0, W), (f"{UP}/rest_seconds", 0.05, 0.1, S),
+    (CLAIM, {"claim": "card"}, None, W), (CLAIM, None, {"claim": "card"}, S), (f"{CLAIM}/claim", "a", "b", W),
+    (f"{CLAIM}/uri", "a", "b", N), (f"{CLAIM}/owner", "a", "b", N),
+    (f"{CLAIM}/sha256", "a", "b", W, MAY, MAY), (f"{CLAIM}/sha256", "a", "b", W, JUNE, MAY),
+    (f"{CLAIM}/sha256", "a", "b", N, MAY, JUNE),
+    (f"{CLAIM}/issued", "2026-06-01", "2026-05-01", W), (f"{CLAIM}/issued", "2026-05-01", "2026-06-01", S),
+    (f"{CLAIM}/expires", "2027-02-01", "2027-01-01", W, MAY, JUNE),
+    (f"{CLAIM}/expires", "2027-01-01", "2027-02-01", W, MAY, MAY),
+    (f"{CLAIM}/expires", "2027-01-01", "2027-02-01", S, MAY, JUNE),
+    ("tiers/t", None, {"rate": {}}, W), ("tiers/t", {"rate": {}}, None, S),
+    ("tiers/t/models/m", None, ["chat"], W), ("tiers/t/models/m", ["chat"], None, S),
+    ("tiers/t/models/m", ["chat"], ["chat", "messages"], W),
+    ("tiers/t/rate/per_minute", 60.0, 61.0, W), ("tiers/t/rate/per_minute", 60.0, 59.0, S),
+    ("tiers/t/rate/burst", 5, 6, W), ("tiers/t/rate/burst", 6, 5, S),
+    ("keys/k", None, {"tier": "t"}, W), ("keys/k", {"tier": "t"}, None, S), ("keys/k/id", "a", "b", W),
+    ("keys/k/owner", "a", "b", W), ("keys/k/tier", "a", "b", W), ("keys/k/digest", "a", "b", N),
+    ("keys/k/expires", "2027-01-01", "2027-02-01", W), ("keys/k/expires", "2027-02-01", "2027-01-01", S),
+    ("guard/version", 1, 2, N), ("guard/workers", 1, 2, N),
+    ("guard/surfaces/s", None, {"port": 1}, W), ("guard/surfaces/s", {"port": 1}, None, S),
+    ("guard/surfaces/s/name", "a", "b", W),
+    *(
+        (f"{at}/{key}", old, new, effect)
+        for at in ("guard/surfaces/s", "guard/admin")
+        for key, old, new, effect in (
+            ("host", "127.0.0.1", "0.0.0.0", W), ("port", 1, 2, W), ("unix", None, "/run/a", W),  # noqa: S104 - a value
+            ("tls", TLS, None, W), ("tls", None, TLS, S),
+            ("tls/certificate", "a", "b", N), ("tls/key/file", "a", "b", N),
+            ("tls/client_certificates", "required", "optional", W), ("tls/client_certificates", "none", "required", S),
+            ("tls/client_ca", "a", "b", W), ("tls/client_ca", "a", None, W), ("tls/client_ca", None, "a", S),
+            ("hosts", None, ["a"], S), ("hosts", ["a"], None, W), ("hosts", ["a"], ["a", "b"], W),
+            ("hosts", ["a", "b"], ["b"], S), ("hosts", ["a", "b"], ["b", "a"], N),
+        )
+    ),
+    (TOKEN, None, {"role": "viewer"}, W), (TOKEN, {"role": "responder"}, None, W), (TOKEN, {"role": "viewer"}, None, S),
+    (f"{TOKEN}/id", "a", "b", W), (f"{TOKEN}/person", "a", "b", W), (f"{TOKEN}/role", "viewer", "responder", W),
+    (f"{TOKEN}/role", "responder", "viewer", W), (f"{TOKEN}/digest", "a", "b", N),
+    (f"{TOKEN}/expires", "2027-01-01", "2027-02-01", W), (f"{TOKEN}/expires", "2027-02-01", "2027-01-01", S),
+    ("guard/storage/state", "a", "b", W), ("guard/storage/audit", "a", "b", W), ("guard/keys/pepper/file", "a", "b", N),
+    *(
+        (f"guard/{key}", old, new, effect)
+        for key in (
+            "limits/body_bytes", "limits/header_bytes", "limits/concurrent", "limits/header_seconds",
+            "limits/body_seconds", "limits/concurrent_per_key", "supervision/deaf_seconds",
+        )
+        for old, new, effect in ((5, 6, W), (6, 5, S))
+    ),
+    ("guard/supervision/drain_seconds", 1.0, 2.0, N),
+    ("guard/telemetry/log", "info", "error", W), ("guard/telemetry/log", "error", "warning", S),
+    ("guard/telemetry/otlp_endpoint", None, "http://a", N), ("guard/telemetry/otlp_endpoint", "http://a", None, W),
+    ("guard/telemetry/otlp_endpoint", "http://a", "http://b", W), ("guard/telemetry/trace_ratio", 0.1, 0.2, N),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]} {case[1]} to {case[2]}")
+def test_a_change_means_what_the_table_says(case: tuple[Any, ...]) -> None:
+    path, old, new, effect, *beside = case
+    (change,) = compare(tuple(path.split("/")), old, new, *beside)
+    assert change.effect is effect
+    assert change.why == rule_of(tuple(path.split("/"))).why != UNKNOWN.why
+
+
+def test_every_row_has_a_case_and_no_two_rows_share_a_path() -> None:
+    assert {rule_of(tuple(case[0].split("/"))).path for case in CASES} == {rule.path for rule in RULES}
+    assert len({rule.path for rule in RULES}) == len(RULES)
+
+
+@pytest.mark.parametrize("path", ["models/m/new", "guard/admin/tls/new", "keys/k/new/deeper", "guard/tracing"])
+@pytest.mark.parametrize(("old", "new"), [(None, 1), (1, None), ("a", "b"), (None, {"a": 1}), ([], ["a"])])
+def test_a_key_that_no_row_knows_is_weaker(path: str, old: Any, new: Any) -> None:
+    (change,) = compare(tuple(path.split("/")), old, new)
+    assert (change.effect, change.why) == (W, UNKNOWN.why)
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new"),
+    [
+        ("models/m/audience", "general", "nobody"),
+        ("models/m/audience", "nobody", "internal"),
+        ("models/m/asl/deployment", None, 3),
+        ("guard/limits/body_bytes", "5", 4),
+        ("models/m/safeguards/s/settings/parts", False, "maybe"),
+    ],
+)
+def test_a_value_that_a_row_cannot_place_is_weaker(path: str, old: Any, new: Any) -> None:
+    (change,) = compare(tuple(path.split("/")), old, new)
+    assert change.effect is W
+
+
+def leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    if not isinstance(value, Mapping):
+        yield path
+        return
+    for key, below in value.items():
+        yield from leaves(below, (*path, key))
+
+
+def test_every_key_of_a_full_configuration_has_a_row(tmp_path: Path) -> None:
+    write_configuration(tmp_path, now=datetime(2026, 6, 1, tzinfo=UTC), models=[ModelSpec(asl=3)])
+    secret = {"file": "secrets/pepper"}
+    tls = {"certificate": "c.pem", "key": secret, "client_certificates": "required", "client_ca": "ca.pem"}
+    guard = json.loads((tmp_path / "guard.yaml").read_text())
+    guard["surfaces"][0].update(tls=tls, hosts=["models.example"])
+    guard["admin"].update(tls=tls, hosts=["admin.example"])
+    (tmp_path / "guard.yaml").write_text(json.dumps(guard))
+    model = json.loads((tmp_path / "models" / "demo.yaml").read_text())
+    model["upstream"].update(
+        url="https://models.example",
+        credential=secret,
+        tls={"ca": "ca.pem", "client_certificate": "c.pem", "client_key": secret, "server_name": "models.example"},
+    )
+    (tmp_path / "models" / "demo.yaml").write_text(json.dumps(model))
+    found = list(leaves(tree(load(tmp_path)), ()))
+    assert len(found) > 120
+    assert [path for path in found if rule_of(path) is UNKNOWN] == []
