@@ -106,6 +106,7 @@ def admin_client(arguments: argparse.Namespace, guard: GuardConfig | None) -> Ad
 def _trusting(ca: Path | None, pinned: Path | None, shown: Path | None) -> ssl.SSLContext:
     """Trust ``ca``, else the one certificate ``pinned`` by whatever name it is reached, else as the system does."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # set by early releases of Python 3.11: a cut would seem an end
     if ca is not None:
         context.load_verify_locations(ca)
     elif pinned is not None:

@@ -1,8 +1,8 @@
 """What a listener proves itself with and whom it lets in: an OpenSSL context from bytes already read.
 
-Nothing comes from the environment but OpenSSL's own configuration file (OPENSSL_CONF), which could loosen ciphers, not
-the lowest version. Weakness: revocation is not checked, and neither does a certificate that ends, the listener's or a
-caller's, end connections that stand: give both a short life.
+Nothing comes from the environment but OpenSSL's own configuration file (OPENSSL_CONF), which loosens neither the
+ciphers of TLS 1.2 nor the lowest version. Weakness: revocation is not checked, and neither does a certificate that
+ends, the listener's or a caller's, end connections that stand: give both a short life.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from guard.policy.process import ClientCertificates
 from guard.upstream.tls import BadTls, in_memory
 
 PROTOCOLS: Final = ["http/1.1"]
+CIPHERS: Final = "@SECLEVEL=2:ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:!aNULL"
+"""For TLS 1.2; a distribution's Python may come with a list that admits ciphers without forward secrecy."""
 _MODES: Final = {
     ClientCertificates.NONE: ssl.CERT_NONE,
     ClientCertificates.OPTIONAL: ssl.CERT_OPTIONAL,
@@ -36,7 +38,9 @@ def server_tls(
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
     context.options |= ssl.OP_NO_RENEGOTIATION
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # set by early releases of Python 3.11: a cut would seem an end
     context.set_alpn_protocols(PROTOCOLS)
     _trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), certificate, "certificate")  # only to see that it is one
     # OpenSSL's binding takes files only; the empty password keeps an encrypted key from asking at the terminal.

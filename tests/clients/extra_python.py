@@ -26,7 +26,7 @@ def command() -> Sequence[str]:
 
     def install(folder: Path) -> None:
         uv = Path(sys.executable).with_name("uv")
-        options = ("--quiet", "--python", sys.executable, "--target", folder)
+        options = ("--quiet", "--system-certs", "--python", sys.executable, "--target", folder)
         run(uv, "pip", "install", *options, "-r", _LOCK, folder=folder)
 
     folder = installed("extras", [_LOCK], install)

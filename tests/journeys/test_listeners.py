@@ -57,6 +57,7 @@ def certified(directory: Path, issued: Issued, callers: Authority | None = None)
 
 def trusting(authority: Authority, shown: Issued | None = None) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=authority.pem)
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # set by early releases of Python 3.11
     if shown is not None:
         context.load_cert_chain(shown.certificate, shown.key)
     return context

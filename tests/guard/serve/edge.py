@@ -50,6 +50,7 @@ def listener_tls(
         client_ca=None if client_ca is None else str(client_ca),
     )
     caller = ssl.create_default_context(cafile=authority.pem)
+    caller.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # set by early releases of Python 3.11
     for name, version in bounds.items():
         setattr(caller, name, version)
     return Tls(Certificates("public", tls, folder, problem), caller)
@@ -137,7 +138,7 @@ class Edge:
         """Send these on a new connection and return all that comes until the server closes it."""
         with self.connect() as sock:
             for piece in pieces:
-                with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
+                with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLError):
                     sock.sendall(piece)
             return rest(sock)
 
@@ -200,7 +201,7 @@ def rest(sock: socket.socket, *, cut: bool = False) -> bytes:
     Over TLS so does a bare end of the socket, unless ``cut`` says that it is due.
     """
     got = b""
-    with suppress(*([ssl.SSLEOFError] if cut else [])):
+    with suppress(*([ssl.SSLError] if cut else [])):
         while piece := sock.recv(65_536):
             got += piece
     return got

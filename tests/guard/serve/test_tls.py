@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from guard.policy.process import ClientCertificates
 from guard.serve.tls import identity, server_tls
-from guard.upstream.tls import BadTls
+from guard.upstream.tls import BadTls, client_tls
 from tests.parts.certificates import Authority, Issued
 from tests.parts.debian import command
 
@@ -42,7 +42,14 @@ def test_no_cipher_is_without_forward_secrecy_and_integrity(issued: Issued) -> N
     names = {cipher["name"] for cipher in context.get_ciphers()}
     assert names
     assert all(name.startswith(("TLS_", "ECDHE-", "DHE-")) for name in names)
-    assert not [name for name in names if "NULL" in name or "RC4" in name or "3DES" in name]
+    assert all("GCM" in name or "CHACHA20" in name for name in names)
+
+
+def test_a_cut_is_no_end_on_either_side(authority: Authority, issued: Issued) -> None:
+    listener = server_tls(issued.certificate.read_bytes(), issued.key.read_bytes())
+    upstream = client_tls("127.0.0.1", authority.pem.read_bytes()).context
+    assert not listener.options & ssl.OP_IGNORE_UNEXPECTED_EOF
+    assert not upstream.options & ssl.OP_IGNORE_UNEXPECTED_EOF
 
 
 @pytest.mark.parametrize("clients", [ClientCertificates.REQUIRED, ClientCertificates.OPTIONAL])
