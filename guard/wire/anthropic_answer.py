@@ -29,7 +29,7 @@ from guard.wire.anthropic_shapes import (
 )
 from guard.wire.dialect import Event, Naming, Request
 from guard.wire.sse import BadStream, EventReader, ServerEvent
-from guard.wire.typed_answer import MAX_BODY, TypedReader
+from guard.wire.typed_answer import MAX_BODY, Gathered, TypedReader
 from safeguards.exchange import Channel, ChannelId, ChannelKind
 
 MAX_BLOCKS: Final = 256
@@ -326,7 +326,7 @@ class StreamReader(_Reader):
             opened.whole = block.type == "tool_use"
             data += opened.prefix + quote(text) + b"}}\n\n"
         self._seen = replace(self._seen, open=index)
-        return _event(data, marks, self._seen)
+        return Event.marked(data, marks, self._seen)
 
     def _block_stop(self, upstream: int) -> Event | None:
         block = self._blocks.get(upstream)
@@ -370,20 +370,16 @@ class WholeReader(_Reader):
     def __init__(self, request: Request, naming: Naming, max_body: int = MAX_BODY) -> None:
         """Bound the body in bytes."""
         super().__init__(request, naming)
-        self._pieces: list[bytes] = []
-        self._left = max_body
+        self._body = Gathered(max_body)
 
     def feed(self, data: bytes) -> list[Event]:
         """Gather."""
-        self._left -= len(data)
-        if self._left < 0:
-            raise BadStream("the answer is larger than the limit")
-        self._pieces.append(data)
+        self._body.add(data)
         return []
 
     def finish(self) -> list[Event]:
         """Read the whole body; raises BadStream."""
-        answer = self._read(MESSAGE, b"".join(self._pieces))
+        answer = self._read(MESSAGE, self._body.whole())
         if len(answer.content) > MAX_BLOCKS:
             raise BadStream("the answer has too many blocks")
         content: list[dict[str, Any]] = []
@@ -406,7 +402,7 @@ class WholeReader(_Reader):
         reason, sequence = self._reason(answer.stop_reason, answer.stop_sequence)
         self.done = True
         body = message(self.naming, content, reason, sequence, self._usage(answer.usage))
-        return [_event(quote(body), marks, None)]
+        return [Event.marked(quote(body), marks, None)]
 
 
 def _json(value: dict[str, Any]) -> str:
@@ -414,10 +410,3 @@ def _json(value: dict[str, Any]) -> str:
         return quote(value).decode()
     except (RecursionError, ValueError):
         raise BadStream("a tool's input cannot be written") from None
-
-
-def _event(data: bytes, marks: list[tuple[Channel, int]], seen: Seen | None) -> Event:
-    if not marks:
-        return Event(data, seen=seen)
-    (channel, end), *more = marks
-    return Event(data, channel, end, tuple(more), seen)

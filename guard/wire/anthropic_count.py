@@ -11,9 +11,10 @@ from typing import Any, Final
 from msgspec import UNSET, Struct
 
 from guard.wire.anthropic_answer import quote
-from guard.wire.anthropic_messages import AnthropicMessages, Cacheable, prompt_keys, understand
+from guard.wire.anthropic_messages import AnthropicMessages, Cacheable, prompt_keys
 from guard.wire.dialect import AnswerReader, Event, Grants, Naming, Request
 from guard.wire.kinds import extra_keys
+from guard.wire.request import understand
 from guard.wire.table import Spec
 from guard.wire.typed_answer import Count, Dropped, TypedReader, WholeAnswer
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from guard.wire.anthropic_answer import Seen, StreamReader, WholeReader, frame, message, quote
 from guard.wire.dialect import TOLD, AnswerReader, Grants, Naming, Request
 from guard.wire.kinds import extra_keys
+from guard.wire.request import understand, written
 from guard.wire.strict_json import BadField
 from guard.wire.table import Collector, Either, Flag, Free, Items, Label, Number, OneOf, Record, Refused, Spec, Text
 from safeguards.verdict import Code
@@ -217,15 +218,6 @@ def _table(grants: Grants) -> Spec:
     return Cacheable(keys, required=("model", "messages", "max_tokens"))
 
 
-def understand(table: Spec, fields: dict[str, Any]) -> Request:
-    """Read a request by its table; raises BadField."""
-    into = Collector()
-    sent = table.read(fields, "", into)
-    passages = tuple(passage for passage in into.passages if passage.place != "model")
-    model = sent.pop("model")
-    return Request(model, bool(sent.get("stream")), passages, sent)
-
-
 _ERROR_TYPES: Final[Mapping[int, str]] = {
     401: "authentication_error",
     403: "permission_error",
@@ -258,10 +250,7 @@ class AnthropicMessages:
 
     def write_request(self, request: Request, model: str) -> bytes:
         """Serialise the understood fields; raises BadField for a string that UTF-8 cannot carry."""
-        try:
-            return quote({"model": model, **request.fields})
-        except UnicodeEncodeError:
-            raise BadField("", "a string holds half a surrogate pair") from None
+        return written(request, model)
 
     def reader(self, request: Request, naming: Naming) -> AnswerReader:
         """Begin reading the answer."""

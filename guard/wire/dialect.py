@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -48,6 +48,14 @@ class Event:
     end: int = 0
     more: tuple[tuple[Channel, int], ...] = ()
     seen: object = None
+
+    @classmethod
+    def marked(cls, data: bytes, marks: Sequence[tuple[Channel, int]], seen: object = None) -> Event:
+        """Make one that waits for all of these marks, or for none."""
+        if not marks:
+            return cls(data, seen=seen)
+        (channel, end), *more = marks
+        return cls(data, channel, end, tuple(more), seen)
 
 
 @dataclass(frozen=True, slots=True)

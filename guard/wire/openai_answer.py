@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from guard.wire.dialect import Event, Naming
 from guard.wire.sse import BadStream, EventReader
-from guard.wire.typed_answer import one_line
+from guard.wire.typed_answer import MAX_BODY, Gathered, one_line
 from safeguards.exchange import Channel, ChannelId, ChannelKind
 
 MAX_CHOICES: Final = 8
@@ -372,33 +372,25 @@ class StreamReader(_Reader):
         if answer.usage is not None:
             data += b',"usage":' + _quote(_usage(answer.usage))
         data += b"}\n\n"
-        if not marks:
-            return Event(data, seen=self._seen)
-        (channel, end), *more = marks
-        return Event(data, channel, end, tuple(more), self._seen)
+        return Event.marked(data, marks, self._seen)
 
 
 class WholeReader(_Reader):
     """Reads an answer that comes in one piece; its one event is the whole body."""
 
-    def __init__(self, naming: Naming, choices: int = MAX_CHOICES, max_body: int = 16_777_216) -> None:
+    def __init__(self, naming: Naming, choices: int = MAX_CHOICES, max_body: int = MAX_BODY) -> None:
         """Expect at most this many choices; bound the body in bytes."""
         super().__init__(naming, choices)
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._max_body = max_body
+        self._body = Gathered(max_body)
 
     def feed(self, data: bytes) -> list[Event]:
         """Gather."""
-        self._size += len(data)
-        if self._size > self._max_body:
-            raise BadStream("the answer is larger than the limit")
-        self._pieces.append(data)
+        self._body.add(data)
         return []
 
     def finish(self) -> list[Event]:
         """Read the whole body."""
-        answer = self._answer(b"".join(self._pieces))
+        answer = self._answer(self._body.whole())
         if not answer.choices:
             raise BadStream("the answer has no choices")
         choices = []
@@ -433,10 +425,7 @@ class WholeReader(_Reader):
         }
         if answer.usage is not None:
             body["usage"] = _usage(answer.usage)
-        if not marks:
-            return [Event(_quote(body))]
-        (channel, end), *more = marks
-        return [Event(_quote(body), channel, end, tuple(more))]
+        return [Event.marked(_quote(body), marks)]
 
 
 def _usage(usage: _Usage) -> dict[str, int]:

@@ -15,6 +15,7 @@ from guard.wire.dialect import AnswerReader, Grants, Naming, Request
 from guard.wire.kinds import extra_keys
 from guard.wire.openai_answer import Seen, StreamReader, WholeReader
 from guard.wire.openai_error import error_body, error_event
+from guard.wire.request import understand, written
 from guard.wire.strict_json import BadField
 from guard.wire.table import (
     Collector,
@@ -168,18 +169,11 @@ class OpenAIChat:
 
     def read_request(self, fields: dict[str, Any], grants: Grants) -> Request:
         """Understand by the table; raises BadField."""
-        into = Collector()
-        fields = _table(grants.kind).read(fields, "", into)
-        passages = tuple(passage for passage in into.passages if passage.place != "model")
-        model = fields.pop("model")
-        return Request(model, bool(fields.get("stream")), passages, fields)
+        return understand(_table(grants.kind), fields)
 
     def write_request(self, request: Request, model: str) -> bytes:
         """Serialise the understood fields; raises BadField for a string that UTF-8 cannot carry."""
-        try:
-            return _ENCODER.encode({"model": model, **request.fields})
-        except UnicodeEncodeError:
-            raise BadField("", "a string holds half a surrogate pair") from None
+        return written(request, model)
 
     def reader(self, request: Request, naming: Naming) -> AnswerReader:
         """Begin reading the answer."""

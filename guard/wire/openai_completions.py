@@ -17,8 +17,9 @@ from guard.wire.kinds import extra_keys
 from guard.wire.openai_completions_answer import MAX_CHOICES, Seen, StreamReader, WholeReader, head
 from guard.wire.openai_error import error_body, error_event
 from guard.wire.openai_inputs import Inputs, Voiced, count
+from guard.wire.request import understand, written
 from guard.wire.strict_json import BadField
-from guard.wire.table import Collector, Either, Flag, Items, Label, Number, OneOf, Record, Refused, Spec, Text
+from guard.wire.table import Either, Flag, Items, Label, Number, OneOf, Record, Refused, Spec, Text
 from safeguards.verdict import Code
 
 REQUEST: Final[Mapping[str, Spec]] = {
@@ -63,20 +64,14 @@ class OpenAICompletions:
 
     def read_request(self, fields: dict[str, Any], grants: Grants) -> Request:
         """Read strictly by the tables; raises BadField."""
-        into = Collector()
-        sent = _table(grants.kind).read(fields, "", into)
-        if count(sent["prompt"]) * sent.get("n", 1) > MAX_CHOICES:
+        request = understand(_table(grants.kind), fields)
+        if count(request.fields["prompt"]) * request.fields.get("n", 1) > MAX_CHOICES:
             raise BadField("n", f"must be so small that prompts times n are at most {MAX_CHOICES}")
-        passages = tuple(passage for passage in into.passages if passage.place != "model")
-        model = sent.pop("model")
-        return Request(model, bool(sent.get("stream")), passages, sent)
+        return request
 
     def write_request(self, request: Request, model: str) -> bytes:
         """Serialise the understood fields; raises BadField for a string that UTF-8 cannot carry."""
-        try:
-            return _ENCODER.encode({"model": model, **request.fields})
-        except UnicodeEncodeError:
-            raise BadField("", "a string holds half a surrogate pair") from None
+        return written(request, model)
 
     def reader(self, request: Request, naming: Naming) -> AnswerReader:
         """Begin reading the answer: one choice for each prompt, times n."""

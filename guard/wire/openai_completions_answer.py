@@ -143,7 +143,7 @@ class StreamReader:
         data = self._head + b",".join(written_choices) + b"]"
         if answer.usage is not None:
             data += b',"usage":' + one_line(_usage(answer.usage))
-        return _marked(data + b"}\n\n", marks, self._seen)
+        return Event.marked(data + b"}\n\n", marks, self._seen)
 
     def _take(self, index: int, text: str) -> tuple[Channel, int]:
         if not 0 <= index < len(self._choices):
@@ -193,7 +193,7 @@ class WholeReader(WholeAnswer):
         whole: dict[str, Any] = {**head(self.naming), "choices": written}
         if answer.usage is not None:
             whole["usage"] = _usage(answer.usage)
-        return _marked(one_line(whole), [(channel, channel.end) for channel in self.touched], None)
+        return Event.marked(one_line(whole), [(channel, channel.end) for channel in self.touched], None)
 
 
 def head(naming: Naming) -> dict[str, object]:
@@ -224,13 +224,6 @@ def _reason(reader: StreamReader | WholeReader, reason: str | None) -> str | Non
         raise BadStream("the upstream gave the answer up")
     reader.dropped += 1
     return "stop"
-
-
-def _marked(data: bytes, marks: list[tuple[Channel, int]], seen: Seen | None) -> Event:
-    if not marks:
-        return Event(data, seen=seen)
-    (channel, end), *more = marks
-    return Event(data, channel, end, tuple(more), seen)
 
 
 def _written(index: int, text: str, reason: str | None) -> dict[str, object]:

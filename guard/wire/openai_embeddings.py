@@ -25,9 +25,9 @@ from guard.wire.dialect import AnswerReader, Event, Grants, Naming, Request
 from guard.wire.kinds import extra_keys
 from guard.wire.openai_error import error_body
 from guard.wire.openai_inputs import Inputs, Voiced, count
+from guard.wire.request import understand, written
 from guard.wire.sse import BadStream
-from guard.wire.strict_json import BadField
-from guard.wire.table import Collector, Label, Number, OneOf, Record, Refused, Spec, Text
+from guard.wire.table import Label, Number, OneOf, Record, Refused, Spec, Text
 from guard.wire.typed_answer import Count, Dropped, TypedReader, WholeAnswer
 from safeguards.verdict import Code
 
@@ -89,17 +89,11 @@ class OpenAIEmbeddings:
 
     def read_request(self, fields: dict[str, Any], grants: Grants) -> Request:
         """Read strictly by the tables; raises BadField."""
-        into = Collector()
-        sent = _table(grants.kind).read(fields, "", into)
-        passages = tuple(passage for passage in into.passages if passage.place != "model")
-        return Request(sent.pop("model"), False, passages, sent)
+        return understand(_table(grants.kind), fields)
 
     def write_request(self, request: Request, model: str) -> bytes:
         """Serialise the understood fields; raises BadField for a string that UTF-8 cannot carry."""
-        try:
-            return _ENCODER.encode({"model": model, **request.fields})
-        except UnicodeEncodeError:
-            raise BadField("", "a string holds half a surrogate pair") from None
+        return written(request, model)
 
     def reader(self, request: Request, naming: Naming) -> AnswerReader:
         """Begin reading the answer; it is written in the format that was asked for, whichever came."""

@@ -7,6 +7,7 @@ Whether the server keeps a response is never left to its default: it is told not
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any, Final
 
@@ -20,8 +21,8 @@ from guard.wire.openai_responses_answer import WholeReader
 from guard.wire.openai_responses_input import INPUT, NAME, SERVER_TOOLS, ByType, Empty
 from guard.wire.openai_responses_output import Output, Seen, encode_event
 from guard.wire.openai_responses_stream import StreamReader
-from guard.wire.strict_json import BadField
-from guard.wire.table import Collector, Either, Flag, Free, Items, Number, OneOf, Record, Refused, Spec, Text
+from guard.wire.request import understand, written
+from guard.wire.table import Either, Flag, Free, Items, Number, OneOf, Record, Refused, Spec, Text
 from safeguards.verdict import Code
 
 _MEMORY: Final = "state on the server is not offered here"
@@ -126,18 +127,12 @@ class OpenAIResponses:
 
     def read_request(self, fields: dict[str, Any], grants: Grants) -> Request:
         """Read strictly by the tables; raises BadField."""
-        into = Collector()
-        sent = _table(grants.kind).read(fields, "", into)
-        passages = tuple(passage for passage in into.passages if passage.place != "model")
-        model = sent.pop("model")
-        return Request(model, bool(sent.get("stream")), passages, {**sent, "store": False})
+        request = understand(_table(grants.kind), fields)
+        return replace(request, fields={**request.fields, "store": False})
 
     def write_request(self, request: Request, model: str) -> bytes:
         """Serialise the understood fields; raises BadField for a string that UTF-8 cannot carry."""
-        try:
-            return _ENCODER.encode({"model": model, **request.fields})
-        except UnicodeEncodeError:
-            raise BadField("", "a string holds half a surrogate pair") from None
+        return written(request, model)
 
     def reader(self, request: Request, naming: Naming) -> AnswerReader:
         """Begin reading the answer."""

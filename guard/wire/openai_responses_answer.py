@@ -20,7 +20,7 @@ from guard.wire.openai_responses_events import (
 from guard.wire.openai_responses_items import Item, ItemKind, PartKind
 from guard.wire.openai_responses_output import Output
 from guard.wire.sse import BadStream
-from guard.wire.typed_answer import MAX_BODY
+from guard.wire.typed_answer import MAX_BODY, Gathered
 
 PARTS: Final = {kind.value: kind for kind in PartKind if kind is not PartKind.ARGUMENTS}
 _ITEMS: Final = {kind.value: kind for kind in ItemKind}
@@ -88,22 +88,16 @@ class WholeReader(ResponseReader):
     def __init__(self, naming: Naming, echo: Mapping[str, Any], max_body: int = MAX_BODY) -> None:
         """Bound the body in bytes."""
         super().__init__(naming, echo)
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._max_body = max_body
+        self._body = Gathered(max_body)
 
     def feed(self, data: bytes) -> list[Event]:
         """Gather."""
-        self._size += len(data)
-        if self._size > self._max_body:
-            raise BadStream("the answer is larger than the limit")
-        self._pieces.append(data)
+        self._body.add(data)
         return []
 
     def finish(self) -> list[Event]:
         """Read the whole body."""
-        response, self.dropped = RESPONSES.read(b"".join(self._pieces))
-        self._pieces.clear()
+        response, self.dropped = RESPONSES.read(self._body.whole())
         if response.error is not None:
             raise BadStream("the upstream reports an error")
         if response.output is None or response.status not in (None, "completed", "incomplete"):

@@ -139,7 +139,7 @@ class Output:
         """End the response and give it in one piece."""
         self.end(reason, usage, incomplete=incomplete)
         body = self.response("incomplete" if incomplete else "completed", self.next, reason=reason, usage=usage)
-        return _marked(_encode(body), self._marks(), None)
+        return Event.marked(_encode(body), self._marks(), None)
 
     def _marks(self) -> list[tuple[Channel, int]]:
         return [(channel, channel.end) for channel in self.channels.values()]
@@ -225,14 +225,7 @@ class Output:
         data = encode_event(name, self.next, body)
         seen = Seen(self, self.next)
         self.next += 1
-        return _marked(data, marks or [], seen)
-
-
-def _marked(data: bytes, marks: list[tuple[Channel, int]], seen: Seen | None) -> Event:
-    if not marks:
-        return Event(data, seen=seen)
-    (channel, end), *more = marks
-    return Event(data, channel, end, tuple(more), seen)
+        return Event.marked(data, marks or [], seen)
 
 
 def encode_event(name: str, step: int, body: Body) -> bytes:

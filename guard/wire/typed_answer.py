@@ -76,6 +76,28 @@ class TypedReader(Generic[_S]):
         return kept, dropped
 
 
+class Gathered:
+    """The body of an answer that comes in one piece, bounded in bytes."""
+
+    def __init__(self, limit: int = MAX_BODY) -> None:
+        """Begin empty."""
+        self._pieces: list[bytes] = []
+        self._left = limit
+
+    def add(self, data: bytes) -> None:
+        """Keep what a read brought; raises BadStream beyond the bound."""
+        self._left -= len(data)
+        if self._left < 0:
+            raise BadStream("the answer is larger than the limit")
+        self._pieces.append(data)
+
+    def whole(self) -> bytes:
+        """Hand out the body and let it go."""
+        body = b"".join(self._pieces)
+        self._pieces.clear()
+        return body
+
+
 class WholeAnswer:
     """Reads an answer that comes in one piece; its one event is the whole body. A dialect says how it is read."""
 
@@ -88,22 +110,16 @@ class WholeAnswer:
         self.dropped = 0
         self.prompt_tokens: int | None = None
         self.completion_tokens: int | None = None
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._max_body = max_body
+        self._body = Gathered(max_body)
 
     def feed(self, data: bytes) -> list[Event]:
         """Gather."""
-        self._size += len(data)
-        if self._size > self._max_body:
-            raise BadStream("the answer is larger than the limit")
-        self._pieces.append(data)
+        self._body.add(data)
         return []
 
     def finish(self) -> list[Event]:
         """Read the whole body; raises BadStream."""
-        event = self._read(b"".join(self._pieces))
-        self._pieces.clear()
+        event = self._read(self._body.whole())
         self.done = True
         return [event]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guard.wire.dialect import TOLD, Event
+from safeguards.exchange import Channel, ChannelId, ChannelKind
 from safeguards.verdict import Code
 
 
@@ -27,3 +28,13 @@ def test_no_sentence_is_used_twice() -> None:
 def test_an_event_without_text_needs_no_clearance() -> None:
     event = Event(b"data: [DONE]\n\n")
     assert (event.channel, event.end, event.more) == (None, 0, ())
+
+
+def test_an_event_waits_for_every_mark_it_carries_in_their_order() -> None:
+    first, second = Channel(ChannelId(0, ChannelKind.CONTENT)), Channel(ChannelId(0, ChannelKind.REFUSAL))
+    event = Event.marked(b"data", [(first, 3), (second, 5)], seen="it")
+    assert (event.channel, event.end, event.more, event.seen) == (first, 3, ((second, 5),), "it")
+
+
+def test_an_event_without_marks_needs_no_clearance() -> None:
+    assert Event.marked(b"data", []) == Event(b"data")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET, Struct
 
 from guard.wire.sse import BadStream
-from guard.wire.typed_answer import Dropped, TypedReader
+from guard.wire.typed_answer import Dropped, Gathered, TypedReader
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),
@@ -76,3 +76,18 @@ def test_whatever_comes_only_a_bad_stream_is_raised(data: bytes) -> None:
 def test_depth_is_refused(data: bytes) -> None:
     with pytest.raises(BadStream):
         READER.read(data)
+
+
+def test_a_gathered_body_is_what_came_and_is_handed_out_once() -> None:
+    body = Gathered(5)
+    body.add(b"ab")
+    body.add(b"cde")
+    assert body.whole() == b"abcde"
+    assert body.whole() == b""
+
+
+def test_a_body_beyond_its_bound_ends_the_answer() -> None:
+    body = Gathered(5)
+    body.add(b"abcde")
+    with pytest.raises(BadStream, match="larger than the limit"):
+        body.add(b"f")
