@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 import time
@@ -116,7 +117,10 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
     callers = Callers(
         pepper,
         {
-            key.digest: Holder(Caller(key.id, key.owner, key.tier), first_moment(key.expires))
+            key.digest: Holder(
+                Caller(key.id, key.owner, key.tier, issued=first_moment(key.issued) if key.issued else math.inf),
+                first_moment(key.expires),
+            )
             for key in config.tiers.keys
         },
         clock,

@@ -114,6 +114,7 @@ class Arrivals:
             passages=request.passages,
             policy=serving.policy,
             received=self._clock.now(),
+            framework=serving.framework,
         )
         return Arrival(exchange, request, dialect, serving, path.decode("ascii"), started)
 

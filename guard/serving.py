@@ -50,6 +50,7 @@ class Serving:
 
     ``answer_characters`` bounds all texts of one answer: they are kept until its end, and one record must hold them.
     ``expect_model``, if not empty, is the model that the upstream must name in its answers.
+    ``framework`` names the standard that binds it, with its version and hash.
     """
 
     model: str
@@ -66,6 +67,7 @@ class Serving:
     held_bytes: int = 1_048_576
     answer_characters: int = 8_388_608
     grants: Grants = NOTHING_GRANTED
+    framework: str = ""
     expect_model: str = ""
 
 

@@ -1,4 +1,7 @@
-"""Evidence: a model whose required attestation is missing or has expired is not served (rows A5, E1, E4)."""
+"""Evidence: a model whose required attestation is missing or has expired is not served (rows A5, E1, E4).
+
+Some evidence stops only newcomers when it lapses: keys made since then are refused, those of before are served (E7).
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,16 @@ class Evidence(Safeguard):
 
     kind = "evidence"
 
-    def __init__(self, expiries: Mapping[str, float | None], clock: Clock) -> None:
-        """Take claim -> seconds since the epoch at which it expires; None for one that is missing."""
-        self._missing = sorted(claim for claim, expires in expiries.items() if expires is None)
+    def __init__(self, expiries: Mapping[str, float | None], closing: Mapping[str, float | None], clock: Clock) -> None:
+        """Take claim -> seconds since the epoch at which it expires; None for one that is missing.
+
+        ``expiries`` are those whose lapse stops everybody, ``closing`` those whose lapse stops newcomers alone.
+        """
+        self._missing = sorted(claim for each in (expiries, closing) for claim, end in each.items() if end is None)
         known = {claim: expires for claim, expires in expiries.items() if expires is not None}
         self._expiries = known
-        self._first = min(known.values(), default=float("inf"))
+        self._closing = {claim: expires for claim, expires in closing.items() if expires is not None}
+        self._first = min((*known.values(), *self._closing.values()), default=float("inf"))
         self._clock = clock
 
     def admit(self, exchange: Exchange) -> Admission:
@@ -31,4 +38,11 @@ class Evidence(Safeguard):
         if now < self._first:
             return PASS
         expired = sorted(claim for claim, expires in self._expiries.items() if expires <= now)
-        return Block(Code.EVIDENCE_EXPIRED, f"expired: {', '.join(expired)}", rule=expired[0])
+        if expired:
+            return Block(Code.EVIDENCE_EXPIRED, f"expired: {', '.join(expired)}", rule=expired[0])
+        issued = exchange.caller.issued
+        closed = sorted(claim for claim, expires in self._closing.items() if expires <= now and issued >= expires)
+        if closed:
+            reason = f"no new principals since these expired: {', '.join(closed)}"
+            return Block(Code.EVIDENCE_EXPIRED, reason, rule=closed[0])
+        return PASS

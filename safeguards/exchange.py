@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -11,12 +12,14 @@ class Caller:
     """Who is calling: one key of one tier, with the person or team that owns it.
 
     ``peer`` is whom the certificate of the connection is for, empty where none was shown; it grants nothing.
+    ``issued`` is when the key was made, in seconds since the epoch; one that does not say counts as new.
     """
 
     key: str
     owner: str
     tier: str
     peer: str = ""
+    issued: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ class Passage:
 class Exchange:
     """One request as it was understood: everything a safeguard may decide on.
 
-    ``received`` is seconds since the epoch, ``policy`` the digest of the whole configuration that judges it.
+    ``received`` is seconds since the epoch, ``policy`` the digest of the whole configuration that judges it, and
+    ``framework`` the standard that binds the model: its name, its version and the hash of its rows (row F9).
     """
 
     id: str
@@ -50,6 +54,7 @@ class Exchange:
     passages: tuple[Passage, ...]
     policy: str
     received: float
+    framework: str = ""
 
 
 class ChannelKind(StrEnum):

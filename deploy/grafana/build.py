@@ -182,7 +182,7 @@ RECORD: Final = (
         "table",
         "Evidence expires in",
         "How long each attestation still holds; red below three days, orange below fourteen. When required evidence "
-        "lapses, its model is no longer served.",
+        "lapses, its model is no longer served. Runbook GuardEvidenceLapsing.",
         "s",
         query(
             f"sort(min by (model, attestation) (guard_attestation_expiry_timestamp_seconds{{{MODEL}}}) - time())",

@@ -86,7 +86,7 @@ class Opened(_Record, frozen=True, gc=False):
 
 
 class Intent(_Record, frozen=True, gc=False):
-    """A request as it was understood, before the model sees it."""
+    """A request before the model sees it; ``framework`` is the standard that binds it: name, version and hash."""
 
     id: str
     received: float
@@ -101,6 +101,7 @@ class Intent(_Record, frozen=True, gc=False):
     streamed: bool
     policy: str
     passages: tuple[Passage, ...]
+    framework: str = ""
 
 
 class Part(_Record, frozen=True, gc=False):
@@ -224,6 +225,7 @@ def intent(exchange: Exchange, time: float, monotonic: float, *, content: bool) 
         exchange.streamed,
         exchange.policy,
         passages,
+        exchange.framework,
     )
 
 

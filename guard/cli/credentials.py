@@ -50,7 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     pepper = read_secret(config.guard.keys.pepper, config.directory).encode()
     secret = new_secret("sk-guard" if arguments.command == "key" else "at-guard", arguments.id, os.urandom)
     # An entry names the first day on which it does not hold: today counts, and so does the last.
-    expires = (datetime.now(UTC) + timedelta(days=arguments.days + 1)).date()
+    today = datetime.now(UTC).date()
+    expires = today + timedelta(days=arguments.days + 1)
     if arguments.command == "key":
         place, indent, fields = "tiers.yaml, keys", "  ", {"owner": _quoted(arguments.who), "tier": arguments.tier}
     else:
@@ -63,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         **fields,
         "digest": f'"{digest(pepper, secret.encode())}"',
         "expires": str(expires),
+        **({"issued": str(today)} if arguments.command == "key" else {}),
     }
     lines = [f"{indent}{'- ' if name == 'id' else '  '}{name}: {value}" for name, value in entry.items()]
     sys.stderr.write("\n".join(lines) + "\n")

@@ -71,10 +71,12 @@ def for_people(found: Explanation) -> str:
     """Return the text, in the order in which one asks."""
     sections = (
         (None, _head(found)),
+        ("Capability thresholds", _thresholds(found)),
         ("Safeguards, asked in this order", _safeguards(found)),
         (_count(found), _rows(found)),
         ("Evidence", _evidence(found)),
         ("Tiers that may use it", _tiers(found)),
+        ("What this does not withstand", _limits(found)),
         ("Ends next", (f"{instant(each.when)}  {each.what}: {each.then}" for each in found.endings)),
     )
     lines: list[str] = []
@@ -99,12 +101,28 @@ def _head(found: Explanation) -> Iterator[str]:
     yield from _said("upstream", f"{upstream.url} ({upstream.kind}) as {upstream.model}{trusts}")
     named = f"; every answer must name {upstream.expect_model}" if upstream.expect_model else ""
     yield from _said("", f"it is sent {' and '.join(proves)}{named}")
+    yield from _said("classifiers", f"fingerprint {found.classifiers}")
     for surface in found.surfaces:
         tls = f"TLS, client certificates {surface.client_certificates}" if surface.tls else "without TLS"
         yield from _said("surface", f"{surface.name} at {surface.place}, {tls}")
     yield from _said("operations", ", ".join(found.operations))
     if found.allow_keys:
         yield from _said("unread", f"let through without inspection: {', '.join(found.allow_keys)}")
+
+
+def _thresholds(found: Explanation) -> Iterator[str]:
+    for each in found.thresholds:
+        demands = " and ".join(f"{axis} ASL-{level}" for axis, level in each.demands)
+        yield f"{each.threshold}: {'COUNTS AS CROSSED, ' if each.crossed else ''}{each.why}; past it {demands}"
+    if not found.thresholds:
+        yield "the standard defines none"
+
+
+def _limits(found: Explanation) -> Iterator[str]:
+    for each in found.limits:
+        yield from textwrap.wrap(each, _WIDTH)
+    if not found.limits:
+        yield "levels below ASL-3 security claim little: they are to thwart opportunistic attackers"
 
 
 def _said(word: str, text: str) -> list[str]:
@@ -144,7 +162,7 @@ def _evidence(found: Explanation) -> Iterator[str]:
         if each.holds:
             left = f"{days} left, until {each.until.date()}"
         elif each.days_left < 0:
-            left = f"LAPSED on {each.until.date()}"
+            left = f"LAPSED on {each.until.date()}, {days} ago"
         else:
             left = f"NOT YET: issued {each.issued}"
         yield f"{each.claim}: {left}; {each.owner}; {', '.join(each.rows) or 'no row asks for it'}"

@@ -7,58 +7,40 @@ this answer and not on how the types happen to be written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import assert_never
 
-from guard.policy.config import Config
-from guard.policy.evidence import Attestation, lapse, midnight
+from guard.policy import lineage
+from guard.policy.evidence import lapse, midnight
+from guard.policy.fingerprint import of_classifiers
 from guard.policy.model import (
+    Attestation,
     CheckName,
     ClassifierMount,
     Durable,
-    Mode,
-    ModelPolicy,
-    Mount,
-    OnFailure,
+    OnExpiry,
     RequestLogMount,
     Row,
     SafeguardKind,
-    Tier,
 )
 from guard.policy.standard import (
     Attested,
     AttestedRow,
+    BuiltInRow,
     MountedRow,
     PlainRow,
     ScreenMode,
     Screens,
     ScreensRow,
+    ThresholdRow,
     UnverifiedRow,
 )
+from guard.policy.thresholds import days
+from guard.policy.view import View
 
-_DAY = timedelta(days=1)
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What a check sees: one model's policy and what else of the configuration concerns it."""
-
-    config: Config
-    policy: ModelPolicy
-    attestations: Mapping[str, Attestation]
-
-    def enforced(self, kind: SafeguardKind) -> Iterator[Mount]:
-        """Yield the mounts of a safeguard that block, also when the safeguard fails."""
-        for mount in self.policy.safeguards:
-            if mount.use is kind and mount.mode is Mode.ENFORCE and mount.on_failure is OnFailure.BLOCK:
-                yield mount
-
-    def tiers(self) -> Mapping[str, Tier]:
-        """Return the tiers that may use the model."""
-        return {name: tier for name, tier in self.config.tiers.tiers.items() if self.policy.model in tier.models}
+_NO_EVIDENCE = "no safeguard evidence with mode enforce and on_failure block turns new principals away"
 
 
 def why_unmet(view: View, row: Row, at: datetime) -> str | None:
@@ -72,8 +54,13 @@ def why_unmet(view: View, row: Row, at: datetime) -> str | None:
             return _mounted(view, row.parameters.safeguard, any_mode=row.check is CheckName.MOUNTED_ANY_MODE)
         case ScreensRow():
             return _screens(view, row.parameters)
+        case ThresholdRow():
+            return lineage.threshold(view, row, at)
+        case BuiltInRow():
+            return None
         case PlainRow():
-            return CHECKS[row.check](view)
+            dated = DATED_CHECKS.get(row.check)
+            return CHECKS[row.check](view) if dated is None else dated(view, at)
         case _:
             assert_never(row)
 
@@ -82,21 +69,33 @@ def _attested(view: View, wanted: Attested, at: datetime) -> str | None:
     attestation = view.attestations.get(wanted.claim)
     if attestation is None:
         return f"nobody attests {wanted.claim}"
-    begin, end = midnight(attestation.issued), lapse(attestation, wanted.max_age_days)
+    begin, end = midnight(attestation.issued), lapse(attestation, wanted.max_age_days, wanted.grace_days)
     if at < begin:
-        return f"the attestation of {wanted.claim} is issued in the future: {_days(begin - at)} from now"
-    if at < end:
+        return f"the attestation of {wanted.claim} is issued in the future: {days(begin - at)} from now"
+    if wanted.of_classifiers and attestation.tested != of_classifiers(view.config, view.policy):
+        of = "no classifiers" if attestation.tested is None else "other classifiers than those mounted"
+        return f"the attestation of {wanted.claim} is about {of}; see the fingerprint in guard explain"
+    if missing := _not_approved(wanted, attestation):
+        return f"the attestation of {wanted.claim} {missing}"
+    if at < end or wanted.on_expiry is OnExpiry.WARN:
         return None
-    if end == midnight(attestation.expires):
-        return f"the attestation of {wanted.claim} expired {_days(at - end)} ago ({attestation.expires})"
-    return (
-        f"the attestation of {wanted.claim} passed its greatest age of {wanted.max_age_days} days {_days(at - end)} ago"
-    )
+    if wanted.on_expiry is OnExpiry.STOP_NEW_PRINCIPALS:
+        # Somebody has to turn the newcomers away; without that the lapse stops everybody.
+        return None if any(view.enforced(SafeguardKind.EVIDENCE)) else f"{wanted.claim} has lapsed, and {_NO_EVIDENCE}"
+    grace = f", after {wanted.grace_days} days of grace" if wanted.grace_days else ""
+    if lapse(attestation, wanted.max_age_days) == midnight(attestation.expires):
+        return f"the attestation of {wanted.claim} expired {days(at - end)} ago ({attestation.expires}){grace}"
+    age = f"passed its greatest age of {wanted.max_age_days} days"
+    return f"the attestation of {wanted.claim} {age} {days(at - end)} ago{grace}"
 
 
-def _days(late: timedelta) -> str:
-    days = late // _DAY
-    return "less than a day" if days == 0 else "1 day" if days == 1 else f"{days} days"
+def _not_approved(wanted: Attested, attestation: Attestation) -> str:
+    """Say which role is missing, or that one person stands for two (row E3)."""
+    by = {each.role: each.person for each in attestation.approvals if each.role in wanted.approved_by}
+    missing = [role for role in wanted.approved_by if role not in by]
+    if missing:
+        return f"names nobody as {', '.join(missing)}"
+    return "names one person in two roles" if len(set(by.values())) < len(by) else ""
 
 
 def _mounted(view: View, kind: SafeguardKind, *, any_mode: bool) -> str | None:
@@ -170,5 +169,14 @@ CHECKS: Mapping[CheckName, Callable[[View], str | None]] = MappingProxyType(
         CheckName.AUTHENTICATED: _authenticated,
         CheckName.DECLARED_LEVELS: _declared_levels,
         CheckName.LEVEL_DEFINED: _level_defined,
+        CheckName.BOTH_AXES_RAISED: lineage.both_axes_raised,
+        CheckName.SAME_WEIGHTS_DECLARED: lineage.same_weights_declared,
+        CheckName.REPORTED_MODEL: lineage.reported_model,
+    }
+)
+DATED_CHECKS: Mapping[CheckName, Callable[[View, datetime], str | None]] = MappingProxyType(
+    {
+        CheckName.THRESHOLDS_WITHIN_LEVELS: lineage.within_levels,
+        CheckName.VARIANT_EVALUATED: lineage.variant_evaluated,
     }
 )

@@ -11,7 +11,8 @@ from typing import Any, Final
 from guard.classifiers.patterns import BadRule, PatternClassifier, PatternRule
 from guard.pipeline import Mount, Pipeline
 from guard.policy.config import Config
-from guard.policy.floor import required_claims, routable_until, unmet
+from guard.policy.fingerprint import of_standard
+from guard.policy.floor import closing_claims, required_claims, routable_until, unmet
 from guard.policy.model import (
     ClassifierMount,
     Durable,
@@ -21,6 +22,7 @@ from guard.policy.model import (
     RequestLogMount,
     RuleSet,
     SafeguardKind,
+    Standard,
 )
 from guard.policy.model import Mount as MountPolicy
 from guard.policy.reaching import model_server
@@ -139,7 +141,9 @@ class _Compiling:
         self._builders: Mapping[SafeguardKind, Callable[[ModelPolicy, MountPolicy], Safeguard]] = {
             SafeguardKind.REQUEST_LOG: self._request_log,
             SafeguardKind.KILL_SWITCH: lambda *_: KillSwitch(ports.switches),
-            SafeguardKind.EVIDENCE: lambda policy, _: Evidence(required_claims(config, policy.model), ports.clock),
+            SafeguardKind.EVIDENCE: lambda policy, _: Evidence(
+                required_claims(config, policy.model), closing_claims(config, policy.model), ports.clock
+            ),
             SafeguardKind.ACCESS: self._access,
             SafeguardKind.LIMITS: self._limits,
             SafeguardKind.CLASSIFIER: self._classifier,
@@ -188,6 +192,7 @@ class _Compiling:
             idle_seconds=policy.upstream.idle_seconds,
             unmet=(),
             expect_model=policy.upstream.expect_model or "",
+            framework=_framework(self._config.standard(policy.model)),
             grants=Grants(policy.upstream.kind.value, frozenset(key.value for key in policy.allow_keys)),
         )
 
@@ -272,6 +277,10 @@ def _place(rules: RuleSet, bad: BadRule) -> Place:
         if rule.id == bad.rule:
             return "rules", index, "phrase" if rule.pattern is None else "pattern"
     return ("rules",)
+
+
+def _framework(standard: Standard) -> str:
+    return f"{standard.name} {standard.version} {of_standard(standard)}"
 
 
 def first_moment(day: date) -> float:

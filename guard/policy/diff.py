@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from guard.policy.config import Config
 from guard.policy.diff_rules import Effect, Tree, rule_of
-from guard.policy.model import ClassifierMount
+from guard.policy.model import Attestation, ClassifierMount
 
 _HIDDEN: Final = frozenset({"digest", "file", "env", "phrase", "pattern", "client_key", "key", "credential", "pepper"})
 _SHOWN: Final = 200
@@ -70,9 +70,17 @@ def _model(config: Config, alias: str) -> dict[str, Any]:
             plain["settings"]["rules"] = {**rules, "file": file, "rules": _by(rules["rules"], "id")}
     model["order"] = tuple(mount.name for mount in policy.safeguards)
     model["safeguards"] = _by(model["safeguards"], "name")
-    model["evidence"] = {each.claim: _plain(each) for each in config.evidence[alias]}
+    model["evidence"] = {each.claim: _attestation(each) for each in config.evidence[alias]}
+    model["thresholds"] = _by(model["thresholds"], "threshold")
+    known = (each.model_dump_json(by_alias=True) for each in config.standard(alias).thresholds)
+    model["framework"]["thresholds"] = tuple(known)
     model["framework"]["rows"] = tuple(row.model_dump_json(by_alias=True) for row in config.standard(alias).rows)
     return model
+
+
+def _attestation(attestation: Attestation) -> dict[str, Any]:
+    approvals = tuple(f"{each.role}: {each.person}, {each.on}" for each in attestation.approvals)
+    return {**_plain(attestation), "approvals": approvals}
 
 
 def _plain(value: Any) -> dict[str, Any]:
@@ -116,7 +124,7 @@ def _shown(path: tuple[str, ...], value: Any) -> str:
         return "present"
     if not _HIDDEN.isdisjoint(path[2:]):
         return "not shown"
-    if path[-1] == "rows":
-        return f"{len(value)} rows"
+    if path[-2:] in {("framework", "rows"), ("framework", "thresholds")}:
+        return f"{len(value)} {path[-1]}"
     text = ", ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(_word(value))
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

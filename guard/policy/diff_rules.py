@@ -104,6 +104,23 @@ def evidence_hash(_old: Any, _new: Any, olds: Tree, news: Tree) -> Effect:
     return N if news["issued"] > olds["issued"] else W
 
 
+def finding(old: Any, new: Any, *_: Tree) -> Effect:
+    """A whole finding: without one the threshold counts as crossed, so only one that rules it out asks for less."""
+    if new:
+        return W if new["state"] == "ruled_out" else N
+    return S if old["state"] == "ruled_out" else N
+
+
+def finding_until(old: Any, new: Any, olds: Tree, news: Tree) -> Effect:
+    """The last day of a finding: later is neutral only for one that was made anew."""
+    return S if new < old else N if news["assessed"] > olds["assessed"] else W
+
+
+def issued(old: Any, new: Any, *_: Tree) -> Effect:
+    """The day of a key; one without counts as new."""
+    return S if new is None else W if old is None or new < old else S
+
+
 def upstream_tls(old: Any, new: Any, *_: Tree) -> Effect:
     """The whole section: to trust another name than the URL's is weaker even if the section is new."""
     return S if not old and new and new["server_name"] is None else W
@@ -128,6 +145,7 @@ _MOUNT: Final = "models/*/safeguards/*"
 _SET: Final = f"{_MOUNT}/settings"
 _UP: Final = "models/*/upstream"
 _CLAIM: Final = "models/*/evidence/*"
+_FOUND: Final = "models/*/thresholds/*"
 _TOKEN: Final = "guard/admin/tokens/*"  # noqa: S105 - a path of the table
 
 
@@ -159,6 +177,14 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(f"{_MODEL}/framework/rows", widened(S), "the standard's rows: all the old ones must still be asked for"),
     Rule(f"{_MODEL}/asl/deployment", rising(S), "a lower level asks for less"),
     Rule(f"{_MODEL}/asl/security", rising(S), "a lower level asks for less"),
+    Rule(f"{_MODEL}/framework/thresholds", widened(S), "the standard's thresholds: the old ones must still be known"),
+    Rule(f"{_MODEL}/variant_of", presence(added=S, removed=W), "a variant needs an evaluation of its own"),
+    Rule(f"{_MODEL}/same_weights_as", widened(W), "another alias of the same weights is declared"),
+    Rule(_FOUND, finding, "a threshold that is ruled out asks for nothing"),
+    Rule(f"{_FOUND}/threshold", always(W), "another threshold"),
+    Rule(f"{_FOUND}/state", ranked("crossed", "cannot_rule_out", "ruled_out"), "what counts as crossed asks for more"),
+    Rule(f"{_FOUND}/assessed", rising(S), "an older finding"),
+    Rule(f"{_FOUND}/expires", finding_until, "it holds for longer without being made anew, or for less long"),
     Rule(f"{_MODEL}/audience", ranked("internal", "restricted", "general"), "whom it is offered to"),
     Rule(f"{_MODEL}/surfaces", widened(W), "more listeners serve it"),
     Rule(f"{_MODEL}/operations", widened(W), "more can be asked of it"),
@@ -215,6 +241,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(f"{_CLAIM}/sha256", evidence_hash, "other evidence under the same date"),
     Rule(f"{_CLAIM}/owner", always(N), "somebody else vouches for it"),
     Rule(f"{_CLAIM}/issued", rising(S), "older evidence"),
+    Rule(f"{_CLAIM}/tested", always(N), "which classifiers were tested; whether they are those mounted is judged"),
+    Rule(f"{_CLAIM}/approvals", widened(S), "somebody less approved it"),
     Rule(f"{_CLAIM}/expires", until, "vouched for less long, or longer without being issued anew"),
     # Tiers and keys
     Rule("tiers/*", presence(added=W, removed=S), "a tier more may use models"),
@@ -227,6 +255,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("keys/*/tier", always(W), "another tier may grant more"),
     Rule("keys/*/digest", always(N), "the key was replaced; owner and rights are told apart"),
     Rule("keys/*/expires", rising(W), "it is taken for longer"),
+    Rule("keys/*/issued", issued, "an earlier day makes it a principal of before"),
     # The process
     Rule("guard/version", always(N), "the form of the file"),
     Rule("guard/workers", always(N), "every worker enforces the same"),

@@ -6,13 +6,11 @@ people. A row is said to be met by a safeguard when that mount alone would meet 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final, assert_never
 
-from guard.policy.checks import View, why_unmet
+from guard.policy.checks import why_unmet
 from guard.policy.config import Config
 from guard.policy.evidence import Attestation, lapse, midnight
 from guard.policy.explanation import (
@@ -23,42 +21,66 @@ from guard.policy.explanation import (
     Mounted,
     StandardUsed,
     SurfaceUsed,
+    ThresholdJudged,
     TierGranted,
     UpstreamUsed,
 )
+from guard.policy.fingerprint import of_classifiers, of_standard
 from guard.policy.floor import binding_rows
+from guard.policy.invariants import HOLDS
+from guard.policy.lineage import resolved
 from guard.policy.model import (
+    Axis,
     CheckName,
     ClassifierMount,
     ModelPolicy,
     Mount,
+    OnExpiry,
     RequestLogMount,
     Row,
-    Standard,
 )
 from guard.policy.report import standing
-from guard.policy.standard import AttestedRow, MountedRow, PlainRow, ScreensRow, UnverifiedRow
+from guard.policy.standard import (
+    AttestedRow,
+    BuiltInRow,
+    MountedRow,
+    PlainRow,
+    ScreensRow,
+    ThresholdRow,
+    UnverifiedRow,
+)
+from guard.policy.view import View, view_of
 
 MAX_ENDINGS: Final = 20
 _DAY: Final = timedelta(days=1)
+_THEN: Final = {
+    OnExpiry.STOP_SERVING: "the model is not served",
+    OnExpiry.STOP_NEW_PRINCIPALS: "new principals are refused",
+    OnExpiry.WARN: "nothing but a warning",
+}
+_ASL_3: Final = 3
+_LIMIT: Final = (
+    "ASL-3 security does not claim to withstand a sophisticated insider, that is one who has or can ask for access to "
+    "systems that process the weights, nor one whom a state has compromised, nor an attack that a state aims at this "
+    "company (RSP 2.2, section 4.2 and footnote 11; row D12)."
+)
 _BY: Final = {
     CheckName.LISTED_OPERATIONS: "the model's list of operations",
     CheckName.AUTHENTICATED: "the owner and the last day of every key",
     CheckName.DECLARED_LEVELS: "the levels in its file",
+    CheckName.BOTH_AXES_RAISED: "the levels in its file",
+    CheckName.THRESHOLDS_WITHIN_LEVELS: "the levels that it declares, and its assessments",
+    CheckName.SAME_WEIGHTS_DECLARED: "no other alias for these weights, or one that is declared on both sides",
+    CheckName.VARIANT_EVALUATED: "no variant of another model, or one with an evaluation of its own",
+    CheckName.REPORTED_MODEL: "upstream.expect_model",
 }
-
-
-def fingerprint(standard: Standard) -> str:
-    """Return hexadecimal SHA-256 over a standard as it is understood (JSON, sorted keys): comments do not count."""
-    plain = standard.model_dump(mode="json", by_alias=True)
-    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def explain(config: Config, model: str, at: datetime) -> Explanation:
     """Explain one model at an aware instant; raises KeyError for an unknown one, ValueError without a time zone."""
     report = standing(config, model, at)
     policy, standard = config.models[model], config.standard(model)
-    view = View(config, policy, {each.claim: each for each in config.evidence[model]})
+    view = view_of(config, model)
     binding = binding_rows(config, model)
     evidence = tuple(_held(binding, each, at) for each in config.evidence[model])
     endings = sorted(_endings(view, evidence, at), key=lambda each: (each.when, each.what))
@@ -71,7 +93,10 @@ def explain(config: Config, model: str, at: datetime) -> Explanation:
         deployment=policy.asl.deployment,
         security=policy.asl.security,
         audience=policy.audience,
-        standard=StandardUsed(standard.name, standard.version, standard.title, standard.source, fingerprint(standard)),
+        standard=StandardUsed(standard.name, standard.version, standard.title, standard.source, of_standard(standard)),
+        classifiers=of_classifiers(config, policy),
+        thresholds=tuple(_assessed(view, at)),
+        limits=(_LIMIT,) if policy.asl.security >= _ASL_3 else (),
         upstream=_upstream(policy),
         surfaces=tuple(_surfaces(config, policy)),
         operations=tuple(policy.operations),
@@ -147,13 +172,21 @@ def _met_by(view: View, row: Row, at: datetime) -> Iterator[str]:
     match row:
         case AttestedRow():
             attestation = view.attestations[row.parameters.claim]
-            until = lapse(attestation, row.parameters.max_age_days)
-            yield f"evidence {row.parameters.claim} of {attestation.owner}, until {until.date()}"
+            until = lapse(attestation, row.parameters.max_age_days, row.parameters.grace_days)
+            lapsed = f"LAPSED on {until.date()}: {_THEN[row.parameters.on_expiry]}"
+            yield (
+                f"evidence {row.parameters.claim} of {attestation.owner}, "
+                f"{lapsed if at >= until else f'until {until.date()}'}"
+            )
         case MountedRow() | ScreensRow():
             yield from _mounts_that_meet(view, row, at)
         case PlainRow():
             found = list(_mounts_that_meet(view, row, at))
             yield from found or [_BY[row.check]]
+        case ThresholdRow():
+            yield "the levels that it declares, and its assessments"
+        case BuiltInRow():
+            yield f"the guard itself: {HOLDS[row.parameters.invariant]}"
         case UnverifiedRow():
             raise ValueError("a row that nothing verifies is never met")
         case _:
@@ -168,7 +201,10 @@ def _mounts_that_meet(view: View, row: Row, at: datetime) -> Iterator[str]:
 
 def _held(binding: tuple[Row, ...], attestation: Attestation, at: datetime) -> EvidenceHeld:
     asking = [row for row in binding if isinstance(row, AttestedRow) and row.parameters.claim == attestation.claim]
-    until = min((lapse(attestation, row.parameters.max_age_days) for row in asking), default=lapse(attestation, None))
+    until = min(
+        (lapse(attestation, row.parameters.max_age_days, row.parameters.grace_days) for row in asking),
+        default=lapse(attestation, None),
+    )
     return EvidenceHeld(
         claim=attestation.claim,
         owner=attestation.owner,
@@ -177,8 +213,16 @@ def _held(binding: tuple[Row, ...], attestation: Attestation, at: datetime) -> E
         until=until,
         days_left=(until - at) // _DAY,
         holds=midnight(attestation.issued) <= at < until,
+        then=next((then for then in OnExpiry if any(row.parameters.on_expiry is then for row in asking)), None),
         rows=tuple(row.id for row in asking),
     )
+
+
+def _assessed(view: View, at: datetime) -> Iterator[ThresholdJudged]:
+    for each in resolved(view, at):
+        wanted = each.threshold.demands
+        demands = tuple((axis, wanted.on(axis)) for axis in Axis if wanted.on(axis))
+        yield ThresholdJudged(each.threshold.name, each.crossed, each.why, demands, each.until)
 
 
 def _tiers(view: View, at: datetime) -> Iterator[TierGranted]:
@@ -192,8 +236,10 @@ def _tiers(view: View, at: datetime) -> Iterator[TierGranted]:
 def _endings(view: View, evidence: tuple[EvidenceHeld, ...], at: datetime) -> Iterator[Ending]:
     for each in evidence:
         if at < each.until:
-            then = "the model is not served" if each.rows else "no row asks for it"
-            yield Ending(each.until, f"evidence {each.claim}", then)
+            yield Ending(each.until, f"evidence {each.claim}", _THEN[each.then] if each.then else "no row asks for it")
+    for threshold in resolved(view, at):
+        if threshold.until is not None:
+            yield Ending(threshold.until, f"assessment of {threshold.threshold.name}", "it counts as crossed")
     tiers = view.tiers()
     for key in view.config.tiers.keys:
         if key.tier in tiers and at < midnight(key.expires):

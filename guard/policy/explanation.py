@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from guard.policy.model import Axis, Mode, OnFailure
+from guard.policy.model import Axis, Mode, OnExpiry, OnFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,8 @@ class Judged:
 class EvidenceHeld:
     """One attestation; ``until`` is its expiry, or the greatest age that a binding row allows if that is earlier.
 
-    ``days_left`` are whole days, rounded down: 0 on the last day, negative once it has lapsed.
+    ``days_left`` are whole days, rounded down: 0 on the last day, negative once it has lapsed. ``then`` is the
+    strictest of what the rows make of that, None where no row asks for it.
     """
 
     claim: str
@@ -83,7 +84,19 @@ class EvidenceHeld:
     until: datetime
     days_left: int
     holds: bool
+    then: OnExpiry | None
     rows: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdJudged:
+    """One threshold of the standard: whether it counts as crossed, why, the levels it then demands, and until when."""
+
+    threshold: str
+    crossed: bool
+    why: str
+    demands: tuple[tuple[Axis, int], ...]
+    until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +122,11 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything that holds for one model at an instant; ``endings`` are the next 20, the earliest first."""
+    """Everything that holds for one model at an instant; ``endings`` are the next 20, the earliest first.
+
+    ``classifiers`` is the fingerprint that a red-team report of this model must name; ``limits`` say what the
+    levels do not claim to withstand.
+    """
 
     model: str
     at: datetime
@@ -120,6 +137,9 @@ class Explanation:
     security: int
     audience: str
     standard: StandardUsed
+    classifiers: str
+    thresholds: tuple[ThresholdJudged, ...]
+    limits: tuple[str, ...]
     upstream: UpstreamUsed
     surfaces: tuple[SurfaceUsed, ...]
     operations: tuple[str, ...]

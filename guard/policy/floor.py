@@ -1,4 +1,4 @@
-"""The floor: which rows of its standard a model does not meet, and until when its evidence holds.
+"""The floor: which rows of its standard a model does not meet, what has lapsed, and until when it is met.
 
 A row binds a model when its level is at most the level declared on the row's axis: levels are cumulative, axes are
 judged apart (rows A3, A4). A row that nothing verifies counts as unmet.
@@ -6,17 +6,19 @@ judged apart (rows A3, A4). A row that nothing verifies counts as unmet.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf
 from types import MappingProxyType
 
-from guard.policy.checks import View, why_unmet
+from guard.policy.checks import why_unmet
 from guard.policy.config import Config
 from guard.policy.evidence import lapse
-from guard.policy.model import Axis, Row
-from guard.policy.standard import AttestedRow
+from guard.policy.lineage import VARIANT_CLAIM, resolved
+from guard.policy.model import Attestation, Axis, CheckName, Row, SafeguardKind
+from guard.policy.standard import Attested, AttestedRow, OnExpiry, PlainRow, ThresholdRow
+from guard.policy.view import View, view_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,16 @@ class Unmet:
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """Evidence that a row asks for and that has lapsed, how many whole days ago, and what the row makes of that."""
+
+    row: str
+    claim: str
+    days: int
+    then: OnExpiry
+
+
 def unmet(config: Config, model: str, at: datetime) -> tuple[Unmet, ...]:
     """Return the rows that the model does not meet at an instant (an aware datetime), in the standard's order.
 
@@ -38,7 +50,7 @@ def unmet(config: Config, model: str, at: datetime) -> tuple[Unmet, ...]:
     """
     if at.utcoffset() is None:
         raise ValueError("the instant has no time zone")
-    view = _view(config, model)
+    view = view_of(config, model)
     found = ((row, why_unmet(view, row, at)) for row in binding_rows(config, model))
     return tuple(
         Unmet(row.id, row.axis, row.level, row.requires, why, row.source) for row, why in found if why is not None
@@ -50,22 +62,55 @@ def binding_rows(config: Config, model: str) -> tuple[Row, ...]:
     return config.standard(model).binding(config.models[model].asl)
 
 
+def overdue(config: Config, model: str, at: datetime) -> tuple[Overdue, ...]:
+    """Return what has lapsed of the evidence that binding rows ask for, also where the model goes on being served."""
+    view = view_of(config, model)
+    found = []
+    for row in _attested(config, model):
+        attestation = view.attestations.get(row.parameters.claim)
+        if attestation is not None:
+            late = at - _lapse(attestation, row.parameters)
+            if late.total_seconds() >= 0:
+                found.append(Overdue(row.id, attestation.claim, late.days, row.parameters.on_expiry))
+    return tuple(found)
+
+
+def evidence_ends(config: Config, model: str) -> Mapping[str, float]:
+    """Return for each attestation of the model the epoch second of its lapse, by the shortest age a row allows."""
+    ends = {each.claim: lapse(each, None).timestamp() for each in config.evidence[model]}
+    view = view_of(config, model)
+    for row in _attested(config, model):
+        claim = row.parameters.claim
+        if claim in ends:
+            ends[claim] = min(ends[claim], _lapse(view.attestations[claim], row.parameters).timestamp())
+    return MappingProxyType(ends)
+
+
 def required_claims(config: Config, model: str) -> Mapping[str, float | None]:
-    """Return each claim that a binding row asks for: the epoch second from which it no longer holds, None if missing.
+    """Return each claim without which the model is not served: the epoch second of its lapse, None if missing.
 
     One issued in the future is not missing: `unmet` sees it, and is to be asked before a model is served.
     """
-    view = _view(config, model)
+    return _claims(config, model, OnExpiry.STOP_SERVING)
+
+
+def closing_claims(config: Config, model: str) -> Mapping[str, float | None]:
+    """Return each claim whose lapse turns new principals away (rows E4, E7), as `required_claims` does."""
+    return _claims(config, model, OnExpiry.STOP_NEW_PRINCIPALS)
+
+
+def _claims(config: Config, model: str, then: OnExpiry) -> Mapping[str, float | None]:
+    view = view_of(config, model)
     ends: dict[str, float | None] = {}
-    for row in binding_rows(config, model):
-        if not isinstance(row, AttestedRow):
+    for row in _attested(config, model):
+        if row.parameters.on_expiry is not then:
             continue
         claim = row.parameters.claim
         attestation = view.attestations.get(claim)
         if attestation is None:
             ends[claim] = None
             continue
-        end = lapse(attestation, row.parameters.max_age_days).timestamp()
+        end = _lapse(attestation, row.parameters).timestamp()
         ends[claim] = min(end, ends.get(claim) or inf)
     return MappingProxyType(ends)
 
@@ -73,12 +118,44 @@ def required_claims(config: Config, model: str) -> Mapping[str, float | None]:
 def routable_until(config: Config, model: str, at: datetime) -> float | None:
     """Return the epoch second from which the model no longer meets its floor: None if it does not at ``at`` already.
 
-    Infinity when no row asks for evidence.
+    Infinity when no row asks for anything that ends.
     """
     if unmet(config, model, at):
         return None
-    return min((end for end in required_claims(config, model).values() if end is not None), default=inf)
+    view = view_of(config, model)
+    return min((end.timestamp() for row in binding_rows(config, model) for end in _ends(view, row, at)), default=inf)
 
 
-def _view(config: Config, model: str) -> View:
-    return View(config, config.models[model], {each.claim: each for each in config.evidence[model]})
+def _lapse(attestation: Attestation, wanted: Attested) -> datetime:
+    return lapse(attestation, wanted.max_age_days, wanted.grace_days)
+
+
+def _attested(config: Config, model: str) -> Iterator[AttestedRow]:
+    for row in binding_rows(config, model):
+        if isinstance(row, AttestedRow):
+            yield row
+
+
+def _ends(view: View, row: Row, at: datetime) -> Iterator[datetime]:
+    """Yield the instants from which a row that is met at ``at`` no longer is."""
+    match row:
+        case AttestedRow():
+            wanted = row.parameters
+            attestation = view.attestations.get(wanted.claim)
+            stays = wanted.on_expiry is OnExpiry.WARN or (
+                wanted.on_expiry is OnExpiry.STOP_NEW_PRINCIPALS and any(view.enforced(SafeguardKind.EVIDENCE))
+            )
+            if attestation is not None and not stays:
+                yield _lapse(attestation, wanted)
+        case PlainRow(check=CheckName.VARIANT_EVALUATED) if view.policy.variant_of is not None:
+            if VARIANT_CLAIM in view.attestations:
+                yield lapse(view.attestations[VARIANT_CLAIM], None)
+        case PlainRow(check=CheckName.THRESHOLDS_WITHIN_LEVELS) | ThresholdRow():
+            for each in resolved(view, at):
+                concerned = not isinstance(row, ThresholdRow) or each.threshold.name in row.parameters.thresholds
+                axes = [row.axis] if isinstance(row, ThresholdRow) else list(Axis)
+                raised = any(each.threshold.demands.on(axis) > view.policy.asl.on(axis) for axis in axes)
+                if each.until is not None and concerned and raised:
+                    yield each.until
+        case _:
+            return

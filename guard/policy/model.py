@@ -38,7 +38,8 @@ from guard.policy.process import (
     Telemetry,
 )
 from guard.policy.rules import Category, Rule, RuleSet
-from guard.policy.standard import Axis, CheckName, Levels, Row, Standard
+from guard.policy.standard import Axis, CheckName, Levels, OnExpiry, Row, Standard
+from guard.policy.thresholds import Assessment, ThresholdState
 from guard.policy.tiers import Key, Operation, Operations, Rate, Tier, TiersFile
 from guard.policy.upstream import ServerKind, Upstream, UpstreamTls
 
@@ -78,6 +79,18 @@ class ModelPolicy(Frozen):
     model: Alias = Field(description="The alias that callers ask for; equals the file's name.")
     framework: Framework = Field(description="The standard whose floor it must meet.")
     asl: Levels = Field(description="Its levels.")
+    thresholds: Annotated[
+        tuple[Assessment, ...], Field(max_length=64), AfterValidator(unique("the threshold", "threshold"))
+    ] = Field(
+        default=(), description="What was found about each threshold of the standard; one left out counts as crossed."
+    )
+    variant_of: Line | None = Field(
+        default=None,
+        description="The model it was fine-tuned from; then it needs the claim variant_evaluation of its own.",
+    )
+    same_weights_as: Annotated[tuple[Alias, ...], Field(max_length=64), AfterValidator(unique("the alias"))] = Field(
+        default=(), description="The other aliases that serve the same weights; each of them must name this one too."
+    )
     audience: Annotated[Audience, LAX] = Field(description="Whom it is offered to.")
     surfaces: Annotated[tuple[Name, ...], AfterValidator(unique("the surface"))] = Field(
         description="The listeners it is served on, at least one.", min_length=1, max_length=64
@@ -111,6 +124,7 @@ class ModelPolicy(Frozen):
 __all__ = [
     "AdminConfig",
     "AdminToken",
+    "Assessment",
     "Attestation",
     "Audience",
     "Axis",
@@ -130,6 +144,7 @@ __all__ = [
     "Mode",
     "ModelPolicy",
     "Mount",
+    "OnExpiry",
     "OnFailure",
     "Operation",
     "PlainMount",
@@ -150,6 +165,7 @@ __all__ = [
     "Surface",
     "Target",
     "Telemetry",
+    "ThresholdState",
     "Tier",
     "TiersFile",
     "Upstream",

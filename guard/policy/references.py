@@ -66,6 +66,8 @@ def _model(label: str, policy: ModelPolicy, loaded: Loaded, sources: Sources) ->
             yield document.problem(
                 ("asl",), f"no row of {standard.name} {standard.version} binds a model of these levels"
             )
+    yield from _thresholds(document, policy, loaded)
+    yield from _same_weights(document, policy, loaded, sources)
     if loaded.guard is not None:
         surfaces = [surface.name for surface in loaded.guard.surfaces]
         for index, name in enumerate(policy.surfaces):
@@ -81,6 +83,33 @@ def _model(label: str, policy: ModelPolicy, loaded: Loaded, sources: Sources) ->
     evidence = policy.evidence
     if isinstance(evidence, str) and evidence not in loaded.evidence and evidence not in sources.broken:
         yield document.problem(("evidence",), f"there is no file {evidence}")
+
+
+def _thresholds(document: Document, policy: ModelPolicy, loaded: Loaded) -> Iterator[Problem]:
+    """Refuse a threshold that the standard does not know (row A13)."""
+    framework = policy.framework
+    for standard in (*loaded.standards.values(), *loaded.shipped.values()):
+        if (standard.name, standard.version) != (framework.name, framework.version):
+            continue
+        known = [each.name for each in standard.thresholds]
+        for index, assessment in enumerate(policy.thresholds):
+            if assessment.threshold not in known:
+                words = f"is no threshold of {standard.name} {standard.version}; there are: "
+                yield document.problem(("thresholds", index, "threshold"), words + (", ".join(known) or "none"))
+        return
+
+
+def _same_weights(document: Document, policy: ModelPolicy, loaded: Loaded, sources: Sources) -> Iterator[Problem]:
+    for index, alias in enumerate(policy.same_weights_as):
+        label = f"models/{alias}.yaml"
+        other = loaded.models.get(label)
+        if alias == policy.model:
+            yield document.problem(("same_weights_as", index), "is this model itself")
+        elif other is None:
+            if label not in sources.broken:
+                yield document.problem(("same_weights_as", index), f"there is no file {label}")
+        elif policy.model not in other.same_weights_as:
+            yield document.problem(("same_weights_as", index), f"{label} does not name {policy.model} in turn")
 
 
 def _tiers(loaded: Loaded, sources: Sources) -> Iterator[Problem]:

@@ -9,9 +9,14 @@ from datetime import UTC, datetime
 from math import inf
 
 from guard.policy.config import Config
-from guard.policy.floor import Unmet, routable_until, unmet
+from guard.policy.floor import Overdue, Unmet, overdue, routable_until, unmet
+from guard.policy.standard import OnExpiry
 
 _WIDTH = 110
+_THEN = {
+    OnExpiry.STOP_NEW_PRINCIPALS: "so keys made since are refused",
+    OnExpiry.WARN: "which only warns",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,7 @@ class ModelReport:
     routable: bool
     until: datetime | None
     unmet: tuple[Unmet, ...]
+    overdue: tuple[Overdue, ...]
 
 
 def standing(config: Config, model: str, at: datetime) -> ModelReport:
@@ -43,6 +49,7 @@ def standing(config: Config, model: str, at: datetime) -> ModelReport:
         routable=end is not None,
         until=None if end is None or end == inf else datetime.fromtimestamp(end, UTC),
         unmet=unmet(config, model, at),
+        overdue=overdue(config, model, at),
     )
 
 
@@ -81,6 +88,11 @@ def _model(each: ModelReport) -> list[str]:
             lines.extend(
                 textwrap.wrap(text, _WIDTH, initial_indent=f"      {word + ':':<10}", subsequent_indent=" " * 16)
             )
+    for late in each.overdue:
+        if late.then is OnExpiry.STOP_SERVING:
+            continue  # an unmet row has told it
+        days = "1 day" if late.days == 1 else f"{late.days} days"
+        lines.append(f"  overdue by {days}: {late.claim} ({late.row}), {_THEN[late.then]}")
     return lines
 
 

@@ -1,13 +1,17 @@
-"""A standard: the rows of a framework that say the least that must hold at each level, and how each is checked."""
+"""A standard: the rows of a framework that say the least that must hold at each level, and how each is checked.
+
+Beside the rows stand the capability thresholds that decide which level a model needs (rows A5 to A9, A13, A14).
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from guard.policy.fields import LAX, Alias, Claim, Frozen, Line, Name, Prose, Uri, unique
+from guard.policy.fields import LAX, Alias, Claim, Frozen, Line, MisplacedError, Name, Prose, Uri, unique
+from guard.policy.invariants import Invariant
 from guard.policy.mount import SafeguardKind, Target
 
 
@@ -24,9 +28,13 @@ class Levels(Frozen):
     deployment: int = Field(description="The level of deployment safeguards.", ge=1, le=4)
     security: int = Field(description="The level of security.", ge=1, le=4)
 
+    def on(self, axis: Axis) -> int:
+        """Return the level of one axis."""
+        return self.deployment if axis is Axis.DEPLOYMENT else self.security
+
 
 class CheckName(StrEnum):
-    """Every check that a row may name; floor.py implements each."""
+    """Every check that a row may name; checks.py implements each."""
 
     ATTESTED = "attested"
     MOUNTED = "mounted"
@@ -38,6 +46,13 @@ class CheckName(StrEnum):
     AUTHENTICATED = "authenticated"
     DECLARED_LEVELS = "declared_levels"
     LEVEL_DEFINED = "level_defined"
+    BOTH_AXES_RAISED = "both_axes_raised"
+    THRESHOLD = "threshold"
+    THRESHOLDS_WITHIN_LEVELS = "thresholds_within_levels"
+    SAME_WEIGHTS_DECLARED = "same_weights_declared"
+    VARIANT_EVALUATED = "variant_evaluated"
+    REPORTED_MODEL = "reported_model"
+    BUILT_IN = "built_in"
 
 
 class ScreenMode(StrEnum):
@@ -47,11 +62,32 @@ class ScreenMode(StrEnum):
     ANY = "any"
 
 
+class OnExpiry(StrEnum):
+    """What is done from the day on which evidence has lapsed; never having had it is always unmet."""
+
+    STOP_SERVING = "stop_serving"
+    STOP_NEW_PRINCIPALS = "stop_new_principals"
+    WARN = "warn"
+
+
 class Attested(Frozen):
     """Parameters of `attested`."""
 
     claim: Claim = Field(description="The claim that somebody must vouch for.")
     max_age_days: int | None = Field(default=None, description="Its greatest age; null: none.", ge=1, le=36500)
+    on_expiry: Annotated[OnExpiry, LAX] = Field(
+        default=OnExpiry.STOP_SERVING,
+        description="What its lapse does: stop_serving, stop_new_principals (keys issued since are refused), or warn.",
+    )
+    grace_days: int = Field(
+        default=0, description="For how many days after its lapse it still counts as held.", ge=0, le=366
+    )
+    approved_by: Annotated[tuple[Claim, ...], Field(max_length=16), AfterValidator(unique("the role"))] = Field(
+        default=(), description="The roles that must have approved it, or taken note of it, each by another person."
+    )
+    of_classifiers: bool = Field(
+        default=False, description="Whether it must name, by `tested`, the classifiers as they are mounted now."
+    )
 
 
 class Mounted(Frozen):
@@ -65,6 +101,43 @@ class Screens(Frozen):
 
     target: Annotated[Target, LAX] = Field(description="The side that must be screened.")
     mode: Annotated[ScreenMode, LAX] = Field(description="enforce, or any.")
+
+
+class Passed(Frozen):
+    """Parameters of `threshold`."""
+
+    thresholds: Annotated[tuple[Line, ...], AfterValidator(unique("the threshold"))] = Field(
+        description="The capability thresholds, by their names above.", min_length=1, max_length=64
+    )
+
+
+class ByItself(Frozen):
+    """Parameters of `built_in`."""
+
+    invariant: Annotated[Invariant, LAX] = Field(description="What the guard's own code holds for every model.")
+
+
+class Demand(Frozen):
+    """The levels that a model past a threshold needs; null leaves an axis alone, and both may be null."""
+
+    deployment: int | None = Field(default=None, description="The least deployment level.", ge=1, le=4)
+    security: int | None = Field(default=None, description="The least security level.", ge=1, le=4)
+
+    def on(self, axis: Axis) -> int:
+        """Return the level it needs on an axis; 0 for none."""
+        return (self.deployment if axis is Axis.DEPLOYMENT else self.security) or 0
+
+
+class Threshold(Frozen):
+    """A capability that decides the level a model needs."""
+
+    name: Line = Field(description="The name by which model files assess it.")
+    capability: Prose = Field(description="What the model would be able to do, as a sentence.")
+    source: Prose = Field(description="Where that is written.")
+    demands: Demand = Field(description="The levels that it needs unless it is ruled out.")
+    max_age_days: int | None = Field(
+        default=None, description="The greatest age of an assessment; null: none.", ge=1, le=36500
+    )
 
 
 RowId = Alias
@@ -105,6 +178,20 @@ class ScreensRow(_Row):
     parameters: Screens = Field(alias="with", description="Which side, and whether it must block.")
 
 
+class ThresholdRow(_Row):
+    """A row that asks for the levels, on its axis, that some thresholds demand."""
+
+    check: Literal[CheckName.THRESHOLD] = Field(description="threshold")
+    parameters: Passed = Field(alias="with", description="Which thresholds.")
+
+
+class BuiltInRow(_Row):
+    """A row that the guard's own code holds for every model, whatever its file says."""
+
+    check: Literal[CheckName.BUILT_IN] = Field(description="built_in")
+    parameters: ByItself = Field(alias="with", description="Which invariant.")
+
+
 class PlainRow(_Row):
     """A row whose check takes no parameters."""
 
@@ -115,6 +202,11 @@ class PlainRow(_Row):
         CheckName.AUTHENTICATED,
         CheckName.DECLARED_LEVELS,
         CheckName.LEVEL_DEFINED,
+        CheckName.BOTH_AXES_RAISED,
+        CheckName.THRESHOLDS_WITHIN_LEVELS,
+        CheckName.SAME_WEIGHTS_DECLARED,
+        CheckName.VARIANT_EVALUATED,
+        CheckName.REPORTED_MODEL,
     ] = Field(description="The name of the check.")
 
 
@@ -125,6 +217,8 @@ _SHAPES: dict[str | None, str] = {
     CheckName.MOUNTED.value: "mounted",
     CheckName.MOUNTED_ANY_MODE.value: "mounted",
     CheckName.SCREENS.value: "screens",
+    CheckName.THRESHOLD.value: "threshold",
+    CheckName.BUILT_IN.value: "built_in",
     None: "unverified",
     _ABSENT: "plain",
 }
@@ -141,6 +235,8 @@ Row = Annotated[
     | Annotated[AttestedRow, Tag("attested")]
     | Annotated[MountedRow, Tag("mounted")]
     | Annotated[ScreensRow, Tag("screens")]
+    | Annotated[ThresholdRow, Tag("threshold")]
+    | Annotated[BuiltInRow, Tag("built_in")]
     | Annotated[PlainRow, Tag("plain")],
     Discriminator(
         _shape,
@@ -157,11 +253,26 @@ class Standard(Frozen):
     version: Line = Field(description="The framework's version, as model files give it.")
     title: Prose = Field(description="What it is called.")
     source: Uri = Field(description="Where it is published.")
+    thresholds: Annotated[tuple[Threshold, ...], Field(max_length=64), AfterValidator(unique("the name", "name"))] = (
+        Field(default=(), description="The capability thresholds; a model of this standard assesses each.")
+    )
     rows: Annotated[tuple[Row, ...], AfterValidator(unique("the id", "id"))] = Field(
         description="The rows, at least one; no id twice.", min_length=1, max_length=5000
     )
 
+    @model_validator(mode="after")
+    def _thresholds_bind(self) -> Standard:
+        known = {each.name for each in self.thresholds}
+        for index, row in enumerate(self.rows):
+            for number, name in enumerate(row.parameters.thresholds if isinstance(row, ThresholdRow) else ()):
+                if name not in known:
+                    words = f"is no threshold of this standard; there are: {', '.join(sorted(known)) or 'none'}"
+                    raise MisplacedError(words, "rows", index, "with", "thresholds", number)
+        # Without such a row a threshold would be a word in a file; at level 1 it binds whatever a model declares.
+        if known and not any(row.check is CheckName.THRESHOLDS_WITHIN_LEVELS and row.level == 1 for row in self.rows):
+            raise MisplacedError("need a row of level 1 whose check is thresholds_within_levels", "thresholds")
+        return self
+
     def binding(self, asl: Levels) -> tuple[Row, ...]:
         """Return the rows that bind a model of these levels: cumulative on each axis, the axes apart (rows A3, A4)."""
-        declared = {Axis.DEPLOYMENT: asl.deployment, Axis.SECURITY: asl.security}
-        return tuple(row for row in self.rows if row.level <= declared[row.axis])
+        return tuple(row for row in self.rows if row.level <= asl.on(row.axis))

@@ -55,6 +55,10 @@ class Key(Frozen):
     tier: Name = Field(description="The tier it belongs to.")
     digest: Sha256 = Field(description="HMAC-SHA256 of the key under the pepper, in hexadecimal.")
     expires: Day = Field(description="The first day on which it is refused (from 00:00 UTC).")
+    issued: Day | None = Field(
+        default=None,
+        description="The day it was made; null or a later day makes it new where lapsed evidence stops new principals.",
+    )
 
 
 class TiersFile(Frozen):

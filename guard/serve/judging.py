@@ -6,9 +6,10 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from guard.policy.compile import first_moment
+from guard.policy.floor import evidence_ends, overdue
 from guard.policy.load import Config
 from guard.policy.report import standing
+from guard.policy.thresholds import resolve
 from guard.telemetry.logs import Event, JsonLog, Level
 from guard.telemetry.meter import Meter
 from guard.telemetry.observe import policy_judged
@@ -16,6 +17,11 @@ from safeguards.ports import Clock
 
 JUDGE_SECONDS: Final = 5.0
 MAX_ROWS: Final = 50
+_DATED: Final = (
+    "guard_attestation_expiry_timestamp_seconds",
+    "guard_attestation_overdue_seconds",
+    "guard_threshold_expiry_timestamp_seconds",
+)
 
 
 class Judging:
@@ -28,6 +34,7 @@ class Judging:
         self._log = log
         self._clock = clock
         self._routable: dict[str, bool] = {}
+        self._lapsed: set[tuple[str, str]] = set()
 
     async def watch(self) -> None:
         """Judge for ever; a judgement that fails is logged and the next one comes."""
@@ -41,14 +48,14 @@ class Judging:
     def judge(self) -> None:
         """Judge every model now; a change is logged."""
         at = datetime.fromtimestamp(self._clock.now(), UTC)
+        for name in _DATED:
+            self._meter.forget(name)
         for alias, policy in self._config.models.items():
             report = standing(self._config, alias, at)
             asl = max(policy.asl.deployment, policy.asl.security)
             framework = f"{report.standard} {report.version}"
             policy_judged(self._meter, alias, asl, framework, self._config.digest, len(report.unmet))
-            for attestation in self._config.evidence[alias]:
-                key = self._meter.bind("guard_attestation_expiry_timestamp_seconds", alias, attestation.claim)
-                self._meter.set(key, first_moment(attestation.expires))
+            self._dates(alias, at)
             if self._routable.get(alias) is not report.routable:
                 self._routable[alias] = report.routable
                 if report.routable:
@@ -58,6 +65,30 @@ class Judging:
                     self._log.emit(
                         Level.ERROR, Event.MODEL_NOT_ROUTABLE, model=alias, unmet=rows[:MAX_ROWS], count=len(rows)
                     )
+
+    def _dates(self, alias: str, at: datetime) -> None:
+        """Say until when evidence and findings hold, and which have lapsed; each lapse is logged once."""
+        for claim, end in evidence_ends(self._config, alias).items():
+            self._meter.set(self._meter.bind("guard_attestation_expiry_timestamp_seconds", alias, claim), end)
+        standard, assessments = self._config.standard(alias), self._config.models[alias].thresholds
+        for each in resolve(standard, assessments, at):
+            if each.until is not None:
+                key = self._meter.bind("guard_threshold_expiry_timestamp_seconds", alias, each.threshold.name)
+                self._meter.set(key, each.until.timestamp())
+        for late in overdue(self._config, alias, at):
+            key = self._meter.bind("guard_attestation_overdue_seconds", alias, late.claim, late.then.value)
+            self._meter.set(key, late.days * 86400.0)
+            if (alias, late.row) not in self._lapsed:
+                self._lapsed.add((alias, late.row))
+                self._log.emit(
+                    Level.WARNING,
+                    Event.EVIDENCE_LAPSED,
+                    model=alias,
+                    row=late.row,
+                    claim=late.claim,
+                    days=late.days,
+                    then=late.then.value,
+                )
 
     def standing(self) -> list[dict[str, Any]]:
         """Each model's standing at this moment, for the admin API."""

@@ -191,8 +191,22 @@ _ALL = (
         "guard_attestation_expiry_timestamp_seconds",
         Kind.GAUGE,
         _S,
-        "When an attestation of the model expires.",
+        "When an attestation of the model lapses: it expires, or is older than a row of the standard allows.",
         ("model", "attestation"),
+    ),
+    _metric(
+        "guard_attestation_overdue_seconds",
+        Kind.GAUGE,
+        _S,
+        "How long ago evidence that the standard asks for lapsed; absent while it holds.",
+        ("model", "attestation", "then"),
+    ),
+    _metric(
+        "guard_threshold_expiry_timestamp_seconds",
+        Kind.GAUGE,
+        _S,
+        "When a finding that rules out a capability threshold lapses; absent where it counts as crossed.",
+        ("model", "threshold"),
     ),
     # The processes.
     _metric("guard_build_info", Kind.INFO, _S, "The running version.", ("version", "python")),

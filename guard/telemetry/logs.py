@@ -59,7 +59,7 @@ class Event(StrEnum):
     UPSTREAM_FAILED = "upstream_failed"
     LOG_FAILED = "log_failed"
     LOG_RECOVERED = "log_recovered"
-    EVIDENCE_EXPIRING = "evidence_expiring"
+    EVIDENCE_LAPSED = "evidence_lapsed"
     ADMIN_REFUSED = "admin_refused"
     INTERNAL_ERROR = "internal_error"
     LIBRARY = "library"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 GUARD, TIERS, MODEL = "guard.yaml", "tiers.yaml", "models/demo.yaml"
 RULES, EVIDENCE, STANDARD = "rules/demo.yaml", "evidence/demo.yaml", "standards/own.yaml"
 ZEROS = "0" * 62
+FOUND = "thresholds: [{{threshold: {}, state: {}, assessed: 2026-01-01, expires: {}}}]\naudience: general"
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +339,8 @@ CASES = (
     Case("an unknown check", STANDARD, "check: mounted\n    with: {safeguard: kill_switch}", "check: prayed",
          "standards/own.yaml:11: rows[0].check: must be null or one of: attested, mounted, mounted_any_mode, "
          "screens, durable_intent, limits_per_key, listed_operations, authenticated, declared_levels, "
-         "level_defined"),
+         "level_defined, both_axes_raised, threshold, thresholds_within_levels, same_weights_declared, "
+         "variant_evaluated, reported_model, built_in"),
     Case("a row that does not say its check", STANDARD, "    check: null\n", "",
          "standards/own.yaml:13: rows[1].check: is required"),
     Case("parameters of another check", STANDARD, "{safeguard: kill_switch}", "{claim: x}",
@@ -355,6 +357,50 @@ CASES = (
          "standards/own.yaml:7: rows[0].axis: must be deployment or security"),
     Case("two rows of one id", STANDARD, "id: O2", "id: O1",
          "standards/own.yaml:13: rows[1].id: the id is already used by item 0"),
+    Case("a threshold that no row makes binding", STANDARD, "rows:",
+         "thresholds:\n  - {name: T-1, capability: it, source: us, demands: {security: 3}}\nrows:",
+         "standards/own.yaml:5: thresholds: need a row of level 1 whose check is thresholds_within_levels"),
+    Case("a row about an unknown threshold", STANDARD, "check: null", "check: threshold\n    with: {thresholds: [T-9]}",
+         "standards/own.yaml:19: rows[1].with.thresholds[0]: is no threshold of this standard; there are: none"),
+    Case("a row about no threshold", STANDARD, "check: null", "check: threshold\n    with: {thresholds: []}",
+         "standards/own.yaml:19: rows[1].with.thresholds: must not be empty"),
+    Case("an unknown invariant", STANDARD, "check: null", "check: built_in\n    with: {invariant: prayer}",
+         "standards/own.yaml:19: rows[1].with.invariant: must be levels_cumulate, known_thresholds, known_surfaces, "
+         "below_floor_refused, one_journey, exact_routes, unreadable_refused, released_when_cleared, keys_end, "
+         "refusals_counted, log_apart, standard_pinned or limits_stated"),
+    Case("an unknown consequence of a lapse", STANDARD, "check: null",
+         "check: attested\n    with: {claim: card, on_expiry: hope}",
+         "standards/own.yaml:19: rows[1].with.on_expiry: must be stop_serving, stop_new_principals or warn"),
+    Case("more grace than a year", STANDARD, "check: null", "check: attested\n    with: {claim: card, grace_days: 400}",
+         "standards/own.yaml:19: rows[1].with.grace_days: must be at most 366"),
+    Case("a role twice in a row", STANDARD, "check: null",
+         "check: attested\n    with: {claim: card, approved_by: [board, board]}",
+         "standards/own.yaml:19: rows[1].with.approved_by[1]: the role is already used by item 0"),
+    # Thresholds, weights, approvals
+    Case("an assessment of an unknown threshold", MODEL, "audience: general",
+         FOUND.format("CBRN-9", "crossed", "2027-01-01"),
+         "models/demo.yaml:5: thresholds[0].threshold: is no threshold of house 1; there are: none"),
+    Case("an assessment that ends before it begins", MODEL, "audience: general",
+         FOUND.format("A", "crossed", "2026-01-01"),
+         "models/demo.yaml:5: thresholds[0].expires: must be later than `assessed`"),
+    Case("an unknown state of a threshold", MODEL, "audience: general",
+         FOUND.format("A", "unlikely", "2027-01-01"),
+         "models/demo.yaml:5: thresholds[0].state: must be ruled_out, cannot_rule_out or crossed"),
+    Case("the same weights as itself", MODEL, "audience: general", "same_weights_as: [demo]\naudience: general",
+         "models/demo.yaml:5: same_weights_as[0]: is this model itself"),
+    Case("the same weights as nobody", MODEL, "audience: general", "same_weights_as: [twin]\naudience: general",
+         "models/demo.yaml:5: same_weights_as[0]: there is no file models/twin.yaml"),
+    Case("an approval after the day of issue", EVIDENCE, "    expires:",
+         "    approvals: [{role: board, person: A, on: 2026-11-02}]\n    expires:",
+         "evidence/demo.yaml:8: attestations[0].approvals[0].on: must not be later than `issued`"),
+    Case("a role that approves twice", EVIDENCE, "    expires:",
+         "    approvals:\n      - {role: board, person: A, on: 2026-10-02}\n"
+         "      - {role: board, person: B, on: 2026-10-02}\n    expires:",
+         "evidence/demo.yaml:10: attestations[0].approvals[1].role: the role is already used by item 0"),
+    Case("a fingerprint that is none", EVIDENCE, "    expires:", "    tested: abc\n    expires:",
+         "evidence/demo.yaml:8: attestations[0].tested: must be 64 lower-case hexadecimal digits"),
+    Case("the day of a key as a word", TIERS, "    expires:", "    issued: today\n    expires:",
+         "tiers.yaml:12: keys[0].issued: must be a day written as 2027-01-31"),
     Case("a built-in name with other contents", STANDARD, "name: own", "name: house",
          "standards/own.yaml:1: name: house 1 is built in with other contents; give yours a name of its own"),
 )

@@ -134,6 +134,7 @@ def exchange(name: str = "r1", text: str = "hello", passages: int = 1) -> Exchan
         passages=tuple(Passage(f"messages[{index}].content", "user", text) for index in range(passages)),
         policy="c0ffee" * 10,
         received=1_699_999_999.5,
+        framework="house 1 beef",
     )
 
 

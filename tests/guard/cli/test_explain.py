@@ -46,7 +46,7 @@ def test_a_model_below_its_floor_is_1_and_says_why(tmp_path: Path, capsys: pytes
         "patterns (classifier): SHADOW: recorded, not carried out; ",
         "UNMET  L3.screens_input (deployment 3): no classifier screens the input",
         "requires: A classifier can block a prompt.\n",
-        "model_card: LAPSED on 2026-06-11; a team; ",
+        "model_card: LAPSED on 2026-06-11, 1 day ago; a team; ",
         "UNMET  L2.model_card (deployment 2): the attestation of model_card expired 1 day ago (2026-06-11)\n",
     ):
         assert said in out

@@ -19,13 +19,14 @@ def rows(directory: Path, asl: int) -> dict[tuple[str, int], set[str]]:
     return {(f"{lack.standard} {lack.version}", lack.asl): {row.row for row in lack.rows} for lack in found}
 
 
-def test_a_fresh_model_meets_level_1_of_every_standard_and_no_more(tmp_path: Path) -> None:
+def test_a_fresh_model_lacks_nothing_at_level_1_but_to_have_its_thresholds_ruled_out(tmp_path: Path) -> None:
     found = rows(tmp_path, 1)
     assert found["example-internal 1", 1] == set()
     assert found["example-internal 1", 2] == {"L2.model_card", "L2.usage_policy"}
     assert found["example-internal 1", 3] >= {"L2.model_card", "L3.durable_intent", "L3.threat_model"}
-    for published in ("anthropic-rsp 2.2", "anthropic-rsp 3.4"):
-        assert found[published, 3] > found[published, 2] > found[published, 1] == set()
+    for published, thresholds in (("anthropic-rsp 2.2", "A5"), ("anthropic-rsp 3.4", "A14.states")):
+        assert found[published, 2] > found[published, 1] == {thresholds}
+        assert len(found[published, 3]) > len(found[published, 2])
 
 
 def test_a_model_written_for_level_3_lacks_evidence_alone(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ S, W, N = Effect.STRONGER, Effect.WEAKER, Effect.NEUTRAL
 BLOCKS = {"mode": "enforce", "on_failure": "block"}
 PASSES = {"mode": "enforce", "on_failure": "pass"}
 SHADOW = {"mode": "shadow", "on_failure": "block"}
+FOUND, FOUND_MAY = "models/m/thresholds/CBRN-3", {"assessed": "2026-05-01"}
 MAY, JUNE = {"issued": "2026-05-01"}, {"issued": "2026-06-01"}
 TLS = {"certificate": "c.pem"}
 MOUNT, SET, UP = "models/m/safeguards/s", "models/m/safeguards/s/settings", "models/m/upstream"
@@ -31,6 +32,17 @@ CASES: tuple[tuple[Any, ...], ...] = (
     ("models/m/framework/name", "a", "b", N), ("models/m/framework/version", "1", "2", N),
     ("models/m/framework/rows", ("a", "b"), ("a",), W), ("models/m/framework/rows", ("a",), ("b", "c"), W),
     ("models/m/framework/rows", ("a",), ("a", "b"), S), ("models/m/framework/rows", ("a", "b"), ("b", "a"), N),
+    ("models/m/framework/thresholds", ("a", "b"), ("a",), W), ("models/m/framework/thresholds", ("a",), ("a", "b"), S),
+    ("models/m/variant_of", "base", None, W), ("models/m/variant_of", None, "base", S),
+    ("models/m/same_weights_as", [], ["twin"], W), ("models/m/same_weights_as", ["twin"], [], S),
+    (FOUND, None, {"state": "ruled_out"}, W), (FOUND, {"state": "ruled_out"}, None, S),
+    (FOUND, None, {"state": "crossed"}, N), (FOUND, {"state": "cannot_rule_out"}, None, N),
+    (f"{FOUND}/threshold", "a", "b", W),
+    (f"{FOUND}/state", "crossed", "ruled_out", W), (f"{FOUND}/state", "ruled_out", "cannot_rule_out", S),
+    (f"{FOUND}/assessed", "2026-06-01", "2026-05-01", W), (f"{FOUND}/assessed", "2026-05-01", "2026-06-01", S),
+    (f"{FOUND}/expires", "2027-02-01", "2027-01-01", S, FOUND_MAY, FOUND_MAY),
+    (f"{FOUND}/expires", "2027-01-01", "2027-02-01", W, FOUND_MAY, FOUND_MAY),
+    (f"{FOUND}/expires", "2027-01-01", "2027-02-01", N, FOUND_MAY, {"assessed": "2026-06-01"}),
     ("models/m/asl/deployment", 3, 2, W), ("models/m/asl/deployment", 2, 3, S),
     ("models/m/asl/security", 3, 2, W), ("models/m/asl/security", 2, 3, S),
     ("models/m/audience", "internal", "general", W), ("models/m/audience", "general", "restricted", S),
@@ -86,6 +98,10 @@ CASES: tuple[tuple[Any, ...], ...] = (
     (f"{CLAIM}/expires", "2027-02-01", "2027-01-01", W, MAY, JUNE),
     (f"{CLAIM}/expires", "2027-01-01", "2027-02-01", W, MAY, MAY),
     (f"{CLAIM}/expires", "2027-01-01", "2027-02-01", S, MAY, JUNE),
+    (f"{CLAIM}/tested", None, "a", N), (f"{CLAIM}/tested", "a", "b", N),
+    (f"{CLAIM}/approvals", ("a",), ("a", "b"), S), (f"{CLAIM}/approvals", ("a",), (), W),
+    ("keys/k/issued", None, "2026-01-01", W), ("keys/k/issued", "2026-02-01", "2026-01-01", W),
+    ("keys/k/issued", "2026-01-01", "2026-02-01", S), ("keys/k/issued", "2026-01-01", None, S),
     ("tiers/t", None, {"rate": {}}, W), ("tiers/t", {"rate": {}}, None, S),
     ("tiers/t/models/m", None, ["chat"], W), ("tiers/t/models/m", ["chat"], None, S),
     ("tiers/t/models/m", ["chat"], ["chat", "messages"], W),

@@ -14,11 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.policy.config import Config
-from guard.policy.explain import MAX_ENDINGS, explain, fingerprint
+from guard.policy.explain import MAX_ENDINGS, explain
 from guard.policy.explanation import Explanation, Judged
+from guard.policy.fingerprint import of_classifiers, of_standard
 from guard.policy.floor import binding_rows, unmet
 from guard.policy.load import load
-from guard.policy.model import Framework, Levels, Upstream
+from guard.policy.model import Axis, Framework, Levels, Mode, Upstream
+from guard.policy.standard import Demand, Threshold
+from guard.policy.thresholds import Assessment, ThresholdState
 from tests.parts.configuration import ModelSpec, write_configuration
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -48,15 +51,10 @@ def test_levels_standard_surfaces_and_operations_are_told(config: Config) -> Non
     assert found.routable
     assert found.until == datetime(2026, 6, 11, tzinfo=UTC)
     assert (found.standard.name, found.standard.version) == ("example-internal", "1")
-    assert found.standard.sha256 == fingerprint(config.standard("demo"))
+    assert found.standard.sha256 == of_standard(config.standard("demo"))
+    assert found.classifiers == of_classifiers(config, config.models["demo"])
     assert [(each.name, each.place, each.tls) for each in found.surfaces] == [("public", "127.0.0.1:0", False)]
     assert (found.operations, found.allow_keys, found.digest) == (("chat",), (), config.digest)
-
-
-def test_the_fingerprint_of_a_standard_changes_with_its_contents_alone(config: Config) -> None:
-    standard = config.standard("demo")
-    assert fingerprint(standard) == fingerprint(standard.model_copy())
-    assert fingerprint(standard) != fingerprint(standard.model_copy(update={"rows": standard.rows[1:]}))
 
 
 def test_no_secret_and_no_place_of_one_is_told_of_the_upstream(config: Config) -> None:
@@ -197,7 +195,7 @@ def test_it_never_disagrees_with_the_floor(
     config: Config, levels: tuple[int, int], kept: set[int], shadow: set[int], days: int
 ) -> None:
     mounts = tuple(
-        mount.model_copy(update={"mode": "shadow"}) if index in shadow else mount
+        mount.model_copy(update={"mode": Mode.SHADOW}) if index in shadow else mount
         for index, mount in enumerate(config.models["demo"].safeguards)
         if index in kept
     )
@@ -221,3 +219,31 @@ def test_every_row_of_the_long_standard_is_explained() -> None:
     assert len(found.rows) > 50
     assert any(each.why == "no check implements this row yet" for each in found.rows)
     assert any(each.met_by for each in found.rows)
+
+
+def test_thresholds_are_told_with_what_they_demand_and_until_when_they_are_ruled_out(config: Config) -> None:
+    house = config.standard("demo")
+    demands = Demand(security=3)
+    known = tuple(Threshold(name=name, capability="it", source="us", demands=demands) for name in ("R&D-4", "R&D-5"))
+    own = replace(
+        config,
+        standards=MappingProxyType(
+            {**config.standards, (house.name, house.version): house.model_copy(update={"thresholds": known})}
+        ),
+    )
+    found = Assessment(
+        threshold="R&D-4", state=ThresholdState.RULED_OUT, assessed=date(2026, 5, 1), expires=date(2026, 9, 1)
+    )
+    told = explain(changed(own, thresholds=(found,)), "demo", NOW)
+    first, second = told.thresholds
+    assert (first.threshold, first.crossed, first.demands) == ("R&D-4", False, ((Axis.SECURITY, 3),))
+    assert first.until == datetime(2026, 9, 1, tzinfo=UTC)
+    assert (second.crossed, second.why, second.until) == (True, "nobody assessed R&D-5", None)
+    assert any(each.what == "assessment of R&D-4" for each in told.endings)
+
+
+def test_what_asl_3_security_does_not_claim_is_said_from_that_level_on(config: Config) -> None:
+    assert explain(config, "demo", NOW).limits == ()
+    (limit,) = explain(config, "strict", NOW).limits
+    assert "sophisticated insider" in limit
+    assert "state" in limit

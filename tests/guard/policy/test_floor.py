@@ -15,12 +15,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.policy.checks import CHECKS
+from guard.policy.checks import CHECKS, DATED_CHECKS
 from guard.policy.config import Config
-from guard.policy.floor import binding_rows, required_claims, routable_until, unmet
+from guard.policy.evidence import Approval
+from guard.policy.fingerprint import of_classifiers
+from guard.policy.floor import (
+    Overdue,
+    binding_rows,
+    closing_claims,
+    evidence_ends,
+    overdue,
+    required_claims,
+    routable_until,
+    unmet,
+)
+from guard.policy.invariants import Invariant
 from guard.policy.load import load
-from guard.policy.model import CheckName, Levels, ModelPolicy, Mount, Standard
-from guard.policy.standard import Attested, AttestedRow
+from guard.policy.model import CheckName, Levels, Mode, ModelPolicy, Mount, SafeguardKind, Standard
+from guard.policy.standard import Attested, AttestedRow, OnExpiry
 from tests.bad_config.test_bad_config import BUILTIN, HERE
 
 BASE = load(HERE / "base", BUILTIN)
@@ -207,8 +219,21 @@ def test_a_row_without_a_check_is_never_met() -> None:
 
 
 def test_every_check_without_parameters_is_implemented_and_no_other_is_registered() -> None:
-    shaped = {CheckName.ATTESTED, CheckName.MOUNTED, CheckName.MOUNTED_ANY_MODE, CheckName.SCREENS}
-    assert set(CHECKS) == set(CheckName) - shaped
+    shaped = {
+        CheckName.ATTESTED,
+        CheckName.MOUNTED,
+        CheckName.MOUNTED_ANY_MODE,
+        CheckName.SCREENS,
+        CheckName.THRESHOLD,
+        CheckName.BUILT_IN,
+    }
+    assert set(CHECKS) | set(DATED_CHECKS) == set(CheckName) - shaped
+    assert set(CHECKS).isdisjoint(DATED_CHECKS)
+
+
+@pytest.mark.parametrize("invariant", Invariant)
+def test_what_the_guards_own_code_holds_is_met_by_every_model(invariant: Invariant) -> None:
+    assert why(with_row("built_in", {"invariant": invariant.value})) is None
 
 
 ATTESTED = with_row("attested", {"claim": "model_card"})
@@ -239,6 +264,74 @@ AGED = with_row("attested", {"claim": "model_card", "max_age_days": 100})
 )
 def test_attested_wants_evidence_that_holds_at_that_instant(config: Config, at: datetime, words: str | None) -> None:
     assert why(config, at) == words
+
+
+LATE = EXPIRES + timedelta(days=12, hours=5)
+CLOSING = with_row("attested", {"claim": "model_card", "on_expiry": "stop_new_principals"})
+WARNING = with_row("attested", {"claim": "model_card", "on_expiry": "warn"})
+
+
+def with_evidence_mounted(config: Config, **changes: Any) -> Config:
+    limits = next(mount for mount in config.models["demo"].safeguards if mount.use == "limits")
+    evidence = limits.model_copy(update={"use": SafeguardKind.EVIDENCE, "name": "evidence", **changes})
+    return with_policy(config, safeguards=(*config.models["demo"].safeguards, evidence))
+
+
+def test_evidence_that_only_warns_lets_the_model_be_served_and_counts_the_days() -> None:
+    assert why(WARNING, LATE) is None
+    assert routable_until(WARNING, "demo", NOW) == inf
+    assert overdue(WARNING, "demo", LATE) == (Overdue("R", "model_card", 12, OnExpiry.WARN),)
+    assert overdue(WARNING, "demo", EXPIRES - timedelta(seconds=1)) == ()
+    assert required_claims(WARNING, "demo") == closing_claims(WARNING, "demo") == {}
+
+
+def test_evidence_that_stops_newcomers_needs_somebody_to_turn_them_away() -> None:
+    config = with_evidence_mounted(CLOSING)
+    assert why(config, LATE) is None
+    assert routable_until(config, "demo", NOW) == inf
+    assert closing_claims(config, "demo") == {"model_card": EXPIRES.timestamp()}
+    assert overdue(config, "demo", LATE) == (Overdue("R", "model_card", 12, OnExpiry.STOP_NEW_PRINCIPALS),)
+    words = "no safeguard evidence with mode enforce and on_failure block turns new principals away"
+    for weak in (CLOSING, with_evidence_mounted(CLOSING, mode=Mode.SHADOW)):
+        assert why(weak, LATE) == f"model_card has lapsed, and {words}"
+        assert routable_until(weak, "demo", NOW) == EXPIRES.timestamp()
+
+
+@pytest.mark.parametrize("then", OnExpiry)
+def test_evidence_that_nobody_ever_gave_is_unmet_whatever_its_lapse_would_do(then: OnExpiry) -> None:
+    assert why(with_row("attested", {"claim": "other", "on_expiry": then.value})) == "nobody attests other"
+
+
+def test_days_of_grace_put_the_lapse_off() -> None:
+    config = with_row("attested", {"claim": "model_card", "max_age_days": 100, "grace_days": 30})
+    end = ISSUED + timedelta(days=130)
+    assert why(config, end - timedelta(seconds=1)) is None
+    assert required_claims(config, "demo") == {"model_card": end.timestamp()}
+    assert evidence_ends(config, "demo")["model_card"] == end.timestamp()
+    words = "the attestation of model_card passed its greatest age of 100 days less than a day ago"
+    assert why(config, end) == f"{words}, after 30 days of grace"
+
+
+def test_evidence_about_other_classifiers_than_those_mounted_does_not_count() -> None:
+    config = with_row("attested", {"claim": "model_card", "of_classifiers": True})
+    about = "the attestation of model_card is about"
+    assert why(config) == f"{about} no classifiers; see the fingerprint in guard explain"
+    tested = with_evidence(config, tested=of_classifiers(config, config.models["demo"]))
+    assert why(tested) is None
+    changed = with_mount(tested, "classifier", mode=Mode.SHADOW)
+    assert why(changed) == f"{about} other classifiers than those mounted; see the fingerprint in guard explain"
+
+
+def test_evidence_names_every_role_that_must_approve_it_each_with_another_person() -> None:
+    config = with_row("attested", {"claim": "model_card", "approved_by": ("chief_executive", "officer")})
+    chief = Approval(role="chief_executive", person="A", on=date(2026, 10, 1))
+    officer = Approval(role="officer", person="B", on=date(2026, 10, 2))
+    named = "the attestation of model_card names"
+    assert why(config) == f"{named} nobody as chief_executive, officer"
+    assert why(with_evidence(config, approvals=(chief,))) == f"{named} nobody as officer"
+    both = officer.model_copy(update={"person": "A"})
+    assert why(with_evidence(config, approvals=(chief, both))) == f"{named} one person in two roles"
+    assert why(with_evidence(config, approvals=(chief, officer))) is None
 
 
 def test_the_same_instant_in_another_zone_is_judged_the_same() -> None:

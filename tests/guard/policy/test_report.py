@@ -12,6 +12,7 @@ import pytest
 from guard.policy.load import load
 from guard.policy.model import Levels
 from guard.policy.report import report, report_json
+from guard.policy.standard import AttestedRow, OnExpiry
 from tests.bad_config.test_bad_config import BUILTIN, HERE
 
 CONFIG = load(HERE / "base", BUILTIN)
@@ -84,3 +85,18 @@ def test_the_json_says_the_same(at: datetime) -> None:
     assert model["until"] == ("2027-02-09T00:00:00Z" if at is NOW else None)
     assert [row["row"] for row in model["unmet"]] == ([] if at is NOW else ["D1.card", "D2.card", "D2.policy"])
     assert all(row["why"] and row["requires"] and row["source"] for row in model["unmet"])
+
+
+def test_evidence_that_has_lapsed_without_stopping_the_model_is_counted_in_days() -> None:
+    standard = CONFIG.standard("demo")
+    rows = tuple(
+        row.model_copy(update={"parameters": row.parameters.model_copy(update={"on_expiry": OnExpiry.WARN})})
+        for row in standard.rows
+        if isinstance(row, AttestedRow) and row.id == "D1.card"
+    )
+    softened = replace(CONFIG, standards=MappingProxyType({("house", "1"): standard.model_copy(update={"rows": rows})}))
+    text, routable = report(softened, LATE)
+    assert routable
+    assert "  overdue by 2 days: model_card (D1.card), which only warns\n" in text
+    (model,) = json.loads(report_json(softened, LATE)[0])["models"]
+    assert model["overdue"] == [{"row": "D1.card", "claim": "model_card", "days": 2, "then": "warn"}]

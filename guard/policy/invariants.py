@@ -1,0 +1,49 @@
+"""What the guard's own code holds for every model, whatever a configuration says: the closed list that rows may name.
+
+Nothing in a configuration can switch one off, so the check of such a row is always met. What stands behind each claim
+is the test that is named for it, which fails when the code behind the claim is disabled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+
+class Invariant(StrEnum):
+    """Every invariant by its name in standards."""
+
+    LEVELS_CUMULATE = "levels_cumulate"
+    KNOWN_THRESHOLDS = "known_thresholds"
+    KNOWN_SURFACES = "known_surfaces"
+    BELOW_FLOOR_REFUSED = "below_floor_refused"
+    ONE_JOURNEY = "one_journey"
+    EXACT_ROUTES = "exact_routes"
+    UNREADABLE_REFUSED = "unreadable_refused"
+    RELEASED_WHEN_CLEARED = "released_when_cleared"
+    KEYS_END = "keys_end"
+    REFUSALS_COUNTED = "refusals_counted"
+    LOG_APART = "log_apart"
+    STANDARD_PINNED = "standard_pinned"
+    LIMITS_STATED = "limits_stated"
+
+
+HOLDS: Final[Mapping[Invariant, str]] = MappingProxyType(
+    {
+        Invariant.LEVELS_CUMULATE: "a model's level binds it to the rows of every lower level too",
+        Invariant.KNOWN_THRESHOLDS: "an assessment of a threshold that the standard does not know is an error",
+        Invariant.KNOWN_SURFACES: "a model is known on the listeners that its file names, and a wrong name is an error",
+        Invariant.BELOW_FLOOR_REFUSED: "a model with an unmet row is refused, and judged anew when evidence lapses",
+        Invariant.ONE_JOURNEY: "every request on every surface, of every key, goes through the same pipeline",
+        Invariant.EXACT_ROUTES: "only the routes of a fixed table are answered, compared byte by byte",
+        Invariant.UNREADABLE_REFUSED: "a part of a prompt that no classifier can read is refused",
+        Invariant.RELEASED_WHEN_CLEARED: "no text leaves before every safeguard cleared it, and none after a block",
+        Invariant.KEYS_END: "the last day of a key is compared with the time at each request",
+        Invariant.REFUSALS_COUNTED: "refusals have their own metric, those within a status 200 too",
+        Invariant.LOG_APART: "what blocks does not change what is logged, nor the reverse",
+        Invariant.STANDARD_PINNED: "every record carries the standard's hash, and a built-in one cannot be altered",
+        Invariant.LIMITS_STATED: "guard explain says what ASL-3 security does not claim to withstand",
+    }
+)

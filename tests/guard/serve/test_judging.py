@@ -1,0 +1,67 @@
+"""Judging says in metrics and in the log what holds until when, what has lapsed, and what is not routable."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from guard.policy.load import load
+from guard.serve.judging import Judging
+from guard.telemetry.exposition import Exposition
+from guard.telemetry.logs import JsonLog
+from guard.telemetry.meter import Meter
+from guard.telemetry.metric import Origin
+from tests.parts.configuration import ModelSpec, write_configuration
+from tests.safeguards.exchanges import StillClock
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+class Judged:
+    """A judging over a written configuration, with its clock, page and lines."""
+
+    def __init__(self, directory: Path) -> None:
+        """Write a configuration whose evidence lapses in ten days."""
+        write_configuration(directory, models=[ModelSpec(evidence_days=10)], now=NOW)
+        self.clock = StillClock(epoch=NOW.timestamp())
+        meter = Meter(Origin.SUPERVISOR)
+        self._exposition = Exposition(meter)
+        self.judging = Judging(load(directory), meter, JsonLog(self.clock), self.clock)
+
+    def page(self) -> str:
+        """Judge now and render the metrics."""
+        self.judging.judge()
+        return self._exposition.render("")[0].decode()
+
+
+def at(day: str) -> float:
+    return datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC).timestamp()
+
+
+def test_the_end_of_each_attestation_is_told(tmp_path: Path) -> None:
+    page = Judged(tmp_path).page()
+    line = 'guard_attestation_expiry_timestamp_seconds{attestation="model_card",model="demo"}'
+    assert any(each.startswith(line) and float(each.split()[-1]) == at("2026-06-11") for each in page.splitlines())
+    assert "guard_attestation_overdue_seconds{" not in page
+
+
+def test_a_lapse_is_measured_and_logged_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    judged = Judged(tmp_path)
+    judged.clock.epoch = at("2026-06-14")
+    first = judged.page()
+    line = 'guard_attestation_overdue_seconds{attestation="model_card",model="demo",then="stop_serving"} 259200'
+    assert line in first
+    judged.page()
+    said = capfd.readouterr().err
+    assert said.count('"evidence_lapsed"') == 2  # the card and the usage policy, each once
+    assert said.count('"model_not_routable"') == 1
+
+
+def test_what_is_renewed_is_no_longer_overdue(tmp_path: Path) -> None:
+    judged = Judged(tmp_path)
+    judged.clock.epoch = at("2026-06-14")
+    assert "guard_attestation_overdue_seconds{" in judged.page()
+    judged.clock.epoch = at("2026-06-02")
+    assert "guard_attestation_overdue_seconds{" not in judged.page()
