@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from guard.policy.compile import first_moment
+from guard.policy.coverage import unscreened
 from guard.policy.load import Config
 from guard.policy.report import standing
 from guard.telemetry.logs import Event, JsonLog, Level
 from guard.telemetry.meter import Meter
-from guard.telemetry.observe import policy_judged
+from guard.telemetry.observe import coverage_judged, policy_judged
 from safeguards.ports import Clock
 
 JUDGE_SECONDS: Final = 5.0
@@ -46,6 +47,7 @@ class Judging:
             asl = max(policy.asl.deployment, policy.asl.security)
             framework = f"{report.standard} {report.version}"
             policy_judged(self._meter, alias, asl, framework, self._config.digest, len(report.unmet))
+            coverage_judged(self._meter, alias, unscreened(self._config, alias))
             for attestation in self._config.evidence[alias]:
                 key = self._meter.bind("guard_attestation_expiry_timestamp_seconds", alias, attestation.claim)
                 self._meter.set(key, first_moment(attestation.expires))
