@@ -98,12 +98,17 @@ class Arrivals:
         body = await self.body(scope, receive, reply, caller)
         try:
             fields = parse_object(body)
-            serving = self._serving(fields.get("model"), dialect)
+            serving = self.serving(fields.get("model"), dialect)
             request = dialect.read_request(fields, serving.grants)
         except BadField as bad:
             raise Refused(Code.BAD_REQUEST, str(bad)) from None
-        exchange = Exchange(
-            id=reply.request,
+        exchange = self.exchange(reply.request, caller, serving, dialect, request)
+        return Arrival(exchange, request, dialect, serving, path.decode("ascii"), started)
+
+    def exchange(self, identity: str, caller: Caller, serving: Serving, dialect: Dialect, request: Request) -> Exchange:
+        """Make what the safeguards of this model decide on."""
+        return Exchange(
+            id=identity,
             caller=caller,
             model=serving.model,
             asl=serving.asl,
@@ -116,7 +121,6 @@ class Arrivals:
             received=self._clock.now(),
             framework=serving.framework,
         )
-        return Arrival(exchange, request, dialect, serving, path.decode("ascii"), started)
 
     def enter(self, scope: MutableMapping[str, Any], method: str) -> Caller:
         """Let a request in by its head: the method, no query, a valid key, and room for one more; raises Refused."""
@@ -149,8 +153,8 @@ class Arrivals:
             self._live.arriving -= 1
             self._live.let_go(caller.key)
 
-    def _serving(self, model: object, dialect: Dialect) -> Serving:
-        """Find the model that is asked for, where it is served on this surface for this operation."""
+    def serving(self, model: object, dialect: Dialect) -> Serving:
+        """Find the model that is asked for, where it is served on this surface for this operation; raises Refused."""
         if model is None:
             raise BadField("model", "is missing")
         if type(model) is not str:

@@ -8,8 +8,11 @@ from datetime import UTC, datetime
 
 from guard.cli.options import add_at, add_config
 from guard.policy.compile import check_compiles
+from guard.policy.config import Config
 from guard.policy.load import load
 from guard.policy.report import report, report_json
+from guard.policy.sarif import sarif, sarif_invalid
+from guard.policy.source import ConfigError
 from guard.serve.certificates import admin_certificates, surface_certificates
 
 
@@ -18,7 +21,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("check", help="check a configuration against its standards")
     add_config(parser)
     add_at(parser)
-    parser.add_argument("--json", action="store_true", help="for machines")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="for machines")
+    form.add_argument("--sarif", action="store_true", help="for code hosts and editors: SARIF 2.1.0, also if invalid")
     parser.add_argument(
         "--without-secrets",
         action="store_true",
@@ -29,12 +34,22 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the report; 0 fine, 1 below the floor, 2 invalid."""
+    try:
+        config = _checked(arguments)
+    except ConfigError as error:
+        if arguments.sarif:
+            sys.stdout.write(sarif_invalid(arguments.config, error.problems))
+        raise
+    at = arguments.at or datetime.now(UTC)
+    text, routable = (sarif if arguments.sarif else report_json if arguments.json else report)(config, at)
+    sys.stdout.write(text)
+    return 0 if routable else 1
+
+
+def _checked(arguments: argparse.Namespace) -> Config:
     config = load(arguments.config)
     check_compiles(config, secrets=not arguments.without_secrets)
     if not arguments.without_secrets:  # a listener's certificate is judged with its key
         surface_certificates(config)
         admin_certificates(config)
-    at = arguments.at or datetime.now(UTC)
-    text, routable = (report_json if arguments.json else report)(config, at)
-    sys.stdout.write(text)
-    return 0 if routable else 1
+    return config

@@ -6,13 +6,14 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from guard.policy.coverage import unscreened
 from guard.policy.floor import evidence_ends, overdue
 from guard.policy.load import Config
 from guard.policy.report import standing
 from guard.policy.thresholds import resolve
 from guard.telemetry.logs import Event, JsonLog, Level
 from guard.telemetry.meter import Meter
-from guard.telemetry.observe import policy_judged
+from guard.telemetry.observe import coverage_judged, policy_judged
 from safeguards.ports import Clock
 
 JUDGE_SECONDS: Final = 5.0
@@ -55,6 +56,7 @@ class Judging:
             asl = max(policy.asl.deployment, policy.asl.security)
             framework = f"{report.standard} {report.version}"
             policy_judged(self._meter, alias, asl, framework, self._config.digest, len(report.unmet))
+            coverage_judged(self._meter, alias, unscreened(self._config, alias))
             self._dates(alias, at)
             if self._routable.get(alias) is not report.routable:
                 self._routable[alias] = report.routable

@@ -185,6 +185,14 @@ _ALL = (
         "guard_policy_unmet_rows", Kind.GAUGE, _S, "Rows of the standard that the model does not meet.", ("model",)
     ),
     _metric(
+        "guard_unscreened_paths",
+        Kind.GAUGE,
+        _S,
+        "Paths to the model (listener, operation) on which this side is not screened in full; see guard coverage.",
+        ("model", "target"),
+        target=tuple(Target),
+    ),
+    _metric(
         "guard_policy_info", Kind.INFO, _S, "The policy that judges the model.", ("model", "asl", "framework", "policy")
     ),
     _metric(

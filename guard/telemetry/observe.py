@@ -198,3 +198,9 @@ def policy_judged(meter: Meter, model: str, asl: int, framework: str, policy: st
     meter.set(meter.bind("guard_policy_compliant", model, str(asl)), 0.0 if unmet else 1.0)
     meter.set(meter.bind("guard_policy_unmet_rows", model), float(unmet))
     meter.bind("guard_policy_info", model, str(asl), framework, policy)
+
+
+def coverage_judged(meter: Meter, model: str, unscreened: Mapping[str, int]) -> None:
+    """Say on the supervisor's meter on how many paths to a model each side (`Target`) is not screened in full."""
+    for target, paths in unscreened.items():
+        meter.set(meter.bind("guard_unscreened_paths", model, target), float(paths))

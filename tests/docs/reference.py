@@ -29,6 +29,7 @@ from guard.telemetry.catalogue import METRICS
 from guard.telemetry.metric import Origin
 from guard.wire.dialect import TOLD
 from safeguards.verdict import Code
+from tests.docs.standards import standards
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES: tuple[tuple[str, str, type[BaseModel]], ...] = (
@@ -48,6 +49,7 @@ def pages() -> Mapping[Path, str]:
     """Return every generated page by its path."""
     return {
         ROOT / "config" / "REFERENCE.md": configuration(),
+        ROOT / "config" / "STANDARDS.md": standards(),
         ROOT / "deploy" / "METRICS.md": metrics(),
         ROOT / "guard" / "wire" / "CODES.md": codes(),
         **{ROOT / "config" / "schemas" / f"{kind}.json": schema_text(kind) for kind in KINDS},

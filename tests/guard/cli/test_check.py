@@ -43,6 +43,24 @@ def test_for_machines_it_is_one_object(tmp_path: Path, capsys: pytest.CaptureFix
         assert found["models"][0]["model"] == "demo"
 
 
+def test_as_sarif_the_codes_are_the_same_also_for_an_invalid_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_configuration(tmp_path, now=NOW, models=[ModelSpec(evidence_days=10)])
+    check = ["check", "--config", str(tmp_path), "--sarif", "--at"]
+    for day, code in (("2026-06-10", 0), ("2026-06-11", 1)):
+        assert main([*check, day]) == code
+        (run,) = json.loads(capsys.readouterr().out)["runs"]
+        assert bool(run["results"]) is bool(code)
+    (tmp_path / "tiers.yaml").unlink()
+    assert main([*check, "2026-06-10"]) == 2
+    out, err = capsys.readouterr()
+    (run,) = json.loads(out)["runs"]
+    assert run["invocations"] == [{"executionSuccessful": False}]
+    assert run["results"][0]["message"]["text"] == "is missing"
+    assert err == "tiers.yaml: is missing\n"
+
+
 @pytest.mark.parametrize("day", ["tomorrow", "2026-13-01", "", "2026-06-10T00:00:00"])
 def test_what_is_no_day_is_2(day: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

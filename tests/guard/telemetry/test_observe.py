@@ -10,6 +10,7 @@ from guard.telemetry.meter import DROPPED, Key, Meter
 from guard.telemetry.metric import AuthFailure, Cut, Origin, Phase, Unscanned, Written
 from guard.telemetry.observe import (
     Mounted,
+    coverage_judged,
     declare_model,
     exchange_began,
     exchange_ended,
@@ -257,3 +258,10 @@ def test_decisions_above_the_cap_are_collapsed_and_not_remembered() -> None:
 def exchange_ended_with(meter: Meter, decision: Decision) -> None:
     exchange_began(meter, EXCHANGE)
     exchange_ended(meter, EXCHANGE, replace(OUTCOME, decisions=(decision,)), ROUTE, "vllm")
+
+
+def test_how_many_paths_are_not_screened_is_said_for_each_side() -> None:
+    meter = Meter(Origin.SUPERVISOR)
+    coverage_judged(meter, "demo", {"input": 0, "output": 2})
+    found = {key[1:]: value for key, value in meter.state().gauges.items() if key[0] == "guard_unscreened_paths"}
+    assert found == {("demo", "input"): 0.0, ("demo", "output"): 2.0}

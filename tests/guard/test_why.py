@@ -1,0 +1,78 @@
+"""A hypothetical request, without a host: what is filled in, and that every safeguard has words for what it asks."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+
+from guard.hypothetical import Answer, Question, Says
+from guard.policy.compile import Ports
+from guard.policy.config import Config
+from guard.policy.load import load
+from guard.policy.model import Operation, SafeguardKind
+from guard.why import ASKS, default_question, why
+from tests.guard.road import Still
+from tests.parts.compiled import Buckets, Journal, Switch
+from tests.parts.configuration import ModelSpec, write_configuration
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    models = [
+        ModelSpec(operations=("messages", "chat"), surfaces=("inside", "public")),
+        ModelSpec("open", asl=1, safeguards={"evidence": {"mode": "shadow"}, "limits": {"on_failure": "pass"}}),
+    ]
+    write_configuration(tmp_path, models=models, now=NOW, surfaces={"inside": 0})
+    return load(tmp_path)
+
+
+def ask(config: Config, question: Question, *, switch: Switch | None = None, buckets: Buckets | None = None) -> Answer:
+    ports = Ports(switch or Switch(), buckets or Buckets(), Journal([]), Still(NOW.timestamp()))
+    return asyncio.run(why(config, question, ports))
+
+
+def test_what_is_left_open_is_the_first_that_the_model_has(config: Config) -> None:
+    assert default_question(config, "app", "demo", None, None) == Question("app", "demo", Operation.MESSAGES, "inside")
+    given = default_question(config, "app", "demo", Operation.CHAT, "public")
+    assert given == Question("app", "demo", Operation.CHAT, "public")
+    assert default_question(config, "app", "nobody", None, None) == Question("app", "nobody", Operation.CHAT, "public")
+
+
+def test_every_safeguard_has_words_for_what_it_asks() -> None:
+    assert set(ASKS) == set(SafeguardKind)
+
+
+def test_a_failure_that_passes_is_told(config: Config) -> None:
+    buckets = Buckets()
+    buckets.fails = True
+    found = ask(config, default_question(config, "app", "open", None, None), buckets=buckets)
+    (limits,) = [each for each in found.safeguards if each.name == "limits"]
+    assert (limits.says, limits.reason) == (Says.PASSES, "it fails (unreachable), and its failure passes")
+    assert found.forwarded
+
+
+def test_a_failure_that_blocks_is_the_code_that_callers_would_see(config: Config) -> None:
+    switch = Switch()
+    switch.fails = True
+    found = ask(config, default_question(config, "app", "demo", None, None), switch=switch)
+    assert (found.forwarded, found.code, found.status) == (False, "safeguard_failed", 503)
+    assert [each.says for each in found.safeguards] == [Says.PASSES, Says.REFUSES, *[Says.NOT_ASKED] * 4]
+
+
+def test_every_operation_has_a_route(config: Config) -> None:
+    policy = config.models["demo"].model_copy(update={"operations": tuple(Operation)})
+    every = replace(config, models=MappingProxyType({"demo": policy}))
+    routes = {ask(every, Question("app", "demo", each, "inside")).route for each in Operation}
+    assert len(routes) == len(Operation)
+
+
+def test_a_key_cannot_be_asked_for_by_something_like_its_id(config: Config) -> None:
+    for key in ("App", "app ", "ap", "", "app\n", "é" * 100, "a" * 200):
+        assert ask(config, Question(key, "demo", Operation.CHAT, "public")).code == "unauthenticated"

@@ -1,0 +1,379 @@
+"""What the rows of a standard claim, on the compiled guard: a named test for each check, invariant and safeguard.
+
+``guard/policy/proof.py`` names these tests, and ``tests/mutations`` shows that each fails when what it proves is
+switched off. A check decides whether a model is served at all; a safeguard decides about a request.
+It is one file because it is one table, row by row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guard.policy.config import Config
+from guard.policy.explain import explain
+from guard.policy.fingerprint import of_standard
+from guard.policy.floor import unmet
+from guard.policy.load import builtin_standards, load
+from guard.policy.model import Levels, Operation, Target
+from guard.policy.source import ConfigError
+from guard.telemetry import observe
+from guard.telemetry.meter import Meter
+from guard.telemetry.metric import Origin
+from safeguards.decision import Ending
+from tests.guard.policy.test_floor import (
+    NOW,
+    settings_of,
+    with_evidence,
+    with_mount,
+    with_policy,
+    with_row,
+    with_tiers,
+    without_mount,
+)
+from tests.guard.policy.test_lineage import beside, named, ruled_out, with_threshold, with_thresholds
+from tests.parts.compiled import CHAT, SAID, Compiled
+from tests.parts.configuration import MARKER, ModelSpec, write_configuration
+
+
+def is_served(config: Config, at: datetime = NOW) -> bool:
+    """Whether a harmless request of the first key is answered; if not, the model was not asked, and that is why."""
+    compiled = Compiled(config, at.timestamp())
+    got = compiled.ask(key=config.tiers.keys[0].id)
+    if got.status == 200:
+        assert got.forwarded
+        assert SAID.encode() in got.body
+        return True
+    assert (got.code, got.forwarded, compiled.timeline.count("intent")) == ("not_routable", False, 0)
+    return False
+
+
+# Checks
+
+
+def test_a_model_without_its_evidence_is_not_served() -> None:
+    config = with_row("attested", {"claim": "model_card", "max_age_days": 100})
+    assert is_served(config)
+    assert not is_served(with_row("attested", {"claim": "other"}))
+    assert not is_served(with_evidence(config, expires=NOW.date()))
+    assert not is_served(with_evidence(config, issued=date(2026, 1, 1)))
+    assert not is_served(with_evidence(config, issued=date(2026, 11, 24)))
+
+
+def test_a_model_whose_safeguard_may_not_block_is_not_served() -> None:
+    config = with_row("mounted", {"safeguard": "limits"})
+    assert is_served(config)
+    assert not is_served(with_mount(config, "limits", mode="shadow"))
+    assert not is_served(with_mount(config, "limits", on_failure="pass"))
+    assert not is_served(without_mount(config, "limits"))
+
+
+def test_a_model_without_its_safeguard_is_not_served() -> None:
+    config = with_row("mounted_any_mode", {"safeguard": "limits"})
+    assert is_served(with_mount(config, "limits", mode="shadow"))
+    assert not is_served(without_mount(config, "limits"))
+
+
+def test_a_model_with_a_side_that_no_classifier_screens_is_not_served() -> None:
+    for side, other in ((Target.INPUT, Target.OUTPUT), (Target.OUTPUT, Target.INPUT)):
+        config = with_row("screens", {"target": side, "mode": "enforce"})
+        assert is_served(config)
+        one_sided = settings_of(config, "classifier").model_copy(update={"screens": (other,)})
+        assert not is_served(with_mount(config, "classifier", settings=one_sided))
+        assert not is_served(with_mount(config, "classifier", mode="shadow"))
+        reported = with_row("screens", {"target": side, "mode": "any"})
+        assert is_served(with_mount(reported, "classifier", mode="shadow"))
+        assert not is_served(without_mount(reported, "classifier"))
+
+
+def test_a_model_whose_requests_may_be_forwarded_before_they_are_on_disk_is_not_served() -> None:
+    config = with_row("durable_intent")
+    compiled = Compiled(config, NOW.timestamp())
+    assert compiled.ask(key="first").forwarded
+    assert compiled.timeline == ["intent", "on disk", "sent", "part", "left", "left", "outcome"]
+    for change in ({"durable": "within_a_second"}, {"parts": False}):
+        weaker = settings_of(config, "request_log").model_copy(update=change)
+        assert not is_served(with_mount(config, "request_log", settings=weaker))
+
+
+def test_a_model_without_limits_for_each_key_is_not_served() -> None:
+    config = with_row("limits_per_key")
+    assert is_served(config)
+    assert not is_served(with_mount(config, "limits", mode="shadow"))
+    assert not is_served(without_mount(config, "limits"))
+
+
+def test_a_model_of_which_more_is_granted_than_it_lists_is_not_served() -> None:
+    config = with_row("listed_operations")
+    assert is_served(config)
+    granted = {"demo": (Operation.CHAT, Operation.EMBEDDINGS)}
+    tier = config.tiers.tiers["general"].model_copy(update={"models": granted})
+    assert not is_served(with_tiers(config, tiers={"general": tier}))
+
+
+def test_a_model_that_a_key_of_nobody_may_use_is_not_served() -> None:
+    config = with_row("authenticated")
+    assert is_served(config)
+    first, second = config.tiers.keys
+    for change in ({"owner": " "}, {"expires": None}):
+        assert not is_served(with_tiers(config, keys=(first, second.model_copy(update=change))))
+
+
+def test_a_model_that_declares_no_level_is_not_served() -> None:
+    config = with_row("declared_levels")
+    assert is_served(config)
+    assert not is_served(with_policy(config, asl=Levels.model_construct(deployment=1, security=0)))
+
+
+def test_a_model_at_a_level_that_nobody_has_defined_is_not_served() -> None:
+    assert not is_served(with_row("level_defined"))
+
+
+def test_a_model_raised_on_one_axis_alone_is_not_served() -> None:
+    config = with_row("both_axes_raised")
+    assert is_served(with_policy(config, asl=Levels(deployment=2, security=2)))
+    assert not is_served(with_policy(config, asl=Levels(deployment=2, security=1)))
+
+
+def test_a_model_below_the_level_of_one_threshold_is_not_served() -> None:
+    config = with_policy(with_threshold("CBRN-3"), asl=Levels(deployment=1, security=2))
+    assert is_served(with_policy(config, thresholds=(ruled_out("CBRN-3"),)))
+    for state in ("crossed", "cannot_rule_out"):
+        assert not is_served(with_policy(config, thresholds=(ruled_out("CBRN-3", state=state),)))
+    assert not is_served(config)
+
+
+def test_a_model_below_the_levels_of_all_its_thresholds_is_not_served() -> None:
+    config = with_policy(with_thresholds(), asl=Levels(deployment=2, security=2))
+    found, lapsed = (ruled_out("CBRN-3"), ruled_out("R&D-4")), (ruled_out("R&D-4", expires="2026-11-23"),)
+    assert is_served(with_policy(config, thresholds=found))
+    assert not is_served(with_policy(config, thresholds=found[:1]))
+    assert not is_served(with_policy(config, thresholds=found[:1] + lapsed))
+    assert is_served(with_policy(config, asl=Levels(deployment=3, security=3)))
+
+
+def test_a_model_under_two_names_that_do_not_say_so_is_not_served() -> None:
+    assert not is_served(beside())
+    assert is_served(named(beside(), ("demo", "twin"), ("twin", "demo")))
+
+
+def test_a_variant_without_an_evaluation_of_its_own_is_not_served() -> None:
+    config = with_row("variant_evaluated")
+    assert is_served(config)
+    assert not is_served(with_policy(config, variant_of="base-1"))
+
+
+def test_a_model_whose_answers_need_not_name_it_is_not_served() -> None:
+    config = with_row("reported_model")
+    upstream = config.models["demo"].upstream.model_copy(update={"expect_model": "demo-scripted"})
+    assert not is_served(config)
+    assert unmet(with_policy(config, upstream=upstream), "demo", NOW) == ()
+
+
+# What the guard's own code holds
+
+
+def test_a_model_is_bound_by_the_rows_of_every_lower_level() -> None:
+    config = with_policy(with_row("mounted", {"safeguard": "limits"}), asl=Levels(deployment=2, security=2))
+    assert is_served(config)
+    assert not is_served(without_mount(config, "limits"))
+
+
+def loaded(directory: Path, change: Callable[[dict[str, Any]], None]) -> Config:
+    """Write a configuration whose model has another file, and load it."""
+    write_configuration(directory, models=[ModelSpec()], now=NOW)
+    path = directory / "models" / "demo.yaml"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    return load(directory)
+
+
+def test_a_threshold_that_the_standard_does_not_know_is_an_error(tmp_path: Path) -> None:
+    found = {"threshold": "T-9", "state": "ruled_out", "assessed": "2026-01-01", "expires": "2027-01-01"}
+    with pytest.raises(ConfigError, match="is no threshold of example-internal 1"):
+        loaded(tmp_path, lambda file: file.update(thresholds=[found]))
+
+
+def two_surfaces(directory: Path, **model: Any) -> Compiled:
+    spec = ModelSpec(asl=3, **model)
+    write_configuration(directory, models=[spec], now=NOW, surfaces={"internal": 0})
+    return Compiled(load(directory), NOW.timestamp())
+
+
+def test_a_model_is_unknown_on_a_surface_it_is_not_for(tmp_path: Path) -> None:
+    compiled = two_surfaces(tmp_path)
+    assert compiled.ask().forwarded
+    refused(compiled, "unknown_model", surface="internal")
+
+
+def test_a_model_below_its_floor_is_not_served() -> None:
+    assert not is_served(with_row(None))
+    assert not is_served(with_row("attested", {"claim": "other"}))
+
+
+def test_every_surface_and_every_key_meets_the_same_safeguards(tmp_path: Path) -> None:
+    compiled = two_surfaces(tmp_path, surfaces=("public", "internal"))
+    for surface in ("public", "internal"):
+        for key in ("app", "slow"):
+            before = len(compiled.log.outcomes)
+            assert compiled.ask(key=key, surface=surface).forwarded
+            refused(compiled, "content_blocked", key=key, surface=surface, content=f"say {MARKER}")
+            assert len(compiled.log.outcomes) == before + 2
+        compiled.switch.stopped = True
+        refused(compiled, "stopped", surface=surface)
+        compiled.switch.stopped = False
+
+
+def test_nothing_but_the_exact_routes_is_answered(compiled: Compiled) -> None:
+    assert compiled.ask().forwarded
+    for path in (CHAT + b"/", b"/V1/chat/completions", b"/v1//chat/completions", b"/v1/chat%2fcompletions"):
+        refused(compiled, "unknown_route", path=path)
+
+
+def test_what_no_classifier_can_read_is_refused(compiled: Compiled) -> None:
+    assert compiled.ask().forwarded
+    image = {"type": "image_url", "image_url": {"url": "https://models.example/a.png"}}
+    for content in ([image], [{"type": "text", "text": "look"}, image]):
+        refused(compiled, "bad_request", body={"messages": [{"role": "user", "content": content}]})
+    refused(compiled, "bad_request", body={"messages": [{"role": "user", "content": "hello"}], "prompt_embeds": "AAAA"})
+
+
+def test_no_text_leaves_before_it_was_cleared(compiled: Compiled) -> None:
+    for cut in range(1, len(MARKER)):
+        compiled.model.texts = ("well: ", MARKER[:cut], MARKER[cut:], " and so on")
+        got = compiled.ask(stream=True)
+        assert b"well: " in got.body
+        assert b"FOR" not in got.body
+        assert b"and so on" not in got.body
+
+
+def test_a_key_is_refused_from_its_last_moment_on(compiled: Compiled) -> None:
+    compiled.hold()
+    assert compiled.ask().forwarded
+    refused(compiled, "key_expired", key="lapsed")
+    compiled.clock.at += 91 * 86_400
+    refused(compiled, "key_expired")
+
+
+def test_a_refusal_within_an_answer_is_counted(compiled: Compiled) -> None:
+    compiled.model.texts = ("well: ", MARKER, " and so on")
+    assert compiled.ask(stream=True).status == 200
+    meter = Meter(Origin.WORKER)
+    (arrival,), (outcome,) = compiled.notes.began_with, compiled.notes.outcomes
+    observe.exchange_ended(meter, arrival.exchange, outcome, arrival.route, arrival.serving.provider)
+    counted = {key: value for key, value in meter.state().counters.items() if value}
+    assert counted["guard_streams_terminated_total", "demo", "safeguard"] == 1.0
+    assert any(key[0] == "guard_requests_total" and key[-1] == "blocked_output" for key in counted)
+
+
+def test_blocking_and_recording_do_not_switch_each_other_off(tmp_path: Path) -> None:
+    """I1: whatever a safeguard's mode and posture, all is recorded; whatever is recorded, what blocks goes on."""
+    for mode in ("enforce", "shadow"):
+        for on_failure in ("block", "pass"):
+            for log in ({"content": True, "parts": True}, {"content": False, "parts": False}):
+                spec = ModelSpec(safeguards={"patterns": {"mode": mode, "on_failure": on_failure}}, log=log)
+                write_configuration(tmp_path, models=[spec], now=NOW)
+                compiled = Compiled(load(tmp_path), NOW.timestamp())
+                got = compiled.ask(f"say {MARKER}")
+                assert got.forwarded is (mode == "shadow")
+                assert len(compiled.log.intents) == len(compiled.log.outcomes) == 1
+                assert any(each.denied and each.safeguard == "patterns" for each in compiled.log.outcomes[0].decisions)
+
+
+def test_a_standard_is_pinned_by_its_hash(tmp_path: Path) -> None:
+    config = loaded(tmp_path, lambda _: None)
+    compiled = Compiled(config, NOW.timestamp())
+    assert compiled.ask().forwarded
+    (arrival,) = compiled.notes.began_with
+    assert arrival.exchange.framework == f"example-internal 1 {of_standard(config.standard('demo'))}"
+    (tmp_path / "standards").mkdir()
+    altered = (builtin_standards() / "example-internal.yaml").read_text().replace("level: 2", "level: 4")
+    (tmp_path / "standards" / "mine.yaml").write_text(altered)
+    with pytest.raises(ConfigError, match="is built in with other contents"):
+        load(tmp_path)
+
+
+def test_what_the_level_does_not_withstand_is_said(tmp_path: Path) -> None:
+    write_configuration(tmp_path, models=[ModelSpec(asl=3)], now=NOW)
+    (limit,) = explain(load(tmp_path), "demo", NOW).limits
+    assert "sophisticated insider" in limit
+    assert "a state" in limit
+
+
+# Safeguards
+
+
+@pytest.fixture
+def compiled(tmp_path: Path) -> Compiled:
+    write_configuration(tmp_path, models=[ModelSpec(asl=3, evidence_days=20)], now=NOW)
+    return Compiled(load(tmp_path), NOW.timestamp())
+
+
+def refused(compiled: Compiled, code: str, **asked: Any) -> None:
+    got = compiled.ask(**asked)
+    assert (got.code, got.forwarded) == (code, False)
+
+
+def test_what_cannot_be_recorded_is_not_served_and_what_is_served_is_recorded(compiled: Compiled) -> None:
+    assert compiled.ask().forwarded
+    assert compiled.timeline == ["intent", "on disk", "sent", "part", "left", "left", "outcome"]
+    assert compiled.log.parts == [SAID]
+    (outcome,) = compiled.log.outcomes
+    assert outcome.released[0].text == SAID
+    compiled.log.fails = True
+    refused(compiled, "log_unavailable")
+
+
+def test_what_is_stopped_is_refused_and_what_runs_is_cut(compiled: Compiled) -> None:
+    assert compiled.ask().forwarded
+
+    def stop() -> None:
+        compiled.switch.stopped = True
+
+    compiled.model.texts = ("before ", "after")
+    compiled.model.between = stop
+    got = compiled.ask(stream=True)
+    assert got.forwarded
+    assert b"after" not in got.body
+    assert b"[DONE]" not in got.body
+    assert compiled.log.outcomes[-1].ending is Ending.STOPPED
+    refused(compiled, "stopped")
+    compiled.switch.stopped, compiled.switch.fails = False, True
+    refused(compiled, "safeguard_failed")
+
+
+def test_evidence_that_lapses_under_way_refuses_the_request(compiled: Compiled) -> None:
+    compiled.hold()
+    assert compiled.ask().forwarded
+    compiled.clock.at += 40 * 86_400
+    refused(compiled, "evidence_expired")
+
+
+def test_a_tier_without_a_grant_is_refused(compiled: Compiled) -> None:
+    assert compiled.ask(key="app").forwarded
+    refused(compiled, "access_denied", key="stranger")
+
+
+def test_a_key_whose_rate_is_used_up_is_refused(compiled: Compiled) -> None:
+    assert compiled.ask().forwarded
+    compiled.buckets.wait = 1.0
+    refused(compiled, "rate_limited")
+    compiled.buckets.wait, compiled.buckets.fails = 0.0, True
+    refused(compiled, "safeguard_failed")
+
+
+def test_what_a_classifier_hits_reaches_neither_the_model_nor_the_caller(compiled: Compiled) -> None:
+    assert compiled.ask("harmless").forwarded
+    refused(compiled, "content_blocked", content=f"say {MARKER}")
+    compiled.model.texts = ("well: ", MARKER[:5], MARKER[5:], " and so on")
+    for stream in (False, True):
+        got = compiled.ask(stream=stream)
+        assert got.forwarded
+        assert MARKER[:5].encode() not in got.body
+        assert compiled.log.outcomes[-1].ending is Ending.BLOCKED_OUTPUT
