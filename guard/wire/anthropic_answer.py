@@ -29,7 +29,7 @@ from guard.wire.anthropic_shapes import (
 )
 from guard.wire.dialect import Event, Naming, Request
 from guard.wire.sse import BadStream, EventReader, ServerEvent
-from guard.wire.typed_answer import MAX_BODY, Gathered, TypedReader
+from guard.wire.typed_answer import MAX_BODY, Gathered, TypedReader, check_model
 from safeguards.exchange import Channel, ChannelId, ChannelKind
 
 MAX_BLOCKS: Final = 256
@@ -293,6 +293,7 @@ class StreamReader(_Reader):
     def _message_start(self, start: Message) -> Event:
         if self._seen is not None or start.content:
             raise BadStream("the message begins twice, or with content")
+        check_model(self.naming, start.model)
         usage = self._usage(start.usage)
         self._seen = Seen(output_tokens=usage["output_tokens"])
         return Event(frame("message_start", {"message": message(self.naming, [], None, None, usage)}), seen=self._seen)
@@ -380,6 +381,7 @@ class WholeReader(_Reader):
     def finish(self) -> list[Event]:
         """Read the whole body; raises BadStream."""
         answer = self._read(MESSAGE, self._body.whole())
+        check_model(self.naming, answer.model)
         if len(answer.content) > MAX_BLOCKS:
             raise BadStream("the answer has too many blocks")
         content: list[dict[str, Any]] = []
