@@ -29,7 +29,7 @@ from guard.wire.anthropic_shapes import (
 )
 from guard.wire.dialect import Event, Naming, Request
 from guard.wire.sse import BadStream, EventReader, ServerEvent
-from guard.wire.typed_answer import MAX_BODY, Gathered, TypedReader, check_model
+from guard.wire.typed_answer import MAX_BODY, Gathered, TypedReader, check_model, one_line
 from safeguards.exchange import Channel, ChannelId, ChannelKind
 
 MAX_BLOCKS: Final = 256
@@ -72,7 +72,7 @@ class Seen:
 
 def frame(name: str, value: Mapping[str, Any]) -> bytes:
     """Write one event; its name is its type."""
-    return b"event: %s\ndata: " % name.encode() + quote({"type": name, **value}) + b"\n\n"
+    return b"event: %s\ndata: " % name.encode() + one_line({"type": name, **value}) + b"\n\n"
 
 
 def message(naming: Naming, content: list[Any], reason: str | None, sequence: str | None, usage: Any) -> dict[str, Any]:
@@ -258,7 +258,7 @@ class StreamReader(_Reader):
             raise BadStream("a delta has no place or no text")
         channel = block.channel
         end = self._append(channel, text)
-        data = block.prefix + quote(text) + b"}}\n\n"
+        data = block.prefix + one_line(text) + b"}}\n\n"
         joined = block.joined
         if joined is None:
             return Event(data, channel, end, seen=self._seen)
@@ -325,7 +325,7 @@ class StreamReader(_Reader):
         data = stop + frame("content_block_start", {"index": index, "content_block": written})
         if text:
             opened.whole = block.type == "tool_use"
-            data += opened.prefix + quote(text) + b"}}\n\n"
+            data += opened.prefix + one_line(text) + b"}}\n\n"
         self._seen = replace(self._seen, open=index)
         return Event.marked(data, marks, self._seen)
 
