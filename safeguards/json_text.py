@@ -1,7 +1,9 @@
 """JSON's escapes undone in a text that may be JSON, so that what its reader will read is judged beside what it spells.
 
-It is not parsed, since what one parser drops another reads: escapes are undone wherever they stand, once. An escape
-within an escaped document (JSON in a string of JSON) stays as it is.
+It is not parsed, since what one parser drops another reads: escapes are undone wherever they stand. What they spell may
+be JSON again (a document in a string of a document, which tools do take), so they are undone up to `LEVELS` times. An
+escape below that stays as it is, as does a text in any other code: no view of a text is what every reader could make
+of it.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Final
 
 from safeguards.ports import Hit, Session
 
+LEVELS: Final = 3
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 # What more text may still make an escape, or the first half of a pair that is one character with what follows.
 _UNFINISHED: Final = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
@@ -40,6 +43,15 @@ def unescape(text: str) -> str:
     for letter, plain in _LETTERS.items():
         text = text.replace(f"\\{letter}", plain)
     return text.replace("\\", "").replace(_ASIDE, "\\") + end
+
+
+def readings(text: str) -> list[str]:
+    """Return what a complete text says with its escapes undone once, twice, up to `LEVELS` times; none without any."""
+    found: list[str] = []
+    while "\\" in text and len(found) < LEVELS:
+        text = unescape(text)
+        found.append(text)
+    return found
 
 
 class Unescaper:
@@ -81,16 +93,18 @@ class Unescaper:
 
 
 class JsonTextSession:
-    """Judges a growing text twice, as it stands and unescaped; the second begins with the first backslash.
+    """Judges a growing text as it stands and with its escapes undone, level by level.
 
-    Offsets are those of the text as it stands, also of a hit's end, which is then not known.
+    A level begins with the first backslash of the one before. Offsets are those of the text as it stands, also of a
+    hit's end, which is then not known.
     """
 
-    __slots__ = ("_before", "_begin", "_plain", "_unescaped", "_unescaper")
+    __slots__ = ("_before", "_begin", "_levels", "_plain", "_unescaped", "_unescaper")
 
-    def __init__(self, begin: Callable[[], Session]) -> None:
-        """Take what begins a session."""
+    def __init__(self, begin: Callable[[], Session], levels: int = LEVELS) -> None:
+        """Take what begins a session, and how many times escapes are undone, at least once."""
         self._begin = begin
+        self._levels = levels
         self._plain = begin()
         self._unescaped: Session | None = None
         self._unescaper = Unescaper()
@@ -103,7 +117,7 @@ class JsonTextSession:
             self._before.append(text)
             if "\\" not in text:
                 return found
-            self._unescaped = self._begin()
+            self._unescaped = self._begin() if self._levels == 1 else JsonTextSession(self._begin, self._levels - 1)
             text = "".join(self._before)
             self._before.clear()
         second = self._unescaped.feed(self._unescaper.feed(text, final=final), final=final)

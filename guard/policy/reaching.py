@@ -18,8 +18,8 @@ from guard.upstream.send import ModelServer
 from guard.upstream.tls import BadTls, client_tls
 from guard.wire.routes import DIALECTS
 
-# The operations whose answers are read by something that honours `Naming.expect_model`.
-_NAMING_OPERATIONS: Final = frozenset({"chat"})
+# The operations whose answers never name a model, so that nothing could be compared.
+_NAMELESS: Final = frozenset(dialect.operation for dialect in DIALECTS if not dialect.names_model)
 
 
 def model_server(policy: ModelPolicy, config: Config, *, secrets: bool = True) -> ModelServer:
@@ -30,9 +30,11 @@ def model_server(policy: ModelPolicy, config: Config, *, secrets: bool = True) -
     settings = policy.upstream
     problem = partial(config.problem, f"models/{policy.model}.yaml")
     problems = []
-    unnamed = [operation for operation in policy.operations if operation not in _NAMING_OPERATIONS]
-    if settings.expect_model is not None and unnamed:
-        words = f"cannot be checked in answers to {', '.join(unnamed)} yet"
+    nameless = [operation for operation in policy.operations if operation in _NAMELESS]
+    if settings.expect_model is not None and nameless:
+        words = (
+            f"cannot be checked in answers to {', '.join(nameless)}, which name no model: leave out one or the other"
+        )
         problems.append(problem(("upstream", "expect_model"), words))
     endpoint, credential = None, None
     try:

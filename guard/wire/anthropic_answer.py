@@ -29,7 +29,7 @@ from guard.wire.anthropic_shapes import (
 )
 from guard.wire.dialect import Event, Naming, Request
 from guard.wire.sse import BadStream, EventReader, ServerEvent
-from guard.wire.typed_answer import MAX_BODY, Gathered, TypedReader
+from guard.wire.typed_answer import MAX_BODY, Gathered, TypedReader, check_model, one_line
 from safeguards.exchange import Channel, ChannelId, ChannelKind
 
 MAX_BLOCKS: Final = 256
@@ -72,7 +72,7 @@ class Seen:
 
 def frame(name: str, value: Mapping[str, Any]) -> bytes:
     """Write one event; its name is its type."""
-    return b"event: %s\ndata: " % name.encode() + quote({"type": name, **value}) + b"\n\n"
+    return b"event: %s\ndata: " % name.encode() + one_line({"type": name, **value}) + b"\n\n"
 
 
 def message(naming: Naming, content: list[Any], reason: str | None, sequence: str | None, usage: Any) -> dict[str, Any]:
@@ -258,7 +258,7 @@ class StreamReader(_Reader):
             raise BadStream("a delta has no place or no text")
         channel = block.channel
         end = self._append(channel, text)
-        data = block.prefix + quote(text) + b"}}\n\n"
+        data = block.prefix + one_line(text) + b"}}\n\n"
         joined = block.joined
         if joined is None:
             return Event(data, channel, end, seen=self._seen)
@@ -293,6 +293,7 @@ class StreamReader(_Reader):
     def _message_start(self, start: Message) -> Event:
         if self._seen is not None or start.content:
             raise BadStream("the message begins twice, or with content")
+        check_model(self.naming, start.model)
         usage = self._usage(start.usage)
         self._seen = Seen(output_tokens=usage["output_tokens"])
         return Event(frame("message_start", {"message": message(self.naming, [], None, None, usage)}), seen=self._seen)
@@ -324,7 +325,7 @@ class StreamReader(_Reader):
         data = stop + frame("content_block_start", {"index": index, "content_block": written})
         if text:
             opened.whole = block.type == "tool_use"
-            data += opened.prefix + quote(text) + b"}}\n\n"
+            data += opened.prefix + one_line(text) + b"}}\n\n"
         self._seen = replace(self._seen, open=index)
         return Event.marked(data, marks, self._seen)
 
@@ -380,6 +381,7 @@ class WholeReader(_Reader):
     def finish(self) -> list[Event]:
         """Read the whole body; raises BadStream."""
         answer = self._read(MESSAGE, self._body.whole())
+        check_model(self.naming, answer.model)
         if len(answer.content) > MAX_BLOCKS:
             raise BadStream("the answer has too many blocks")
         content: list[dict[str, Any]] = []

@@ -40,6 +40,7 @@ class AnthropicCount(AnthropicMessages):
     name = "anthropic.count_tokens"
     operation = "count_tokens"
     upstream_path = b"/v1/messages/count_tokens"
+    names_model = False
 
     def read_request(self, fields: dict[str, Any], grants: Grants) -> Request:
         """Read the keys of a prompt and no others; raises BadField."""

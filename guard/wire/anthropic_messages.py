@@ -243,6 +243,7 @@ class AnthropicMessages:
     name = "anthropic.messages"
     operation = "messages"
     upstream_path = b"/v1/messages"
+    names_model = True
 
     def read_request(self, fields: dict[str, Any], grants: Grants) -> Request:
         """Read by the table; raises BadField."""

@@ -24,7 +24,8 @@ class Request:
 class Naming:
     """What an answer is called towards the caller: nothing of it comes from the upstream.
 
-    ``expect_model``, if not empty, is what the upstream itself must call its model in every event, or BadStream.
+    ``expect_model``, if not empty, is what the upstream itself must call its model wherever its dialect names one, and
+    in the first event at the latest, or BadStream.
     ``lenient`` (below ASL-3): an event of a kind that the dialect does not have is dropped and counted, not the end.
     """
 
@@ -92,6 +93,7 @@ class Dialect(Protocol):
     name: str
     operation: str
     upstream_path: bytes
+    names_model: bool  # whether its answers name the model that gave them, so that `Naming.expect_model` can be held
 
     def read_request(self, fields: dict[str, Any], grants: Grants) -> Request:
         """Understand a parsed body by this dialect's table and what the model's file adds; raises BadField."""

@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from guard.wire.dialect import Event, Naming
 from guard.wire.sse import BadStream, EventReader
-from guard.wire.typed_answer import MAX_BODY, Gathered, one_line
+from guard.wire.typed_answer import MAX_BODY, Gathered, check_model, one_line
 from safeguards.exchange import Channel, ChannelId, ChannelKind
 
 MAX_CHOICES: Final = 8
@@ -77,7 +77,7 @@ class _Answer(Struct, forbid_unknown_fields=True):
     id: Dropped = UNSET
     object: Dropped = UNSET
     created: Dropped = UNSET
-    model: Dropped = UNSET
+    model: Any = None  # compared, never passed on
     system_fingerprint: Dropped = UNSET
     service_tier: Dropped = UNSET
     timings: Dropped = UNSET
@@ -111,14 +111,6 @@ def _decode(data: bytes) -> tuple[_Answer, int]:
         raise BadStream("an event is not JSON") from None
 
 
-def _says(dropped: Dropped, expected: str) -> bool:
-    """Tell whether a field that is not passed on is this string."""
-    try:
-        return dropped is not UNSET and bool(msgspec.json.decode(dropped) == expected)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-
-
 _NESTED: Final[dict[tuple[type, str], type]] = {
     (_Answer, "choices"): _Choice,
     (_Choice, "delta"): _Delta,
@@ -140,8 +132,6 @@ def _prune(value: Any, kind: type[Struct]) -> tuple[Any, int]:
         if kind.__annotations__[key] == "Dropped":
             if key == "error" and item is not None:
                 kept[key] = Raw(b"0")
-            elif key == "model":
-                kept[key] = Raw(_quote(item))
             continue
         nested = _NESTED.get((kind, key))
         if nested is None:
@@ -169,15 +159,15 @@ class _Reader:
         self.prompt_tokens: int | None = None
         self.completion_tokens: int | None = None
         self._reasoning: dict[int, str] = {}
+        self._named = False
 
     def _answer(self, data: bytes) -> _Answer:
         answer, dropped = _decode(data)
         self.dropped += dropped
         if answer.error is not UNSET and bytes(answer.error) != b"null":
             raise BadStream("the upstream reports an error")
-        expected = self.naming.expect_model
-        if expected and not _says(answer.model, expected):
-            raise BadStream("the upstream does not name the model that is expected")
+        check_model(self.naming, answer.model)
+        self._named = True
         if answer.usage is not None:
             self.prompt_tokens = answer.usage.prompt_tokens
             self.completion_tokens = answer.usage.completion_tokens
@@ -294,6 +284,8 @@ class StreamReader(_Reader):
                     continue
                 raise BadStream("an event of a kind this dialect does not have")
             if event.data == b"[DONE]":
+                if not self._named:  # nothing came before it
+                    check_model(self.naming, None)
                 self.done = True
                 self._complete(None)
                 events.append(Event(b"data: [DONE]\n\n"))

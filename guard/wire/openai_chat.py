@@ -166,6 +166,7 @@ class OpenAIChat:
     name = "openai.chat"
     operation = "chat"
     upstream_path = b"/v1/chat/completions"
+    names_model = True
 
     def read_request(self, fields: dict[str, Any], grants: Grants) -> Request:
         """Understand by the table; raises BadField."""

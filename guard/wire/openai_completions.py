@@ -61,6 +61,7 @@ class OpenAICompletions:
     name = "openai.completions"
     operation = "completions"
     upstream_path = b"/v1/completions"
+    names_model = True
 
     def read_request(self, fields: dict[str, Any], grants: Grants) -> Request:
         """Read strictly by the tables; raises BadField."""

@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct
 
 from guard.wire.dialect import Event, Naming
 from guard.wire.sse import BadStream, EventReader
-from guard.wire.typed_answer import Count, Dropped, TypedReader, WholeAnswer, one_line
+from guard.wire.typed_answer import Count, Dropped, TypedReader, WholeAnswer, check_model, one_line
 from safeguards.exchange import Channel, ChannelId, ChannelKind
 
 MAX_CHOICES: Final = 32
@@ -53,7 +53,7 @@ class _Completion(Struct, forbid_unknown_fields=True):
     id: Dropped = UNSET
     object: Dropped = UNSET
     created: Dropped = UNSET
-    model: Dropped = UNSET
+    model: Any = None  # compared, never passed on
     system_fingerprint: Dropped = UNSET
     service_tier: Dropped = UNSET
     timings: Dropped = UNSET
@@ -86,6 +86,7 @@ class StreamReader:
         self.dropped = 0
         self.prompt_tokens: int | None = None
         self.completion_tokens: int | None = None
+        self.named = False
         self._events = EventReader()
         self._choices = [Channel(ChannelId(index, ChannelKind.CONTENT)) for index in range(choices)]
         self._seen = Seen(tuple(range(choices)))
@@ -104,6 +105,8 @@ class StreamReader:
                     continue
                 raise BadStream("an event of a kind this dialect does not have")
             if event.data == b"[DONE]":
+                if not self.named:  # nothing came before it
+                    check_model(self.naming, None)
                 self.done = True
                 self._seen = Seen(())
                 for channel in self._choices:
@@ -169,6 +172,7 @@ class WholeReader(WholeAnswer):
     def __init__(self, naming: Naming, choices: int) -> None:
         """Expect at most this many choices; a server that knows no ``n`` gives fewer."""
         super().__init__(naming)
+        self.named = False
         self._limit = choices
 
     def _read(self, body: bytes) -> Event:
@@ -211,6 +215,8 @@ def _read(reader: StreamReader | WholeReader, data: bytes) -> _Completion:
     reader.dropped += dropped
     if answer.error is not None:
         raise BadStream("the upstream reports an error")
+    check_model(reader.naming, answer.model)
+    reader.named = True
     if answer.usage is not None:
         reader.prompt_tokens = answer.usage.prompt_tokens
         reader.completion_tokens = answer.usage.completion_tokens or 0

@@ -28,7 +28,7 @@ from guard.wire.openai_inputs import Inputs, Voiced, count
 from guard.wire.request import understand, written
 from guard.wire.sse import BadStream
 from guard.wire.table import Label, Number, OneOf, Record, Refused, Spec, Text
-from guard.wire.typed_answer import Count, Dropped, TypedReader, WholeAnswer
+from guard.wire.typed_answer import Count, Dropped, TypedReader, WholeAnswer, check_model
 from safeguards.verdict import Code
 
 MAX_INPUTS: Final = 2048
@@ -69,7 +69,7 @@ class _Vectors(Struct, forbid_unknown_fields=True):
     object: Dropped = UNSET
     encoding_format: Dropped = UNSET  # llama.cpp
     created: Dropped = UNSET
-    model: Dropped = UNSET
+    model: Any = None  # compared, never passed on
 
 
 _VECTORS: Final = TypedReader(_Vectors)
@@ -86,6 +86,7 @@ class OpenAIEmbeddings:
     name = "openai.embeddings"
     operation = "embeddings"
     upstream_path = b"/v1/embeddings"
+    names_model = True
 
     def read_request(self, fields: dict[str, Any], grants: Grants) -> Request:
         """Read strictly by the tables; raises BadField."""
@@ -126,6 +127,7 @@ class VectorsReader(WholeAnswer):
         self.dropped += dropped
         if answer.error is not None:
             raise BadStream("the upstream reports an error")
+        check_model(self.naming, answer.model)
         if sorted(vector.index for vector in answer.data) != list(range(self._inputs)):
             raise BadStream("the vectors are not one for each input")
         self.prompt_tokens = answer.usage.prompt_tokens if answer.usage is not None else 0

@@ -21,7 +21,7 @@ from guard.wire.openai_inputs import Inputs, Voiced, count
 from guard.wire.request import understand, written
 from guard.wire.sse import BadStream
 from guard.wire.table import Label, Record, Refused, Spec
-from guard.wire.typed_answer import Dropped, TypedReader, WholeAnswer
+from guard.wire.typed_answer import Dropped, TypedReader, WholeAnswer, check_model
 from safeguards.verdict import Code
 
 MAX_INPUTS: Final = 256
@@ -62,7 +62,7 @@ class _Verdicts(Struct, forbid_unknown_fields=True):
     results: list[_Verdict] = []
     error: Any = None
     id: Dropped = UNSET
-    model: Dropped = UNSET
+    model: Any = None  # compared, never passed on
 
 
 _VERDICTS: Final = TypedReader(_Verdicts)
@@ -79,6 +79,7 @@ class OpenAIModerations:
     name = "openai.moderations"
     operation = "moderations"
     upstream_path = b"/v1/moderations"
+    names_model = True
 
     def read_request(self, fields: dict[str, Any], grants: Grants) -> Request:
         """Read strictly by the tables; raises BadField."""
@@ -118,6 +119,7 @@ class VerdictsReader(WholeAnswer):
         self.dropped += dropped
         if answer.error is not None:
             raise BadStream("the upstream reports an error")
+        check_model(self.naming, answer.model)
         if len(answer.results) != self._inputs:
             raise BadStream("the verdicts are not one for each input")
         results = [self._written(verdict) for verdict in answer.results]

@@ -124,6 +124,7 @@ class OpenAIResponses:
     name = "openai.responses"
     operation = "responses"
     upstream_path = b"/v1/responses"
+    names_model = True
 
     def read_request(self, fields: dict[str, Any], grants: Grants) -> Request:
         """Read strictly by the tables; raises BadField."""

@@ -20,7 +20,7 @@ from guard.wire.openai_responses_events import (
 from guard.wire.openai_responses_items import Item, ItemKind, PartKind
 from guard.wire.openai_responses_output import Output
 from guard.wire.sse import BadStream
-from guard.wire.typed_answer import MAX_BODY, Gathered
+from guard.wire.typed_answer import MAX_BODY, Gathered, check_model
 
 PARTS: Final = {kind.value: kind for kind in PartKind if kind is not PartKind.ARGUMENTS}
 _ITEMS: Final = {kind.value: kind for kind in ItemKind}
@@ -100,6 +100,7 @@ class WholeReader(ResponseReader):
         response, self.dropped = RESPONSES.read(self._body.whole())
         if response.error is not None:
             raise BadStream("the upstream reports an error")
+        check_model(self.output.naming, response.model)
         if response.output is None or response.status not in (None, "completed", "incomplete"):
             raise BadStream("the response is not finished")
         for upstream in response.output:

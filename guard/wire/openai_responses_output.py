@@ -14,6 +14,7 @@ import msgspec
 from guard.wire.dialect import Event, Naming
 from guard.wire.openai_responses_items import NEVER, SHAPES, Body, Item, ItemKind, Part, PartKind
 from guard.wire.sse import BadStream
+from guard.wire.typed_answer import one_line
 from safeguards.exchange import Channel, ChannelId, ChannelKind
 
 MAX_ITEMS: Final = 128
@@ -93,7 +94,7 @@ class Output:
         self.next = step + 1
         part.steps.append(step)
         part.ends.append(end)
-        data = part.head + b'%d,"delta":%b}\n\n' % (step, _encode(text))
+        data = part.head + b'%d,"delta":%b}\n\n' % (step, one_line(text))
         if len(part.channels) == 1:
             return Event(data, own, end, (), Seen(self, step))
         joined = part.channels[1]
@@ -230,4 +231,4 @@ class Output:
 
 def encode_event(name: str, step: int, body: Body) -> bytes:
     """One event of a stream, with its name and its number."""
-    return f"event: {name}\ndata: ".encode() + _encode({"type": name, "sequence_number": step, **body}) + b"\n\n"
+    return f"event: {name}\ndata: ".encode() + one_line({"type": name, "sequence_number": step, **body}) + b"\n\n"

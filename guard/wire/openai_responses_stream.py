@@ -14,7 +14,7 @@ from guard.wire.openai_responses_answer import PARTS, ResponseReader, next_key, 
 from guard.wire.openai_responses_events import EVENTS, UpstreamEvent, UpstreamPart
 from guard.wire.openai_responses_items import Item, Part, PartKind
 from guard.wire.sse import BadStream, EventReader
-from guard.wire.typed_answer import MAX_BODY
+from guard.wire.typed_answer import MAX_BODY, check_model
 
 _TEXTS: Final[Mapping[str, PartKind]] = {
     "response.output_text": PartKind.TEXT,
@@ -78,17 +78,21 @@ class StreamReader(ResponseReader):
 
     def _event(self, event: UpstreamEvent) -> list[Event]:
         kind = _DELTAS.get(event.type)
-        if kind is not None and self._begun and event.error is None:
+        if kind is not None and self._begun and event.error is None and event.response is None:
             return self._delta(event, kind)
         if event.type in ("error", "response.failed") or event.error is not None:
             raise BadStream("the upstream reports an error")
         if event.response is not None and event.response.error is not None:
             raise BadStream("the upstream reports an error")
+        if event.response is not None or event.type == "response.created":
+            check_model(self.output.naming, None if event.response is None else event.response.model)
         if event.type == "response.created" and not self._begun:
             self._begun = True
             return self.output.begin()
         if not self._begun:
             raise BadStream("the stream does not begin with its response")
+        if kind is not None:
+            return self._delta(event, kind)
         kind = _DONES.get(event.type)
         if kind is not None:
             text = {PartKind.REFUSAL: event.refusal, PartKind.ARGUMENTS: event.arguments}.get(kind, event.text)

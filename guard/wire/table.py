@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from guard.wire.strict_json import BadField
 from safeguards.exchange import Passage
-from safeguards.json_text import unescape
+from safeguards.json_text import readings
 
 MAX_DEPTH = 24
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -74,16 +74,16 @@ class Label(Text):
 
 
 class JsonText(Text):
-    """A string that ought to hold JSON: inspected as it stands, and once more with its escapes undone.
+    """A string that ought to hold JSON: inspected as it stands, and with its escapes undone, level by level.
 
     It is not parsed: what one parser drops (the first of two equal keys, a number too long) another would read.
     """
 
     def read(self, value: Any, place: str, into: Collector) -> Any:
-        """Inspect both views."""
+        """Inspect all views; the place of each has a ``#`` for every time that escapes were undone."""
         value = super().read(value, place, into)
-        if "\\" in value:
-            into.text(f"{place}#", unescape(value))
+        for level, reading in enumerate(readings(value), 1):
+            into.text(f"{place}{'#' * level}", reading)
         return value
 
 

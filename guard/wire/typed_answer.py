@@ -20,6 +20,12 @@ _encode: Final = msgspec.json.Encoder().encode
 _S = TypeVar("_S", bound=Struct)
 
 
+def check_model(naming: Naming, named: object) -> None:
+    """Hold the upstream to the name that the policy expects of its model; raises BadStream."""
+    if naming.expect_model and named != naming.expect_model:
+        raise BadStream("the upstream does not name the model that is expected")
+
+
 class TypedReader(Generic[_S]):
     """Decodes one kind of struct; unknown fields are dropped, and counted where the struct forbids them."""
 

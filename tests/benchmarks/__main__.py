@@ -9,12 +9,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.benchmarks import strict
-from tests.benchmarks.measure import MEASURES, Run, warm_up
+from tests.benchmarks import before, measure, plot, strict
+from tests.benchmarks.bystanders import bystanders
+from tests.benchmarks.measure import Run, warm_up
 from tests.benchmarks.process import stop
-from tests.benchmarks.table import alone, conditions, table
-from tests.benchmarks.targets import LITELLM_DONE, NAMES, Mock, Target, await_ready, install_litellm, launch
+from tests.benchmarks.table import alone, compared, conditions, table
+from tests.benchmarks.targets import BEFORE, LITELLM_DONE, NAMES, Mock, Target, await_ready, install_litellm, launch
 
+MEASURES = {**measure.MEASURES, "bystanders": bystanders}
 STRICT = "strict"  # of the guard's own parts alone, in this process: no target and no load
 KNOWN = (*MEASURES, STRICT)
 READING = (
@@ -32,7 +34,16 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, choices=range(1, 11), default=3, metavar="N", help="1 to 10, default 3")
     parser.add_argument("--only", default="", help=f"measures, by commas: {', '.join(KNOWN)}")
     parser.add_argument("--targets", default=",".join(NAMES), help="targets, by commas; default all: %(default)s")
+    parser.add_argument("--before", default="", metavar="COMMIT", help="measure the guard of this commit too")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw how long reading takes by size, as SVG, and end"
+    )
     chosen = parser.parse_args(arguments)
+    if chosen.before:
+        try:
+            chosen.before = before.resolve(chosen.before)
+        except ValueError as error:
+            parser.error(str(error))
     chosen.only = chosen.only.split(",") if chosen.only else list(KNOWN)
     chosen.targets = chosen.targets.split(",")
     for word, allowed in [(word, KNOWN) for word in chosen.only] + [(w, NAMES) for w in chosen.targets]:
@@ -58,25 +69,28 @@ def one_round(run: Run, number: int, names: list[str], only: list[str]) -> dict[
         for name in names:
             home = run.workdir / name
             with run.may_fail(f"{name} was not measured in round {number + 1}"):
-                target = launch(name, run.mock.port, home)
+                target = launch(name, run.mock.port, home, run.before)
                 undo.callback(stop, target.processes)
                 await_ready(target, home / "log")
                 ready.append(target)
         ready.sort(key=lambda target: target.name != "direct")  # first: the others are compared with it
         order = ready if number % 2 == 0 else [*ready[:1], *reversed(ready[1:])]
         say(f"round {number + 1}: {', '.join(target.name for target in order)}")
-        for name, measure in {"warm-up": warm_up, **MEASURES}.items():
+        for name, take in {"warm-up": warm_up, **MEASURES}.items():
             if name in {"warm-up", *only}:
                 say(name)
                 for target in order:
                     with run.may_fail(f"{target.name}: {name} failed in round {number + 1}"):
-                        measure(run, target)
+                        take(run, target)
         return {target.name: target.version for target in ready}
 
 
 def main(arguments: list[str]) -> int:
     """Run the benchmarks and print their table; 1 when a chosen target could not be measured."""
     chosen = options(arguments)
+    if chosen.plot is not None:
+        chosen.plot.write_text(plot.reading(strict.sizes(0.2 if chosen.quick else 1.0), strict.GOAL_MS))
+        return 0
     parts: list[strict.Figure] = []
     if STRICT in chosen.only:
         say(STRICT)
@@ -99,10 +113,15 @@ def main(arguments: list[str]) -> int:
         undo.callback(mock.stop)
         workdir = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)))
         run = Run(mock, 1.5 if chosen.quick else 3.0, workdir, coarse=chosen.quick)
+        if chosen.before:
+            run.before = undo.enter_context(before.unpacked(chosen.before))
+            names.append(BEFORE)
         for number in range(chosen.rounds):
             run.workdir = workdir / str(number)
             versions |= one_round(run, number, names, chosen.only)
     lines = [table(run.values), ""]
+    if chosen.before:
+        lines += [compared(run.values, chosen.before), ""]
     if parts:
         lines += [alone(parts), ""]
     lines += [conditions(chosen.rounds, run.seconds, versions, busy), run.disturbance(), READING]

@@ -7,7 +7,7 @@ core of the proxies; what it starts inherits that, so it must not move itself. I
   inspected, durable audit before forward and before release, metrics, 1 % of requests traced;
 - make an API key that may use the model for streams and for plain answers, with limits far above 3,000 streams
   open at once and 100,000 requests a second, and answers of 4,000 text events;
-- start `guard serve --config DIR` with all its output in `log`, listening on 127.0.0.1;
+- start `python -m guard serve --config DIR` with all its output in `log`, listening on 127.0.0.1;
 - return at once: the caller waits until a request to the model is answered with 200.
 The caller stops `processes` with SIGTERM, reads their CPU time and memory, children included.
 """
@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from guard.credentials import digest, new_secret
+from tests.benchmarks.before import environment
 from tests.benchmarks.process import Process
 
 
@@ -44,8 +45,11 @@ class GuardTarget:
         return tuple(process.pid for process in self.processes)
 
 
-def start(upstream_url: str, workdir: Path, log: Path) -> GuardTarget:
-    """Start the guard in front of `upstream_url`, with its configuration and state below `workdir`."""
+def start(upstream_url: str, workdir: Path, log: Path, source: Path | None = None) -> GuardTarget:
+    """Start the guard in front of `upstream_url`, with its configuration and state below `workdir`.
+
+    With ``source`` it is the guard of that source tree, in this environment.
+    """
     if shutil.which("guard", path=str(Path(sys.executable).parent)) is None:
         raise GuardUnavailableError("the command guard is not installed beside this Python")
     pepper, key = "p" * 32, new_secret("sk-guard", "bench", lambda count: b"b" * count)
@@ -55,16 +59,24 @@ def start(upstream_url: str, workdir: Path, log: Path) -> GuardTarget:
     for name, text in _files(upstream_url, port, digest(pepper.encode(), key.encode())).items():
         path = workdir / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text if source is None else _for_earlier(text, source))
     (workdir / "secrets").mkdir(exist_ok=True)
     (workdir / "secrets" / "pepper").touch(0o600)
     (workdir / "secrets" / "pepper").write_text(pepper)
-    command = [str(Path(sys.executable).with_name("guard")), "serve", "--config", str(workdir)]
+    command = [sys.executable, "-P", "-m", "guard", "serve", "--config", str(workdir)]
+    env = None if source is None else environment(source)
     with log.open("ab") as out:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env)
     return GuardTarget((process,), port, key, "bench", FEATURES)
 
 
+def _for_earlier(text: str, source: Path) -> str:
+    """The same file without the one bound that the first guards neither have nor know."""
+    known = "concurrent_per_key" in (source / "guard" / "policy" / "process.py").read_text()
+    return text if known else text.replace(_PER_KEY, "")
+
+
+_PER_KEY = ", concurrent_per_key: 20000"
 FEATURES = (
     "ASL-3 under example-internal: request log with texts, intent on disk before forwarding, every part written before "
     "its release; kill switch, evidence, access, limits; pattern classifier (1,000 phrases, 20 patterns) on prompt and "
@@ -93,7 +105,7 @@ workers: 1
 storage: {{state: state, audit: audit}}
 keys: {{pepper: {{file: secrets/pepper}}}}
 admin: {{host: 127.0.0.1, port: 0, tokens: []}}
-limits: {{concurrent: 20000, concurrent_per_key: 20000}}
+limits: {{concurrent: 20000{_PER_KEY}}}
 """,
         "tiers.yaml": f"""version: 1
 tiers:

@@ -31,6 +31,7 @@ class Run:
     mock: Mock
     seconds: float
     workdir: Path
+    before: Path | None = None  # the source tree of the earlier guard
     values: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
     remarks: list[str] = field(default_factory=list)
     coarse: bool = False
@@ -193,7 +194,7 @@ def memory(run: Run, target: Target) -> None:
         return
     count = 50 if target.name == "litellm" else 1000
     home = run.workdir / f"{target.name}-fresh"
-    fresh = launch(target.name, run.mock.port, home)
+    fresh = launch(target.name, run.mock.port, home, run.before)
     try:
         await_ready(fresh, home / "log")
         run.mock.control(STREAM_RATE, 10)

@@ -17,6 +17,7 @@
 
 #define SLOTS 8192 /* timer wheel: one slot a millisecond, so a rate of 0.2/s or more */
 #define IN_MAX 65536
+#define LARGEST (64 << 20)
 #define OUT_MAX 1024
 #define IDLE -1   /* no stream */
 #define ENDING -2 /* the end of the stream is in `out`, not all of it sent */
@@ -147,7 +148,9 @@ static int respond(conn *c, const char *body) {
 
 /* Read and answer; a request in the middle of a stream is an error of the proxy. */
 static bool readable(conn *c) {
-    ssize_t got = recv(c->fd, c->in + c->in_len, IN_MAX - c->in_len, 0);
+    /* Of a body that does not fit, what follows the first half is counted and written over. */
+    size_t at = c->need > IN_MAX && c->in_len > IN_MAX / 2 ? IN_MAX / 2 : c->in_len;
+    ssize_t got = recv(c->fd, c->in + at, IN_MAX - at, 0);
     if (got < 0) return errno == EAGAIN;
     if (got > 0 && c->left == ENDING && !c->out_len) { /* the end was read: the next request is early */
         unlink_timer(c);
@@ -156,7 +159,7 @@ static bool readable(conn *c) {
     }
     if (got == 0 || c->left != IDLE) return false;
     c->in_len += (size_t)got;
-    c->in[c->in_len] = 0;
+    c->in[at + (size_t)got] = 0;
     char *body = strstr(c->in, "\r\n\r\n");
     if (!body) return c->in_len < IN_MAX;
     body += 4;
@@ -167,7 +170,7 @@ static bool readable(conn *c) {
         if (header(c->in, "transfer-encoding")) return false; /* requests have a length here */
         c->need = (size_t)(body - c->in) + (length ? strtoul(length, NULL, 10) : 0);
         *body = keep;
-        if (c->need > IN_MAX) return false;
+        if (c->need > LARGEST) return false;
     }
     if (c->in_len < c->need) return true;
     bool ok = c->in_len == c->need && respond(c, body) >= (c->left == IDLE); /* no pipelining */

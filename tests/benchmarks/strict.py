@@ -14,6 +14,8 @@ from functools import partial
 from statistics import median
 from typing import Final
 
+import msgspec
+
 from guard.classifiers.patterns import PatternClassifier, PatternRule
 from guard.wire.anthropic_messages import AnthropicMessages
 from guard.wire.dialect import NOTHING_GRANTED, Dialect, Naming
@@ -30,6 +32,7 @@ _EVENTS: Final = 2000
 _WORKER_GC: Final = (10_000, 50, 50)  # as the worker sets it
 
 Figure = tuple[str, list[float], str]
+Size = tuple[int, list[float], list[float]]
 
 
 def chat_body(size: int) -> bytes:
@@ -100,6 +103,28 @@ def read_strictly(dialect: Dialect, body: bytes) -> bool:
         return False
     dialect.write_request(request, request.model)
     return True
+
+
+def read_loosely(body: bytes) -> bool:
+    """Read a body as a proxy does that inspects nothing: decode it leniently, and pass its own bytes on."""
+    return isinstance(msgspec.json.decode(body), dict)
+
+
+def curve(seconds: float, largest: int) -> list[Size]:
+    """Time reading conversations of 1 kB to 16 MB: size, seconds of the strict readings, and of the loose ones."""
+    chat = OpenAIChat()
+    found = []
+    for size in [KILO << power for power in range((largest // KILO).bit_length())]:
+        body = chat_body(size)
+        strictly = timed(partial(read_strictly, chat, body), seconds)
+        found.append((size, strictly, timed(partial(read_loosely, body), seconds)))
+    return found
+
+
+def sizes(seconds: float, largest: int = 16 * MEGA) -> list[Size]:
+    """Measure that as in a worker: what `plot.reading` draws."""
+    with _as_a_worker():
+        return curve(seconds, largest)
 
 
 def timed(act: Callable[[], object], seconds: float, *, least: int = 3, most: int = 200) -> list[float]:
@@ -239,17 +264,16 @@ def measure(seconds: float, *, largest: int = 16 * MEGA) -> list[Figure]:
     figures: list[Figure] = []
     with _as_a_worker():
         chat = OpenAIChat()
-        size, per_byte = KILO, 0.0
-        while size <= largest:
-            body = chat_body(size)
-            taken = timed(partial(read_strictly, chat, body), seconds)
-            now = median(taken) / len(body)
+        per_byte = 0.0
+        for size, taken, loosely in curve(seconds, largest):
+            now = median(taken) / size
             remark = f"{now * 1e9:.1f} ns a byte" + (f", {now / per_byte:.2f}x of the one before" if per_byte else "")
+            remark += f"; read loosely {median(loosely) * 1000:.3g} ms"
             if size == 2 * MEGA:
                 remark += f"; goal {GOAL_MS:g} ms: {'met' if median(taken) * 1000 < GOAL_MS else 'MISSED'}"
             name = f"{size // MEGA} MB" if size >= MEGA else f"{size // KILO} kB"
             figures.append((f"chat of {name}, ms", [each * 1000 for each in taken], remark))
-            size, per_byte = size * 2, now
+            per_byte = now
         for shape, body in shapes(2 * MEGA).items():
             answered = read_strictly(chat, body)
             taken = timed(partial(read_strictly, chat, body), seconds)

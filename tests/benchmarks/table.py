@@ -9,7 +9,7 @@ from typing import Final
 
 from tests.benchmarks.measure import FEW, MANY
 from tests.benchmarks.process import LOAD_CORE, PROXY_CORE, can_pin
-from tests.benchmarks.targets import NAMES
+from tests.benchmarks.targets import BEFORE, NAMES
 
 FIGURES: Final[dict[str, str]] = {
     "json_cpu": "CPU per JSON request, 32 connections, µs",
@@ -27,6 +27,13 @@ FIGURES: Final[dict[str, str]] = {
     f"delay_p50_{FEW}": f"delay of an event, {FEW} streams, p50, ms",
     f"delay_p99_{FEW}": f"delay of an event, {FEW} streams, p99, ms",
     "capacity": "streams of 50/s a core holds, p99 < 20 ms, ≥ 97 % on time",
+    "alone_p99": "delay of an event, 50 streams alone, p99, ms",
+    "alone_max": "… the latest of all, ms",
+    "beside_p50": "delay of an event, 50 streams beside requests of 2 MB, p50, ms",
+    "beside_p99": "… p99, ms",
+    "beside_max": "… the latest of all, ms",
+    "large_ms": "… time of a request of 2 MB, ms",
+    "large_rate": "… such requests a second, one caller, 100 ms between",
     "memory_base": "memory at rest (PSS), MB",
     "memory_stream": "memory per open stream (PSS), kB (1000 streams; LiteLLM 50)",
 }
@@ -76,11 +83,22 @@ def alone(figures: Sequence[tuple[str, Sequence[float], str]]) -> str:
     return "\n".join(lines)
 
 
+def compared(values: Mapping[tuple[str, str], Sequence[float]], commit: str) -> str:
+    """The guard of an earlier commit beside the guard as it is: each figure's medians, and their ratio."""
+    lines = [f"| before ({commit[:7]}) and after, same run | before | after | after / before |", "|---|---|---|---|"]
+    for figure, title in FIGURES.items():
+        before, after = values.get((figure, BEFORE), []), values.get((figure, "guard"), [])
+        if before and after:
+            cells = f"{_number(median(before))} | {_number(median(after))}"
+            lines.append(f"| {title} | {cells} | {_ratio(after, before)} |")
+    return "\n".join(lines)
+
+
 def table(values: Mapping[tuple[str, str], Sequence[float]]) -> str:
     """Every figure of every target: min / median / max, and the ratio of its median to nginx's and to LiteLLM's."""
     lines = ["| figure | target | min / median / max | to nginx | to LiteLLM |", "|---|---|---|---|---|"]
     for figure, title in FIGURES.items():
-        for target in NAMES:
+        for target in (*NAMES, BEFORE):
             found = values.get((figure, target), [])
             if not found:
                 continue

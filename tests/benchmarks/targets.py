@@ -22,6 +22,7 @@ MODEL = "bench"
 LITELLM = "1.106.2"
 LITELLM_HOME = CACHE / "litellm-venv"
 LITELLM_DONE = LITELLM_HOME / f"installed-{LITELLM}"
+BEFORE = "guard-before"  # the guard of an earlier commit, which a run is asked for by the commit's name
 NAMES = ("direct", "nginx", "guard", "litellm")
 
 NGINX_CONF = """\
@@ -176,10 +177,12 @@ def start_litellm(upstream: int, workdir: Path) -> Target:
     return Target("litellm", port, key="sk-bench", processes=(process,), version=LITELLM)
 
 
-def start_guard(upstream: int, workdir: Path) -> Target:
-    """Start the guard as its hook says."""
+def start_guard(upstream: int, workdir: Path, source: Path | None = None) -> Target:
+    """Start the guard as its hook says; with ``source`` the one of that source tree."""
     with on_core(PROXY_CORE):
-        guard = guard_target.start(f"http://127.0.0.1:{upstream}", workdir, workdir / "log")
+        guard = guard_target.start(f"http://127.0.0.1:{upstream}", workdir, workdir / "log", source)
+    if source is not None:
+        return Target(BEFORE, guard.port, guard.api_key, guard.model, guard.processes)
     try:
         version = importlib.metadata.version("asl-guard")
     except importlib.metadata.PackageNotFoundError:
@@ -189,11 +192,13 @@ def start_guard(upstream: int, workdir: Path) -> Target:
     )
 
 
-def launch(name: str, upstream: int, workdir: Path) -> Target:
-    """Start a target by its name; it answers only after `await_ready`."""
+def launch(name: str, upstream: int, workdir: Path, before: Path | None = None) -> Target:
+    """Start a target by its name; it answers only after `await_ready`. ``before`` is where the earlier guard lies."""
     workdir.mkdir(parents=True, exist_ok=True)
     if name == "direct":
         return Target("direct", upstream)
+    if name == BEFORE:
+        return start_guard(upstream, workdir, before)
     return {"nginx": start_nginx, "litellm": start_litellm, "guard": start_guard}[name](upstream, workdir)
 
 

@@ -3,19 +3,26 @@
 import contextlib
 import http.client
 import json
+import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from guard.wire.openai_chat import OpenAIChat
-from tests.benchmarks import strict
+from tests.benchmarks import before, plot, strict
+from tests.benchmarks.__main__ import options
+from tests.benchmarks.bystanders import LARGE, Large, bystanders
 from tests.benchmarks.measure import Run
-from tests.benchmarks.table import alone, table
-from tests.benchmarks.targets import Mock, Target
+from tests.benchmarks.table import alone, compared, table
+from tests.benchmarks.targets import BEFORE, Mock, Target
 
 MEGABYTES = 2 * strict.MEGA
 
@@ -147,6 +154,95 @@ def test_the_table_holds_ratios_of_medians() -> None:
     text = table({("json_cpu", "nginx"): [10.0, 30.0, 20.0], ("json_cpu", "guard"): [40.0]})
     assert "| nginx | 10.0 / 20.0 / 30.0 |  |  |" in text
     assert "| guard | 40.0 / 40.0 / 40.0 | 2x |  |" in text
+
+
+def test_before_and_after_stand_side_by_side() -> None:
+    values = {("json_cpu", BEFORE): [10.0, 30.0, 20.0], ("json_cpu", "guard"): [40.0], ("ttft_p50", "guard"): [1.0]}
+    lines = compared(values, "0123456789").splitlines()
+    assert lines[0].startswith("| before (0123456) and after, same run |")
+    assert lines[2:] == ["| CPU per JSON request, 32 connections, µs | 20.0 | 40.0 | 2x |"]
+
+
+def test_a_large_request_is_answered_and_its_sender_ends_when_told(mock: Mock) -> None:
+    with Large(Target("direct", mock.port)) as large:
+        large.begin()
+        deadline = time.monotonic() + 20
+        while not large.seconds and not large.problem and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert large.problem == ""
+    assert large.seconds
+    assert mock.drained() == 0
+
+
+def test_a_large_request_that_fails_is_told() -> None:
+    with Large(Target("gone", 1)) as large:
+        large.begin()
+    assert "refused" in large.problem
+
+
+def test_streams_beside_large_requests_have_their_delays_noted(mock: Mock, tmp_path: Path) -> None:
+    run = Run(mock, 0.3, tmp_path)
+    bystanders(run, Target("direct", mock.port))
+    noted = {figure for figure, _ in run.values}
+    assert noted >= {"alone_p99", "alone_max", "beside_p99", "beside_max", "large_ms", "large_rate"}
+    assert run.values["beside_p99", "direct"] <= run.values["beside_max", "direct"]
+    assert LARGE == MEGABYTES
+
+
+def git(folder: Path, *words: str) -> str:
+    program = shutil.which("git")
+    assert program is not None
+    command = [program, "-c", "user.name=a test", "-c", "user.email=test@example.com", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+
+
+def test_an_earlier_guard_runs_from_its_own_source_tree(tmp_path: Path) -> None:
+    for part in ("guard", "safeguards", "config"):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "__init__.py").write_text("ERA = 'before'\n")
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "-m", "before")
+    (tmp_path / "guard" / "__init__.py").write_text("ERA = 'after'\n")
+    commit = before.resolve("HEAD", tmp_path)
+    assert commit == git(tmp_path, "rev-parse", "HEAD")
+    with before.unpacked(commit, tmp_path) as source:
+        said = subprocess.run(
+            [sys.executable, "-P", "-c", "import guard; print(guard.ERA)"],
+            env=before.environment(source),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+    assert said.stdout == "before\n"
+    assert not source.exists()
+
+
+@pytest.mark.parametrize("name", ["no-such-commit", "--help", ""])
+def test_what_is_no_commit_is_refused(name: str, tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    with pytest.raises(ValueError, match="is no commit"):
+        before.resolve(name, tmp_path)
+
+
+def test_an_earlier_guard_is_asked_for_by_its_commit(capsys: pytest.CaptureFixture[str]) -> None:
+    assert options(["--quick"]).before == ""
+    with pytest.raises(SystemExit):
+        options(["--before", "no-such-commit"])
+    assert "'no-such-commit' is no commit of this repository" in capsys.readouterr().err
+
+
+def test_the_plot_is_xml_with_every_point_in_its_frame() -> None:
+    sizes = [(1024 * 4**power, [0.00002 * 4**power], [0.000002 * 4**power]) for power in range(8)]
+    drawn = ET.fromstring(plot.reading(sizes, 40.0))  # noqa: S314 - written a moment ago, here
+    circles = [each for each in drawn.iter() if each.tag.endswith("circle")]
+    assert len(circles) == 16
+    assert all(80 <= float(each.attrib["cx"]) <= 730 and 50 <= float(each.attrib["cy"]) <= 420 for each in circles)
+    strictly = [float(each.attrib["cy"]) for each in circles[:8]]
+    steps = {round(lower - upper, 1) for upper, lower in pairwise(strictly)}
+    assert len(steps) <= 2  # what grows as its size is a straight line
+    assert "40 ms" in {each.text for each in drawn.iter()}
 
 
 @pytest.mark.parametrize("shape", strict.shapes(MEGABYTES))

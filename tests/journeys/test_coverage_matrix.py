@@ -16,30 +16,14 @@ from typing import Any, Final
 import pytest
 
 from guard.policy.tiers import Operation
-from guard.wire import (
-    anthropic_count,
-    anthropic_messages,
-    openai_chat,
-    openai_completions,
-    openai_embeddings,
-    openai_moderations,
-    openai_responses,
-)
-from guard.wire.dialect import Grants
 from guard.wire.routes import ROUTES
-from guard.wire.table import Spec
 from safeguards.exchange import ChannelKind
 from tests.parts.answer_places import (
     CHAT,
     COMPLETIONS,
-    COUNT,
-    EMBEDDINGS,
     FORMS,
     LACKS,
-    MESSAGES,
-    MODERATIONS,
     PAIRS,
-    RESPONSES,
     TEXTLESS,
     Form,
     encode,
@@ -50,24 +34,10 @@ from tests.parts.answer_places import (
 )
 from tests.parts.configuration import MARKER, ModelSpec, write_configuration
 from tests.parts.guard_thread import GuardThread
-from tests.parts.request_places import Plant, escaped, minimal, split, whole
+from tests.parts.request_places import Plant, escaped, minimal, nested, split, whole
+from tests.parts.route_tables import KIND, OPAQUE, TABLES
 from tests.parts.upstream import LAST_CHUNK, STREAM_HEAD, ScriptedUpstream, answer, chunk, sends
 
-KIND: Final = "vllm"
-OPAQUE: Final = ("signature", "redacted_thinking")
-# Route -> the table of its requests for a model that grants nothing beyond it, and for one that grants all it can.
-TABLES: Final[dict[bytes, tuple[Spec, Spec]]] = {
-    CHAT: (openai_chat._table(KIND),) * 2,
-    COMPLETIONS: (openai_completions._table(KIND),) * 2,
-    RESPONSES: (openai_responses._table(KIND),) * 2,
-    EMBEDDINGS: (openai_embeddings._table(KIND),) * 2,
-    MODERATIONS: (openai_moderations._table(KIND),) * 2,
-    MESSAGES: (
-        anthropic_messages._table(Grants(KIND)),
-        anthropic_messages._table(Grants(KIND, frozenset(OPAQUE))),
-    ),
-    COUNT: (anthropic_count._table(Grants(KIND)), anthropic_count._table(Grants(KIND, frozenset(OPAQUE)))),
-}
 MODELS: Final = ("demo", "granting")
 STREAMED: Final = [path for path in ROUTES if path not in TEXTLESS]
 WAYS: Final = [(path, streamed) for path in ROUTES for streamed in (False, True) if path in STREAMED or not streamed]
@@ -253,6 +223,7 @@ def spellings(form: Form, text: str) -> Iterator[str]:
         yield f'{{"a": "{text}"}}'
         yield f'{{"a": "{escaped(text, 1)}"}}'
         yield f'{{"{escaped(text, len(text))}": 1}}'
+        yield nested(text)
 
 
 def cuts(text: str) -> Iterator[list[str]]:

@@ -433,11 +433,16 @@ def mutations(value: Any, text: str) -> Iterator[Any]:
 
 
 def readings(body: bytes) -> Iterator[str]:
-    """The body, each text in it, and the texts of each place joined over all events: as they stand and unescaped."""
+    """The body, each text in it, and the texts of each place joined over all events: as they stand and unescaped.
+
+    Escapes are undone as often as a tool might that finds documents in its documents.
+    """
     for text in _texts_of(body):
         yield text
-        if "\\" in text:
-            yield _ESCAPE.sub(_letter, text)
+        for _ in range(3):
+            if "\\" in text:
+                text = _ESCAPE.sub(_letter, text)  # noqa: PLW2901 - the same text, read once more
+                yield text
 
 
 def _texts_of(body: bytes) -> Iterator[str]:

@@ -46,7 +46,8 @@ class _Server(uvicorn.Server):
 class GuardThread:
     """Serves the configuration of a directory inside a ``with`` block, each surface on a free port of loopback.
 
-    ``clock`` and ``disk`` take the place of the real ones; ``prepare`` may change the worker before it serves.
+    ``clock`` and ``disk`` take the place of the real ones; ``prepare`` may change the worker before it serves;
+    ``protocol`` is the edge with other bounds.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class GuardThread:
         clock: Clock = SYSTEM_CLOCK,
         disk: Disk | None = None,
         prepare: Callable[[Worker], None] | None = None,
+        protocol: type[GuardProtocol] = GuardProtocol,
     ) -> None:
         """Start nothing yet."""
         self.directory = directory
@@ -64,6 +66,7 @@ class GuardThread:
         self._clock = clock
         self._disk = disk
         self._prepare = prepare
+        self._protocol = protocol
         self._loop = uvloop.new_event_loop()
         self._up: Future[None] = Future()
         self._end = asyncio.Event()
@@ -199,7 +202,7 @@ class GuardThread:
 
     async def _listen(self, worker: Worker) -> list[tuple[_Server, asyncio.Task[None]]]:
         settings: Mapping[str, Any] = {
-            "http": GuardProtocol,
+            "http": self._protocol,
             "ws": "none",
             "lifespan": "off",
             "loop": "none",

@@ -5,6 +5,7 @@ A kind of spec that is not known here raises TypeError: whoever adds one has to 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -40,6 +41,11 @@ class Plant:
 def escaped(text: str, letters: int) -> str:
     """The text with so many of its first letters in JSON's escapes."""
     return "".join(f"\\u{ord(letter):04x}" for letter in text[:letters]) + text[letters:]
+
+
+def nested(text: str) -> str:
+    """A document with a string that is a document in which the text's first letter is escaped."""
+    return json.dumps({"a": f'{{"b": "{escaped(text, 1)}"}}'})
 
 
 def minimal(spec: Spec) -> Any:
@@ -80,6 +86,7 @@ def whole(spec: Spec, text: str = MARKER) -> Iterator[Plant]:
         if isinstance(spec, JsonText):
             for letters in (1, len(text)):
                 yield Plant(f"({letters} escaped)", f'{{"a": "{escaped(text, letters)}"}}')
+            yield Plant("(nested)", nested(text))
     elif isinstance(spec, Free):
         yield Plant("(key)", {text: True}, alone=True)
         yield Plant("(value)", {"a": text})

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from safeguards.json_text import JsonTextSession, Unescaper, unescape
+from safeguards.json_text import LEVELS, JsonTextSession, Unescaper, readings, unescape
 from safeguards.ports import Hit
 
 PIECES = st.sampled_from(
@@ -124,6 +124,46 @@ def test_nothing_of_a_match_is_cleared_in_either_view(before: str, after: str, b
     raise AssertionError("it was not found")
 
 
+def nested(text: str, levels: int) -> str:
+    """The text with its first letter escaped, in a document in a string of a document, so many times."""
+    written = f"\\u{ord(text[0]):04x}{text[1:]}"
+    for _ in range(levels - 1):
+        written = json.dumps({"a": f'"{written}"'})
+    return written
+
+
+@pytest.mark.parametrize("levels", range(1, LEVELS + 1))
+@given(st.lists(st.integers(0, 200), max_size=12))
+def test_a_match_in_a_document_within_a_document_is_found_and_nothing_of_it_is_cleared(
+    levels: int, at: list[int]
+) -> None:
+    text = nested("BAD", levels)
+    session = JsonTextSession(Looking)
+    *pieces, last = cut(text, at)
+    for piece in pieces:
+        found = session.feed(piece, final=False)
+        if isinstance(found, Hit):
+            return
+        assert found <= text.index("u0042")
+    assert isinstance(session.feed(last, final=True), Hit)
+
+
+def test_what_is_nested_deeper_than_the_levels_is_another_code() -> None:
+    text = nested("BAD", LEVELS + 1)
+    assert JsonTextSession(Looking).feed(text, final=True) == len(text)
+    assert not any("BAD" in reading for reading in readings(text))
+
+
+@given(TEXTS)
+def test_the_readings_of_a_text_are_its_escapes_undone_level_by_level(text: str) -> None:
+    found = readings(text)
+    assert len(found) <= LEVELS
+    for before, after in pairwise([text, *found]):
+        assert "\\" in before
+        assert after == unescape(before)
+    assert len(found) == LEVELS or "\\" not in [text, *found][-1]
+
+
 @given(TEXTS, st.lists(st.integers(0, 200), max_size=12))
 def test_a_harmless_text_is_cleared_to_its_end(text: str, at: list[int]) -> None:
     session = JsonTextSession(Looking)
@@ -134,7 +174,7 @@ def test_a_harmless_text_is_cleared_to_its_end(text: str, at: list[int]) -> None
         found = session.feed(piece, final=False)
         seen += len(piece)
         assert isinstance(found, int)
-        assert seen - 12 <= found <= seen  # at most one unfinished pair is held
+        assert seen - 12 * 6 ** (LEVELS - 1) <= found <= seen  # at most one unfinished pair is held, of the last level
     assert session.feed(last, final=True) == len(text)
 
 

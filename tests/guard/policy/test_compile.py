@@ -87,11 +87,22 @@ def test_a_certificate_that_cannot_be_used_is_refused_with_its_file_and_its_key(
 def test_an_expected_model_is_refused_where_nothing_would_check_it(tmp_path: Path) -> None:
     def change(content: dict[str, Any]) -> None:
         content["upstream"]["expect_model"] = "m-1.2"
-        content["operations"] = ["chat", "moderations"]
+        content["operations"] = ["chat", "count_tokens"]
 
     assert changed(tmp_path, change) == (
-        "models/demo.yaml:1: upstream.expect_model: cannot be checked in answers to moderations yet"
+        "models/demo.yaml:1: upstream.expect_model: cannot be checked in answers to count_tokens, which name no model: "
+        "leave out one or the other"
     )
+
+
+def test_an_expected_model_is_taken_for_every_operation_whose_answers_name_one(tmp_path: Path) -> None:
+    operations = tuple(dialect.operation for dialect in DIALECTS if dialect.names_model)
+    write_configuration(tmp_path, models=[ModelSpec(operations=operations)])
+    path = tmp_path / "models" / "demo.yaml"
+    content = json.loads(path.read_text())
+    content["upstream"]["expect_model"] = "m-1.2"
+    path.write_text(json.dumps(content))
+    check_compiles(load(tmp_path))
 
 
 def test_a_credential_that_no_header_carries_is_refused(tmp_path: Path) -> None:
@@ -113,7 +124,7 @@ def test_the_line_of_a_problem_is_where_its_key_stands(tmp_path: Path) -> None:
     path = tmp_path / "models" / "demo.yaml"
     content = json.loads(path.read_text())
     content["upstream"] |= {"credential": {"file": "secrets/none"}, "expect_model": "m"}
-    content["operations"] = ["chat", "moderations"]
+    content["operations"] = ["chat", "count_tokens"]
     content["safeguards"][0]["mode"] = "shadow"
     path.write_text(json.dumps(content, indent=1))
     lines = path.read_text().splitlines()
