@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from guard.policy.model import Attestation, GuardConfig, ModelPolicy, RuleSet, Standard, TiersFile
+from guard.policy.model import Attestation, GuardConfig, ModelPolicy, OperatorsFile, RuleSet, Standard, TiersFile
 from guard.policy.source import Place, Problem, located
 
 
@@ -15,16 +15,17 @@ class Config:
     """Everything that was loaded, already checked against itself.
 
     ``models`` is by alias, ``standards`` by (name, version), ``evidence`` by alias, ``rules`` by the path that a
-    classifier mount gives in ``settings.rules``. ``digest`` is hexadecimal SHA-256 over every file that was read,
-    comments included: for each in the order of names, the lengths (8 bytes, big-endian) and bytes of its name and its
-    content. A built-in standard's name begins with ``builtin/``. ``lines`` is, by the name of each file, the line of
-    each of its places, so that what is found later is still named where it was written. Not picklable: every process
-    loads its own.
+    classifier mount gives in ``settings.rules``; ``operators`` is None where there is no operators.yaml. ``digest`` is
+    hexadecimal SHA-256 over every file that was read, comments included: for each in the order of names, the lengths
+    (8 bytes, big-endian) and bytes of its name and its content. A built-in standard's name begins with ``builtin/``.
+    ``lines`` is, by the name of each file, the line of each of its places, so that what is found later is still named
+    where it was written. Not picklable: every process loads its own.
     """
 
     directory: Path
     guard: GuardConfig
     tiers: TiersFile
+    operators: OperatorsFile | None
     models: Mapping[str, ModelPolicy]
     standards: Mapping[tuple[str, str], Standard]
     evidence: Mapping[str, tuple[Attestation, ...]]

@@ -13,6 +13,7 @@ from typing import Any, Final
 from guard.policy.config import Config
 from guard.policy.diff_rules import Effect, Tree, rule_of
 from guard.policy.model import Attestation, ClassifierMount
+from guard.policy.ssh_key import read_key
 
 _HIDDEN: Final = frozenset({"digest", "file", "env", "phrase", "pattern", "client_key", "key", "credential", "pepper"})
 _SHOWN: Final = 200
@@ -21,7 +22,7 @@ _EMPTY: Final[Tree] = {}
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One changed key of a subject (``model demo``, ``tier general``, ``key app``, ``guard.yaml``); "" is all of it.
+    """One changed key of a subject (``model demo``, ``tier general``, ``guard.yaml``); "" is all of it.
 
     ``old`` and ``new`` are words for people, cut at 200 characters; where a secret is and what a rule says is not told.
     """
@@ -35,7 +36,7 @@ class Change:
 
 
 def diff(old: Config, new: Config) -> tuple[Change, ...]:
-    """Return every change between two configurations, models first, then tiers, keys and the process."""
+    """Return every change between two configurations, models first, then tiers, keys, operators and the process."""
     before, after = tree(old), tree(new)
     return tuple(change for each in before for change in compare((each,), before[each], after[each]))
 
@@ -56,8 +57,17 @@ def tree(config: Config) -> Tree:
         "models": {alias: _model(config, alias) for alias in config.models},
         "tiers": tiers["tiers"],
         "keys": _by(tiers["keys"], "id"),
+        "operators": _operators(config),
         "guard": guard,
     }
+
+
+def _operators(config: Config) -> dict[str, Any]:
+    """The persons by id, each key by its fingerprint: the comment behind it is no change."""
+    if config.operators is None:
+        return {}
+    keys = {each.id: tuple(read_key(line).fingerprint for line in each.keys) for each in config.operators.persons}
+    return {each.id: {**_plain(each), "keys": keys[each.id]} for each in config.operators.persons}
 
 
 def _model(config: Config, alias: str) -> dict[str, Any]:

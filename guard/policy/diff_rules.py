@@ -2,6 +2,7 @@
 
 A key without a row counts as weaker, so a new setting is weaker until somebody writes down what it means. Judged is
 what protects and what is recorded: that more is kept of what callers wrote counts as stronger, whatever privacy says.
+It is one file because it is one table.
 """
 
 from __future__ import annotations
@@ -256,6 +257,13 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("keys/*/digest", always(N), "the key was replaced; owner and rights are told apart"),
     Rule("keys/*/expires", rising(W), "it is taken for longer"),
     Rule("keys/*/issued", issued, "an earlier day makes it a principal of before"),
+    # Operators
+    Rule("operators/*", presence(added=W, removed=S), "one more may approve"),
+    Rule("operators/*/id", always(W), "records know the person by it"),
+    Rule("operators/*/name", always(W), "another person may approve"),
+    Rule("operators/*/roles", widened(W), "a person may do more"),
+    Rule("operators/*/keys", widened(W), "another key signs for the person"),
+    Rule("operators/*/expires", rising(W), "the person may approve for longer"),
     # The process
     Rule("guard/version", always(N), "the form of the file"),
     Rule("guard/workers", always(N), "every worker enforces the same"),

@@ -1,7 +1,8 @@
 """Loading a configuration: whole or not at all, with every problem of every file reported together.
 
-The layout is closed: ``guard.yaml``, ``tiers.yaml``, and the folders ``models`` (one file per model, named after it),
-``rules``, ``evidence`` and ``standards``. Names that begin with a dot are skipped, because mounted volumes put theirs
+The layout is closed: ``guard.yaml``, ``tiers.yaml``, perhaps ``operators.yaml``, and the folders ``models`` (one file
+per model, named after it), ``rules``, ``evidence`` and ``standards``. ``approvals`` is not read here and not part of
+the digest, because approvals name it. Names that begin with a dot are skipped, because mounted volumes put theirs
 there; every other file in a folder must be ``<name>.yaml`` and is read, used or not. Paths in the files are relative to
 the configuration directory; nothing is interpolated. Weakness: files are read one after another, so a directory that is
 being written to can be read half old and half new; replace it in one step, and compare the digest.
@@ -19,7 +20,7 @@ from typing import TypeVar
 from guard.policy.config import Config
 from guard.policy.fields import Frozen
 from guard.policy.file import UnreadableError, read_regular
-from guard.policy.model import EvidenceFile, GuardConfig, ModelPolicy, RuleSet, Standard, TiersFile
+from guard.policy.model import EvidenceFile, GuardConfig, ModelPolicy, OperatorsFile, RuleSet, Standard, TiersFile
 from guard.policy.references import Loaded, Sources, check
 from guard.policy.secret import read_secret
 from guard.policy.source import MAX_BYTES, ConfigError, Document, Problem, parse
@@ -47,6 +48,7 @@ def load(directory: Path, builtin: Path | None = None) -> Config:
     reading = _Reading(directory)
     guard = reading.file("guard.yaml", GuardConfig)
     tiers = reading.file("tiers.yaml", TiersFile)
+    operators = reading.optional("operators.yaml", OperatorsFile)
     models = reading.folder("models", ModelPolicy, required=True)
     rules = reading.folder("rules", RuleSet)
     evidence = reading.folder("evidence", EvidenceFile)
@@ -65,6 +67,7 @@ def load(directory: Path, builtin: Path | None = None) -> Config:
         directory=directory,
         guard=guard,
         tiers=tiers,
+        operators=operators,
         models=MappingProxyType({policy.model: policy for policy in models.values()}),
         standards=MappingProxyType(
             {(each.name, each.version): each for each in (*shipped.values(), *standards.values())}
@@ -117,6 +120,16 @@ class _Reading:
         self.documents[name] = document
         return value
 
+    def optional(self, name: str, kind: type[T]) -> T | None:
+        """Read one file that may be absent; None also when something is wrong with it."""
+        try:
+            (self._directory / name).lstat()
+        except FileNotFoundError:
+            return None
+        except OSError:
+            pass  # reading it says what is wrong
+        return self.file(name, kind)
+
     def folder(self, name: str, kind: type[T], *, required: bool = False, place: Path | None = None) -> dict[str, T]:
         """Read every file of a folder, by ``name/file``."""
         names = self._names(place or self._directory / name, name, required=required)
@@ -135,7 +148,7 @@ class _Reading:
     def strangers(self) -> None:
         """Refuse YAML files beside guard.yaml that nothing would read."""
         for each in self._names(self._directory, ".", required=False):
-            if each.endswith((".yaml", ".yml")) and each not in {"guard.yaml", "tiers.yaml"}:
+            if each.endswith((".yaml", ".yml")) and each not in {"guard.yaml", "tiers.yaml", "operators.yaml"}:
                 self.problems.append(Problem(_shown(each), 0, "", "is not a file of a configuration"))
 
     def _names(self, place: Path, label: str, *, required: bool) -> list[str]:

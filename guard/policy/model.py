@@ -23,6 +23,7 @@ from guard.policy.mount import (
     SafeguardKind,
     Target,
 )
+from guard.policy.operators import OperatorsFile
 from guard.policy.process import (
     AdminConfig,
     AdminToken,
@@ -147,6 +148,7 @@ __all__ = [
     "OnExpiry",
     "OnFailure",
     "Operation",
+    "OperatorsFile",
     "PlainMount",
     "Rate",
     "RequestLimits",

@@ -144,7 +144,7 @@ class AdminConfig(Listener):
 class StorageConfig(Frozen):
     """Folders that the guard writes to, relative to the configuration directory or absolute."""
 
-    state: Pathname = Field(description="Stop orders, rate counters, workers' acknowledgements.")
+    state: Pathname = Field(description="Stop orders, rate counters, workers' acknowledgements, used approvals.")
     audit: Pathname = Field(description="The request log.")
 
 

@@ -13,13 +13,14 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from guard.policy.fields import Frozen
-from guard.policy.model import EvidenceFile, GuardConfig, ModelPolicy, RuleSet, Standard, TiersFile
+from guard.policy.model import EvidenceFile, GuardConfig, ModelPolicy, OperatorsFile, RuleSet, Standard, TiersFile
 
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 KINDS: Final[Mapping[str, type[Frozen]]] = MappingProxyType(
     {
         "guard": GuardConfig,
         "tiers": TiersFile,
+        "operators": OperatorsFile,
         "model": ModelPolicy,
         "rules": RuleSet,
         "evidence": EvidenceFile,

@@ -24,6 +24,36 @@ class Case:
     expected: str
 
 
+OPERATORS = "operators.yaml"
+ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINvlpxZvF4ndvD5wDBYHmr9tymh81G4sNe4pxEhSW5A7"
+P256 = (
+    "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBOKI7NicynhBQPe2ro7mmaLGXk7K"
+    "gQx0L5S3YOs/y+egYJq/4s8q8BGgXGYQZhgloX96kV5kmxVaoqY9j8IdviU="
+)
+SK_P256 = (
+    "sk-ecdsa-sha2-nistp256@openssh.com AAAAInNrLWVjZHNhLXNoYTItbmlzdHAyNTZAb3BlbnNzaC5jb20AAAAIbmlzdHAyN"
+    "TYAAABBBOKI7NicynhBQPe2ro7mmaLGXk7KgQx0L5S3YOs/y+egYJq/4s8q8BGgXGYQZhgloX96kV5kmxVaoqY9j8IdviUAAAAEc"
+    "3NoOg=="
+)
+RSA_2048 = (
+    "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQC+5QFyIMTnGwifETzCA1R4x/nFZ+PX2a+ZSedgLo+ubThdCx8060yfuDketjX7"
+    "sYqrPMjbxDE2OR6U3pgHopyC5ItIwYkwGTXRQbxYxSpD5xD6ilnqEBmi05gadfaKL5dCG3Ac0781aVVwzKLVpEgPAB6LfGaclvYv"
+    "nY4b+lN2Tsi70e1SVWBKxr6GEVBhkUei2ehPu0VwzZdfjy52Xr040fZ+IJyh375pxmoQtUUeSwgBzyBqDDIboSxDxYhl8MDnraPW"
+    "7ZK7P5jB5GPsaRXjW4puk7ssjbvfJgfNXZWrVQpt8IXmvigYPoLSEM3soPSVFEDSIau8srXdeEr4Q1lP"
+)
+
+
+def persons(*entries: str) -> str:
+    """Write operators.yaml."""
+    return "\n".join(["version: 1", "persons:", *entries, ""])
+
+
+def person(word: str, *keys: str, role: str = "approver", name: str = "") -> str:
+    """Write one person: five lines, and one for each key."""
+    lines = [f"  - id: {word}", f"    name: {name or word}", f"    roles: [{role}]", "    keys:"]
+    return "\n".join([*lines, *(f"      - {key}" for key in keys), "    expires: 2027-01-01"])
+
+
 # A table: what changes above, what must be said below.
 # fmt: off
 OPERATIONS = "chat, completions, responses, embeddings, moderations, messages or count_tokens"
@@ -209,6 +239,46 @@ CASES = (
     Case("a tier with an odd name", TIERS, "  general:\n", "  General Public:\n",
          "tiers.yaml:3: tiers.General Public: must be lower-case letters, digits, dot, underscore or hyphen, and "
          "be at most 64 long"),
+    # operators.yaml
+    Case("no person", OPERATORS, "", "version: 1\npersons: []\n",
+         "operators.yaml:2: persons: must not be empty"),
+    Case("a person without a key", OPERATORS, "", persons("  - {id: ana, name: Ana, roles: [viewer], keys: [], "
+         "expires: 2027-01-01}"),
+         "operators.yaml:3: persons[0].keys: must not be empty"),
+    Case("a role that does not exist", OPERATORS, "", persons(person("ana", ED25519, role="root")),
+         "operators.yaml:5: persons[0].roles[0]: must be viewer, responder, approver, safeguards_engineer, "
+         "investigator, auditor, operator or responsible_scaling_officer"),
+    Case("a role twice", OPERATORS, "", persons(person("ana", ED25519, role="approver, approver")),
+         "operators.yaml:5: persons[0].roles[1]: the role is already used by item 0"),
+    Case("two persons of one id", OPERATORS, "", persons(person("ana", ED25519), person("ana", P256, name="Ben")),
+         "operators.yaml:9: persons[1].id: the id is already used by item 0"),
+    Case("two persons of one name", OPERATORS, "", persons(person("ana", ED25519), person("ben", P256, name="ana")),
+         "operators.yaml:10: persons[1].name: the name is already used by item 0"),
+    Case("one key for two persons", OPERATORS, "", persons(person("ana", ED25519), person("ben", ED25519 + " laptop")),
+         "operators.yaml:13: persons[1].keys[0]: the key is already used by persons[0].keys[0]"),
+    Case("a key twice of one person", OPERATORS, "", persons(person("ana", P256, P256)),
+         "operators.yaml:8: persons[0].keys[1]: the key is already used by persons[0].keys[0]"),
+    Case("a key pair under two kinds", OPERATORS, "", persons(person("ana", P256), person("ben", SK_P256)),
+         "operators.yaml:13: persons[1].keys[0]: the key is already used by persons[0].keys[0]"),
+    Case("a key of a kind that is not taken", OPERATORS, "", persons(person("ana", ED25519, "ssh-dss AAAA")),
+         "operators.yaml:8: persons[0].keys[1]: must be a key of one of these kinds: ssh-ed25519, "
+         "ecdsa-sha2-nistp256, ecdsa-sha2-nistp384, ecdsa-sha2-nistp521, ssh-rsa, sk-ssh-ed25519@openssh.com, "
+         "sk-ecdsa-sha2-nistp256@openssh.com"),
+    Case("a key that is too short", OPERATORS, "", persons(person("ana", RSA_2048)),
+         "operators.yaml:7: persons[0].keys[0]: is an RSA key of 2048 bits; it needs 3072 to 16384"),
+    Case("a key of zeros", OPERATORS, "", persons(person("ana", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43)),
+         "operators.yaml:7: persons[0].keys[0]: is not a key: everybody could sign for this point"),
+    Case("a private key", OPERATORS, "", persons(person("ana", '"-----BEGIN OPENSSH PRIVATE KEY-----"')),
+         "operators.yaml:7: persons[0].keys[0]: must be a key of one of these kinds: ssh-ed25519, "
+         "ecdsa-sha2-nistp256, ecdsa-sha2-nistp384, ecdsa-sha2-nistp521, ssh-rsa, sk-ssh-ed25519@openssh.com, "
+         "sk-ecdsa-sha2-nistp256@openssh.com"),
+    Case("a key without its kind", OPERATORS, "", persons(person("ana", ED25519.split()[1])),
+         "operators.yaml:7: persons[0].keys[0]: must be an SSH public key in one line: its kind, its base64, and a "
+         "comment if you like"),
+    Case("a key that was cut off", OPERATORS, "", persons(person("ana", ED25519[:-4])),
+         "operators.yaml:7: persons[0].keys[0]: is damaged: its base64 is cut off"),
+    Case("a person without an end", OPERATORS, "", persons(person("ana", ED25519).rsplit("\n", 1)[0]),
+         "operators.yaml:3: persons[0].expires: is required"),
     # models/demo.yaml
     Case("a file named otherwise", MODEL, "model: demo\n", "model: other\n",
          "models/demo.yaml:2: model: must equal the file's name, demo"),

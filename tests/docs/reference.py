@@ -17,6 +17,7 @@ from guard.policy.model import (
     EvidenceFile,
     GuardConfig,
     ModelPolicy,
+    OperatorsFile,
     PlainMount,
     RequestLogMount,
     RuleSet,
@@ -35,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("guard.yaml", "The process: listeners, storage, administrators.", GuardConfig),
     ("tiers.yaml", "Who may use what: tiers and keys.", TiersFile),
+    ("operators.yaml", "The people: who may approve, and by which SSH keys. It may be absent.", OperatorsFile),
     ("models/<alias>.yaml", "One model: everything that holds for it.", ModelPolicy),
     ("models/<alias>.yaml, safeguards: request_log", "The request log's mount.", RequestLogMount),
     ("models/<alias>.yaml, safeguards: classifier", "A classifier's mount.", ClassifierMount),

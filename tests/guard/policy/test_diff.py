@@ -18,8 +18,10 @@ from guard.policy.config import Config
 from guard.policy.diff import Change, compare, diff, effect_of, tree
 from guard.policy.diff_rules import Effect
 from guard.policy.load import load
+from guard.policy.ssh_key import KeyKind
 from tests.guard.policy.test_diff_rules import leaves
 from tests.parts.configuration import ModelSpec, write_configuration
+from tests.parts.ssh_keys import soft_key
 
 S, W, N = Effect.STRONGER, Effect.WEAKER, Effect.NEUTRAL
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -68,6 +70,26 @@ def test_a_default_written_out_makes_no_difference(tmp_path: Path, old: Config) 
     assert (
         changed(tmp_path, old, "models/demo.yaml", lambda model: model["upstream"].update(max_idle=32, tls=None)) == ()
     )
+
+
+def test_who_may_approve_is_compared_person_by_person(tmp_path: Path, old: Config) -> None:
+    one, two, three = (soft_key(KeyKind.ED25519, number).line for number in range(3))
+    ana = {"id": "ana", "name": "Ana", "roles": ["approver"], "keys": [one, two], "expires": "2027-01-01"}
+    ben = {**ana, "id": "ben", "name": "Ben", "roles": ["viewer"], "keys": [three]}
+    (old.directory / "operators.yaml").write_text(yaml.safe_dump({"version": 1, "persons": [ana, ben]}))
+    (tmp_path / "new").mkdir()
+    new = {**ana, "keys": [one.replace("a comment", "another")], "roles": ["approver", "operator"]}
+    (tmp_path / "new" / "operators.yaml").write_text(yaml.safe_dump({"version": 1, "persons": [new]}))
+    assert told(changed(tmp_path, load(old.directory), "tiers.yaml", nothing)) == [
+        ("operator ana", "roles", W),
+        ("operator ana", "keys", S),
+        ("operator ben", "", S),
+    ]
+    (tmp_path / "new" / "operators.yaml").unlink()
+    assert told(changed(tmp_path, load(old.directory), "tiers.yaml", nothing)) == [
+        ("operator ana", "", S),
+        ("operator ben", "", S),
+    ]
 
 
 def test_an_unused_file_and_a_rules_file_of_another_name_make_no_safeguard_weaker(tmp_path: Path, old: Config) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from guard.policy.diff_rules import RULES, UNKNOWN, Effect, rule_of
 from guard.policy.load import load
 from tests.parts.configuration import ModelSpec, write_configuration
 
+EXAMPLE = Path(__file__).parents[3] / "config"
 S, W, N = Effect.STRONGER, Effect.WEAKER, Effect.NEUTRAL
 BLOCKS = {"mode": "enforce", "on_failure": "block"}
 PASSES = {"mode": "enforce", "on_failure": "pass"}
@@ -110,6 +112,11 @@ CASES: tuple[tuple[Any, ...], ...] = (
     ("keys/k", None, {"tier": "t"}, W), ("keys/k", {"tier": "t"}, None, S), ("keys/k/id", "a", "b", W),
     ("keys/k/owner", "a", "b", W), ("keys/k/tier", "a", "b", W), ("keys/k/digest", "a", "b", N),
     ("keys/k/expires", "2027-01-01", "2027-02-01", W), ("keys/k/expires", "2027-02-01", "2027-01-01", S),
+    ("operators/p", None, {"id": "p"}, W), ("operators/p", {"id": "p"}, None, S), ("operators/p/id", "a", "b", W),
+    ("operators/p/name", "a", "b", W), ("operators/p/roles", ["viewer"], ["viewer", "approver"], W),
+    ("operators/p/roles", ["viewer", "approver"], ["viewer"], S), ("operators/p/keys", ["a"], ["b"], W),
+    ("operators/p/keys", ["a", "b"], ["b"], S), ("operators/p/keys", ["a"], ["a", "b"], W),
+    ("operators/p/expires", "2027-01-01", "2027-02-01", W), ("operators/p/expires", "2027-02-01", "2027-01-01", S),
     ("guard/version", 1, 2, N), ("guard/workers", 1, 2, N),
     ("guard/surfaces/s", None, {"port": 1}, W), ("guard/surfaces/s", {"port": 1}, None, S),
     ("guard/surfaces/s/name", "a", "b", W),
@@ -204,6 +211,7 @@ def test_every_key_of_a_full_configuration_has_a_row(tmp_path: Path) -> None:
         tls={"ca": "ca.pem", "client_certificate": "c.pem", "client_key": secret, "server_name": "models.example"},
     )
     (tmp_path / "models" / "demo.yaml").write_text(json.dumps(model))
+    shutil.copy(EXAMPLE / "operators.yaml", tmp_path)
     found = list(leaves(tree(load(tmp_path)), ()))
     assert len(found) > 120
     assert [path for path in found if rule_of(path) is UNKNOWN] == []

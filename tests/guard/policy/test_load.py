@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -35,6 +36,41 @@ def test_the_example_of_the_project_loads() -> None:
     assert config.standard("demo").name == "example-internal"
     assert [each.claim for each in config.evidence["demo"]] == ["model_card", "usage_policy"]
     assert list(config.rules) == ["rules/demo.yaml"]
+
+
+def test_operators_may_be_absent_and_count_for_the_digest_when_they_are_there(directory: Path) -> None:
+    without = load(directory, BUILTIN)
+    assert without.operators is None
+    shutil.copy(EXAMPLE / "operators.yaml", directory)
+    config = load(directory, BUILTIN)
+    assert config.operators is not None
+    assert [person.id for person in config.operators.persons] == ["ana", "ben"]
+    assert config.digest != without.digest
+    assert config.problem("operators.yaml", ("persons", 1, "keys", 0), "x").line == 16
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (Path.mkdir, "operators.yaml: is not a regular file"),
+        (lambda path: path.symlink_to("nowhere"), "operators.yaml: is missing"),
+        (lambda path: path.write_text(""), "operators.yaml:1: must be a mapping"),
+    ],
+)
+def test_an_operators_file_that_is_there_must_be_good(
+    make: Callable[[Path], object], words: str, directory: Path
+) -> None:
+    make(directory / "operators.yaml")
+    with pytest.raises(ConfigError) as caught:
+        load(directory, BUILTIN)
+    assert str(caught.value) == words
+
+
+def test_the_folder_of_approvals_is_not_part_of_the_configuration(directory: Path) -> None:
+    before = load(directory, BUILTIN).digest
+    (directory / "approvals").mkdir()
+    (directory / "approvals" / "x.json").write_text("not even an order")
+    assert load(directory, BUILTIN).digest == before
 
 
 def test_the_built_in_standards_load_beside_an_operators_own(directory: Path) -> None:
