@@ -82,6 +82,7 @@ ALLOWED: dict[str, set[str]] = {
         "guard.wire",
     },
     "guard.witness": {"guard.arrival", "guard.audit", "guard.refusal", "guard.telemetry"},
+    "guard.approval": {"guard.policy"},
     "guard.admin": {"guard.credentials", "guard.policy", "guard.refusal", "guard.state"},
     "guard.onboarding": {"guard.credentials", "guard.policy"},
     "guard.app": {"*"},
