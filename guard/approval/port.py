@@ -1,8 +1,9 @@
 """What the rest of the guard asks about approvals: is this change, this profile, this bundle approved, and by whom?
 
-Whoever loads a configuration asks the `Approvals` of the one that is in force, because a new configuration must not
+Whoever loads a configuration asks with the persons of the one that is in force, because a new configuration must not
 name the people who approve it; the orders and signatures come from the new one's folder, which in practice is the same
-directory. One process asks for changes (an order is used up by the answer), and the others take its word.
+directory. At a start there is none in force: then whoever may write the whole directory also names the persons. One
+process asks for changes (an order is used up by the answer), and the others take its word.
 """
 
 from __future__ import annotations

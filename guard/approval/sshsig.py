@@ -145,8 +145,6 @@ def _verify(public: Public, kind: KeyKind, signature: SshSignature, signed: byte
         hashing = _RSA_HASHES.get(signature.algorithm)
         if hashing is None:
             raise BadSignature(_ALGORITHM)
-        if len(signature.body) != (public.key_size + 7) // 8:
-            raise InvalidSignature
         public.verify(signature.body, signed, PKCS1v15(), hashing)
         return
     if signature.algorithm != kind.value.encode():

@@ -1,4 +1,7 @@
-"""SSH signatures: OpenSSH's own are taken, ours are what OpenSSH takes, and any other byte is refused."""
+"""SSH signatures: OpenSSH's own are taken, ours are what OpenSSH takes, and any other byte is refused.
+
+It is one file because sshsig.py is one.
+"""
 
 from __future__ import annotations
 
@@ -143,9 +146,10 @@ def test_a_touched_hardware_key_is_taken_with_any_counter_and_with_or_without_a_
 
 
 @pytest.mark.parametrize("kind", HARDWARE)
-def test_a_hardware_key_signs_for_its_own_application_alone(kind: KeyKind) -> None:
+def test_a_hardware_key_signs_for_its_own_application_alone(kind: KeyKind, tmp_path: Path) -> None:
     own, other = soft_key(kind), soft_key(kind, 0, b"ssh:other")
-    assert own.private is other.private or own.kind is other.kind
+    check(other.sign(MESSAGE), read_key(other.line))
+    assert ssh_keygen.verifies(tmp_path, other.line, NAMESPACE, MESSAGE, other.sign(MESSAGE))
     forged = blob_of(other.sign(MESSAGE)).replace(text(other.blob), text(own.blob))
     assert "another file" in why_not(armour(forged), read_key(own.line))
 
@@ -214,12 +218,44 @@ def test_an_rsa_signature_has_the_length_of_its_key() -> None:
         lambda good: b"".join(good.split(b"\n")[1:-2]),
         lambda good: good.replace(b"U1NIU0lH", b"U1NIU0lI"),
         lambda _: b"-----BEGIN SSH SIGNATURE-----\n-----END SSH SIGNATURE-----\n",
-        lambda good: good.ljust(MAX_BYTES + 1),
     ],
 )
 def test_text_that_is_no_signature_is_refused(change: Callable[[bytes], bytes]) -> None:
     soft = soft_key(KeyKind.ED25519)
     why_not(change(soft.sign(MESSAGE)), read_key(soft.line))
+
+
+def test_a_signature_that_is_too_long_is_not_even_decoded() -> None:
+    with pytest.raises(BadSignature, match="is longer than 16384 bytes"):
+        parse(soft_key(KeyKind.ED25519).sign(MESSAGE, "n" * MAX_BYTES))
+
+
+@pytest.mark.parametrize("more", range(3))
+def test_base64_has_one_form(more: int) -> None:
+    """Where the blob's length leaves bits of the last digit to spare, they must be zero."""
+    good = soft_key(KeyKind.ED25519).sign(MESSAGE, "n" * (more + 1))
+    body = good.removesuffix(b"\n-----END SSH SIGNATURE-----\n")
+    digits = body.rstrip(b"=")
+    padding = len(body) - len(digits)
+    alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    other = digits[:-1] + alphabet[alphabet.index(digits[-1]) ^ 1 :][:1] + good[len(digits) :]
+    assert parse(good)
+    if padding:
+        with pytest.raises(BadSignature, match="not base64 in its one form"):
+            parse(other)
+    else:
+        assert parse(other).body != parse(good).body
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bytes_after_the_inner_signature_are_refused(kind: KeyKind) -> None:
+    soft = soft_key(kind)
+    blob = blob_of(soft.sign(MESSAGE))
+    name = b"rsa-sha2-512" if kind is KeyKind.RSA else kind.value.encode()
+    start = blob.rindex(text(name))
+    assert why_not(armour(blob[: start - 4] + text(blob[start:])), read_key(soft.line), b"x").startswith("does not fit")
+    forged = armour(blob[: start - 4] + text(blob[start:] + b"\0"))
+    assert why_not(forged, read_key(soft.line)) == "is damaged: it has bytes after its end"
 
 
 def test_a_signature_may_lack_its_last_line_break() -> None:
