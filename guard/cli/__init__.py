@@ -9,10 +9,25 @@ import sys
 from collections.abc import Sequence
 
 from guard import __version__
-from guard.cli import audit, check, coverage, credentials, demo, diff, explain, init, policy, serve, status, switch, why
+from guard.cli import (
+    approval,
+    audit,
+    check,
+    coverage,
+    credentials,
+    demo,
+    diff,
+    explain,
+    init,
+    policy,
+    serve,
+    status,
+    switch,
+    why,
+)
 from guard.policy.source import ConfigError
 
-GROUPS = (init, serve, check, explain, why, coverage, diff, switch, status, credentials, audit, policy, demo)
+GROUPS = (init, serve, check, explain, why, coverage, diff, approval, switch, status, credentials, audit, policy, demo)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -37,7 +37,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the changes; 0 none, 1 none weaker, 2 invalid, 3 weaker."""
-    old, new = _load(arguments.old), _load(arguments.new)
+    old, new = load_one(arguments.old), load_one(arguments.new)
     changes = diff(old, new)
     text = (
         json.dumps(for_machines(old, new, changes), indent=2, ensure_ascii=False)
@@ -48,11 +48,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if not changes else WEAKER if effect_of(changes) is Effect.WEAKER else 1
 
 
-def _load(directory: Path) -> Config:
-    """Load one of the two; its problems name the directory, since both have the same files."""
+def load_one(directory: Path, *, secrets: bool = True) -> Config:
+    """Load one of two; its problems name the directory, since both have the same files."""
     try:
         config = load(directory)
-        check_compiles(config)
+        check_compiles(config, secrets=secrets)
     except ConfigError as error:
         raise ConfigError(
             Problem(f"{directory}/{each.file}", each.line, each.path, each.message) for each in error.problems
