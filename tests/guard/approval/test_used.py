@@ -75,6 +75,38 @@ def test_of_several_processes_exactly_one_uses_an_order(tmp_path: Path) -> None:
     assert len(list((tmp_path / "used").iterdir())) == 100
 
 
+USE_ON = """
+import sys
+from itertools import count
+from pathlib import Path
+from guard.approval.used import UsedOrders
+from tests.guard.approval.persons import NOW, order
+used = UsedOrders(Path(sys.argv[1]))
+for nonce in count():
+    used.use(order(nonce=nonce), NOW)
+    print(nonce, flush=True)
+"""
+
+
+@pytest.mark.parametrize("told", [1, 7, 40])
+def test_what_a_process_used_before_it_was_killed_stays_used(told: int, tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parents[3]
+    command = [sys.executable, "-c", USE_ON, str(tmp_path / "used")]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        first = [process.stdout.readline() for _ in range(told)]
+        process.kill()
+        nonces = [int(line) for line in [*first, *process.stdout] if line.endswith("\n")]
+    used = UsedOrders(tmp_path / "used")
+    assert nonces == list(range(len(nonces)))
+    for nonce in nonces:
+        with pytest.raises(UsedError):
+            used.use(order(nonce=nonce), NOW)
+    # One more may have been on its way: used up, and nobody was told so.
+    assert len(nonces) <= len(list((tmp_path / "used").iterdir())) <= len(nonces) + 1
+    used.use(order(nonce=len(nonces) + 1), NOW)
+
+
 @pytest.mark.parametrize("call", ["write", "fsync"])
 def test_what_fails_half_way_leaves_the_order_used(call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> int:
