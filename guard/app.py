@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from guard import __version__
+from guard.approval.profiles import with_profiles
 from guard.arrival import Arrivals, Limits
 from guard.audit.disk import Disk
 from guard.audit.ledger import Ledger
@@ -108,6 +109,7 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
 
     ``clock`` is the time of everything that judges and records, ``disk`` where the ledger writes (default: here).
     """
+    config = with_profiles(config, clock.now())
     state, audit = storage(config)
     switches = FileSwitches(OrderDirectory(state), clock)
     meters = SharedBuckets(state / "counters", [key.id for key in config.tiers.keys])

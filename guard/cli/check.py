@@ -6,6 +6,7 @@ import argparse
 import sys
 from datetime import UTC, datetime
 
+from guard.approval.profiles import with_profiles
 from guard.cli.options import add_at, add_config
 from guard.policy.compile import check_compiles
 from guard.policy.config import Config
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _checked(arguments: argparse.Namespace) -> Config:
-    config = load(arguments.config)
+    config = with_profiles(load(arguments.config), datetime.now(UTC).timestamp())
     check_compiles(config, secrets=not arguments.without_secrets)
     if not arguments.without_secrets:  # a listener's certificate is judged with its key
         surface_certificates(config)

@@ -7,7 +7,9 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 
+from guard.approval.profiles import with_profiles
 from guard.cli.options import add_config
 from guard.policy.compile import check_compiles
 from guard.policy.config import Config
@@ -30,7 +32,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the listing; 0 all screened, 1 not all."""
-    config = load(arguments.config)
+    config = with_profiles(load(arguments.config), datetime.now(UTC).timestamp())
     check_compiles(config, secrets=False)
     found = sides(config)
     sys.stdout.write(for_machines(config, found) if arguments.json else for_people(found))

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import Final
 
+from guard.approval.profiles import with_profiles
 from guard.cli.options import add_at, add_config
 from guard.policy.compile import check_compiles
 from guard.policy.explain import explain
@@ -40,7 +41,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the explanation; 0 routable, 1 not, 2 no such model."""
-    config = load(arguments.config)
+    config = with_profiles(load(arguments.config), datetime.now(UTC).timestamp())
     check_compiles(config)
     if arguments.model not in config.models:
         names = sorted(config.models)

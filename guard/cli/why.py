@@ -11,10 +11,11 @@ import tempfile
 import textwrap
 from collections.abc import Awaitable, Iterator
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from guard.approval.profiles import with_profiles
 from guard.cli.options import add_at, add_config
 from guard.cli.switch import fail, out, state_of
 from guard.clock import SystemClock
@@ -68,7 +69,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the answer; 0 forwarded, 1 refused, 2 it cannot be judged."""
-    config = load(arguments.config)
+    config = with_profiles(load(arguments.config), datetime.now(UTC).timestamp())
     question = default_question(config, arguments.key, arguments.model, arguments.operation, arguments.surface)
     surfaces = [surface.name for surface in config.guard.surfaces]
     if question.surface not in surfaces:

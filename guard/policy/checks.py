@@ -12,7 +12,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import assert_never
 
-from guard.policy import lineage
+from guard.policy import lineage, profile
 from guard.policy.evidence import lapse, midnight
 from guard.policy.fingerprint import of_classifiers
 from guard.policy.model import (
@@ -176,6 +176,7 @@ CHECKS: Mapping[CheckName, Callable[[View], str | None]] = MappingProxyType(
 )
 DATED_CHECKS: Mapping[CheckName, Callable[[View, datetime], str | None]] = MappingProxyType(
     {
+        CheckName.CUSTOM_PROFILE: profile.custom_profile,
         CheckName.THRESHOLDS_WITHIN_LEVELS: lineage.within_levels,
         CheckName.VARIANT_EVALUATED: lineage.variant_evaluated,
     }

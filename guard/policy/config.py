@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from guard.policy.model import Attestation, GuardConfig, ModelPolicy, OperatorsFile, RuleSet, Standard, TiersFile
 from guard.policy.source import Place, Problem, located
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Who signed a standard of the operator's own, and from when until when that holds (seconds since the epoch)."""
+
+    people: tuple[str, ...]
+    begins: float
+    ends: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +29,9 @@ class Config:
     hexadecimal SHA-256 over every file that was read, comments included: for each in the order of names, the lengths
     (8 bytes, big-endian) and bytes of its name and its content. A built-in standard's name begins with ``builtin/``.
     ``lines`` is, by the name of each file, the line of each of its places, so that what is found later is still named
-    where it was written. Not picklable: every process loads its own.
+    where it was written. ``own`` are the standards that are not built in, ``signed`` those of them that enough people
+    signed, by fingerprint (`guard.approval.profiles` finds them; without it nobody has). Not picklable: every process
+    loads its own.
     """
 
     directory: Path
@@ -32,6 +44,8 @@ class Config:
     rules: Mapping[str, RuleSet]
     digest: str
     lines: Mapping[str, Mapping[Place, int]]
+    own: frozenset[tuple[str, str]] = frozenset()
+    signed: Mapping[str, Signed] = field(default_factory=lambda: MappingProxyType({}))
 
     def standard(self, model: str) -> Standard:
         """Return the standard that a model must meet; KeyError for an unknown model."""

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import inf
 from types import MappingProxyType
+from typing import Final
 
+from guard.policy import profile
 from guard.policy.checks import why_unmet
 from guard.policy.config import Config
 from guard.policy.evidence import lapse
@@ -19,6 +21,15 @@ from guard.policy.lineage import VARIANT_CLAIM, resolved
 from guard.policy.model import Attestation, Axis, CheckName, Row, SafeguardKind
 from guard.policy.standard import Attested, AttestedRow, OnExpiry, PlainRow, ThresholdRow
 from guard.policy.view import View, view_of
+
+_SIGNED: Final = PlainRow(
+    id="G1",
+    axis=Axis.DEPLOYMENT,
+    level=profile.HIGHEST,
+    requires="A model at ASL-4 is served only under a standard written for it that two people signed.",
+    source="RSP 2.2, section 2; RSP 3.4, appendix B; the signatures are our inference",
+    check=CheckName.CUSTOM_PROFILE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +69,15 @@ def unmet(config: Config, model: str, at: datetime) -> tuple[Unmet, ...]:
 
 
 def binding_rows(config: Config, model: str) -> tuple[Row, ...]:
-    """Return the rows of the model's standard that its declared levels bind it to."""
-    return config.standard(model).binding(config.models[model].asl)
+    """Return the rows of the model's standard that its declared levels bind it to, and at ASL-4 row G1 in any case.
+
+    A standard that an operator writes for ASL-4 may not leave out that two people sign it.
+    """
+    asl = config.models[model].asl
+    rows = config.standard(model).binding(asl)
+    if max(asl.deployment, asl.security) < profile.HIGHEST:
+        return rows
+    return rows if any(row.check is CheckName.CUSTOM_PROFILE for row in rows) else (*rows, _SIGNED)
 
 
 def overdue(config: Config, model: str, at: datetime) -> tuple[Overdue, ...]:
@@ -123,7 +141,8 @@ def routable_until(config: Config, model: str, at: datetime) -> float | None:
     if unmet(config, model, at):
         return None
     view = view_of(config, model)
-    return min((end.timestamp() for row in binding_rows(config, model) for end in _ends(view, row, at)), default=inf)
+    found = [*profile.ends(view), *(end for row in binding_rows(config, model) for end in _ends(view, row, at))]
+    return min((end.timestamp() for end in found), default=inf)
 
 
 def _lapse(attestation: Attestation, wanted: Attested) -> datetime:

@@ -82,6 +82,7 @@ def load(directory: Path, builtin: Path | None = None) -> Config:
         ),
         rules=MappingProxyType(dict(rules)),
         digest=digest(reading.documents.values()),
+        own=frozenset((each.name, each.version) for each in standards.values() if each not in shipped.values()),
         lines=MappingProxyType({name: MappingProxyType(each.lines) for name, each in reading.documents.items()}),
     )
 

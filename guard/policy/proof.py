@@ -82,6 +82,11 @@ CHECKS: Final[Mapping[CheckName, Proof]] = MappingProxyType(
             _UNMET,
             f"{_TESTS}a_model_at_a_level_that_nobody_has_defined_is_not_served",
         ),
+        CheckName.CUSTOM_PROFILE: Proof(
+            "At ASL-4 the standard is the operator's own, has rows for that level, and two people signed it as it is.",
+            _UNMET,
+            f"{_TESTS}a_model_at_level_four_under_a_standard_that_nobody_signed_is_not_served",
+        ),
         CheckName.BOTH_AXES_RAISED: Proof(
             "A model above ASL-1 on one axis is above it on the other.",
             _UNMET,

@@ -46,6 +46,7 @@ class CheckName(StrEnum):
     AUTHENTICATED = "authenticated"
     DECLARED_LEVELS = "declared_levels"
     LEVEL_DEFINED = "level_defined"
+    CUSTOM_PROFILE = "custom_profile"
     BOTH_AXES_RAISED = "both_axes_raised"
     THRESHOLD = "threshold"
     THRESHOLDS_WITHIN_LEVELS = "thresholds_within_levels"
@@ -202,6 +203,7 @@ class PlainRow(_Row):
         CheckName.AUTHENTICATED,
         CheckName.DECLARED_LEVELS,
         CheckName.LEVEL_DEFINED,
+        CheckName.CUSTOM_PROFILE,
         CheckName.BOTH_AXES_RAISED,
         CheckName.THRESHOLDS_WITHIN_LEVELS,
         CheckName.SAME_WEIGHTS_DECLARED,

@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +22,7 @@ from guard import __version__
 from guard.admin.api import Person, Readiness, admin_app
 from guard.admin.switchboard import Switchboard
 from guard.app import json_log, python_version, storage
+from guard.approval.profiles import with_profiles
 from guard.audit.ledger import Ledger
 from guard.clock import SystemClock
 from guard.credentials import Holder, Register
@@ -178,7 +180,7 @@ async def _run(
 
 def main(config_dir: Path) -> int:
     """Run the guard; raises ConfigError, OSError or LedgerError when it cannot begin."""
-    config = load(config_dir)
+    config = with_profiles(load(config_dir), time.time())
     check_compiles(config)  # what no worker could serve must not begin
     surface_certificates(config)
     admin_tls = admin_certificates(config)

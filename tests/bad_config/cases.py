@@ -409,7 +409,7 @@ CASES = (
     Case("an unknown check", STANDARD, "check: mounted\n    with: {safeguard: kill_switch}", "check: prayed",
          "standards/own.yaml:11: rows[0].check: must be null or one of: attested, mounted, mounted_any_mode, "
          "screens, durable_intent, limits_per_key, listed_operations, authenticated, declared_levels, "
-         "level_defined, both_axes_raised, threshold, thresholds_within_levels, same_weights_declared, "
+         "level_defined, custom_profile, both_axes_raised, threshold, thresholds_within_levels, same_weights_declared, "
          "variant_evaluated, reported_model, built_in"),
     Case("a row that does not say its check", STANDARD, "    check: null\n", "",
          "standards/own.yaml:13: rows[1].check: is required"),

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-from guard.policy.config import Config
+from guard.policy.config import Config, Signed
 from guard.policy.explain import explain
 from guard.policy.fingerprint import of_standard
 from guard.policy.floor import unmet
@@ -173,6 +175,21 @@ def test_a_model_whose_answers_need_not_name_it_is_not_served() -> None:
     upstream = config.models["demo"].upstream.model_copy(update={"expect_model": "demo-scripted"})
     assert not is_served(config)
     assert unmet(with_policy(config, upstream=upstream), "demo", NOW) == ()
+
+
+def test_a_model_at_level_four_under_a_standard_that_nobody_signed_is_not_served() -> None:
+    config = with_policy(with_row("custom_profile"), asl=Levels(deployment=4, security=1))
+    (row,) = config.standard("demo").rows
+    fourth = config.standard("demo").model_copy(update={"rows": (row.model_copy(update={"level": 4}),)})
+    own = replace(
+        config,
+        standards=MappingProxyType({("house", "1"): fourth}),
+        own=frozenset({("house", "1")}),
+        signed=MappingProxyType({of_standard(fourth): Signed(("ana", "ben"), 0.0, 9e9)}),
+    )
+    assert is_served(own)
+    assert not is_served(replace(own, signed=MappingProxyType({})))
+    assert not is_served(replace(own, own=frozenset()))
 
 
 # What the guard's own code holds

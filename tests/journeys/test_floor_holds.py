@@ -244,6 +244,7 @@ PLAIN: Final[Mapping[CheckName, tuple[Look, ...]]] = {
 PAPER: Final[frozenset[CheckName]] = frozenset(
     {
         CheckName.BOTH_AXES_RAISED,
+        CheckName.CUSTOM_PROFILE,
         CheckName.THRESHOLD,
         CheckName.THRESHOLDS_WITHIN_LEVELS,
         CheckName.SAME_WEIGHTS_DECLARED,

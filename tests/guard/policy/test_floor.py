@@ -102,7 +102,7 @@ def test_an_unmet_row_carries_the_rows_own_words() -> None:
         (2, 1, ["D1.known", "D1.card", "D2.card", "D2.policy", "D2.screens"]),
         (1, 2, ["D1.known", "D1.card", "S2.report"]),
         (1, 3, ["D1.known", "D1.card", "S2.report"]),
-        (1, 4, ["D1.known", "D1.card", "S2.report", "S4.defined"]),
+        (1, 4, ["D1.known", "D1.card", "S2.report", "S4.defined", "G1"]),
     ],
 )
 def test_levels_are_cumulative_and_the_axes_apart(deployment: int, security: int, ids: list[str]) -> None:

@@ -1,0 +1,48 @@
+"""Which standards of an operator's own enough people have signed: read once, when a configuration loads (row G1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from types import MappingProxyType
+
+from guard.approval.folder import FOLDER, Filed, read_folder
+from guard.approval.order import STANDARD, Act
+from guard.approval.port import PEOPLE, ROLES, demand_for
+from guard.approval.verify import Heard, NotApproved, hear
+from guard.policy.config import Config, Signed
+from guard.policy.evidence import midnight
+from guard.policy.fingerprint import of_standard
+
+
+def with_profiles(config: Config, at: float) -> Config:
+    """Return the configuration together with what was signed; ``at`` is seconds since the epoch.
+
+    Raises ConfigError for a broken file of the folder of approvals.
+    """
+    own = {of_standard(config.standards[key]) for key in config.own}
+    signed: dict[str, Signed] = {}
+    for filed in read_folder(config.directory / FOLDER):
+        if demand_for(Act.CUSTOM_PROFILE, STANDARD, "", filed.order.after).meant_by(filed.order):
+            for found in _signed(config, filed, at):
+                known = signed.get(filed.order.after)
+                if filed.order.after in own and (known is None or found.ends > known.ends):
+                    signed[filed.order.after] = found
+    return replace(config, signed=MappingProxyType(signed))
+
+
+def _signed(config: Config, filed: Filed, at: float) -> Iterator[Signed]:
+    try:
+        heard = hear(filed.raw, filed.signatures, config.operators, at, ROLES)
+    except NotApproved:
+        return
+    if len(heard.people) >= PEOPLE:
+        order = filed.order
+        yield Signed(heard.people, order.issued, min(order.expires, _enough_until(config, heard)))
+
+
+def _enough_until(config: Config, heard: Heard) -> float:
+    """Return when so many of their entries have expired that too few are left."""
+    persons = config.operators.persons if config.operators else ()
+    ends = sorted((midnight(each.expires).timestamp() for each in persons if each.id in heard.people), reverse=True)
+    return ends[PEOPLE - 1]
