@@ -204,6 +204,9 @@ class _Compiling:
             self._problem(policy, ("safeguards", 0, "use"), words)
         elif first.mode is not Mode.ENFORCE:
             self._problem(policy, ("safeguards", 0, "mode"), "must be enforce: a log in shadow may lose requests")
+        elif first.on_failure is not OnFailure.BLOCK:
+            words = "must be block: what cannot be recorded is not served, at any level (row I1)"
+            self._problem(policy, ("safeguards", 0, "on_failure"), words)
         for index, mount in enumerate(policy.safeguards):
             if mount.use is SafeguardKind.KILL_SWITCH:
                 if mount.mode is not Mode.ENFORCE:

@@ -44,6 +44,14 @@ def test_the_log_is_enforced(tmp_path: Path) -> None:
     assert said == "models/demo.yaml:1: safeguards[0].mode: must be enforce: a log in shadow may lose requests"
 
 
+def test_a_log_that_fails_lets_nothing_pass(tmp_path: Path) -> None:
+    said = changed(tmp_path, lambda content: content["safeguards"][0].update(on_failure="pass"), asl=1)
+    assert said == (
+        "models/demo.yaml:1: safeguards[0].on_failure: must be block: what cannot be recorded is not served, at any "
+        "level (row I1)"
+    )
+
+
 def test_there_is_a_kill_switch(tmp_path: Path) -> None:
     said = changed(tmp_path, lambda _: None, without=("kill_switch",))
     assert said == (
