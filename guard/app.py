@@ -7,7 +7,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,7 @@ from guard.policy.compile import Models, Ports, first_moment
 from guard.policy.load import Config, read_secret
 from guard.policy.rules import Category
 from guard.proxy import Proxy
+from guard.refusal import Refused
 from guard.reports import RecordedReports
 from guard.state.acknowledgements import Acknowledgements, process_started
 from guard.state.counters import SharedBuckets
@@ -41,6 +42,7 @@ from guard.witness import Witness
 from safeguards.decision import Target
 from safeguards.exchange import Caller
 from safeguards.ports import Clock
+from safeguards.verdict import Code
 
 SYSTEM_CLOCK: Final = SystemClock()
 CATEGORIES: Final = frozenset(category.value for category in Category)
@@ -72,6 +74,17 @@ class Worker:
 def new_request_id() -> str:
     """Make a request's id: the milliseconds of the time, then 64 random bits, hexadecimal; it sorts by time."""
     return f"{time.time_ns() // 1_000_000:012x}{_random.take(8).hex()}"
+
+
+def edge_refusals(witness: Witness) -> Callable[[str], str]:
+    """Make what counts and logs the refusals of the HTTP edge, and names each by a fresh request id."""
+
+    def tell(reason: str) -> str:
+        request = new_request_id()
+        witness.refused(Refused(Code.BAD_REQUEST, reason=reason), request)
+        return request
+
+    return tell
 
 
 class _Randomness:

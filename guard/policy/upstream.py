@@ -73,7 +73,7 @@ class Upstream(Frozen):
     model: Line = Field(description="The name that server knows the model by.")
     expect_model: Line | None = Field(
         default=None,
-        description="The model that every answer must name, or it is withheld; null checks nothing.",
+        description="The model that answers must name before any text, or they are withheld; null checks nothing.",
     )
     credential: SecretRef | None = Field(default=None, description="Sent as a bearer token; null sends none.")
     connect_seconds: Seconds = Field(default=5.0, description="How long connecting may take.")

@@ -5,7 +5,7 @@ are listed) foreign Host, a target that is no plain path, a transfer coding othe
 Upgrade, and a second request before the first is answered. Every refusal closes the connection, and so does an answer
 to a request that is not wholly read: what the caller still sends is then discarded for a while, because closing on
 unread bytes would reset the connection and could take our answer with it. A caller who closes its own direction is
-taken as gone.
+taken as gone. It is one file because what one callback of the parser notes another judges.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class GuardProtocol(AnsweringProtocol):
     header_seconds: float = 10.0
     most_connections: int = 16_384
     hosts: frozenset[bytes] = frozenset()  # in lower case; empty takes every name
+    tell: Callable[[str], str] | None = None  # hears what is refused here, and names it
 
     def __init__(
         self,
@@ -262,11 +263,15 @@ class GuardProtocol(AnsweringProtocol):
             # The application hears that the caller is gone, and nothing of its own gets between these lines.
             cycle.disconnected = True
             cycle.message_event.set()
+        more = b""
+        if self.tell is not None:
+            request = self.tell(message)
+            more, message = f"x-request-id: {request}\r\n".encode(), f"{message} (request {request})"
         body = b'{"error":{"message":"%s","type":"invalid_request_error","param":null,"code":"bad_request"}}' % (
             message.encode("ascii")
         )
-        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
-        self.transport.write(STATUS_LINE[status] + head + body)
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n" % len(body)
+        self.transport.write(STATUS_LINE[status] + head + more + b"\r\n" + body)
         self._whole = False  # whatever else was sent with it is not ours to read
         self.leave()
         tell, self._tell = self._tell, None
@@ -283,13 +288,21 @@ def _name(host: bytes) -> bytes:
 
 
 def protocol_class(
-    header_bytes: int, header_seconds: float, most_connections: int, hosts: Iterable[str] = ()
+    header_bytes: int,
+    header_seconds: float,
+    most_connections: int,
+    hosts: Iterable[str] = (),
+    tell: Callable[[str], str] | None = None,
 ) -> type[GuardProtocol]:
-    """Make the protocol with these bounds; uvicorn takes a class. With ``hosts``, a request names one of them."""
+    """Make the protocol with these bounds; uvicorn takes a class. With ``hosts``, a request names one of them.
+
+    ``tell`` hears why something is refused here and returns the id that the answer then carries.
+    """
     bounds = {
         "header_bytes": header_bytes,
         "header_seconds": header_seconds,
         "most_connections": most_connections,
         "hosts": frozenset(host.lower().encode("ascii") for host in hosts),
+        "tell": None if tell is None else staticmethod(tell),
     }
     return type("BoundedProtocol", (GuardProtocol,), bounds)

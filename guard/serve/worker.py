@@ -14,7 +14,7 @@ from typing import Final
 
 import uvloop
 
-from guard.app import Worker, build_worker
+from guard.app import Worker, build_worker, edge_refusals
 from guard.policy.load import load
 from guard.serve.certificates import surface_certificates, watch
 from guard.serve.control import Beat, Drain, Ready, hear_supervisor, send
@@ -139,7 +139,8 @@ async def serve(config_dir: Path, index: int, digest: str, listeners: Mapping[st
     most = _connections()
     servers = []
     for surface in config.guard.surfaces:
-        http = protocol_class(limits.header_bytes, limits.header_seconds, most, surface.hosts or ())
+        tell = edge_refusals(worker.witness)
+        http = protocol_class(limits.header_bytes, limits.header_seconds, most, surface.hosts or (), tell)
         if surface.name in certificates:
             http = secured(http, certificates[surface.name])
         listener = socket.socket(fileno=listeners[surface.name])

@@ -82,19 +82,23 @@ class JsonText(Text):
     def read(self, value: Any, place: str, into: Collector) -> Any:
         """Inspect all views; the place of each has a ``#`` for every time that escapes were undone."""
         value = super().read(value, place, into)
-        for level, reading in enumerate(readings(value), 1):
-            into.text(f"{place}{'#' * level}", reading)
+        _views(value, place, into)
         return value
 
 
 class Free:
-    """A structure of the caller's own (a JSON schema): every key, every string and every number in it is inspected."""
+    """A structure of the caller's own (a JSON schema): every key, every string and every number in it is inspected.
+
+    A string in it may be a document again, so it is inspected with its escapes undone too, as a `JsonText` is.
+    """
 
     def read(self, value: Any, place: str, into: Collector) -> Any:
         """Inspect all texts in it as one passage."""
         if not isinstance(value, dict):
             raise BadField(place, "must be an object")
-        into.text(place, "\n".join(_strings(value, place, 0)))
+        text = "\n".join(_strings(value, place, 0))
+        into.text(place, text)
+        _views(text, place, into)
         return value
 
 
@@ -212,6 +216,11 @@ class Record:
             if key not in sent:
                 raise BadField(f"{place}.{key}" if place else key, "is missing")
         return sent
+
+
+def _views(text: str, place: str, into: Collector) -> None:
+    for level, reading in enumerate(readings(text), 1):
+        into.text(f"{place}{'#' * level}", reading)
 
 
 def _strings(value: Any, place: str, depth: int) -> list[str]:

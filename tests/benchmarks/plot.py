@@ -14,14 +14,17 @@ _COLOURS: Final = ("#1b5e9e", "#c2571a", "#4d7d2f", "#7a4a9e")
 
 
 def reading(sizes: Sequence[tuple[int, Sequence[float], Sequence[float]]], goal_ms: float) -> str:
-    """Draw the medians of `strict.sizes`: strict readings of a chat request, and loose ones of the same bytes."""
+    """Draw what `strict.sizes` found: strict readings of a chat request, and loose ones of the same bytes.
+
+    It is time on a core, the median of many runs.
+    """
     strictly = [(size, median(taken) * 1000) for size, taken, _ in sizes]
     loosely = [(size, median(taken) * 1000) for size, _, taken in sizes]
     series = {
         "strictly: parsed, each text a passage, written anew": strictly,
         "loosely: decoded, nothing inspected, the same bytes passed on": loosely,
     }
-    return svg("Reading one chat request, median time by its size", series, goal_ms)
+    return svg("Reading one chat request by its size: time on a core, median of many runs", series, goal_ms)
 
 
 def svg(title: str, series: Mapping[str, Points], goal_ms: float) -> str:

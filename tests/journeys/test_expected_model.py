@@ -9,14 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import pytest
 
 from guard.policy.tiers import Operation
 from guard.wire.routes import ROUTES
-from tests.parts.answer_places import encode, everything, everything_whole
+from tests.parts.answer_places import (
+    CHAT,
+    COMPLETIONS,
+    MESSAGES,
+    RESPONSES,
+    encode,
+    everything,
+    everything_whole,
+)
 from tests.parts.configuration import ModelSpec, write_configuration
 from tests.parts.guard_thread import GuardThread
-from tests.parts.model_names import GONE, REQUESTS, STREAMED, naming, places
+from tests.parts.llama import LlamaServer
+from tests.parts.model_names import GONE, REQUESTS, SERVED, STREAMED, naming, places
 from tests.parts.upstream import LAST_CHUNK, STREAM_HEAD, Gate, ScriptedUpstream, answer, chunk, sends
 
 WRONG: Final = pytest.mark.parametrize("wrong", ["another", GONE], ids=["another", "none"])
@@ -59,11 +69,11 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
             yield Bench(guard, upstream, credentials.key)
 
 
-def expect(directory: Path) -> None:
-    """Let the model's file expect `served`."""
+def expect(directory: Path, name: str = SERVED) -> None:
+    """Let the model's file expect this name."""
     file = directory / "models" / "demo.yaml"
     content = json.loads(file.read_text())
-    content["upstream"]["expect_model"] = "served"
+    content["upstream"]["expect_model"] = name
     file.write_text(json.dumps(content, indent=1))
 
 
@@ -109,6 +119,24 @@ def test_a_stream_that_names_another_or_none_later_fails_there(bench: Bench, pat
     assert b"response.completed" not in got
     assert b"response.incomplete" not in got
     assert len(got) < len(whole)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_llama_cpp_names_its_model_but_where_it_streams_a_response(tmp_path: Path, streamed: bool) -> None:
+    operations = ("chat", "completions", "responses", "messages")
+    with LlamaServer(tmp_path) as server:
+        credentials = write_configuration(
+            tmp_path / "config", models=[ModelSpec(upstream=server.url, operations=operations)]
+        )
+        expect(tmp_path / "config", "tiny")
+        with GuardThread(tmp_path / "config") as guard:
+            headers = {"authorization": f"Bearer {credentials.key}"}
+            for path in (CHAT, COMPLETIONS, RESPONSES, MESSAGES):
+                asked = {key: value for key, value in REQUESTS[path].items() if key != "n"}
+                body = {"model": "demo", **asked, **({"stream": True} if streamed else {})}
+                got = httpx.post(guard.url + path.decode(), json=body, headers=headers, timeout=60)
+                # Its streamed responses name the model only at their end, when their text would have left.
+                assert got.status_code == (502 if streamed and path == RESPONSES else 200), (path, got.text)
 
 
 def test_every_operation_is_here_or_is_refused() -> None:

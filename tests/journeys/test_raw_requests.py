@@ -194,6 +194,7 @@ def test_only_whole_requests_are_forwarded_and_everyone_is_answered_or_let_go(
         status = re.match(rb"(?:HTTP/1\.1 100 Continue\r\n\r\n)?HTTP/1\.1 (\d{3}) [A-Za-z -]*\r\n", got)
         assert status is not None, got
         assert int(status[1]) in STATUSES
+        assert re.search(rb"\r\nx-request-id: [0-9a-f]{28}\r\n", got)
         assert ECHO.encode() not in got
         assert bench.key not in got
         if int(status[1]) == 200:
@@ -217,3 +218,10 @@ def test_nothing_is_left_behind(bench: Bench) -> None:
     bench.guard.quiet()
     live = bench.guard.worker.live
     assert (len(live), live.arriving, live._of) == (0, 0, {})
+
+
+def test_what_the_edge_refuses_is_counted(bench: Bench) -> None:
+    before = bench.guard.metric("guard_refusals_total", "bad_request")
+    got = bench.exchange([b"POST / HTTP/1.1\r\n\r\n"], half_close=False)
+    assert got.startswith(b"HTTP/1.1 400 ")
+    assert bench.guard.metric("guard_refusals_total", "bad_request") == before + 1

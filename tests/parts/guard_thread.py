@@ -17,7 +17,7 @@ from typing import Any, Final, Self, TypeVar
 import uvicorn
 import uvloop
 
-from guard.app import SYSTEM_CLOCK, Worker, build_worker
+from guard.app import SYSTEM_CLOCK, Worker, build_worker, edge_refusals
 from guard.audit import records
 from guard.audit.disk import Disk
 from guard.audit.read import Entry, Found, find, iter_records
@@ -202,7 +202,7 @@ class GuardThread:
 
     async def _listen(self, worker: Worker) -> list[tuple[_Server, asyncio.Task[None]]]:
         settings: Mapping[str, Any] = {
-            "http": self._protocol,
+            "http": type("ToldProtocol", (self._protocol,), {"tell": staticmethod(edge_refusals(worker.witness))}),
             "ws": "none",
             "lifespan": "off",
             "loop": "none",

@@ -91,6 +91,7 @@ def whole(spec: Spec, text: str = MARKER) -> Iterator[Plant]:
         yield Plant("(key)", {text: True}, alone=True)
         yield Plant("(value)", {"a": text})
         yield Plant("(deep)", {"a": [1, {"b": [text]}]})
+        yield Plant("(nested)", json.loads(nested(text)))
     elif isinstance(spec, Record):
         least = minimal(spec)
         for key, inner in spec._keys.items():

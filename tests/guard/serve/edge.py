@@ -82,6 +82,7 @@ class Edge:
         keep_alive: int = 75,
         hosts: tuple[str, ...] = (),
         tls: Tls | None = None,
+        tell: Callable[[str], str] | None = None,
     ) -> None:
         """Use these bounds, over TLS if there is any."""
         self.tls = tls
@@ -91,7 +92,7 @@ class Edge:
         self.open = threading.Event()
         self.open.set()
         self.port = 0
-        self._http: type[GuardProtocol] = protocol_class(header_bytes, header_seconds, connections, hosts)
+        self._http: type[GuardProtocol] = protocol_class(header_bytes, header_seconds, connections, hosts, tell)
         if tls is not None:
             self._http = secured(self._http, tls.certificates)
         self._keep_alive = keep_alive

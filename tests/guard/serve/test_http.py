@@ -346,6 +346,24 @@ def test_beyond_the_bound_of_connections_a_new_one_is_closed_and_the_others_are_
             assert exactly(sock, len(OK)) == OK
 
 
+@pytest.mark.parametrize("bad", [b"garbage\r\n\r\n", b"POST / HTTP/1.1\r\n\r\n", b"GET /" + b"a" * 5000])
+def test_a_refusal_is_told_and_carries_the_id_that_it_is_given(bad: bytes, tls: Tls | None) -> None:
+    told: list[str] = []
+
+    def tell(reason: str) -> str:
+        told.append(reason)
+        return f"0123abcd{len(told)}"
+
+    with Edge(tls=tls, tell=tell) as edge:
+        for number in (1, 2):
+            with edge.connect() as sock:
+                sock.sendall(bad)
+                head, _, body = rest(sock).partition(b"\r\n\r\n")
+            assert head.endswith(b"\r\nx-request-id: 0123abcd%d" % number)
+            assert json.loads(body)["error"]["message"] == f"{told[-1]} (request 0123abcd{number})"
+    assert len(told) == 2
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300))
 def test_no_bytes_disturb_the_server(edge: Edge, data: bytes) -> None:

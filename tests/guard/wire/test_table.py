@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -145,6 +146,21 @@ def test_any_string_may_stand_where_json_ought_to(text: str) -> None:
     sent, passages = read(JsonText(), text)
     assert sent == text
     assert text == "" or passages[0][2] == text
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3])
+def test_a_document_within_a_document_is_inspected_as_deep_as_a_tool_may_read_it(levels: int) -> None:
+    written = '{"a":"\\u0046ORBIDDEN"}'
+    for _ in range(levels - 1):
+        written = json.dumps({"b": written})
+    for spec, value in ((JsonText(), written), (Free(), {"c": written})):
+        sent, passages = read(spec, value)
+        assert sent == value
+        assert [place for place, _, _ in passages][: levels + 1] == [
+            "p",
+            *("p" + "#" * level for level in range(1, levels + 1)),
+        ]
+        assert ["FORBIDDEN" in text for _, _, text in passages][: levels + 1] == [False] * levels + [True]
 
 
 def test_keys_strings_and_numbers_of_a_free_structure_are_inspected() -> None:
