@@ -24,12 +24,13 @@ from tests.parts.answer_places import COMPLETIONS, MESSAGES, RESPONSES
 from tests.parts.configuration import ModelSpec, write_configuration
 from tests.parts.every_dialect import speak
 from tests.parts.guard_thread import GuardThread
-from tests.parts.openapi import description
+from tests.parts.openapi import description, opened
 from tests.parts.route_tables import KIND
 from tests.parts.upstream import ScriptedUpstream, answer, sends
 
 DESCRIPTION: Final = description("demo")
 SCHEMA: Final = schemathesis.openapi.from_dict(DESCRIPTION)
+OPENED: Final = schemathesis.openapi.from_dict(opened(DESCRIPTION))
 WORDS: Final = json.dumps(DESCRIPTION) + "".join(told.sentence for told in TOLD.values())
 PATHS: Final = tuple(path.decode() for path in ROUTES)
 BOUNDED: Final = settings(
@@ -158,7 +159,7 @@ def test_what_fits_the_table_is_served_and_forwarded_as_it_was_understood(bench:
 @pytest.mark.parametrize("path", PATHS)
 def test_what_does_not_fit_is_refused_and_forwarded_to_nobody(bench: Bench, path: str) -> None:
     @BOUNDED
-    @given(SCHEMA[path]["POST"].as_strategy(generation_mode=GenerationMode.NEGATIVE))
+    @given(OPENED[path]["POST"].as_strategy(generation_mode=GenerationMode.NEGATIVE))
     def holds(case: Case[Any]) -> None:
         got, forwarded = bench.send(case)
         assert forwarded == []

@@ -36,8 +36,20 @@ _FREE: Final[Schema] = {
 }
 
 
+def opened(of: Any) -> Any:
+    """The same description with every free structure unbounded: what breaks it now breaks the tables too."""
+    if of == _FREE:
+        return {"type": "object"}
+    if isinstance(of, dict):
+        return {key: opened(value) for key, value in of.items()}
+    return [opened(each) for each in of] if isinstance(of, list) else of
+
+
 def description(model: str) -> Schema:
-    """The whole description, for a caller who may use this one model."""
+    """The whole description, for a caller who may use this one model.
+
+    A free structure is described smaller than it may be, so that what is made of it stays small.
+    """
     paths: dict[str, Any] = {}
     for path, (table, _) in TABLES.items():
         body = schema(table)
