@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 
 from guard import __version__
-from guard.cli import audit, check, credentials, demo, diff, explain, init, policy, serve, status, switch
+from guard.cli import audit, check, credentials, demo, diff, explain, init, policy, reload, serve, status, switch
 from guard.policy.source import ConfigError
 
-GROUPS = (init, serve, check, explain, diff, switch, status, credentials, audit, policy, demo)
+GROUPS = (init, serve, check, explain, diff, reload, switch, status, credentials, audit, policy, demo)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
         prog="guard",
         description="A reverse proxy that enforces the safeguards an AI Safety Level requires, in front of models.",
         epilog="Exit codes: 0 done; 1 failed, or below the floor (check); 2 wrong usage or configuration; 3 something "
-        "is stopped (status) or weaker (diff); 4 not allowed; 5 ordered, but not confirmed by every worker.",
+        "is stopped (status) or weaker (diff); 4 not allowed; 5 in force, but not confirmed by every worker.",
     )
     whole.add_argument("--version", action="version", version=f"guard {__version__}")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")

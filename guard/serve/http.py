@@ -286,10 +286,13 @@ def protocol_class(
     header_bytes: int, header_seconds: float, most_connections: int, hosts: Iterable[str] = ()
 ) -> type[GuardProtocol]:
     """Make the protocol with these bounds; uvicorn takes a class. With ``hosts``, a request names one of them."""
-    bounds = {
-        "header_bytes": header_bytes,
-        "header_seconds": header_seconds,
-        "most_connections": most_connections,
-        "hosts": frozenset(host.lower().encode("ascii") for host in hosts),
-    }
-    return type("BoundedProtocol", (GuardProtocol,), bounds)
+    bounded = type("BoundedProtocol", (GuardProtocol,), {"most_connections": most_connections})
+    rebound(bounded, header_bytes, header_seconds, hosts)
+    return bounded
+
+
+def rebound(http: type[GuardProtocol], header_bytes: int, header_seconds: float, hosts: Iterable[str]) -> None:
+    """Give a protocol other bounds, for the next request of every connection; the time for headers for new ones."""
+    http.header_bytes = header_bytes
+    http.header_seconds = header_seconds
+    http.hosts = frozenset(host.lower().encode("ascii") for host in hosts)
