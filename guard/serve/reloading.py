@@ -11,6 +11,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from guard.policy.acceptance import Accepted, Approvals, Asked, NotAcceptedError, accept, under_care
@@ -18,7 +19,7 @@ from guard.policy.bundle import Bundle, UnsettledError, read_settled, stamps
 from guard.policy.config import Config
 from guard.policy.source import ConfigError
 from guard.serve.beginning import Beginning, Checked, check
-from guard.serve.beside import gently
+from guard.serve.beside import aside
 from guard.serve.processes import Standing
 from guard.serve.spreading import Spreading
 from guard.state.acknowledgements import process_started
@@ -144,13 +145,14 @@ class Reloading:
         if same and not asked:
             return replace(attempt, outcome=Outcome.UNCHANGED)
         try:
-            checked, accepted = await asyncio.to_thread(self._judge, bundle)
+            checked, accepted = await aside(partial(self._judge, bundle))
         except ConfigError as error:
             return replace(attempt, outcome=Outcome.INVALID, problems=tuple(map(str, error.problems)))
         except NotAcceptedError as refusal:
             return replace(attempt, outcome=Outcome.REFUSED, problems=refusal.reasons)
         try:
-            snapshot = await asyncio.to_thread(self._snapshots.put, bundle.digest, bundle.files)
+            put = partial(self._snapshots.put, bundle.digest, bundle.files, attempt.before)
+            snapshot = await asyncio.to_thread(put)
             standing = Standing(self._directory, bundle.digest, snapshot)
             problems = await self._spreading.prepare(standing)
             if problems:
@@ -189,11 +191,10 @@ class Reloading:
 
     def _judge(self, bundle: Bundle) -> tuple[Checked, Accepted]:
         """Whether it could be served, and whether it may; in a thread."""
-        with gently():
-            checked = check(bundle, self._directory, self._memory, self._checked.made)
-            now = self._desk.clock.now()
-            asked = Asked(self._checked.config, checked.config, self._current.remembered, now, running=True)
-            return checked, accept(asked, self._approvals)
+        checked = check(bundle, self._directory, self._memory, self._checked.made)
+        now = self._desk.clock.now()
+        asked = Asked(self._checked.config, checked.config, self._current.remembered, now, running=True)
+        return checked, accept(asked, self._approvals)
 
     async def _choose(self, digest: str, config: Config, attempt: Reloaded, standing: Standing) -> None:
         remembered = self._current.remembered | under_care(config)

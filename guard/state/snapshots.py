@@ -82,8 +82,11 @@ class Snapshots:
             ) from None
         return found
 
-    def put(self, digest: str, files: Mapping[str, bytes]) -> Path:
-        """Keep these files under their digest, on disk when this returns; what is there and is the same stays."""
+    def put(self, digest: str, files: Mapping[str, bytes], like: str = "") -> Path:
+        """Keep these files under their digest, on disk when this returns; what is there and is the same stays.
+
+        What is the same in the snapshot ``like`` is that file once more, since it is on disk already.
+        """
         place = self.place(digest)
         if _holds(place, files):
             return place
@@ -96,7 +99,8 @@ class Snapshots:
             for folder in folders:
                 folder.mkdir(mode=0o700, exist_ok=True)
             for label, content in files.items():
-                self._write(aside / label, content)
+                if not (like and _linked(self.place(like) / label, aside / label, content)):
+                    self._write(aside / label, content)
             for folder in folders:
                 self._sync_folder(folder)
             # What is there is damaged, and a folder cannot replace one that holds something: it steps aside first.
@@ -171,3 +175,14 @@ def _holds(place: Path, files: Mapping[str, bytes]) -> bool:
         )
     except OSError:
         return False
+
+
+def _linked(source: Path, target: Path, content: bytes) -> bool:
+    """Make a second name of a file of this content; False where there is none, or none can be made."""
+    try:
+        if source.read_bytes() != content:
+            return False
+        target.hardlink_to(source)
+    except OSError:
+        return False
+    return True

@@ -33,7 +33,7 @@ static int ep, conns = 1;
 static bool streaming, counting;
 static double seconds = 3, ramp = 0.2, warm = 0.5, rate = 50, late_ms = 20;
 static long limit = 10000000, requests, errors, reconnects, opened, ended, texts, events, late;
-static uint64_t gap;
+static uint64_t gap, delay_max;
 static char out[4096], first_error[160];
 static size_t out_len;
 static struct histogram latency, delay;
@@ -102,6 +102,7 @@ static void on_line(conn *c, uint64_t now) {
         texts++;
         uint64_t took = now > stamp ? now - stamp : 0;
         record(&delay, took);
+        if (took > delay_max) delay_max = took;
         late += (double)took > late_ms * 1e6;
     }
 }
@@ -178,9 +179,9 @@ static void report(double took) {
     double wanted = conns * rate * took;
     printf("{\"requests\":%ld,\"errors\":%ld,\"reconnects\":%ld,\"seconds\":%.4f,\"first_error\":\"%s\","
            "\"p50_us\":%.1f,\"p99_us\":%.1f,\"samples\":%ld,\"opened\":%ld,\"ended\":%ld,\"events\":%ld,\"texts\":%ld,"
-           "\"delay_p50_us\":%.1f,\"delay_p99_us\":%.1f,\"late\":%.5f,\"delivered\":%.4f}\n",
+           "\"delay_p50_us\":%.1f,\"delay_p99_us\":%.1f,\"delay_max_us\":%.1f,\"late\":%.5f,\"delivered\":%.4f}\n",
            requests, errors, reconnects, took, first_error, quantile(&latency, 0.5), quantile(&latency, 0.99), latency.n, opened,
-           ended, events, texts, quantile(&delay, 0.5), quantile(&delay, 0.99), texts ? (double)late / (double)texts : 0.0,
+           ended, events, texts, quantile(&delay, 0.5), quantile(&delay, 0.99), (double)delay_max / 1000.0, texts ? (double)late / (double)texts : 0.0,
            streaming ? (double)texts / wanted : 0.0);
     fflush(stdout);
 }
