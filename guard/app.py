@@ -7,7 +7,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -54,11 +54,22 @@ class Edge:
 
     proxy: Proxy
     arrivals: Arrivals
+    local: Local
 
 
 @dataclass(frozen=True, slots=True)
+class Policy:
+    """What a configuration has become in this process, ready to serve and not yet in force."""
+
+    config: Config
+    models: Models
+    callers: Callers
+    limits: Limits
+
+
+@dataclass(slots=True)
 class Worker:
-    """Everything that one worker process serves with."""
+    """Everything that one worker process serves with; ``config`` and ``models`` are what is in force, see `adopt`."""
 
     config: Config
     edges: Mapping[str, Edge]
@@ -69,6 +80,21 @@ class Worker:
     models: Models
     witness: Witness
     tracer: Tracer | None
+    ports: Ports
+    buckets: SharedBuckets
+
+    def adopt(self, policy: Policy) -> Config:
+        """Bring a policy into force, between two turns of the loop; returns the one before.
+
+        Exchanges that run keep what they began with. What only the one before needed is closed as they end.
+        """
+        before, self.config = self.config, policy.config
+        for edge in self.edges.values():
+            edge.arrivals.take(policy.callers, policy.models, policy.limits)
+            edge.local.take(policy.models)
+        models, self.models = self.models, policy.models
+        models.retire(policy.models)
+        return before
 
 
 def new_request_id() -> str:
@@ -122,26 +148,17 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
 
     ``clock`` is the time of everything that judges and records, ``disk`` where the ledger writes (default: here).
     """
-    config = with_profiles(config, clock.now())
     state, audit = storage(config)
     switches = FileSwitches(OrderDirectory(state), clock)
-    meters = SharedBuckets(state / "counters", [key.id for key in config.tiers.keys])
+    buckets = SharedBuckets(state / "counters", [key.id for key in config.tiers.keys])
     ledger = Ledger.open(audit / f"worker-{index}", clock, disk=disk)
-    models = Models(config, Ports(switches, meters, ledger, clock))
-    pepper = read_secret(config.guard.keys.pepper, config.directory).encode()
-    callers = Callers(
-        pepper,
-        {
-            key.digest: Holder(
-                Caller(key.id, key.owner, key.tier, issued=first_moment(key.issued) if key.issued else math.inf),
-                first_moment(key.expires),
-            )
-            for key in config.tiers.keys
-        },
-        clock,
-    )
+    ports = Ports(switches, buckets, ledger, clock)
+    policy = build_policy(config, ports)
+    config = policy.config
+    models, callers, limits = policy.models, policy.callers, policy.limits
     meter = Meter(Origin.WORKER)
-    _declare(meter, config, models)
+    for _ in declarations(meter, policy):
+        pass
     tracer = None
     if config.guard.telemetry.otlp_endpoint is not None:
         tracer = otlp(
@@ -152,21 +169,42 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
         )
     witness = Witness(meter, json_log(config, clock), tracer)
     live = LiveExchanges()
-    given = config.guard.limits
-    limits = Limits(given.body_bytes, given.body_seconds, given.concurrent, given.concurrent_per_key)
     desk = RecordedReports(ledger, witness)
     edges = {}
     for surface in config.guard.surfaces:
         arrivals = Arrivals(surface.name, ROUTES, callers, models, limits, live, clock, new_request_id)
         local = Local(surface.name, arrivals, models, desk, clock, CATEGORIES)
-        edges[surface.name] = Edge(Proxy(arrivals, live, witness, clock, local), arrivals)
+        edges[surface.name] = Edge(Proxy(arrivals, live, witness, clock, local), arrivals, local)
     pid = os.getpid()
     acknowledgements = Acknowledgements(state, str(index), pid=pid, started=process_started(pid) or 0)
-    return Worker(config, edges, live, switches, acknowledgements, ledger, models, witness, tracer)
+    return Worker(config, edges, live, switches, acknowledgements, ledger, models, witness, tracer, ports, buckets)
 
 
-def _declare(meter: Meter, config: Config, models: Models) -> None:
-    for serving in models.all():
+def build_policy(config: Config, ports: Ports, before: Models | None = None) -> Policy:
+    """Make a policy ready: compiled, its secrets read; raises ConfigError. Touches nothing that is in force.
+
+    What is the same ``before`` is taken from there: connections to a server, compiled rules. May run in a thread.
+    """
+    config = with_profiles(config, ports.clock.now())
+    models = Models(config, ports, before)
+    pepper = read_secret(config.guard.keys.pepper, config.directory).encode()
+    holders = {
+        key.digest: Holder(
+            Caller(key.id, key.owner, key.tier, issued=first_moment(key.issued) if key.issued else math.inf),
+            first_moment(key.expires),
+        )
+        for key in config.tiers.keys
+    }
+    given = config.guard.limits
+    limits = Limits(given.body_bytes, given.body_seconds, given.concurrent, given.concurrent_per_key)
+    return Policy(config, models, Callers(pepper, holders, ports.clock), limits)
+
+
+def declarations(meter: Meter, policy: Policy) -> Iterator[None]:
+    """Make every series of every model exist, a model at each step: all at once would hold up a loop for long."""
+    config = policy.config
+    for serving in policy.models.all():
+        yield
         tiers = [name for name, tier in config.tiers.tiers.items() if serving.model in tier.models]
         mounted = [
             Mounted(

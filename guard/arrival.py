@@ -75,6 +75,10 @@ class Arrivals:
         self._default = next(iter(routes.values()))
         self.draining = False
 
+    def take(self, callers: Callers, catalogue: Catalogue, limits: Limits) -> None:
+        """Judge by another policy from now on, also the requests that are still being read."""
+        self._callers, self._catalogue, self._limits = callers, catalogue, limits
+
     def reply(self, scope: MutableMapping[str, Any], send: Send) -> Reply:
         """Begin the answer, under the request's new id."""
         extensions = scope.get("extensions") or {}
@@ -95,7 +99,10 @@ class Arrivals:
         caller = self.enter(scope, _METHOD)
         if reply.connection.peer:
             caller = replace(caller, peer=reply.connection.peer)
+        judged_by = self._callers
         body = await self.body(scope, receive, reply, caller)
+        if self._callers is not judged_by:  # another policy came into force while the body did
+            caller = self.again(scope, caller)
         try:
             fields = parse_object(body)
             serving = self.serving(fields.get("model"), dialect)
@@ -136,6 +143,10 @@ class Arrivals:
         if self._live.of(caller.key) >= self._limits.per_key:
             raise Refused(Code.RATE_LIMITED, reason="too many at once for one key")
         return caller
+
+    def again(self, scope: MutableMapping[str, Any], caller: Caller) -> Caller:
+        """Return who this caller is by the policy in force now; raises Refused if nobody any longer."""
+        return replace(self._callers.authenticate(scope["headers"]), peer=caller.peer)
 
     async def body(self, scope: MutableMapping[str, Any], receive: Receive, reply: Reply, caller: Caller) -> bytes:
         """Read the body, of a JSON request alone, within its bounds of size and time; raises Refused."""

@@ -73,6 +73,10 @@ class Register(Generic[T]):
         self._holders = dict(holders)
         self._clock = clock
 
+    def take(self, other: Register[T]) -> None:
+        """Know what another knows, and no more, from now on."""
+        self._inner, self._outer, self._holders = other._inner, other._outer, other._holders
+
     def authenticate(self, headers: Headers) -> T:
         """Return who is calling; raises Refused. Expiry is judged now, not at load (rows I7, D9)."""
         holder = self._holders.get(self.digest(bearer(headers)))

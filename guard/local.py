@@ -92,6 +92,10 @@ class Local:
         self._categories = categories
         self._next_report: dict[str, float] = {}
 
+    def take(self, shelf: Shelf) -> None:
+        """List what another policy lists from now on."""
+        self._shelf = shelf
+
     async def answer(self, scope: MutableMapping[str, Any], receive: Receive, reply: Reply) -> bool:
         """Answer if this is ours; False if it is not. Raises Refused."""
         path: bytes = scope.get("raw_path") or b""
@@ -120,6 +124,7 @@ class Local:
         caller = self._arrivals.enter(scope, "POST")
         self._limit(caller.key)
         body = await self._arrivals.body(scope, receive, reply, caller)
+        caller = self._arrivals.again(scope, caller)  # another policy may have come into force while the body came
         if len(body) > REPORT_BYTES:
             raise Refused(Code.TOO_LARGE)
         report = read_report(body, self._categories)

@@ -33,6 +33,7 @@ class Code(StrEnum):
     DEADLINE = "deadline"
     OVERLOADED = "overloaded"
     DRAINING = "draining"
+    POLICY_CHANGED = "policy_changed"
     CALLER_GONE = "caller_gone"
     INTERNAL = "internal"
 

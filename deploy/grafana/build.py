@@ -55,6 +55,16 @@ SAFE: Final = (
         named=True,
     ),
     stat(
+        "Changes taken",
+        "Whether the files of each guard's configuration are the policy in force. While they are not, the policy "
+        "before is served. Runbook GuardPolicyNotTaken.",
+        "short",
+        query(f"max by (instance) (guard_policy_disk_differs{{{HERE}}})", "{{instance}}"),
+        thresholds=steps(GREEN, (1, RED)),
+        mappings=words(is_0=("IN FORCE", GREEN), is_1=("NOT TAKEN", RED)),
+        named=True,
+    ),
+    stat(
         "Stopped",
         "Whether a stop order covers the model for everybody, on any guard. Stops of a tier or a key show under the "
         "orders in force. Runbook GuardKillSwitchEngaged.",

@@ -19,12 +19,20 @@ from guard.credentials import Register
 from guard.policy.model import Role
 from guard.refusal import Refused
 from guard.state.orders import MAX_REASON, OrderError, Source
+from guard.state.reloads import Outcome, Reloaded
 from safeguards.verdict import Code
 
 MAX_BODY: Final = 16_384
 BODY_SECONDS: Final = 5.0
 WAIT_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.01
+_RELOADED: Final = {
+    Outcome.IN_FORCE: 200,
+    Outcome.UNCHANGED: 200,
+    Outcome.INVALID: 422,
+    Outcome.REFUSED: 409,
+    Outcome.FAILED: 500,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,12 @@ class Fleet(Protocol):
     def standing(self) -> list[dict[str, Any]]:
         """Each model's standing: routable or not, and why."""
 
+    def policy(self) -> dict[str, Any]:
+        """Which policy is in force, since when, and why the files are another, if they are."""
+
+    async def reload(self, who: str, reason: str) -> Reloaded:
+        """Take up what the files hold now, if it may come into force."""
+
     def refused(self, reason: str) -> None:
         """An act was turned away; for the log."""
 
@@ -76,6 +90,10 @@ class _StopBody(msgspec.Struct, forbid_unknown_fields=True):
 class _ResumeBody(msgspec.Struct, forbid_unknown_fields=True):
     target: str
     reason: str
+
+
+class _ReloadBody(msgspec.Struct, forbid_unknown_fields=True):
+    reason: str = ""
 
 
 def admin_app(switchboard: Switchboard, people: Register[Person], fleet: Fleet) -> Starlette:
@@ -98,6 +116,7 @@ class _Admin:
                 Route("/v1/status", self._as(Role.VIEWER, self._status), methods=["GET"]),
                 Route("/v1/stops", self._as(Role.RESPONDER, self._stop), methods=["POST"]),
                 Route("/v1/resumes", self._as(Role.RESPONDER, self._resume), methods=["POST"]),
+                Route("/v1/reloads", self._as(Role.RESPONDER, self._reload), methods=["POST"]),
                 Route("/v1/orders/{order}", self._as(Role.VIEWER, self._order), methods=["GET"]),
             ],
             exception_handlers={404: _not_here, 405: _not_here},
@@ -171,6 +190,13 @@ class _Admin:
             order, {"lifts": list(plan.lifts), "freed": list(plan.freed), "held": held, "who": person.name}
         )
 
+    async def _reload(self, request: Request, person: Person) -> Response:
+        body = msgspec.json.decode(await _body(request), type=_ReloadBody)
+        found = await self._fleet.reload(person.name, body.reason[:MAX_REASON])
+        status = _RELOADED[found.outcome]
+        problem = {} if found.taken else {"error": "; ".join(found.problems)}
+        return JSONResponse({**found.fields(), **problem}, 202 if found.taken and found.missing else status)
+
     async def _answer(self, order: str, fields: dict[str, Any]) -> Response:
         """Wait until every worker has applied the order, then say who has."""
         expected = self._fleet.workers()
@@ -206,7 +232,8 @@ class _Admin:
         stops = [standing.fields() for standing in board.in_force()]
         held = board.models_held()
         models = [{**each, "stopped_by": list(held.get(each["model"], ()))} for each in self._fleet.standing()]
-        return JSONResponse({"stops": stops, "models": models, "workers": list(self._fleet.workers())})
+        workers = list(self._fleet.workers())
+        return JSONResponse({"stops": stops, "models": models, "workers": workers, "policy": self._fleet.policy()})
 
 
 async def _body(request: Request) -> bytes:

@@ -106,6 +106,10 @@ class Switchboard:
         self._now = now
         self._entropy = entropy
 
+    def take(self, config: Config) -> None:
+        """Go by the names and levels of another configuration."""
+        self._config = config
+
     def stop(self, scope_text: str, reason: str, who: str, source: Source) -> Placed:
         """Order a stop: in force when this returns; raises UnknownScopeError, OrderError or OSError.
 

@@ -20,6 +20,7 @@ from guard.cli import (
     explain,
     init,
     policy,
+    reload,
     serve,
     status,
     switch,
@@ -27,7 +28,23 @@ from guard.cli import (
 )
 from guard.policy.source import ConfigError
 
-GROUPS = (init, serve, check, explain, why, coverage, diff, approval, switch, status, credentials, audit, policy, demo)
+GROUPS = (
+    init,
+    serve,
+    check,
+    explain,
+    why,
+    coverage,
+    diff,
+    approval,
+    reload,
+    switch,
+    status,
+    credentials,
+    audit,
+    policy,
+    demo,
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
         prog="guard",
         description="A reverse proxy that enforces the safeguards an AI Safety Level requires, in front of models.",
         epilog="Exit codes: 0 done; 1 failed, or below the floor (check); 2 wrong usage or configuration; 3 something "
-        "is stopped (status) or weaker (diff); 4 not allowed; 5 ordered, but not confirmed by every worker.",
+        "is stopped (status) or weaker (diff); 4 not allowed; 5 in force, but not confirmed by every worker.",
     )
     whole.add_argument("--version", action="version", version=f"guard {__version__}")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -67,10 +67,12 @@ class AdminClient:
         except (httpx.HTTPError, httpx.InvalidURL):
             return False
 
-    def call(self, method: str, path: str, body: dict[str, str] | None = None) -> Answer | None:
-        """Return what it answers, or None when nobody sensible answers there."""
+    def call(
+        self, method: str, path: str, body: dict[str, str] | None = None, seconds: float = API_SECONDS
+    ) -> Answer | None:
+        """Return what it answers within so many seconds, or None when nobody sensible answers there."""
         try:
-            answer = self._request(method, path, body, API_SECONDS)
+            answer = self._request(method, path, body, seconds)
             found = answer.json()
         except (httpx.HTTPError, httpx.InvalidURL, ValueError):
             return None

@@ -7,15 +7,23 @@ import json
 import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from guard.cli.admin_client import NoTokenError
 from guard.cli.switch import USAGE, add_admin, board_of, client_or_none, fail, out, say, state_of, tell
-from guard.policy.load import Config, load
+from guard.policy.bundle import read_bundle, read_snapshot
+from guard.policy.load import Config, understand
+from guard.policy.model import GuardConfig
 from guard.policy.report import standing
+from guard.policy.source import ConfigError, parse
+from guard.policy.validate import validate
 from guard.state.acknowledgements import living
+from guard.state.reloads import posted
+from guard.state.snapshots import Snapshots
 
 STOPPED: Final = 3
+MAX_LINES: Final = 5
 _OK: Final = 200
 
 
@@ -32,9 +40,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    config = None if arguments.config is None else load(arguments.config)
+    config, differs = (None, "") if arguments.config is None else _in_force(arguments.config)
     try:
-        client = client_or_none(arguments, config)
+        client = client_or_none(arguments, None if config is None else config.guard)
     except NoTokenError as problem:
         return fail(str(problem), USAGE)
     answered = None if client is None else client.call("GET", "/v1/status")
@@ -44,7 +52,7 @@ def _status(arguments: argparse.Namespace) -> int:
         if client is not None:
             why = "does not answer" if answered is None else f"says: {answered.error or answered.status}"
             say(f"the admin API {why}; this is what lies on this host")
-        body = _local(config)
+        body = _local(config, differs)
     elif answered is not None:
         return tell(answered)
     elif client is not None:
@@ -58,7 +66,34 @@ def _status(arguments: argparse.Namespace) -> int:
     return STOPPED if body["stops"] else 0
 
 
-def _local(config: Config) -> dict[str, Any]:
+def _in_force(directory: Path) -> tuple[Config, str]:
+    """Return the policy in force here, and why the files are another; where none is known, what the files hold."""
+    bundle = read_bundle(directory)
+    wrong: ConfigError | None = None
+    config: Config | None = None
+    try:
+        config = understand(bundle, directory)
+        state = state_of(directory, config.guard)
+    except ConfigError as error:
+        wrong = error
+        try:
+            state = state_of(directory, validate(parse("guard.yaml", bundle.files.get("guard.yaml", b"")), GuardConfig))
+        except ConfigError:
+            raise error from None
+    snapshots = Snapshots(state)
+    current = snapshots.current()
+    if current is not None and current.digest != bundle.digest:
+        kept = read_snapshot(snapshots.place(current.digest))
+        if kept.digest == current.digest:
+            last = posted(state)
+            words = str(wrong) if wrong is not None else "" if last is None else last.differs
+            return understand(kept, directory), words or "they have not been taken up"
+    if config is None:
+        raise wrong or ConfigError([])
+    return config, ""
+
+
+def _local(config: Config, differs: str) -> dict[str, Any]:
     state = state_of(config.directory, config.guard)
     # Reading makes nothing; where there is no state folder, nothing was ever ordered and no worker has ever run.
     board = board_of(config, create=False) if state.exists() else None
@@ -77,12 +112,19 @@ def _local(config: Config) -> dict[str, Any]:
             }
         )
     stops = [] if board is None else [each.fields() for each in board.in_force()]
-    return {"stops": stops, "models": models, "workers": list(living(state))}
+    current = Snapshots(state).current()
+    policy = {"digest": config.digest, "since": None if current is None else current.since, "differs": differs}
+    return {"stops": stops, "models": models, "workers": list(living(state)), "policy": policy}
 
 
 def _print(body: dict[str, Any]) -> None:
     if not body["workers"]:
         out("no worker runs here: nothing is served; what follows holds for the next start")
+    policy = body.get("policy")
+    if policy is not None and policy["since"] is not None:
+        out(f"policy {policy['digest'][:16]} in force since {_when(policy['since'])}")
+        for line in policy["differs"].splitlines()[:MAX_LINES]:
+            out(f"THE FILES ARE ANOTHER and not in force: {line}")
     for stop in body["stops"]:
         since = "" if stop["since"] is None else f" since {_when(stop['since'])}"
         reason = stop["reason"] or "no reason given"

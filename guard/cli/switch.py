@@ -166,7 +166,7 @@ def _resume(arguments: argparse.Namespace) -> int:
         return fail("a resume needs a reason", USAGE)
     config = None if arguments.config is None else load(arguments.config)
     try:
-        client = client_or_none(arguments, config)
+        client = client_or_none(arguments, None if config is None else config.guard)
     except NoTokenError as problem:
         return fail(str(problem), USAGE)
     if client is not None:
@@ -187,10 +187,10 @@ def _resume(arguments: argparse.Namespace) -> int:
     return _await_obedience(order, fields, lambda: board.obeyed(order, workers))
 
 
-def client_or_none(arguments: argparse.Namespace, config: Config | None) -> AdminClient | None:
+def client_or_none(arguments: argparse.Namespace, guard: GuardConfig | None) -> AdminClient | None:
     """As `admin_client`; a token that cannot be used is an OSError, none at all stays a NoTokenError."""
     try:
-        return admin_client(arguments, None if config is None else config.guard)
+        return admin_client(arguments, guard)
     except NoTokenError:
         raise
     except ValueError as problem:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from functools import partial
@@ -11,7 +10,7 @@ from typing import Any, Final
 from guard.classifiers.patterns import BadRule, PatternClassifier, PatternRule
 from guard.pipeline import Mount, Pipeline
 from guard.policy.config import Config
-from guard.policy.fingerprint import of_standard
+from guard.policy.fingerprint import named
 from guard.policy.floor import closing_claims, required_claims, routable_until, unmet
 from guard.policy.model import (
     ClassifierMount,
@@ -22,10 +21,10 @@ from guard.policy.model import (
     RequestLogMount,
     RuleSet,
     SafeguardKind,
-    Standard,
 )
 from guard.policy.model import Mount as MountPolicy
-from guard.policy.reaching import model_server
+from guard.policy.order import misplaced
+from guard.policy.reaching import Departures, Reach, reach
 from guard.policy.secret import read_secret
 from guard.policy.source import ConfigError, Place, Problem
 from guard.serving import Serving
@@ -55,15 +54,25 @@ class Ports:
     clock: Clock
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What costs much to make and is the same as long as what it was made of is: by alias, and by file of rules."""
+
+    reaches: dict[str, Reach]
+    classifiers: dict[str, tuple[RuleSet, PatternClassifier]]
+
+
 class Models:
     """The models of one configuration, ready to serve; evidence that lapses takes its model off within a second."""
 
-    def __init__(self, config: Config, ports: Ports) -> None:
-        """Compile all of them; raises ConfigError with every rule that cannot be compiled."""
+    def __init__(self, config: Config, ports: Ports, before: Models | None = None) -> None:
+        """Compile all of them; raises ConfigError with every rule that cannot be compiled.
+
+        What is the same ``before`` is taken from there: the connections to a server, compiled rules.
+        """
         self._config = config
         self._clock = ports.clock
-        compiling = _Compiling(config, ports)
-        self._servers: list[ModelServer] = []
+        compiling = _Compiling(config, ports, made=None if before is None else before.made)
         self._serving: dict[str, Serving] = {}
         self._until: dict[str, float] = {}
         for alias, policy in config.models.items():
@@ -73,7 +82,8 @@ class Models:
                 self._judge(alias)
         if compiling.problems:
             raise ConfigError(compiling.problems)
-        self._servers = compiling.servers
+        self.made: Made = compiling.made
+        self.departures: Departures = Departures() if before is None else before.departures
 
     def find(self, model: str) -> Serving | None:
         """Return the model of exactly this alias, judged by evidence as it stands now."""
@@ -97,10 +107,18 @@ class Models:
                 found.append(Entry(alias, policy.asl.deployment, policy.asl.security, card, owner))
         return tuple(found)
 
+    def retire(self, successor: Models) -> None:
+        """Another has taken over: ways to servers that it does not use close as the exchanges end that still do."""
+        for alias, way in self.made.reaches.items():
+            taken = successor.made.reaches.get(alias)
+            if taken is None or taken.server is not way.server:
+                self.departures.see_off(way)
+
     async def aclose(self) -> None:
-        """Close the connections to all upstreams."""
-        for server in self._servers:
-            await server.aclose()
+        """Close the connections to all upstreams, also those that retired ones still have."""
+        await self.departures.aclose()
+        for way in self.made.reaches.values():
+            await way.server.aclose()
 
     def _judge(self, model: str) -> Serving:
         """Ask the floor again; a model below it is asked every second, since its evidence may begin to hold."""
@@ -113,41 +131,33 @@ class Models:
         return serving
 
 
-def check_compiles(config: Config, *, secrets: bool = True) -> None:
+def check_compiles(config: Config, *, secrets: bool = True, made: Made | None = None) -> Made:
     """Compile everything without any port behind it and read every secret; raises ConfigError.
 
-    Without ``secrets`` nothing that is one is read, for a machine that has none.
+    Without ``secrets`` nothing that is one is read, for a machine that has none. What it returns can be given to the
+    next call, which then compiles only what has changed.
     """
     absent: Any = None  # safeguards keep their ports and do not touch them before the first exchange
-    compiling = _Compiling(config, Ports(absent, absent, absent, absent), secrets=secrets)
+    compiling = _Compiling(config, Ports(absent, absent, absent, absent), secrets=secrets, made=made)
     if secrets:
         compiling.pepper()
     for policy in config.models.values():
         compiling.serving(policy)
     if compiling.problems:
         raise ConfigError(compiling.problems)
+    return compiling.made
 
 
 class _Compiling:
     """One pass over a configuration; gathers problems instead of stopping at the first."""
 
-    def __init__(self, config: Config, ports: Ports, *, secrets: bool = True) -> None:
+    def __init__(self, config: Config, ports: Ports, *, secrets: bool = True, made: Made | None = None) -> None:
         self._config = config
         self._ports = ports
         self._secrets = secrets
-        self._classifiers: dict[str, PatternClassifier] = {}
+        self._before = made or Made({}, {})
+        self.made = Made({}, {})
         self.problems: list[Problem] = []
-        self.servers: list[ModelServer] = []
-        self._builders: Mapping[SafeguardKind, Callable[[ModelPolicy, MountPolicy], Safeguard]] = {
-            SafeguardKind.REQUEST_LOG: self._request_log,
-            SafeguardKind.KILL_SWITCH: lambda *_: KillSwitch(ports.switches),
-            SafeguardKind.EVIDENCE: lambda policy, _: Evidence(
-                required_claims(config, policy.model), closing_claims(config, policy.model), ports.clock
-            ),
-            SafeguardKind.ACCESS: self._access,
-            SafeguardKind.LIMITS: self._limits,
-            SafeguardKind.CLASSIFIER: self._classifier,
-        }
 
     def pepper(self) -> None:
         """Read it, since without it no worker can begin."""
@@ -162,7 +172,7 @@ class _Compiling:
         mounts = []
         for mount in policy.safeguards:
             try:
-                safeguard = self._builders[mount.use](policy, mount)
+                safeguard = self._safeguard(policy, mount)
             except ConfigError as error:
                 self.problems.extend(error.problems)
                 continue
@@ -175,7 +185,8 @@ class _Compiling:
                     deadline=mount.deadline_seconds,
                 )
             )
-        self._order(policy)
+        for place, words in misplaced(policy):
+            self._problem(policy, place, words)
         upstream = self._upstream(policy)
         if len(self.problems) > before or upstream is None:
             return None
@@ -192,41 +203,39 @@ class _Compiling:
             idle_seconds=policy.upstream.idle_seconds,
             unmet=(),
             expect_model=policy.upstream.expect_model or "",
-            framework=_framework(self._config.standard(policy.model)),
+            framework=named(self._config.standard(policy.model)),
             grants=Grants(policy.upstream.kind.value, frozenset(key.value for key in policy.allow_keys)),
         )
 
-    def _order(self, policy: ModelPolicy) -> None:
-        """Hold what no level may do without: the record comes first and is enforced, and the switch works (law 6)."""
-        first = policy.safeguards[0]
-        if first.use is not SafeguardKind.REQUEST_LOG:
-            words = "must be request_log: nothing is decided before it is recorded"
-            self._problem(policy, ("safeguards", 0, "use"), words)
-        elif first.mode is not Mode.ENFORCE:
-            self._problem(policy, ("safeguards", 0, "mode"), "must be enforce: a log in shadow may lose requests")
-        elif first.on_failure is not OnFailure.BLOCK:
-            words = "must be block: what cannot be recorded is not served, at any level (row I1)"
-            self._problem(policy, ("safeguards", 0, "on_failure"), words)
-        for index, mount in enumerate(policy.safeguards):
-            if mount.use is SafeguardKind.KILL_SWITCH:
-                if mount.mode is not Mode.ENFORCE:
-                    self._problem(policy, ("safeguards", index, "mode"), "must be enforce: a stop must stop")
-                return
-        self._problem(policy, ("safeguards",), "must mount kill_switch: a model that cannot be stopped is not served")
+    def _safeguard(self, policy: ModelPolicy, mount: MountPolicy) -> Safeguard:
+        match mount.use:
+            case SafeguardKind.REQUEST_LOG:
+                return self._request_log(mount)
+            case SafeguardKind.KILL_SWITCH:
+                return KillSwitch(self._ports.switches)
+            case SafeguardKind.EVIDENCE:
+                claims = required_claims(self._config, policy.model), closing_claims(self._config, policy.model)
+                return Evidence(*claims, self._ports.clock)
+            case SafeguardKind.ACCESS:
+                return self._access(policy)
+            case SafeguardKind.LIMITS:
+                return self._limits(policy)
+            case SafeguardKind.CLASSIFIER:
+                return self._classifier(mount)
 
     def _upstream(self, policy: ModelPolicy) -> ModelServer | None:
         try:
-            server = model_server(policy, self._config, secrets=self._secrets)
+            found = reach(policy, self._config, self._before.reaches.get(policy.model), secrets=self._secrets)
         except ConfigError as error:
             self.problems.extend(error.problems)
             return None
-        self.servers.append(server)
-        return server
+        self.made.reaches[policy.model] = found
+        return found.server
 
     def _problem(self, policy: ModelPolicy, place: Place, message: str) -> None:
         self.problems.append(self._config.problem(f"models/{policy.model}.yaml", place, message))
 
-    def _request_log(self, _: ModelPolicy, mount: MountPolicy) -> Safeguard:
+    def _request_log(self, mount: MountPolicy) -> Safeguard:
         if not isinstance(mount, RequestLogMount):
             raise TypeError(mount.use)
         settings = mount.settings
@@ -237,7 +246,7 @@ class _Compiling:
             ),
         )
 
-    def _access(self, policy: ModelPolicy, _: MountPolicy) -> Safeguard:
+    def _access(self, policy: ModelPolicy) -> Safeguard:
         grants = {
             name: frozenset(operation.value for operation in tier.models[policy.model])
             for name, tier in self._config.tiers.tiers.items()
@@ -245,7 +254,7 @@ class _Compiling:
         }
         return Access(grants)
 
-    def _limits(self, policy: ModelPolicy, _: MountPolicy) -> Safeguard:
+    def _limits(self, policy: ModelPolicy) -> Safeguard:
         rates = {
             name: Rate(tier.rate.per_minute / 60, tier.rate.burst)
             for name, tier in self._config.tiers.tiers.items()
@@ -253,21 +262,23 @@ class _Compiling:
         }
         return Limits(rates, self._ports.meters, self._ports.clock)
 
-    def _classifier(self, _: ModelPolicy, mount: MountPolicy) -> Safeguard:
+    def _classifier(self, mount: MountPolicy) -> Safeguard:
         if not isinstance(mount, ClassifierMount):
             raise TypeError(mount.use)
         path = mount.settings.rules
-        classifier = self._classifiers.get(path)
-        if classifier is None:
-            rules = self._config.rules[path]
+        rules = self._config.rules[path]
+        known = self.made.classifiers.get(path) or self._before.classifiers.get(path)
+        if known is None or known[0] != rules:
             compiled = [
                 PatternRule(rule.id, rule.category.value, phrase=rule.phrase or "", pattern=rule.pattern or "")
                 for rule in rules.rules
             ]
             try:
-                classifier = self._classifiers[path] = PatternClassifier(f"{rules.name}/{rules.release}", compiled)
+                known = rules, PatternClassifier(f"{rules.name}/{rules.release}", compiled)
             except BadRule as bad:
                 raise ConfigError([self._config.problem(path, _place(rules, bad), bad.why)]) from None
+        self.made.classifiers[path] = known
+        classifier = known[1]
         screens = {target.value for target in mount.settings.screens}
         return Classification(
             mount.name, classifier, screens_input="input" in screens, screens_output="output" in screens
@@ -280,10 +291,6 @@ def _place(rules: RuleSet, bad: BadRule) -> Place:
         if rule.id == bad.rule:
             return "rules", index, "phrase" if rule.pattern is None else "pattern"
     return ("rules",)
-
-
-def _framework(standard: Standard) -> str:
-    return f"{standard.name} {standard.version} {of_standard(standard)}"
 
 
 def first_moment(day: date) -> float:

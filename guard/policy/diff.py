@@ -6,7 +6,7 @@ compared is what the files only refer to: secrets, certificates, and the evidenc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,7 +37,8 @@ class Change:
 
 def diff(old: Config, new: Config) -> tuple[Change, ...]:
     """Return every change between two configurations, models first, then tiers, keys, operators and the process."""
-    before, after = tree(old), tree(new)
+    same = frozenset(alias for alias in old.models.keys() & new.models.keys() if _of(old, alias) == _of(new, alias))
+    before, after = tree(old, same), tree(new, same)
     return tuple(change for each in before for change in compare((each,), before[each], after[each]))
 
 
@@ -47,14 +48,25 @@ def effect_of(changes: Iterable[Change]) -> Effect:
     return next((each for each in (Effect.WEAKER, Effect.STRONGER) if each in found), Effect.NEUTRAL)
 
 
-def tree(config: Config) -> Tree:
-    """Return what is in force as nested mappings by name, every default written out; the leaves are plain values."""
+def _of(config: Config, alias: str) -> tuple[Any, ...]:
+    """Everything that a model's part of the tree is made of."""
+    policy = config.models[alias]
+    files = [mount.settings.rules for mount in policy.safeguards if isinstance(mount, ClassifierMount)]
+    rules = [config.rules[file] for file in files]
+    return policy, config.evidence[alias], files, rules, config.standard(alias).rows
+
+
+def tree(config: Config, without: Collection[str] = ()) -> Tree:
+    """Return what is in force as nested mappings by name, every default written out; the leaves are plain values.
+
+    Models ``without`` which it is made are left out.
+    """
     guard = _plain(config.guard)
     guard["surfaces"] = _by(guard["surfaces"], "name")
     guard["admin"]["tokens"] = _by(guard["admin"]["tokens"], "id")
     tiers = _plain(config.tiers)
     return {
-        "models": {alias: _model(config, alias) for alias in config.models},
+        "models": {alias: _model(config, alias) for alias in config.models if alias not in without},
         "tiers": tiers["tiers"],
         "keys": _by(tiers["keys"], "id"),
         "operators": _operators(config),

@@ -15,6 +15,11 @@ def of_standard(standard: Standard) -> str:
     return _hash(standard.model_dump(mode="json", by_alias=True))
 
 
+def named(standard: Standard) -> str:
+    """Return a standard as records name it: its name, its version and its fingerprint."""
+    return f"{standard.name} {standard.version} {of_standard(standard)}"
+
+
 def of_classifiers(config: Config, policy: ModelPolicy) -> str:
     """Return the fingerprint of a model's classifiers: their order, modes, engines, and every rule that they load.
 

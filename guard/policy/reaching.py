@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
 from guard.policy.certificates import Certificates, read_certificates
 from guard.policy.config import Config
-from guard.policy.model import ModelPolicy, ServerKind
+from guard.policy.model import ModelPolicy, ServerKind, Upstream
 from guard.policy.secret import read_secret
 from guard.policy.source import ConfigError, Place, Problem
 from guard.upstream.endpoint import Endpoint
@@ -18,14 +20,53 @@ from guard.upstream.send import ModelServer
 from guard.upstream.tls import BadTls, client_tls
 from guard.wire.routes import DIALECTS
 
+GRACE_SECONDS: Final = 10.0
 # The operations whose answers never name a model, so that nothing could be compared.
 _NAMELESS: Final = frozenset(dialect.operation for dialect in DIALECTS if not dialect.names_model)
 
 
-def model_server(policy: ModelPolicy, config: Config, *, secrets: bool = True) -> ModelServer:
-    """Build the way to a model's server; raises ConfigError with every problem of the section.
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """The way to a model's server, and everything that it was made of: made of the same, it is the same."""
 
-    Without ``secrets`` neither its credential nor its client key is read: good for checking, not for serving.
+    settings: Upstream
+    credential: str | None
+    certificates: Certificates
+    server: ModelServer
+
+
+class Departures:
+    """The ways that no policy in force uses any longer, until the last of their answers has ended."""
+
+    def __init__(self) -> None:
+        """See nobody off yet."""
+        self._leaving: dict[ModelServer, asyncio.TimerHandle] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def see_off(self, way: Reach) -> None:
+        """Keep no connection of it; after the longest time that an answer may take, the rest is closed at once."""
+        way.server.retire()
+        longest = way.settings.total_seconds + GRACE_SECONDS
+        self._leaving[way.server] = asyncio.get_running_loop().call_later(longest, self._close, way.server)
+
+    async def aclose(self) -> None:
+        """Close them all now."""
+        for server in tuple(self._leaving):
+            self._close(server)
+        await asyncio.gather(*self._closing)
+
+    def _close(self, server: ModelServer) -> None:
+        self._leaving.pop(server).cancel()
+        closing = asyncio.ensure_future(server.aclose())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+
+def reach(policy: ModelPolicy, config: Config, before: Reach | None = None, *, secrets: bool = True) -> Reach:
+    """Make the way to a model's server, or take the one ``before`` if nothing of it has changed, connections and all.
+
+    Raises ConfigError with every problem of the section. Without ``secrets`` neither its credential nor its client key
+    is read: good for checking, not for serving.
     """
     settings = policy.upstream
     problem = partial(config.problem, f"models/{policy.model}.yaml")
@@ -36,9 +77,10 @@ def model_server(policy: ModelPolicy, config: Config, *, secrets: bool = True) -
             f"cannot be checked in answers to {', '.join(nameless)}, which name no model: leave out one or the other"
         )
         problems.append(problem(("upstream", "expect_model"), words))
-    endpoint, credential = None, None
+    credential, read = None, Certificates()
     try:
-        endpoint = _endpoint(policy, config, problem, secrets=secrets)
+        if settings.tls is not None:
+            read = read_certificates(settings.tls, config.directory, problem, secrets=secrets)
         if settings.credential is not None and secrets:
             at = partial(problem, ("upstream", "credential"))
             credential = read_secret(settings.credential, config.directory, at)
@@ -46,8 +88,11 @@ def model_server(policy: ModelPolicy, config: Config, *, secrets: bool = True) -
                 problems.append(at("must be ASCII: it is sent in a header"))
     except ConfigError as error:
         problems.extend(error.problems)
-    if problems or endpoint is None:
+    if problems:
         raise ConfigError(problems)
+    if before is not None and (before.settings, before.credential, before.certificates) == (settings, credential, read):
+        return before
+    endpoint = _endpoint(settings, read, problem, secrets=secrets)
     pool = Pool(
         endpoint,
         max_idle=settings.max_idle,
@@ -58,13 +103,13 @@ def model_server(policy: ModelPolicy, config: Config, *, secrets: bool = True) -
     path = urlsplit(settings.url).path if not endpoint.unix else settings.base_path or ""
     base = path.rstrip("/").removesuffix("/v1").encode("ascii")
     headers = _credential_headers(settings.kind, credential)
-    return ModelServer(pool, endpoint.authority.encode(), base, settings.model, headers, DIALECTS)
+    server = ModelServer(pool, endpoint.authority.encode(), base, settings.model, headers, DIALECTS)
+    return Reach(settings, credential, read, server)
 
 
 def _endpoint(
-    policy: ModelPolicy, config: Config, problem: Callable[[Place, str], Problem], *, secrets: bool
+    settings: Upstream, read: Certificates, problem: Callable[[Place, str], Problem], *, secrets: bool
 ) -> Endpoint:
-    settings = policy.upstream
     url = urlsplit(settings.url)
     if url.scheme == "unix":
         return Endpoint("localhost", 80, unix=url.path)
@@ -72,9 +117,6 @@ def _endpoint(
     if url.scheme == "http":
         return Endpoint(host, url.port or 80)
     given = settings.tls
-    read = Certificates()
-    if given is not None:
-        read = read_certificates(given, config.directory, problem, secrets=secrets)
     name = host if given is None or given.server_name is None else given.server_name
     client = read.client_certificate if secrets else None  # it is taken only together with its key
     try:

@@ -58,6 +58,11 @@ class Acts:
                 self._log.failure(Event.INTERNAL_ERROR, problem)
             await asyncio.sleep(TICK_SECONDS)
 
+    def take(self, config: Config) -> None:
+        """Go by another configuration; its switchboard has it already."""
+        self._config = config
+        self.measure()
+
     def look(self) -> None:
         """Apply what is new to our own view, wake the workers, and put it on record."""
         failure = self._switches.failure

@@ -36,8 +36,45 @@ class Drain(msgspec.Struct, tag="drain", frozen=True):
     seconds: float
 
 
-FromWorker = Ready | Beat
-FromSupervisor = Wake | Drain
+class Prepare(msgspec.Struct, tag="prepare", frozen=True):
+    """Make the policy of this digest, which lies at ``snapshot``, ready to serve; nothing changes yet."""
+
+    digest: str
+    snapshot: str
+
+
+class Prepared(msgspec.Struct, tag="prepared", frozen=True):
+    """It is ready, or it cannot be had here: ``problems`` says why. Its first is that a worker could begin to serve."""
+
+    digest: str
+    problems: tuple[str, ...] = ()
+
+
+class Adopt(msgspec.Struct, tag="adopt", frozen=True):
+    """Serve by the policy that was prepared; end what runs on the models for which it is ``stricter``.
+
+    Before its first a worker serves nobody, so none ever serves by a policy that is no longer in force.
+    """
+
+    digest: str
+    stricter: tuple[str, ...] = ()
+
+
+class Adopted(msgspec.Struct, tag="adopted", frozen=True):
+    """The policy of this digest is in force here; ``cut`` exchanges were ended because of it."""
+
+    digest: str
+    cut: int
+
+
+class Abandon(msgspec.Struct, tag="abandon", frozen=True):
+    """Forget what was prepared: it does not come into force."""
+
+    digest: str
+
+
+FromWorker = Ready | Beat | Prepared | Adopted
+FromSupervisor = Wake | Drain | Prepare | Adopt | Abandon
 _encode = msgspec.msgpack.Encoder().encode
 _from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
 _from_supervisor: msgspec.msgpack.Decoder[FromSupervisor] = msgspec.msgpack.Decoder(FromSupervisor)

@@ -298,11 +298,17 @@ def protocol_class(
 
     ``tell`` hears why something is refused here and returns the id that the answer then carries.
     """
-    bounds = {
-        "header_bytes": header_bytes,
-        "header_seconds": header_seconds,
-        "most_connections": most_connections,
-        "hosts": frozenset(host.lower().encode("ascii") for host in hosts),
-        "tell": None if tell is None else staticmethod(tell),
-    }
-    return type("BoundedProtocol", (GuardProtocol,), bounds)
+    bounded = type(
+        "BoundedProtocol",
+        (GuardProtocol,),
+        {"most_connections": most_connections, "tell": None if tell is None else staticmethod(tell)},
+    )
+    rebound(bounded, header_bytes, header_seconds, hosts)
+    return bounded
+
+
+def rebound(http: type[GuardProtocol], header_bytes: int, header_seconds: float, hosts: Iterable[str]) -> None:
+    """Give a protocol other bounds, for the next request of every connection; the time for headers for new ones."""
+    http.header_bytes = header_bytes
+    http.header_seconds = header_seconds
+    http.hosts = frozenset(host.lower().encode("ascii") for host in hosts)

@@ -13,7 +13,7 @@ from guard.policy.report import standing
 from guard.policy.thresholds import resolve
 from guard.telemetry.logs import Event, JsonLog, Level
 from guard.telemetry.meter import Meter
-from guard.telemetry.observe import coverage_judged, policy_judged
+from guard.telemetry.observe import coverage_judged, policy_gone, policy_judged
 from safeguards.ports import Clock
 
 JUDGE_SECONDS: Final = 5.0
@@ -45,6 +45,16 @@ class Judging:
             except Exception as problem:  # noqa: BLE001 - workers judge for themselves; this must go on telling
                 self._log.failure(Event.INTERNAL_ERROR, problem)
             await asyncio.sleep(JUDGE_SECONDS)
+
+    def take(self, config: Config) -> None:
+        """Judge another configuration from now on; what is said of models that are gone ends."""
+        gone = self._config.models.keys() - config.models.keys()
+        for alias in self._config.models:
+            self._meter.forget("guard_attestation_expiry_timestamp_seconds", alias)
+        for alias in gone:
+            self._routable.pop(alias, None)
+            policy_gone(self._meter, alias)
+        self._config = config
 
     def judge(self) -> None:
         """Judge every model now; a change is logged."""

@@ -13,17 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from guard.serve.control import Adopted, Prepared
+
 CANNOT_START: Final = 2
 OTHER_POLICY: Final = 3
 _WORDS: Final = {
     CANNOT_START: "it could not begin or go on; its own line in the log says why",
-    OTHER_POLICY: "the configuration on disk is no longer the one in force; restart the guard to change it",
+    OTHER_POLICY: "the snapshot of the policy in force is not what was put there; restart the guard",
 }
 
 
 @dataclass(slots=True)
 class WorkerProcess:
-    """A started worker; ``heard`` is the loop's time of its last sign of life."""
+    """A started worker; ``heard`` is the loop's time of its last sign of life.
+
+    ``digest`` is the policy it serves or will begin with; ``prepared`` and ``adopted`` are its last words of those, and
+    ``begun`` is whether it has been told to serve.
+    """
 
     index: int
     incarnation: int
@@ -31,20 +37,34 @@ class WorkerProcess:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     heard: float
+    digest: str
+    begun: bool = False
     ready: bool = False
     live: int = 0
+    prepared: Prepared | None = None
+    adopted: Adopted | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Which policy workers serve: its digest, where its snapshot is, and what its paths are relative to."""
+
+    directory: Path
+    digest: str
+    snapshot: Path
 
 
 async def start_worker(
-    config_dir: Path, digest: str, index: int, incarnation: int, sockets: Mapping[str, socket.socket], now: float
+    standing: Standing, index: int, incarnation: int, sockets: Mapping[str, socket.socket], now: float
 ) -> WorkerProcess:
     """Start a worker with the listening sockets and its end of a socket pair; raises OSError."""
     ours, theirs = socket.socketpair()
     listeners = {name: sock.fileno() for name, sock in sockets.items()}
     order = {
-        "config": str(config_dir),
+        "config": str(standing.directory),
+        "snapshot": str(standing.snapshot),
         "index": index,
-        "digest": digest,
+        "digest": standing.digest,
         "listeners": listeners,
         "control": theirs.fileno(),
     }
@@ -69,7 +89,7 @@ async def start_worker(
         ours.close()
         process.kill()
         raise
-    return WorkerProcess(index, incarnation, process, reader, writer, now)
+    return WorkerProcess(index, incarnation, process, reader, writer, now, standing.digest)
 
 
 def ending(code: int) -> str:

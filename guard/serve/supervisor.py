@@ -1,7 +1,7 @@
 """The supervisor: owns the listeners, the admin API and the metrics page, and ends everything in order.
 
 Its parts do the work: `tending` keeps workers alive, `acts` spreads stop orders and records them, `judging` watches the
-policies. None of them waits for another.
+policies, `reloading` changes them. None of them waits for another.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import asyncio
 import os
 import signal
 import socket
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,31 +22,38 @@ from guard import __version__
 from guard.admin.api import Person, Readiness, admin_app
 from guard.admin.switchboard import Switchboard
 from guard.app import json_log, python_version, storage
-from guard.approval.profiles import with_profiles
 from guard.audit.ledger import Ledger
 from guard.clock import SystemClock
 from guard.credentials import Holder, Register
-from guard.policy.compile import check_compiles, first_moment
-from guard.policy.load import Config, load, read_secret
+from guard.policy.acceptance import Approvals, NobodyApproves, under_care
+from guard.policy.compile import first_moment
 from guard.serve.acts import Acts
-from guard.serve.certificates import Certificates, admin_certificates, surface_certificates, watch
+from guard.serve.beginning import Beginning, Checked, begin
+from guard.serve.certificates import watch
 from guard.serve.control import Wake
 from guard.serve.http import protocol_class
 from guard.serve.judging import Judging
+from guard.serve.processes import Standing
+from guard.serve.reloading import Desk, Reloading
 from guard.serve.secured import secured
 from guard.serve.server import address, listening, server
+from guard.serve.spreading import Spreading
 from guard.serve.tending import Tending
 from guard.state.directory import OrderDirectory
+from guard.state.reloads import Reloaded
+from guard.state.snapshots import Current, Snapshots
 from guard.state.switches import FileSwitches
 from guard.telemetry.exposition import Exposition
 from guard.telemetry.logs import Event, Level
 from guard.telemetry.meter import Meter
 from guard.telemetry.metric import Origin
+from safeguards.ports import Clock
 
 ADMIN_HEADER_BYTES: Final = 16_384
 ADMIN_HEADER_SECONDS: Final = 5.0
 ADMIN_CONNECTIONS: Final = 256
 ADMIN_LEAVE_SECONDS: Final = 2.0
+MAX_HELD: Final = 10
 
 
 class Supervisor:
@@ -54,36 +61,37 @@ class Supervisor:
 
     def __init__(
         self,
-        config: Config,
+        beginning: Beginning,
         sockets: Mapping[str, socket.socket],
         admin: socket.socket,
-        admin_tls: Certificates | None = None,
+        approvals: Approvals,
     ) -> None:
         """Take the listening sockets and open what the supervisor owns; raises OSError, LedgerError or ConfigError."""
-        self.config = config
+        config = self.config = beginning.checked.config
+        self._beginning = beginning
         clock = SystemClock()
         self._log = json_log(config, clock)
         self._sockets = sockets
         self._admin_socket = admin
-        self._admin_tls = admin_tls
-        pepper = read_secret(config.guard.keys.pepper, config.directory).encode()
+        self._admin_tls = beginning.checked.admin_tls
         state, audit = storage(config)
         board = self._board = Switchboard(config, OrderDirectory(state), state, clock.now, os.urandom)
         self._ledger = Ledger.open(audit / "supervisor", clock)
         self._meter = meter = Meter(Origin.SUPERVISOR)
         self._exposition = Exposition(meter)
-        self._people = Register(
-            pepper,
-            {
-                token.digest: Holder(Person(token.id, token.person, token.role), first_moment(token.expires))
-                for token in config.guard.admin.tokens
-            },
-            clock,
-        )
-        self._tending = Tending(config, self._sockets, self._exposition, meter, self._log, clock.now)
+        self._people = _people(beginning.checked, clock)
+        snapshots = Snapshots(state)
+        # The records are ours by now: what is in force is written by one supervisor alone.
+        standing = Standing(config.directory, config.digest, snapshots.put(config.digest, beginning.bundle.files))
+        current = _current(beginning, clock.now())
+        snapshots.choose(current)
+        self._tending = Tending(config, standing, self._sockets, self._exposition, meter, self._log, clock.now)
         switches = FileSwitches(OrderDirectory(state), clock)
         self._acts = Acts(config, switches, board, self._ledger, meter, self._log, clock, self._tending.tell)
         self._judging = Judging(config, meter, self._log, clock)
+        desk = Desk(meter, self._log, self._acts.record, clock)
+        spreading = Spreading(self._tending, standing)
+        self._reloading = Reloading(beginning, current, snapshots, spreading, approvals, desk, self._take)
         self._leaving = asyncio.Event()
         self._at_once = asyncio.Event()
 
@@ -112,6 +120,21 @@ class Supervisor:
         """Judge each model now."""
         return self._judging.standing()
 
+    def policy(self) -> dict[str, Any]:
+        """Which policy is in force, and whether the files say the same."""
+        return self._reloading.standing
+
+    async def reload(self, who: str, reason: str) -> Reloaded:
+        """Take up what the files hold now."""
+        return await asyncio.shield(self._reloading.reload(who, reason))
+
+    def _take(self, checked: Checked) -> None:
+        """Go on with another configuration, all parts within one turn of the loop."""
+        config = self.config = checked.config
+        self._people.take(_people(checked, SystemClock()))
+        for part in (self._board, self._acts, self._judging):
+            part.take(config)
+
     def refused(self, reason: str) -> None:
         """Log that somebody without the right tried to act."""
         self._log.emit(Level.WARNING, Event.ADMIN_REFUSED, reason=reason)
@@ -123,10 +146,12 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
+        loop.add_signal_handler(signal.SIGHUP, self._reloading.signalled)
         self._meter.bind("guard_build_info", __version__, python_version())
         in_force = ", ".join(standing.stop.id for standing in self._board.in_force()) or "none"
         subject = f"configuration {self.config.digest}; stops in force: {in_force}"
         await self._acts.record("guard", "start", __version__, subject)
+        await self._tell_beginning()
         self._tending.begin()
         hosts = self.config.guard.admin.hosts or ()
         http = protocol_class(ADMIN_HEADER_BYTES, ADMIN_HEADER_SECONDS, 2 * ADMIN_CONNECTIONS, hosts)
@@ -142,7 +167,7 @@ class Supervisor:
             policy=self.config.digest,
             workers=self.config.guard.workers,
         )
-        watching = [asyncio.ensure_future(part.watch()) for part in (self._acts, self._judging)]
+        watching = [asyncio.ensure_future(part.watch()) for part in (self._acts, self._judging, self._reloading)]
         if self._admin_tls is not None:
             watching.append(asyncio.ensure_future(watch([self._admin_tls], self._log)))
         await self._leaving.wait()
@@ -158,6 +183,30 @@ class Supervisor:
         self._log.emit(Level.INFO, Event.ENDED)
         return 0
 
+    async def _tell_beginning(self) -> None:
+        """Say, where it is so, that the files are not what the guard began with, or changed while it was off."""
+        begun = self._beginning
+        last = "" if begun.last is None else begun.last.digest
+        if begun.held:
+            reasons = list(begun.held[:MAX_HELD])
+            self._log.emit(Level.ERROR, Event.POLICY_HELD, policy=self.config.digest, reasons=reasons)
+            await self._acts.record("guard", "policy held", self.config.digest, "; ".join(begun.held))
+        elif last != self.config.digest:
+            change = f"{last[:16] or 'none'} -> {self.config.digest[:16]}"
+            accepted = begun.accepted
+            effect = "first" if accepted is None else f"{len(accepted.changes)} changes: {accepted.effect.value}"
+            approved = "" if accepted is None else ", ".join(accepted.approved_by)
+            self._log.emit(
+                Level.INFO,
+                Event.POLICY_IN_FORCE,
+                by="start",
+                before=last,
+                policy=self.config.digest,
+                effect=effect,
+                approved_by=approved,
+            )
+            await self._acts.record("guard", "policy in_force", change, f"at the start, {effect} {approved}".strip())
+
     def _signalled(self) -> None:
         if self._leaving.is_set():
             self._at_once.set()
@@ -172,21 +221,37 @@ class Supervisor:
         await self._tending.drain(seconds, self._at_once)
 
 
+def _people(checked: Checked, clock: Clock) -> Register[Person]:
+    holders = {
+        token.digest: Holder(Person(token.id, token.person, token.role), first_moment(token.expires))
+        for token in checked.config.guard.admin.tokens
+    }
+    return Register(checked.pepper, holders, clock)
+
+
+def _current(beginning: Beginning, now: float) -> Current:
+    """Return the note of what is in force from this start on; what was in force already keeps its time."""
+    config, last = beginning.checked.config, beginning.last
+    remembered = under_care(config) | (frozenset() if last is None else last.remembered)
+    if last is not None and last.digest == config.digest:
+        return replace(last, remembered=remembered)
+    return Current(config.digest, now, "start", remembered)
+
+
 async def _run(
-    config: Config, sockets: Mapping[str, socket.socket], admin: socket.socket, admin_tls: Certificates | None
+    beginning: Beginning, sockets: Mapping[str, socket.socket], admin: socket.socket, approvals: Approvals
 ) -> int:
-    return await Supervisor(config, sockets, admin, admin_tls).run()
+    return await Supervisor(beginning, sockets, admin, approvals).run()
 
 
 def main(config_dir: Path) -> int:
     """Run the guard; raises ConfigError, OSError or LedgerError when it cannot begin."""
-    config = with_profiles(load(config_dir), time.time())
-    check_compiles(config)  # what no worker could serve must not begin
-    surface_certificates(config)
-    admin_tls = admin_certificates(config)
+    approvals = NobodyApproves()
+    beginning = begin(config_dir, approvals, SystemClock().now)  # what no worker could serve must not begin
+    guard = beginning.checked.config.guard
     with ExitStack() as stack:
         # The addresses first: a second guard by mistake must not touch the records of the first.
-        sockets = {each.name: stack.enter_context(listening(each)) for each in config.guard.surfaces}
-        admin = stack.enter_context(listening(config.guard.admin))
+        sockets = {each.name: stack.enter_context(listening(each)) for each in guard.surfaces}
+        admin = stack.enter_context(listening(guard.admin))
         runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
-        return runner.run(_run(config, sockets, admin, admin_tls))
+        return runner.run(_run(beginning, sockets, admin, approvals))

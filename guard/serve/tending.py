@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from guard.policy.load import Config
-from guard.serve.control import Beat, Drain, FromSupervisor, Ready, hear_worker, send
-from guard.serve.processes import WorkerProcess, ending, start_worker
+from guard.serve.control import Adopted, Beat, Drain, FromSupervisor, Prepared, Ready, hear_worker, send
+from guard.serve.processes import Standing, WorkerProcess, ending, start_worker
 from guard.telemetry.exposition import Exposition
 from guard.telemetry.logs import Event, JsonLog, Level
 from guard.telemetry.meter import Meter
@@ -45,14 +45,19 @@ class Tending:
     def __init__(
         self,
         config: Config,
+        standing: Standing,
         sockets: Mapping[str, socket.socket],
         exposition: Exposition,
         meter: Meter,
         log: JsonLog,
         now: Callable[[], float],
     ) -> None:
-        """Take what workers are started with and where their metrics, ends and lines go; ``now`` is epoch seconds."""
+        """Take what workers are started with and where their metrics, ends and lines go; ``now`` is epoch seconds.
+
+        ``said`` is set whenever a worker said something or left; ``arrived`` is called when one could begin.
+        """
         self._config = config
+        self._standing = standing
         self._sockets = sockets
         self._exposition = exposition
         self._meter = meter
@@ -63,6 +68,8 @@ class Tending:
         self._incarnation = 0
         self._keeping: list[asyncio.Task[None]] = []
         self._hearing: set[asyncio.Task[None]] = set()
+        self.said = asyncio.Event()
+        self.arrived: Callable[[WorkerProcess], None] = lambda _: None
 
     def begin(self) -> None:
         """Fill every place."""
@@ -72,6 +79,21 @@ class Tending:
         """Send every worker a message."""
         for worker in self._workers.values():
             send(worker.writer, message)
+
+    def take(self, config: Config, standing: Standing) -> None:
+        """Start whoever starts from now on with this policy."""
+        self._config, self._standing = config, standing
+
+    @property
+    def begun(self) -> list[WorkerProcess]:
+        """The workers that take requests, or are about to."""
+        return [worker for worker in self._workers.values() if worker.begun and worker.process.poll() is None]
+
+    def replace(self, worker: WorkerProcess, why: str) -> None:
+        """End a worker that does not do what it is told, if it still runs; its place is filled again."""
+        if self._workers.get(worker.index) is worker and worker.process.poll() is None:
+            self._log.emit(Level.ERROR, Event.WORKER_BEHIND, worker=worker.index, reason=why)
+            worker.process.kill()
 
     @property
     def serving(self) -> int:
@@ -123,9 +145,7 @@ class Tending:
         loop = asyncio.get_running_loop()
         self._incarnation += 1
         try:
-            worker = await start_worker(
-                self._config.directory, self._config.digest, index, self._incarnation, self._sockets, loop.time()
-            )
+            worker = await start_worker(self._standing, index, self._incarnation, self._sockets, loop.time())
         except OSError as problem:
             self._troubles[index] = f"no process: {problem.strerror}"
             self._log.emit(Level.ERROR, Event.WORKER_EXITED, worker=index, reason=self._troubles[index])
@@ -174,10 +194,18 @@ class Tending:
                     case Ready():
                         worker.ready = True
                         self._troubles.pop(worker.index, None)
+                    case Prepared():
+                        worker.prepared = message
+                        if not worker.begun:
+                            self.arrived(worker)
+                    case Adopted(digest):
+                        worker.adopted, worker.digest = message, digest
                     case Beat(live, metrics):
                         worker.live = live
                         self._exposition.apply(worker.index, worker.incarnation, metrics, self._now())
+                self.said.set()
         except ValueError as problem:  # words that no worker of ours says: not heard again, it counts as deaf
             self._log.failure(Event.INTERNAL_ERROR, problem, worker=worker.index)
         finally:
             worker.writer.close()
+            self.said.set()

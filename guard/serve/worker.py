@@ -9,17 +9,19 @@ import resource
 import socket
 import time
 from collections.abc import Mapping
-from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import uvloop
 
 from guard.app import Worker, build_worker, edge_refusals
-from guard.policy.load import load
+from guard.policy.bundle import read_snapshot
+from guard.policy.load import Memory, understand
 from guard.serve.certificates import surface_certificates, watch
-from guard.serve.control import Beat, Drain, Ready, hear_supervisor, send
-from guard.serve.http import protocol_class
-from guard.serve.processes import OTHER_POLICY
+from guard.serve.changeover import Changeover
+from guard.serve.control import Abandon, Adopt, Beat, Drain, Prepare, Prepared, Ready, Wake, hear_supervisor, send
+from guard.serve.http import GuardProtocol, protocol_class
+from guard.serve.processes import OTHER_POLICY, Standing
 from guard.serve.secured import secured
 from guard.serve.server import server
 from guard.state.orders import ResumeOrder, StopOrder
@@ -40,26 +42,49 @@ DESCRIPTORS: Final = 65_536  # what a worker asks for; half goes to callers, hal
 class WorkerLoop:
     """What a worker does beside serving: it looks for orders, cuts, watches deadlines, and reports."""
 
-    def __init__(self, worker: Worker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Take the parts and the socket to the supervisor."""
+    def __init__(
+        self,
+        worker: Worker,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        protocols: Mapping[str, type[GuardProtocol]] = MappingProxyType({}),
+        memory: Memory | None = None,
+    ) -> None:
+        """Take the parts, the socket to the supervisor, each surface's protocol, and what was read of the files."""
         self.worker = worker
         self._reader = reader
         self._writer = writer
         self._wake = asyncio.Event()
         self.drain = asyncio.Event()
         self.drain_seconds = worker.config.guard.supervision.drain_seconds
+        self.changeover = Changeover(worker, protocols, memory or Memory(), lambda message: send(writer, message))
 
     async def obey(self) -> None:
         """Hear the supervisor until it is gone; without one a worker drains and ends."""
         self.drain_seconds = min(self.drain_seconds, ORPHAN_SECONDS)
         try:
             while (message := await hear_supervisor(self._reader)) is not None:
-                if isinstance(message, Drain):
-                    self.drain_seconds = message.seconds
-                    break
-                self._wake.set()
+                match message:
+                    case Drain(seconds):
+                        self.drain_seconds = seconds
+                        break
+                    case Wake():
+                        self._wake.set()
+                    case Prepare():
+                        self.changeover.prepare(message)
+                    case Adopt():
+                        self.changeover.adopt(message)
+                    case Abandon():
+                        self.changeover.abandon()
         finally:
             self.drain.set()
+
+    async def told_to_begin(self) -> None:
+        """Wait for the word to serve, or to end."""
+        waits = [asyncio.ensure_future(each.wait()) for each in (self.changeover.begun, self.drain)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for each in waits:
+            each.cancel()
 
     async def tick(self) -> None:
         """Turn for ever."""
@@ -125,15 +150,18 @@ class WorkerLoop:
         send(self._writer, Beat(len(self.worker.live), self.worker.witness.meter.snapshot()))
 
 
-async def serve(config_dir: Path, index: int, digest: str, listeners: Mapping[str, int], control: int) -> int:
+async def serve(standing: Standing, index: int, listeners: Mapping[str, int], control: int) -> int:
     """Serve until told to end; returns the exit code."""
-    config = load(config_dir)
-    if config.digest != digest:
+    bundle = read_snapshot(standing.snapshot)
+    if bundle.digest != standing.digest and not bundle.problems:
         # Two workers with two policies would be two guards: the supervisor's word counts.
         return OTHER_POLICY
+    memory = Memory()
+    config = understand(bundle, standing.directory, memory)
     worker = build_worker(config, index)
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=control))
-    beside = WorkerLoop(worker, reader, writer)
+    protocols: dict[str, type[GuardProtocol]] = {}
+    beside = WorkerLoop(worker, reader, writer, protocols, memory)
     limits = config.guard.limits
     certificates = surface_certificates(config)
     most = _connections()
@@ -143,6 +171,7 @@ async def serve(config_dir: Path, index: int, digest: str, listeners: Mapping[st
         http = protocol_class(limits.header_bytes, limits.header_seconds, most, surface.hosts or (), tell)
         if surface.name in certificates:
             http = secured(http, certificates[surface.name])
+        protocols[surface.name] = http
         listener = socket.socket(fileno=listeners[surface.name])
         servers.append((server(worker.edges[surface.name].proxy, http, keep_alive=KEEP_ALIVE_SECONDS), listener))
     gc.collect()
@@ -152,15 +181,17 @@ async def serve(config_dir: Path, index: int, digest: str, listeners: Mapping[st
     beside.acknowledge(dict.fromkeys(known, 0), time.time())
     meter = worker.witness.meter
     meter.set(meter.bind("guard_kill_switch_orders"), float(len(worker.switches.state.still_held(0))))
-    serving = [asyncio.ensure_future(each.serve([sock])) for each, sock in servers]
     ticking = asyncio.ensure_future(beside.tick())
     # A worker that no longer looks for orders must not serve.
     ticking.add_done_callback(lambda _: beside.drain.set())
     renewing = asyncio.ensure_future(watch(tuple(certificates.values()), worker.witness.log, worker=index))
     background = [asyncio.ensure_future(beside.obey()), ticking, renewing]
+    send(writer, Prepared(config.digest))
+    await beside.told_to_begin()
+    serving = [asyncio.ensure_future(each.serve([sock])) for each, sock in servers]
     while not all(each.started for each, _ in servers):  # noqa: ASYNC110 - uvicorn offers no event for it
         await asyncio.sleep(0.005)
-    send(writer, Ready(config.digest))
+    send(writer, Ready(worker.config.digest))
     beside.report()
     await beside.drain.wait()
     if ticking.done():
@@ -201,7 +232,7 @@ def _connections() -> int:
     return (DESCRIPTORS if soft == resource.RLIM_INFINITY else soft) // 2
 
 
-def main(config_dir: Path, index: int, digest: str, listeners: Mapping[str, int], control: int) -> int:
+def main(standing: Standing, index: int, listeners: Mapping[str, int], control: int) -> int:
     """Run a worker process."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(serve(config_dir, index, digest, listeners, control))
+        return runner.run(serve(standing, index, listeners, control))

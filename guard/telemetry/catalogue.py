@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from guard.telemetry.metric import AuthFailure, Cut, Kind, Metric, Origin, Phase, Restart, Unscanned, Written
+from guard.telemetry.metric import AuthFailure, Cut, Kind, Metric, Origin, Phase, Reload, Restart, Unscanned, Written
 from safeguards.decision import Ending, Failure, Target
 from safeguards.verdict import Code
 
@@ -195,6 +195,21 @@ _ALL = (
     _metric(
         "guard_policy_info", Kind.INFO, _S, "The policy that judges the model.", ("model", "asl", "framework", "policy")
     ),
+    _metric(
+        "guard_policy_reloads_total",
+        Kind.COUNTER,
+        _S,
+        "Attempts to change the policy while serving, by what became of them.",
+        ("outcome",),
+        outcome=tuple(Reload),
+    ),
+    _metric(
+        "guard_policy_disk_differs",
+        Kind.GAUGE,
+        _S,
+        "1 while the files of the configuration could not come into force.",
+    ),
+    _metric("guard_policy_in_force_timestamp_seconds", Kind.GAUGE, _S, "When the policy in force came into force."),
     _metric(
         "guard_attestation_expiry_timestamp_seconds",
         Kind.GAUGE,

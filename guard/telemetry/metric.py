@@ -56,6 +56,7 @@ class Cut(StrEnum):
     """What ended an answer that had begun to reach the caller."""
 
     SAFEGUARD = "safeguard"
+    POLICY = "policy"
     KILL_SWITCH = "kill_switch"
     UPSTREAM = "upstream"
     CALLER = "caller"
@@ -69,6 +70,16 @@ class Written(StrEnum):
 
     DURABLE = "durable"
     BUFFERED = "buffered"
+    FAILED = "failed"
+
+
+class Reload(StrEnum):
+    """What became of an attempt to change the policy (`guard.state.reloads.Outcome` says the same)."""
+
+    IN_FORCE = "in_force"
+    UNCHANGED = "unchanged"
+    INVALID = "invalid"
+    REFUSED = "refused"
     FAILED = "failed"
 
 

@@ -165,6 +165,8 @@ def _keys(meter: Meter, model: str, decision: Decision) -> tuple[Key, Key]:
 def _cut(outcome: Outcome) -> Cut:
     if outcome.ending is Ending.ERROR:
         return Cut.INTERNAL if outcome.code is None else _ERROR_CUTS.get(outcome.code, Cut.INTERNAL)
+    if outcome.code is Code.POLICY_CHANGED:
+        return Cut.POLICY
     return _CUTS[outcome.ending]
 
 
@@ -193,8 +195,7 @@ def record_written(meter: Meter, result: Written, seconds: float) -> None:
 
 def policy_judged(meter: Meter, model: str, asl: int, framework: str, policy: str, unmet: int) -> None:
     """Say on the supervisor's meter whether a model meets its floor: ``unmet`` rows of ``framework`` are not met."""
-    for name in ("guard_policy_compliant", "guard_policy_unmet_rows", "guard_policy_info"):
-        meter.forget(name, model)
+    policy_gone(meter, model)
     meter.set(meter.bind("guard_policy_compliant", model, str(asl)), 0.0 if unmet else 1.0)
     meter.set(meter.bind("guard_policy_unmet_rows", model), float(unmet))
     meter.bind("guard_policy_info", model, str(asl), framework, policy)
@@ -204,3 +205,9 @@ def coverage_judged(meter: Meter, model: str, unscreened: Mapping[str, int]) -> 
     """Say on the supervisor's meter on how many paths to a model each side (`Target`) is not screened in full."""
     for target, paths in unscreened.items():
         meter.set(meter.bind("guard_unscreened_paths", model, target), float(paths))
+
+
+def policy_gone(meter: Meter, model: str) -> None:
+    """Say no more of whether a model meets its floor."""
+    for name in ("guard_policy_compliant", "guard_policy_unmet_rows", "guard_policy_info", "guard_unscreened_paths"):
+        meter.forget(name, model)

@@ -51,6 +51,7 @@ class Pool:
         self._open: set[Connection] = set()
         self._resting: deque[Connection] = deque()
         self._closed = False
+        self._retired = False
         self._emptied: asyncio.Future[None] | None = None
 
     @property
@@ -80,6 +81,12 @@ class Pool:
             deadline.cancel()
         return answer
 
+    def retire(self) -> None:
+        """Keep no connection from now on: those that rest close now, the others as their answers end."""
+        self._retired = True
+        for connection in tuple(self._resting):
+            connection.abort()
+
     async def aclose(self) -> None:
         """Close every connection at once, those in use too, and wait until they are gone."""
         self._closed = True
@@ -99,7 +106,7 @@ class Pool:
 
     def rested(self, connection: Connection) -> None:
         """A connection may be used again once it has rested."""
-        if self._closed or len(self._resting) >= self._max_idle:
+        if self._closed or self._retired or len(self._resting) >= self._max_idle:
             connection.abort()
         else:
             self._resting.append(connection)

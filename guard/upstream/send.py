@@ -83,6 +83,10 @@ class ModelServer:
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
 
+    def retire(self) -> None:
+        """Nothing new will be sent: keep no connection; those in use close as their answers end."""
+        self._pool.retire()
+
     async def aclose(self) -> None:
         """Close all connections."""
         await self._pool.aclose()

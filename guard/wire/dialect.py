@@ -145,6 +145,7 @@ TOLD: Mapping[Code, Told] = {
     Code.DEADLINE: Told(504, "The answer took longer than this model's limit."),
     Code.OVERLOADED: Told(503, "The server is at its limit; try again.", retry=True),
     Code.DRAINING: Told(503, "The server is shutting down; try again.", retry=True),
+    Code.POLICY_CHANGED: Told(503, "The policy for this model or key became stricter; send it again.", retry=True),
     Code.CALLER_GONE: Told(499, "The caller left."),
     Code.INTERNAL: Told(500, "The guard failed; nothing was served."),
 }

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.benchmarks import before, measure, plot, strict
+from tests.benchmarks import before, measure, plot, reload, strict
 from tests.benchmarks.bystanders import bystanders
 from tests.benchmarks.measure import Run, warm_up
 from tests.benchmarks.process import stop
@@ -18,7 +18,8 @@ from tests.benchmarks.targets import BEFORE, LITELLM_DONE, NAMES, Mock, Target, 
 
 MEASURES = {**measure.MEASURES, "bystanders": bystanders}
 STRICT = "strict"  # of the guard's own parts alone, in this process: no target and no load
-KNOWN = (*MEASURES, STRICT)
+RELOAD = "reload"  # of the guard: a change of policy, alone and under load
+KNOWN = (*MEASURES, STRICT, RELOAD)
 READING = (
     "How to read it: trust CPU per request and per event (2 to 10 % from run to run); requests a second, p99 figures "
     "and streams a core move by 15 % and more on a virtual machine. Compare within one table only, and at the same "
@@ -85,6 +86,17 @@ def one_round(run: Run, number: int, names: list[str], only: list[str]) -> dict[
         return {target.name: target.version for target in ready}
 
 
+def reloads(chosen: argparse.Namespace) -> list[strict.Figure]:
+    """Measure changes of policy under load, on a guard and a mock of its own."""
+    mock = Mock()
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as workdir:
+            run = Run(mock, 1.5 if chosen.quick else 3.0, Path(workdir), coarse=chosen.quick)
+            return reload.under_load(run, chosen.rounds)
+    finally:
+        mock.stop()
+
+
 def main(arguments: list[str]) -> int:
     """Run the benchmarks and print their table; 1 when a chosen target could not be measured."""
     chosen = options(arguments)
@@ -95,9 +107,14 @@ def main(arguments: list[str]) -> int:
     if STRICT in chosen.only:
         say(STRICT)
         parts = strict.measure(0.2 if chosen.quick else 1.0)
-        if chosen.only == [STRICT]:
-            sys.stdout.write(alone(parts) + "\n")
-            return 0
+    if RELOAD in chosen.only:
+        say(RELOAD)
+        parts += reload.alone(chosen.rounds)
+    if set(chosen.only) <= {STRICT, RELOAD}:
+        if RELOAD in chosen.only:
+            parts += reloads(chosen)
+        sys.stdout.write(alone(parts) + "\n")
+        return 0
     names: list[str] = list(chosen.targets)
     busy = os.getloadavg()[0]
     if chosen.quick and "litellm" in names and not LITELLM_DONE.exists():
@@ -119,6 +136,10 @@ def main(arguments: list[str]) -> int:
         for number in range(chosen.rounds):
             run.workdir = workdir / str(number)
             versions |= one_round(run, number, names, chosen.only)
+        if RELOAD in chosen.only and "guard" in names:
+            say("reload, under load")
+            run.workdir = workdir
+            parts += reload.under_load(run, chosen.rounds)
     lines = [table(run.values), ""]
     if chosen.before:
         lines += [compared(run.values, chosen.before), ""]

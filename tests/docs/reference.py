@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from guard.policy.acceptance import FIXED, FIXED_OF_LISTENERS
 from guard.policy.model import (
     Attestation,
     EvidenceFile,
@@ -65,6 +66,16 @@ def configuration() -> str:
         "",
         "Generated from the types that read these files. Every key is named here; any other is refused, with file,",
         "line and path. Paths are relative to the configuration directory.",
+        "",
+        "A running guard takes up changed files by itself a second after they have settled, on SIGHUP, and by",
+        "`guard reload`: whole or not at all. A restart alone changes, of `guard.yaml`: "
+        + ", ".join(f"`{key}`" for key in FIXED)
+        + ",",
+        "which listeners there are, and of each listener (`surfaces`, `admin`) "
+        + ", ".join(f"`{key}`" for key in FIXED_OF_LISTENERS)
+        + ". A reload that",
+        "asks for one of these is refused as a whole, and named. What the files only refer to (secrets, certificates",
+        "of upstreams) is read anew whenever somebody asks for a reload, even if no file has changed.",
         "",
     ]
     for name, what, model in FILES:

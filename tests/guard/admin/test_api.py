@@ -26,6 +26,7 @@ from guard.policy.model import Role
 from guard.state.acknowledgements import Acknowledgements, process_started
 from guard.state.directory import OrderDirectory
 from guard.state.orders import is_order_id
+from guard.state.reloads import Outcome, Reloaded
 from tests.parts.configuration import ModelSpec, write_configuration
 
 PEPPER = b"pepper"
@@ -57,6 +58,8 @@ class Fleet:
     readiness: Readiness = field(default_factory=lambda: Readiness(True, 1, 1, ()))
     woken: int = 0
     turned_away: list[str] = field(default_factory=list)
+    reloaded: Reloaded = field(default_factory=lambda: Reloaded(Outcome.IN_FORCE, "", "old", "new", NOW, workers=1))
+    asked: list[tuple[str, str]] = field(default_factory=list)
 
     def workers(self) -> tuple[str, ...]:
         """Their names."""
@@ -77,6 +80,15 @@ class Fleet:
     def standing(self) -> list[dict[str, Any]]:
         """One model."""
         return [{"model": "demo", "routable": True}]
+
+    def policy(self) -> dict[str, Any]:
+        """A digest."""
+        return {"digest": "new", "differs": ""}
+
+    async def reload(self, who: str, reason: str) -> Reloaded:
+        """Remember, and answer as the test says."""
+        self.asked.append((who, reason))
+        return self.reloaded
 
     def refused(self, reason: str) -> None:
         """Remember."""
@@ -126,7 +138,13 @@ def desk(tmp_path: Path) -> Desk:
     return Desk(admin_app(board, Register(PEPPER, people, Noon()), fleet), fleet, state)
 
 
-PROTECTED = [("GET", "/v1/status"), ("POST", "/v1/stops"), ("POST", "/v1/resumes"), ("GET", "/v1/orders/x")]
+PROTECTED = [
+    ("GET", "/v1/status"),
+    ("POST", "/v1/stops"),
+    ("POST", "/v1/resumes"),
+    ("GET", "/v1/orders/x"),
+    ("POST", "/v1/reloads"),
+]
 
 
 @pytest.mark.parametrize(("method", "path"), PROTECTED)

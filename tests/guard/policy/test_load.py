@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from guard.policy import load as load_module
+from guard.policy import bundle
 from guard.policy.load import builtin_standards, digest, load
 from guard.policy.source import ConfigError, Document
 from tests.bad_config.test_bad_config import BUILTIN, HERE
@@ -175,7 +175,7 @@ def test_a_file_in_place_of_a_folder_a_folder_and_a_pipe_in_place_of_a_file_are_
 def test_a_folder_of_too_many_files_is_refused_before_they_are_read(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(load_module, "MAX_FILES", 2)
+    monkeypatch.setattr(bundle, "MAX_FILES", 2)
     (directory / "rules/a.yaml").write_text("not: rules")
     (directory / "rules/b.yaml").write_text("not: rules")
     with pytest.raises(ConfigError) as caught:

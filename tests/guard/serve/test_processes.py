@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from guard.serve.processes import CANNOT_START, OTHER_POLICY, ending, start_worker
+from guard.serve.processes import CANNOT_START, OTHER_POLICY, Standing, ending, start_worker
 
 PATIENCE = 30.0
 
@@ -22,7 +22,7 @@ PATIENCE = 30.0
         (0, "exit code 0"),
         (1, "exit code 1"),
         (CANNOT_START, "its own line in the log says why"),
-        (OTHER_POLICY, "the configuration on disk is no longer the one in force"),
+        (OTHER_POLICY, "the snapshot of the policy in force"),
         (-9, "ended by SIGKILL"),
         (-11, "ended by SIGSEGV"),
         (-99, "ended by signal 99"),
@@ -37,7 +37,9 @@ def test_a_worker_without_a_configuration_says_so_in_one_line_and_ends(
 ) -> None:
     async def run() -> int:
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            worker = await start_worker(tmp_path, "digest", 5, 1, {"public": listener}, 0.0)
+            worker = await start_worker(
+                Standing(tmp_path, "digest", tmp_path / "policy"), 5, 1, {"public": listener}, 0.0
+            )
             assert os.getpgid(worker.process.pid) == worker.process.pid  # no Ctrl-C of a terminal reaches it
             assert await worker.reader.read() == b""
             worker.writer.close()
@@ -57,7 +59,7 @@ def test_an_interpreter_that_cannot_be_started_leaves_no_socket_behind(
 
     async def run() -> None:
         with pytest.raises(FileNotFoundError):
-            await start_worker(tmp_path, "digest", 0, 1, {}, 0.0)
+            await start_worker(Standing(tmp_path, "digest", tmp_path / "policy"), 0, 1, {}, 0.0)
 
     asyncio.run(run())
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - as above
@@ -80,7 +82,7 @@ def test_a_start_that_is_interrupted_leaves_no_process_behind(tmp_path: Path, mo
 
     async def run() -> None:
         with pytest.raises(asyncio.CancelledError):
-            await start_worker(tmp_path, "digest", 0, 1, {}, 0.0)
+            await start_worker(Standing(tmp_path, "digest", tmp_path / "policy"), 0, 1, {}, 0.0)
 
     asyncio.run(run())
     assert started[0].wait(PATIENCE) == -9

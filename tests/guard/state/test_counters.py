@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import math
 import struct
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from guard.state import counters
 from guard.state.counters import MAX_KEYS, SharedBuckets
 from safeguards.decision import Failure, Unavailable
 
@@ -41,6 +43,12 @@ fcntl.lockf(file, fcntl.LOCK_EX, 8, int(sys.argv[2]))
 print("held", flush=True)
 sys.stdin.readline()
 """
+
+
+def time_of(buckets: SharedBuckets, key: str) -> int:
+    """Where in the file the time of this key stands."""
+    return 16 * buckets._places[key] + 8
+
 
 rates = st.one_of(st.sampled_from([1e-6, 0.1, 1 / 3, 1.0, 10.0, 1e6]), st.floats(1e-6, 1e6))
 bursts = st.integers(1, 50)
@@ -104,7 +112,9 @@ def test_after_a_reboot_or_with_any_damage_a_bucket_is_at_most_empty(
     tmp_path_factory: pytest.TempPathFactory, raw: bytes, rate: float, burst: int, now: float
 ) -> None:
     buckets = SharedBuckets(tmp_path_factory.mktemp("state"), ["a"])
-    buckets.path.write_bytes(raw)
+    with buckets.path.open("r+b") as file:
+        file.seek(time_of(buckets, "a"))
+        file.write(raw)
     wait = buckets.take("a", rate, burst, now)
     assert 0.0 <= wait <= 1.0 + 1.002 / rate + 1e-8
     buckets.close()
@@ -148,7 +158,7 @@ def test_two_processes_share_one_bucket(tmp_path: Path) -> None:
 
 def test_a_bucket_held_by_a_frozen_process_is_unavailable_and_the_others_go_on(tmp_path: Path) -> None:
     buckets = SharedBuckets(tmp_path, ["a", "b"])
-    command = [sys.executable, "-c", HOLDER, str(buckets.path), "0"]
+    command = [sys.executable, "-c", HOLDER, str(buckets.path), str(time_of(buckets, "a"))]
     holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
@@ -164,7 +174,7 @@ def test_the_lock_is_given_back_after_a_refusal_and_after_an_error(tmp_path: Pat
     buckets = SharedBuckets(tmp_path, ["a"])
     buckets.take("a", 1.0, 1, 10.0)
     assert buckets.take("a", 1.0, 1, 10.0) > 0.0
-    command = [sys.executable, "-c", HOLDER, str(buckets.path), "0"]
+    command = [sys.executable, "-c", HOLDER, str(buckets.path), str(time_of(buckets, "a"))]
     done = subprocess.run(command, input="\n", capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout == "held\n"
 
@@ -201,13 +211,63 @@ def test_a_rate_burst_or_time_out_of_bounds_is_an_error_and_never_taken(
         SharedBuckets(tmp_path, ["a"]).take("a", rate, burst, now)
 
 
-def test_the_file_belongs_to_the_set_of_keys_whatever_their_order(tmp_path: Path) -> None:
+def test_a_key_keeps_its_bucket_whatever_keys_there_are_beside_it(tmp_path: Path) -> None:
     first = SharedBuckets(tmp_path, ["a", "b"])
-    assert SharedBuckets(tmp_path, ["b", "a", "b"]).path == first.path
-    assert SharedBuckets(tmp_path, ["ab"]).path != first.path
     assert first.path.stat().st_mode & 0o777 == 0o600
-    first.take("b", 0.001, 1, 10.0)
-    assert SharedBuckets(tmp_path, ["b", "a"]).take("b", 0.001, 1, 10.0) > 0.0
+    assert first.take("b", 0.001, 1, 10.0) == 0.0
+    assert SharedBuckets(tmp_path, ["b", "c", "b"]).take("b", 0.001, 1, 10.0) > 0.0
+    first.know(["b", "d"])
+    assert first.take("b", 0.001, 1, 10.0) > 0.0
+    assert first.take("d", 0.001, 1, 10.0) == 0.0
+    with pytest.raises(Unavailable):
+        first.take("a", 0.001, 1, 10.0)
+    first.know(["a", "b"])
+    assert first.take("a", 0.001, 1, 10.0) == 0.0
+    assert first.take("b", 0.001, 1, 10.0) > 0.0
+
+
+@given(st.lists(st.sets(st.text(max_size=3), max_size=6), min_size=1, max_size=8))
+def test_a_bucket_that_was_emptied_stays_so_through_every_change_of_keys(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[set[str]]
+) -> None:
+    folder = tmp_path_factory.mktemp("state")
+    emptied: set[str] = set()
+    one, two = SharedBuckets(folder, []), SharedBuckets(folder, [])
+    for keys in changes:
+        for buckets in (one, two):
+            buckets.know(keys)
+            for key in sorted(keys):
+                assert (buckets.take(key, 0.001, 1, 10.0) == 0.0) is (key not in emptied)
+                emptied.add(key)
+    one.close()
+    two.close()
+
+
+def test_two_keys_never_share_a_place_however_crowded_the_table_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counters, "PLACES", 64)
+    keys = [str(number) for number in range(64)]
+    buckets = SharedBuckets(tmp_path, keys)
+    assert sorted(buckets._places.values()) == list(range(64))
+    with pytest.raises(OSError, match="no room"):
+        buckets.know([*keys, "one more"])
+    assert buckets.take("63", 0.001, 1, 10.0) == 0.0
+
+
+def test_a_table_that_a_frozen_process_holds_is_not_waited_for_and_known_keys_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counters, "_PATIENCE_SECONDS", 0.05)
+    buckets = SharedBuckets(tmp_path, ["a"])
+    with buckets.path.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(OSError, match="held"):
+            buckets.know(["a", "b"])
+        buckets.know(["a"])
+        assert buckets.take("a", 0.001, 1, 10.0) == 0.0
+    buckets.know(["a", "b"])
+    assert buckets.take("b", 0.001, 1, 10.0) == 0.0
 
 
 def test_a_file_of_another_size_is_refused(tmp_path: Path) -> None:

@@ -196,7 +196,8 @@ def test_a_policy_that_was_judged_again_leaves_nothing_of_the_old_judgement() ->
     policy_judged(meter, "demo", 2, "rsp 2.2", "aaaa", 0)
     policy_judged(meter, "other", 2, "rsp 2.2", "aaaa", 0)
     policy_judged(meter, "demo", 3, "rsp 2.2", "bbbb", 4)
-    gauges = {key: value for key, value in meter.state().gauges.items() if key[0].startswith("guard_policy")}
+    found = meter.state().gauges.items()
+    gauges = {key: value for key, value in found if key[0].startswith("guard_policy") and key[1:]}
     assert gauges == {
         ("guard_policy_compliant", "demo", "3"): 0.0,
         ("guard_policy_unmet_rows", "demo"): 4.0,

@@ -18,7 +18,12 @@ def test_every_code_is_told_as_a_sentence_with_a_status_of_failure(code: Code) -
 
 
 def test_only_what_passes_by_itself_is_worth_sending_again() -> None:
-    assert {code for code, told in TOLD.items() if told.retry} == {Code.RATE_LIMITED, Code.OVERLOADED, Code.DRAINING}
+    assert {code for code, told in TOLD.items() if told.retry} == {
+        Code.RATE_LIMITED,
+        Code.OVERLOADED,
+        Code.DRAINING,
+        Code.POLICY_CHANGED,
+    }
 
 
 def test_no_sentence_is_used_twice() -> None:

@@ -1,0 +1,219 @@
+"""May this configuration come into force in place of that one? Asked at every reload and at every start.
+
+What is weaker for a model at ASL-3 or above takes two people (law 5, row G1's spirit for policies), and a restart is no
+way around. What a running process cannot change is refused by name at a reload, so that nothing is half in force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from guard.policy.config import Config
+from guard.policy.diff import Change, diff, effect_of
+from guard.policy.diff_rules import Effect
+from guard.policy.source import Problem
+
+TWO_PERSON_ASL: Final = 3
+MAX_NAMED: Final = 20
+# What a running guard cannot change: its sockets, its processes, where it writes, and its own telemetry.
+FIXED: Final = ("workers", "storage", "telemetry")
+FIXED_OF_LISTENERS: Final = ("host", "port", "unix", "tls")
+# What a stream that runs is judged on by itself, or what says nothing about it.
+_NOT_OF_STREAMS: Final = ("evidence", "operations", "surfaces")
+_RESTART: Final = "cannot change without a restart"
+
+
+class NotApprovedError(Exception):
+    """A weaker change that two people have not approved; the words say what is missing."""
+
+
+class NotAcceptedError(Exception):
+    """A configuration that may not come into force; ``reasons`` are words for people, at least one."""
+
+    def __init__(self, reasons: Iterable[str]) -> None:
+        """Keep the reasons."""
+        self.reasons = tuple(reasons)
+        super().__init__("; ".join(self.reasons))
+
+
+class Approvals(Protocol):
+    """Who has approved what; an implementation verifies signatures of distinct people."""
+
+    def weaker_change(self, before_digest: str, after_digest: str, at: float) -> tuple[str, ...]:
+        """Return who approved the change from one digest to the other; raises NotApprovedError.
+
+        ``at`` is seconds since the epoch.
+        """
+
+
+class NobodyApproves:
+    """Implements `Approvals` where nobody has been named who could."""
+
+    def weaker_change(self, before_digest: str, after_digest: str, at: float) -> tuple[str, ...]:
+        """Refuse."""
+        raise NotApprovedError(
+            f"it takes two people's approval of {before_digest[:12]} -> {after_digest[:12]}, and nobody is named who "
+            "could give it; a restart does not change that"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A change that may come into force: what it does, who approved what is weaker, and for whom it is stricter.
+
+    ``stricter`` are the models whose running streams are no longer under the policy they began with.
+    """
+
+    changes: tuple[Change, ...]
+    approved_by: tuple[str, ...]
+    stricter: tuple[str, ...]
+
+    @property
+    def effect(self) -> Effect:
+        """The worst of the changes."""
+        return effect_of(self.changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The question: from the policy in force to another, at a moment (seconds since the epoch).
+
+    ``remembered`` is what `under_care` said of every policy that was ever in force here; ``running`` is whether a guard
+    is to change without a restart.
+    """
+
+    before: Config
+    after: Config
+    remembered: Collection[str]
+    at: float
+    running: bool
+
+
+def accept(asked: Asked, approvals: Approvals) -> Accepted:
+    """Return what the change is if it may come into force; raises NotAcceptedError. The one place that decides it."""
+    if asked.running:
+        fixed = tuple(unchangeable(asked.before, asked.after))
+        if fixed:
+            raise NotAcceptedError(map(str, fixed))
+    changes = diff(asked.before, asked.after)
+    weaker = tuple(weaker_under_care(asked, changes))
+    approved: tuple[str, ...] = ()
+    if weaker:
+        try:
+            approved = approvals.weaker_change(asked.before.digest, asked.after.digest, asked.at)
+        except NotApprovedError as missing:
+            raise NotAcceptedError([*_named(weaker), str(missing)]) from None
+    return Accepted(changes, approved, stricter_models(changes))
+
+
+def unchangeable(before: Config, after: Config) -> Iterator[Problem]:
+    """Yield what differs in guard.yaml and only a restart can change, where it stands in the new one."""
+    old, new = before.guard, after.guard
+    for key in FIXED:
+        if getattr(old, key) != getattr(new, key):
+            yield after.problem("guard.yaml", (key,), _RESTART)
+    for key in FIXED_OF_LISTENERS:
+        if getattr(old.admin, key) != getattr(new.admin, key):
+            yield after.problem("guard.yaml", ("admin", key), _RESTART)
+    olds = {each.name: each for each in old.surfaces}
+    for index, surface in enumerate(new.surfaces):
+        was = olds.pop(surface.name, None)
+        if was is None:
+            yield after.problem("guard.yaml", ("surfaces", index), "cannot be added without a restart")
+            continue
+        for key in FIXED_OF_LISTENERS:
+            if getattr(was, key) != getattr(surface, key):
+                yield after.problem("guard.yaml", ("surfaces", index, key), _RESTART)
+    for name in olds:
+        yield after.problem("guard.yaml", ("surfaces",), f"{name} cannot be removed without a restart")
+
+
+def under_care(config: Config) -> frozenset[str]:
+    """Return the models at ASL-3 and above, and the servers behind them, as names that stay the same.
+
+    What was under care once stays so: a model that was removed does not come back, under its own name or from its own
+    server, without two people.
+    """
+    found: set[str] = set()
+    for alias in _strict(config):
+        found |= {f"model {alias}", f"upstream {_server(config, alias)}"}
+    return frozenset(found)
+
+
+def weaker_under_care(asked: Asked, changes: Iterable[Change]) -> Iterator[Change]:
+    """Yield the weaker changes that concern a model at ASL-3 or above, by its level in the policy in force."""
+    strict = _strict(asked.before)
+    care = under_care(asked.before) | frozenset(asked.remembered)
+    for change in changes:
+        if change.effect is Effect.WEAKER and _concerns(change, asked, strict, care):
+            yield change
+
+
+def stricter_models(changes: Iterable[Change]) -> tuple[str, ...]:
+    """Return the models for which something became stronger that a stream under way has not been judged by."""
+    kind = "model "
+    found = {
+        change.subject.removeprefix(kind)
+        for change in changes
+        if change.effect is Effect.STRONGER
+        and change.subject.startswith(kind)
+        and change.key.partition(".")[0] not in _NOT_OF_STREAMS
+    }
+    return tuple(sorted(found))
+
+
+def _concerns(change: Change, asked: Asked, strict: Collection[str], care: Collection[str]) -> bool:
+    kind, _, name = change.subject.partition(" ")
+    if kind == "model":
+        if name in strict or name not in asked.after.models:
+            return name in strict
+        # The same weights under another name or a lower level are still those weights (row C13).
+        server = f"upstream {_server(asked.after, name)}" in care
+        if name in asked.before.models:
+            return server and change.key.startswith("upstream.")
+        return server or f"model {name}" in care
+    if kind in {"tier", "key"}:
+        return any(_reaches(config, kind, name, change.key, strict) for config in (asked.before, asked.after))
+    if change.key.startswith("surfaces."):
+        listed = {surface for config in (asked.before, asked.after) for surface in _surfaces(config, strict)}
+        known = {each.name for config in (asked.before, asked.after) for each in config.guard.surfaces}
+        touched = {name for name in known if f"{change.key}.".startswith(f"surfaces.{name}.")}
+        return bool(strict) and (not touched or bool(touched & listed))
+    return bool(strict)
+
+
+def _reaches(config: Config, kind: str, name: str, key: str, strict: Collection[str]) -> bool:
+    """Whether a tier or a key gives access to such a model; a grant of the tier is about its own model alone."""
+    tier = name
+    if kind == "key":
+        tier = next((each.tier for each in config.tiers.keys if each.id == name), "")
+    granted = config.tiers.tiers[tier].models if tier in config.tiers.tiers else {}
+    if kind == "tier" and key.startswith("models."):
+        return key.removeprefix("models.") in strict
+    return any(alias in strict for alias in granted)
+
+
+def _strict(config: Config) -> frozenset[str]:
+    return frozenset(
+        alias
+        for alias, policy in config.models.items()
+        if max(policy.asl.deployment, policy.asl.security) >= TWO_PERSON_ASL
+    )
+
+
+def _surfaces(config: Config, strict: Collection[str]) -> frozenset[str]:
+    return frozenset(name for alias in strict if alias in config.models for name in config.models[alias].surfaces)
+
+
+def _server(config: Config, alias: str) -> str:
+    return config.models[alias].upstream.url.rstrip("/").lower()
+
+
+def _named(weaker: Collection[Change]) -> Iterator[str]:
+    for change in tuple(weaker)[:MAX_NAMED]:
+        place = f"{change.subject}: {change.key}" if change.key else change.subject
+        yield f"{place}: is weaker ({change.old} -> {change.new}: {change.why})"
+    if len(weaker) > MAX_NAMED:
+        yield f"and {len(weaker) - MAX_NAMED} more that are weaker"

@@ -1,0 +1,228 @@
+"""What may come into force in place of what: weaker for an ASL-3 model takes two people, by whatever file and step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guard.policy.acceptance import (
+    MAX_NAMED,
+    Accepted,
+    Asked,
+    NobodyApproves,
+    NotAcceptedError,
+    NotApprovedError,
+    accept,
+    under_care,
+)
+from guard.policy.config import Config
+from guard.policy.diff_rules import Effect
+from guard.policy.load import load
+from tests.parts.configuration import ModelSpec, write_configuration
+
+BIG, SMALL = "http://127.0.0.1:1", "http://127.0.0.1:2"
+Edit = Callable[[Path], None]
+
+
+@dataclass
+class TwoPeople:
+    """Approve everything, and remember what they were asked."""
+
+    asked: list[tuple[str, str, float]] = field(default_factory=list)
+
+    def weaker_change(self, before_digest: str, after_digest: str, at: float) -> tuple[str, ...]:
+        """Yes."""
+        self.asked.append((before_digest, after_digest, at))
+        return ("Ada", "Ben")
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    models = [ModelSpec("big", asl=3, upstream=BIG, surfaces=("public",)), ModelSpec("small", upstream=SMALL)]
+    write_configuration(tmp_path, models=models, surfaces={"partner": 0})
+    return tmp_path
+
+
+def edit(directory: Path, name: str, change: Callable[[Any], Any]) -> None:
+    path = directory / name
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content, indent=1))
+
+
+def change_of(name: str, change: Callable[[Any], Any]) -> Edit:
+    return lambda directory: edit(directory, name, change)
+
+
+def append(path: Path, text: str) -> None:
+    path.write_text(path.read_text() + text)
+
+
+def mount(model: Any, name: str) -> Any:
+    return next(each for each in model["safeguards"] if each.get("name", each["use"]) == name)
+
+
+def asked(before: Config, after: Config, *, remembered: frozenset[str] = frozenset(), running: bool = False) -> Asked:
+    return Asked(before, after, remembered, 7.0, running)
+
+
+def judged(directory: Path, change: Edit) -> Accepted:
+    before = load(directory)
+    change(directory)
+    return accept(asked(before, load(directory)), NobodyApproves())
+
+
+WEAKER: dict[str, Edit] = {
+    "a safeguard in shadow": change_of("models/big.yaml", lambda model: mount(model, "patterns").update(mode="shadow")),
+    "a lower level": change_of("models/big.yaml", lambda model: model["asl"].update(security=2, deployment=2)),
+    "one axis lower": change_of("models/big.yaml", lambda model: model["asl"].update(security=2)),
+    "another server": change_of("models/big.yaml", lambda model: model["upstream"].update(url="http://127.0.0.1:3")),
+    "a rule less": change_of("rules/test.yaml", lambda rules: rules["rules"][0].update(phrase="other")),
+    "a higher rate": change_of("tiers.yaml", lambda tiers: tiers["tiers"]["slow"]["rate"].update(burst=9)),
+    "a grant more": change_of(
+        "tiers.yaml", lambda tiers: tiers["tiers"]["nothing"]["models"].update({"big": ["chat"], "small": ["chat"]})
+    ),
+    "a key moved to its tier": change_of("tiers.yaml", lambda tiers: tiers["keys"][1].update(tier="general")),
+    "a key that holds longer": change_of("tiers.yaml", lambda tiers: tiers["keys"][0].update(expires="2999-01-01")),
+    "a wider bound": change_of("guard.yaml", lambda guard: guard["limits"].update(body_bytes=5_000_000)),
+    "another administrator": change_of(
+        "guard.yaml", lambda guard: guard["admin"]["tokens"][1].update(person="somebody else")
+    ),
+    "its surface elsewhere": change_of("guard.yaml", lambda guard: guard["surfaces"][0].update(host="127.0.0.9")),
+    "the small model on the big one's server": change_of(
+        "models/small.yaml", lambda model: model["upstream"].update(url=BIG)
+    ),
+    "a new name for the big one's server": lambda directory: write_small(directory, "other", BIG),
+}
+NOT_OF_IT: dict[str, Edit] = {
+    "the small model in shadow": change_of(
+        "models/small.yaml", lambda model: mount(model, "patterns").update(mode="shadow")
+    ),
+    "the small model at a lower level": change_of("models/small.yaml", lambda model: model["asl"].update(security=1)),
+    "a grant of the small model alone": change_of(
+        "tiers.yaml", lambda tiers: tiers["tiers"]["nothing"]["models"].update(small=["chat"])
+    ),
+    "a key of a tier without it": change_of("tiers.yaml", lambda tiers: tiers["keys"][1].update(expires="2999-01-01")),
+    "a surface without it": change_of("guard.yaml", lambda guard: guard["surfaces"][1].update(host="127.0.0.9")),
+    "another small model": lambda directory: write_small(directory, "other", "http://127.0.0.1:4"),
+}
+NEVER_WEAKER: dict[str, Edit] = {
+    "a comment": lambda directory: append(directory / "tiers.yaml", "# words\n"),
+    "a rule more": change_of(
+        "rules/test.yaml", lambda rules: rules["rules"].append({"id": "new", "category": "other", "phrase": "new"})
+    ),
+    "renewed evidence": change_of(
+        "models/big.yaml",
+        lambda model: [each.update(issued="2998-01-01", expires="2999-01-01") for each in model["evidence"]],
+    ),
+    "a key less": change_of("tiers.yaml", lambda tiers: tiers["keys"].pop(0)),
+    "a higher level": change_of("models/big.yaml", lambda model: model["asl"].update(security=4)),
+}
+
+
+def write_small(directory: Path, name: str, url: str) -> None:
+    content = json.loads((directory / "models" / "small.yaml").read_text())
+    content["model"], content["upstream"]["url"] = name, url
+    (directory / "models" / f"{name}.yaml").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("change", WEAKER.values(), ids=WEAKER)
+def test_what_is_weaker_for_a_model_at_asl_3_takes_two_people(directory: Path, change: Edit) -> None:
+    before = load(directory)
+    change(directory)
+    after = load(directory)
+    with pytest.raises(NotAcceptedError, match="two people") as refusal:
+        accept(asked(before, after), NobodyApproves())
+    assert ": is weaker (" in refusal.value.reasons[0]
+    people = TwoPeople()
+    accepted = accept(asked(before, after), people)
+    assert (accepted.approved_by, accepted.effect) == (("Ada", "Ben"), Effect.WEAKER)
+    assert people.asked == [(before.digest, after.digest, 7.0)]
+
+
+@pytest.mark.parametrize("change", NOT_OF_IT.values(), ids=NOT_OF_IT)
+def test_what_is_weaker_for_others_alone_takes_nobody(directory: Path, change: Edit) -> None:
+    accepted = judged(directory, change)
+    assert (accepted.effect, accepted.approved_by) == (Effect.WEAKER, ())
+
+
+@pytest.mark.parametrize("change", NEVER_WEAKER.values(), ids=NEVER_WEAKER)
+def test_what_is_not_weaker_takes_nobody(directory: Path, change: Edit) -> None:
+    assert judged(directory, change).effect is not Effect.WEAKER
+
+
+def test_what_was_under_care_does_not_come_back_without_two_people(directory: Path) -> None:
+    whole = load(directory)
+    remembered = under_care(whole)
+    assert remembered == {"model big", f"upstream {BIG}"}
+    for tier in ("general", "slow"):
+        edit(directory, "tiers.yaml", lambda tiers, tier=tier: tiers["tiers"][tier]["models"].pop("big"))  # type: ignore[misc]
+    (directory / "models" / "big.yaml").unlink()
+    before = load(directory)
+    assert accept(asked(whole, before), NobodyApproves()).effect is Effect.STRONGER
+    for name, url in (("big", "http://127.0.0.1:5"), ("other", BIG)):
+        write_small(directory, name, url)
+        after = load(directory)
+        with pytest.raises(NotAcceptedError, match=f"model {name}: is weaker"):
+            accept(asked(before, after, remembered=remembered), NobodyApproves())
+        assert accept(asked(before, after), NobodyApproves()).effect is Effect.WEAKER  # where nothing is remembered
+        (directory / "models" / f"{name}.yaml").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (lambda guard: guard.update(workers=3), "workers"),
+        (lambda guard: guard["storage"].update(audit="elsewhere"), "storage"),
+        (lambda guard: guard.update(telemetry={"log": "error"}), "telemetry"),
+        (lambda guard: guard["admin"].update(port=1), "admin.port"),
+        (lambda guard: guard["surfaces"][0].update(port=1), "surfaces[0].port"),
+        (lambda guard: guard["surfaces"].append({"name": "new", "host": "127.0.0.1", "port": 0}), "surfaces[2]"),
+        (lambda guard: guard["surfaces"].pop(), "surfaces"),
+    ],
+)
+def test_what_takes_a_restart_is_refused_while_running_and_named_by_line(
+    tmp_path: Path, change: Callable[[Any], Any], key: str
+) -> None:
+    write_configuration(tmp_path, surfaces={"partner": 0})
+    before = load(tmp_path)
+    edit(tmp_path, "guard.yaml", change)
+    after = load(tmp_path)
+    with pytest.raises(NotAcceptedError) as refusal:
+        accept(asked(before, after, running=True), TwoPeople())
+    (reason,) = refusal.value.reasons
+    place, _, words = reason.partition(f" {key}: ")
+    assert place.removeprefix("guard.yaml:").removesuffix(":").isdigit()
+    assert "without a restart" in words
+    accept(asked(before, after), TwoPeople())
+
+
+def test_only_what_a_stream_was_not_judged_by_makes_its_policy_stricter(directory: Path) -> None:
+    def several(at: Path) -> None:
+        NEVER_WEAKER["renewed evidence"](at)
+        edit(at, "models/small.yaml", lambda model: model["asl"].update(security=3))
+
+    assert judged(directory, several).stricter == ("small",)
+    assert judged(directory, NEVER_WEAKER["a rule more"]).stricter == ("big", "small")
+    assert judged(directory, NEVER_WEAKER["a key less"]).stricter == ()
+
+
+def test_a_refusal_names_so_many_and_counts_the_rest(tmp_path: Path) -> None:
+    rules = [{"id": f"r{number}", "category": "other", "phrase": f"phrase {number}"} for number in range(MAX_NAMED + 8)]
+    write_configuration(tmp_path, models=[ModelSpec(asl=3)], rules=rules)
+    before = load(tmp_path)
+    edit(tmp_path, "rules/test.yaml", lambda content: content.update(rules=rules[:1]))
+    with pytest.raises(NotAcceptedError) as refusal:
+        accept(asked(before, load(tmp_path)), NobodyApproves())
+    assert len(refusal.value.reasons) == MAX_NAMED + 2
+    assert refusal.value.reasons[-2] == "and 7 more that are weaker"
+
+
+def test_nobody_approves_in_words_that_name_the_change() -> None:
+    with pytest.raises(NotApprovedError, match="aaaaaaaaaaaa -> bbbbbbbbbbbb"):
+        NobodyApproves().weaker_change("a" * 64, "b" * 64, 0.0)
