@@ -211,7 +211,7 @@ class Reloading:
         words = "; ".join(found.problems)
         if found.by == "files" and not found.taken and words == self._differs:
             return  # tried again, and nothing is different: told already
-        self._differs = "" if found.taken else words
+        differed, self._differs = bool(self._differs), "" if found.taken else words
         self._last = found
         self._count += 1
         desk.meter.inc(desk.meter.bind("guard_policy_reloads_total", found.outcome.value))
@@ -223,7 +223,7 @@ class Reloading:
             outcome, problems = found.outcome.value, list(found.problems[:10])
             desk.log.emit(Level.ERROR, Event.POLICY_REFUSED, **fields, outcome=outcome, reasons=problems)
             await desk.record(found.by, f"policy {outcome}", change, _joined(reason, words))
-        elif found.outcome is Outcome.IN_FORCE or found.by != "files":
+        elif found.outcome is Outcome.IN_FORCE or found.by != "files" or differed:
             desk.log.emit(
                 Level.WARNING if found.missing else Level.INFO,
                 Event.POLICY_IN_FORCE,
@@ -236,7 +236,8 @@ class Reloading:
                 cut=found.streams_cut,
             )
             approved = f", approved by {', '.join(found.approved_by)}" if found.approved_by else ""
-            effect = f"{found.changes} changes: {found.effect or 'none'}{approved}"
+            changes = f"{found.changes} change{'' if found.changes == 1 else 's'}"
+            effect = f"{changes}: {found.effect or 'none'}{approved}"
             await desk.record(found.by, f"policy {found.outcome.value}", change, _joined(reason, effect))
 
     def _tell_differs(self) -> None:
