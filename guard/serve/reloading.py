@@ -31,6 +31,7 @@ from safeguards.ports import Clock
 
 LOOK_SECONDS: Final = 1.0
 AGAIN_SECONDS: Final = 30.0  # what a refused attempt lacked may have come meanwhile: a secret, an approval
+MOST_WAITING: Final = 16
 READINGS: Final = 20
 READING_PAUSE_SECONDS: Final = 0.25
 
@@ -71,6 +72,7 @@ class Reloading:
         self._take = take
         self._one = asyncio.Lock()
         self._waiting = False
+        self._asking = 0
         self._count = 0
         self._differs = "; ".join(beginning.held)
         self._last = Reloaded(
@@ -118,11 +120,24 @@ class Reloading:
 
     async def reload(self, by: str, reason: str = "") -> Reloaded:
         """Make one attempt; ``by`` is a person, ``signal`` or ``files``. What goes wrong is in the answer."""
+        if self._asking >= MOST_WAITING:  # each holds a connection of the admin listener, which stops need too
+            return self._attempt_of(by, ("others are under way; ask again",))
+        self._asking += 1
+        try:
+            return await self._in_turn(by, reason)
+        finally:
+            self._asking -= 1
+
+    def _attempt_of(self, by: str, problems: tuple[str, ...] = ()) -> Reloaded:
+        now = self._desk.clock.now()
+        return Reloaded(Outcome.FAILED, by, self._current.digest, "", now, problems=problems)
+
+    async def _in_turn(self, by: str, reason: str) -> Reloaded:
         async with self._one:
             if by == "signal":
                 self._waiting = False
             began = self._desk.clock.steady()
-            attempt = Reloaded(Outcome.FAILED, by, self._current.digest, "", self._desk.clock.now())
+            attempt = self._attempt_of(by)
             try:
                 found = await self._attempt(attempt, asked=by != "files")
             except Exception as problem:  # noqa: BLE001 - whatever it was, the policy in force stays

@@ -277,3 +277,13 @@ def test_the_watch_takes_up_a_change_once_it_has_settled_and_goes_on_after_a_fai
     run(main())
     assert "internal_error" in stand.events()
     assert stand.reloading.standing["by"] == "files"
+
+
+def test_who_asks_while_many_wait_is_turned_away_at_once(stand: Stand) -> None:
+    async def main() -> list[Outcome]:
+        asking = [stand.reloading.reload("Ada") for _ in range(module.MOST_WAITING + 2)]
+        return [found.outcome for found in await asyncio.gather(*asking)]
+
+    outcomes = run(main())
+    assert outcomes.count(Outcome.UNCHANGED) == module.MOST_WAITING
+    assert outcomes.count(Outcome.FAILED) == 2
