@@ -78,13 +78,13 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The question: from the policy in force to another, at a moment (seconds since the epoch).
+    """The question: from the policy in force to another, at a moment (seconds since the epoch); from None at the first.
 
     ``remembered`` is what `under_care` said of every policy that was ever in force here; ``running`` is whether a guard
     is to change without a restart.
     """
 
-    before: Config
+    before: Config | None
     after: Config
     remembered: Collection[str]
     at: float
@@ -92,17 +92,23 @@ class Asked:
 
 
 def accept(asked: Asked, approvals: Approvals) -> Accepted:
-    """Return what the change is if it may come into force; raises NotAcceptedError. The one place that decides it."""
-    if asked.running:
-        fixed = tuple(unchangeable(asked.before, asked.after))
-        if fixed:
-            raise NotAcceptedError(map(str, fixed))
-    changes = diff(asked.before, asked.after)
-    weaker = tuple(weaker_under_care(asked, changes))
+    """Return what the change is if it may come into force; raises NotAcceptedError. The one place that decides it.
+
+    Every policy comes through here before it is served for the first time, by whichever way; one that is in force
+    already is not asked about again.
+    """
+    before, after = asked.before, asked.after
+    if before is None:  # nothing was in force here that it could be weaker than
+        return Accepted((), (), ())
+    fixed = tuple(unchangeable(before, after)) if asked.running else ()
+    if fixed:
+        raise NotAcceptedError(map(str, fixed))
+    changes = diff(before, after)
+    weaker = tuple(weaker_under_care(asked, before, changes))
     approved: tuple[str, ...] = ()
     if weaker:
         try:
-            approved = approvals.weaker_change(asked.before.digest, asked.after.digest, asked.at)
+            approved = approvals.weaker_change(before.digest, after.digest, asked.at)
         except NotApprovedError as missing:
             raise NotAcceptedError([*_named(weaker), str(missing)]) from None
     return Accepted(changes, approved, stricter_models(changes))
@@ -142,12 +148,11 @@ def under_care(config: Config) -> frozenset[str]:
     return frozenset(found)
 
 
-def weaker_under_care(asked: Asked, changes: Iterable[Change]) -> Iterator[Change]:
+def weaker_under_care(asked: Asked, before: Config, changes: Iterable[Change]) -> Iterator[Change]:
     """Yield the weaker changes that concern a model at ASL-3 or above, by its level in the policy in force."""
-    strict = _strict(asked.before)
-    care = under_care(asked.before) | frozenset(asked.remembered)
+    care = under_care(before) | frozenset(asked.remembered)
     for change in changes:
-        if change.effect is Effect.WEAKER and _concerns(change, asked, strict, care):
+        if change.effect is Effect.WEAKER and _concerns(change, before, asked.after, care):
             yield change
 
 
@@ -164,21 +169,22 @@ def stricter_models(changes: Iterable[Change]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _concerns(change: Change, asked: Asked, strict: Collection[str], care: Collection[str]) -> bool:
+def _concerns(change: Change, before: Config, after: Config, care: Collection[str]) -> bool:
+    strict = _strict(before)
     kind, _, name = change.subject.partition(" ")
     if kind == "model":
-        if name in strict or name not in asked.after.models:
+        if name in strict or name not in after.models:
             return name in strict
         # The same weights under another name or a lower level are still those weights (row C13).
-        server = f"upstream {_server(asked.after, name)}" in care
-        if name in asked.before.models:
+        server = f"upstream {_server(after, name)}" in care
+        if name in before.models:
             return server and change.key.startswith("upstream.")
         return server or f"model {name}" in care
     if kind in {"tier", "key"}:
-        return any(_reaches(config, kind, name, change.key, strict) for config in (asked.before, asked.after))
+        return any(_reaches(config, kind, name, change.key, strict) for config in (before, after))
     if change.key.startswith("surfaces."):
-        listed = {surface for config in (asked.before, asked.after) for surface in _surfaces(config, strict)}
-        known = {each.name for config in (asked.before, asked.after) for each in config.guard.surfaces}
+        listed = {surface for config in (before, after) for surface in _surfaces(config, strict)}
+        known = {each.name for config in (before, after) for each in config.guard.surfaces}
         touched = {name for name in known if f"{change.key}.".startswith(f"surfaces.{name}.")}
         return bool(strict) and (not touched or bool(touched & listed))
     return bool(strict)

@@ -81,6 +81,8 @@ def begin(directory: Path, approvals: Approvals, now: Callable[[], float]) -> Be
     if last is None or last.digest == bundle.digest:
         if wrong is not None:
             raise wrong
+        if last is None:
+            _first(checked.config, approvals, now())
         return Beginning(checked, bundle, last, None, (), memory, seen)
     kept, kept_memory = _kept(snapshots, last.digest), Memory()
     if wrong is not None:
@@ -98,6 +100,14 @@ def begin(directory: Path, approvals: Approvals, now: Callable[[], float]) -> Be
         words = "names another folder than the policy in force, which stays in force and would not see the stop orders"
         raise ConfigError([Problem("guard.yaml", 0, "storage.state", words)])
     return Beginning(checked, kept, last, None, held, kept_memory, seen or stamps(directory))
+
+
+def _first(config: Config, approvals: Approvals, at: float) -> None:
+    """Ask about a policy where none was in force; raises ConfigError, since there is nothing to begin with instead."""
+    try:
+        accept(Asked(None, config, frozenset(), at, running=False), approvals)
+    except NotAcceptedError as refusal:
+        raise ConfigError(Problem("guard.yaml", 0, "", reason) for reason in refusal.reasons) from None
 
 
 def _state(bundle: Bundle, directory: Path, wrong: ConfigError | None) -> Path:

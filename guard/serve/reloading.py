@@ -31,6 +31,7 @@ from safeguards.ports import Clock
 
 LOOK_SECONDS: Final = 1.0
 AGAIN_SECONDS: Final = 30.0  # what a refused attempt lacked may have come meanwhile: a secret, an approval
+MOST_WAITING: Final = 16
 READINGS: Final = 20
 READING_PAUSE_SECONDS: Final = 0.25
 
@@ -71,6 +72,7 @@ class Reloading:
         self._take = take
         self._one = asyncio.Lock()
         self._waiting = False
+        self._asking = 0
         self._count = 0
         self._differs = "; ".join(beginning.held)
         self._last = Reloaded(
@@ -118,11 +120,24 @@ class Reloading:
 
     async def reload(self, by: str, reason: str = "") -> Reloaded:
         """Make one attempt; ``by`` is a person, ``signal`` or ``files``. What goes wrong is in the answer."""
+        if self._asking >= MOST_WAITING:  # each holds a connection of the admin listener, which stops need too
+            return self._attempt_of(by, ("others are under way; ask again",))
+        self._asking += 1
+        try:
+            return await self._in_turn(by, reason)
+        finally:
+            self._asking -= 1
+
+    def _attempt_of(self, by: str, problems: tuple[str, ...] = ()) -> Reloaded:
+        now = self._desk.clock.now()
+        return Reloaded(Outcome.FAILED, by, self._current.digest, "", now, problems=problems)
+
+    async def _in_turn(self, by: str, reason: str) -> Reloaded:
         async with self._one:
             if by == "signal":
                 self._waiting = False
             began = self._desk.clock.steady()
-            attempt = Reloaded(Outcome.FAILED, by, self._current.digest, "", self._desk.clock.now())
+            attempt = self._attempt_of(by)
             try:
                 found = await self._attempt(attempt, asked=by != "files")
             except Exception as problem:  # noqa: BLE001 - whatever it was, the policy in force stays
@@ -211,7 +226,7 @@ class Reloading:
         words = "; ".join(found.problems)
         if found.by == "files" and not found.taken and words == self._differs:
             return  # tried again, and nothing is different: told already
-        self._differs = "" if found.taken else words
+        differed, self._differs = bool(self._differs), "" if found.taken else words
         self._last = found
         self._count += 1
         desk.meter.inc(desk.meter.bind("guard_policy_reloads_total", found.outcome.value))
@@ -223,7 +238,7 @@ class Reloading:
             outcome, problems = found.outcome.value, list(found.problems[:10])
             desk.log.emit(Level.ERROR, Event.POLICY_REFUSED, **fields, outcome=outcome, reasons=problems)
             await desk.record(found.by, f"policy {outcome}", change, _joined(reason, words))
-        elif found.outcome is Outcome.IN_FORCE or found.by != "files":
+        elif found.outcome is Outcome.IN_FORCE or found.by != "files" or differed:
             desk.log.emit(
                 Level.WARNING if found.missing else Level.INFO,
                 Event.POLICY_IN_FORCE,
@@ -236,7 +251,8 @@ class Reloading:
                 cut=found.streams_cut,
             )
             approved = f", approved by {', '.join(found.approved_by)}" if found.approved_by else ""
-            effect = f"{found.changes} changes: {found.effect or 'none'}{approved}"
+            changes = f"{found.changes} change{'' if found.changes == 1 else 's'}"
+            effect = f"{changes}: {found.effect or 'none'}{approved}"
             await desk.record(found.by, f"policy {found.outcome.value}", change, _joined(reason, effect))
 
     def _tell_differs(self) -> None:

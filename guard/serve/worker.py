@@ -188,6 +188,8 @@ async def serve(standing: Standing, index: int, listeners: Mapping[str, int], co
     background = [asyncio.ensure_future(beside.obey()), ticking, renewing]
     send(writer, Prepared(config.digest))
     await beside.told_to_begin()
+    for edge in worker.edges.values():  # told to end before it began: whatever comes is turned away
+        edge.arrivals.draining = beside.drain.is_set()
     serving = [asyncio.ensure_future(each.serve([sock])) for each, sock in servers]
     while not all(each.started for each, _ in servers):  # noqa: ASYNC110 - uvicorn offers no event for it
         await asyncio.sleep(0.005)

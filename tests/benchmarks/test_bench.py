@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from guard.wire.openai_chat import OpenAIChat
-from tests.benchmarks import before, plot, strict
+from tests.benchmarks import before, plot, reload, strict
 from tests.benchmarks.__main__ import options
 from tests.benchmarks.bystanders import LARGE, Large, bystanders
 from tests.benchmarks.measure import Run
@@ -266,3 +266,20 @@ def test_every_part_alone_has_values_and_a_line_in_its_table() -> None:
     assert len(lines) == len(figures) + 2
     for name in strict.READERS:
         assert any(f"reader of {name}" in line for line in lines)
+
+
+def test_a_change_of_policy_is_measured_alone_and_every_goal_is_judged() -> None:
+    figures = reload.alone(1)
+    titles = [title for title, _, _ in figures]
+    assert len(set(titles)) == len(figures) == 4
+    assert all(min(values) > 0 for _, values, _ in figures)
+    assert sum("goal" in remark for _, _, remark in figures) == 3
+
+
+@pytest.mark.timeout(120)
+def test_reloads_under_load_are_counted_and_lose_no_request(mock: Mock, tmp_path: Path) -> None:
+    run = Run(mock, 0.6, tmp_path)
+    figures = {title: (values, remark) for title, values, remark in reload.under_load(run, 1)}
+    assert run.remarks == []
+    assert len(figures["reload of one file of 200 models, ms"][0]) >= 1
+    assert "; 0 requests lost" in figures["latest stream event while every file changes, ms"][1]

@@ -360,3 +360,35 @@ def test_everything_else_is_not_here(method: str, path: str, expected: int, desk
     assert answer.status_code == expected
     assert answer.json() == {"error": "there is no such operation on the admin listener"}
     assert ("allow" in answer.headers) is (expected == 405)
+
+
+def test_a_responder_reloads_under_a_name_and_a_viewer_does_not(desk: Desk) -> None:
+    answer = desk.ask("POST", "/v1/reloads", "responder", json={"reason": "INC-7"})
+    assert answer.status_code == 200
+    assert answer.json()["outcome"] == "in_force"
+    assert (answer.json()["before"], answer.json()["digest"]) == ("old", "new")
+    assert desk.fleet.asked == [("responder in person", "INC-7")]
+    assert desk.ask("POST", "/v1/reloads", "viewer", json={}).status_code == 403
+    assert desk.ask("POST", "/v1/reloads", "responder", json={"force": True}).status_code == 400
+    assert len(desk.fleet.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [(Outcome.UNCHANGED, 200), (Outcome.INVALID, 422), (Outcome.REFUSED, 409), (Outcome.FAILED, 500)],
+)
+def test_what_became_of_a_reload_is_its_status(desk: Desk, outcome: Outcome, status: int) -> None:
+    desk.fleet.reloaded = Reloaded(outcome, "", "old", "new", NOW, problems=("one", "two"))
+    answer = desk.ask("POST", "/v1/reloads", "responder", json={})
+    assert answer.status_code == status
+    assert answer.json().get("error", "one; two") == "one; two"
+    assert answer.json()["problems"] == ["one", "two"]
+
+
+def test_a_reload_that_not_every_worker_confirmed_is_accepted_and_not_done(desk: Desk) -> None:
+    desk.fleet.reloaded = Reloaded(Outcome.IN_FORCE, "", "old", "new", NOW, workers=1, missing=("1",))
+    assert desk.ask("POST", "/v1/reloads", "responder", json={}).status_code == 202
+
+
+def test_the_status_says_which_policy_is_in_force(desk: Desk) -> None:
+    assert desk.ask("GET", "/v1/status", "viewer").json()["policy"] == {"digest": "new", "differs": ""}

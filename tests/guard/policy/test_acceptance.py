@@ -226,3 +226,9 @@ def test_a_refusal_names_so_many_and_counts_the_rest(tmp_path: Path) -> None:
 def test_nobody_approves_in_words_that_name_the_change() -> None:
     with pytest.raises(NotApprovedError, match="aaaaaaaaaaaa -> bbbbbbbbbbbb"):
         NobodyApproves().weaker_change("a" * 64, "b" * 64, 0.0)
+
+
+def test_where_nothing_was_in_force_nothing_is_weaker(directory: Path) -> None:
+    assert accept(Asked(None, load(directory), frozenset(), 7.0, running=False), NobodyApproves()) == Accepted(
+        (), (), ()
+    )

@@ -264,3 +264,24 @@ def test_a_model_is_judged_again_when_its_evidence_lapses_and_when_it_begins_to_
 
 def first_moment_of(now: float) -> datetime:
     return datetime.fromtimestamp(now, UTC)
+
+
+def test_what_is_the_same_as_before_is_not_made_again(tmp_path: Path) -> None:
+    write_configuration(tmp_path, models=[ModelSpec(), ModelSpec("other", upstream="http://127.0.0.1:10")])
+    absent: Any = None
+    ports = Ports(absent, absent, absent, Still(datetime.now(UTC).timestamp()))
+    first = Models(load(tmp_path), ports)
+    path = tmp_path / "models" / "other.yaml"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "upstream": {**content["upstream"], "url": "http://127.0.0.1:11"}}))
+    second = Models(load(tmp_path), ports, first)
+    assert second.made.classifiers["rules/test.yaml"][1] is first.made.classifiers["rules/test.yaml"][1]
+    assert second.made.reaches["demo"] is first.made.reaches["demo"]
+    assert second.made.reaches["other"] is not first.made.reaches["other"]
+    found = second.find("demo")
+    assert found is not None
+    assert found.policy == load(tmp_path).digest
+    rules = tmp_path / "rules" / "test.yaml"
+    rules.write_text(json.dumps({**json.loads(rules.read_text()), "release": "2"}))
+    third = Models(load(tmp_path), ports, second)
+    assert third.made.classifiers["rules/test.yaml"][1] is not second.made.classifiers["rules/test.yaml"][1]

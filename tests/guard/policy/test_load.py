@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from guard.policy import bundle
-from guard.policy.load import builtin_standards, digest, load
+from guard.policy.bundle import read_bundle
+from guard.policy.load import Memory, builtin_standards, digest, load, understand
 from guard.policy.source import ConfigError, Document
 from tests.bad_config.test_bad_config import BUILTIN, HERE
 
@@ -226,3 +227,19 @@ def test_two_hundred_models_load_in_about_a_second(directory: Path) -> None:
     began = time.process_time()
     assert len(load(directory, BUILTIN).models) == 201
     assert time.process_time() - began < 3  # generous: measured 0.2 s
+
+
+def test_what_is_remembered_of_unchanged_files_is_the_very_same_and_nothing_broken_is(directory: Path) -> None:
+    memory = Memory()
+    first = understand(read_bundle(directory, BUILTIN), directory, memory)
+    (directory / "tiers.yaml").write_bytes((directory / "tiers.yaml").read_bytes() + b"# words\n")
+    second = understand(read_bundle(directory, BUILTIN), directory, memory)
+    assert second == load(directory, BUILTIN)
+    assert second.models["demo"] is first.models["demo"]
+    assert second.tiers is not first.tiers
+    known = dict(memory.known)
+    edit(directory / "guard.yaml", "workers: 1", "workers: 0")
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"guard.yaml:\d+: workers"):
+            understand(read_bundle(directory, BUILTIN), directory, memory)
+    assert memory.known == known

@@ -537,3 +537,36 @@ def test_a_pool_closed_while_it_connects_leaves_no_connection(loop: Factory) -> 
                 await until(lambda pool=pool: pool.open == server.open == 0)  # type: ignore[misc]  # a bound default
 
     run(loop, main())
+
+
+@both_loops
+def test_a_retired_pool_keeps_no_connection_and_lets_what_runs_end(loop: Factory) -> None:
+    gate = asyncio.Event()
+
+    async def script(peer: Peer, request: bytes) -> None:
+        if b"slow" not in request:
+            await echo(peer, request)
+            return
+        await peer.send(HEAD)
+        await gate.wait()
+        await peer.send(b"4\r\nlate\r\n0\r\n\r\n")
+
+    async def main() -> None:
+        async with ScriptedServer(script) as server:
+            pool = server.pool()
+            running = await pool.request(asking("slow"))
+            assert await whole(pool, asking("one")) == b"one"
+            assert (pool.open, pool.idle) == (2, 1)
+            pool.retire()
+            await until(lambda: pool.open == 1)  # the one at rest
+            assert await whole(pool, asking("two")) == b"two"  # of an exchange that had begun before
+            await until(lambda: pool.open == 1)
+            gate.set()
+            assert await running.read() == b"late"
+            while await running.read() is not None:
+                pass
+            running.close()
+            await until(lambda: pool.open == 0)
+            await pool.aclose()
+
+    run(loop, main())
