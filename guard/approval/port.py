@@ -77,12 +77,35 @@ class Approvals:
         ``at`` is seconds since the epoch. With ``lowered`` those models' new levels must be approved as well, each by
         an order of its own; no order is used unless all are there. Raises NotApproved.
         """
-        change = demand_for(Act.WEAKER_POLICY, CONFIGURATION, before_digest, after_digest)
-        return self._act([change, *map(_lower, lowered)], at)
+        return self.use(self.orders(before_digest, after_digest, at, lowered), at)
 
     def lower_levels(self, lowered: Sequence[Lowering], at: float) -> tuple[str, ...]:
         """As `weaker_change` where nothing but levels must be approved, at any level (row A12)."""
-        return self._act([_lower(each) for each in lowered], at)
+        return self.use(self.orders("", "", at, lowered, weaker=False), at)
+
+    def orders(
+        self, before_digest: str, after_digest: str, at: float, lowered: Sequence[Lowering], *, weaker: bool = True
+    ) -> tuple[Approved, ...]:
+        """Return the approved orders that a change takes, and use none up; raises NotApproved.
+
+        Without ``weaker`` the change is approved by lowering those levels alone.
+        """
+        demands = [_lower(each) for each in lowered]
+        if weaker:
+            demands.insert(0, demand_for(Act.WEAKER_POLICY, CONFIGURATION, before_digest, after_digest))
+        filed = self._filed()
+        return tuple(self._find(demand, filed, at) for demand in demands)
+
+    def use(self, found: Sequence[Approved], at: float) -> tuple[str, ...]:
+        """Use these orders up and return the ids of all who approved one; raises NotApproved."""
+        for approved in found:
+            try:
+                self._used.use(approved.order, at)
+            except UsedError as error:
+                raise NotApproved(str(error)) from None
+            except OSError as error:
+                raise NotApproved(f"that the order is used cannot be recorded ({error.strerror})") from None
+        return people_of(found)
 
     def profile(self, fingerprint: str, at: float) -> tuple[str, ...]:
         """Return who approved a standard of the operator's own for ASL-4 (row G1); raises NotApproved."""
@@ -91,18 +114,6 @@ class Approvals:
     def bundle(self, digest: str, at: float) -> tuple[str, ...]:
         """Return who approved a configuration as a whole; raises NotApproved."""
         return self._find(demand_for(Act.BUNDLE, CONFIGURATION, "", digest), self._filed(), at).people
-
-    def _act(self, demands: Sequence[Demand], at: float) -> tuple[str, ...]:
-        filed = self._filed()
-        found = [self._find(demand, filed, at) for demand in demands]
-        for approved in found:
-            try:
-                self._used.use(approved.order, at)
-            except UsedError as error:
-                raise NotApproved(str(error)) from None
-            except OSError as error:
-                raise NotApproved(f"that the order is used cannot be recorded ({error.strerror})") from None
-        return tuple(dict.fromkeys(person for approved in found for person in approved.people))
 
     def _filed(self) -> tuple[Filed, ...]:
         try:
@@ -127,6 +138,11 @@ class Approvals:
                 raise NotApproved(f"whether the order was used cannot be seen ({error.strerror})") from None
         what = f"{demand.act} of {demand.subject}"
         raise NotApproved(f"{what}: {'; '.join(whys) or f'no order in {FOLDER}/ states it'}")
+
+
+def people_of(found: Iterable[Approved]) -> tuple[str, ...]:
+    """Return the ids of all who approved one of these, each once."""
+    return tuple(dict.fromkeys(person for approved in found for person in approved.people))
 
 
 def _lower(lowering: Lowering) -> Demand:

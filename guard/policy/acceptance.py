@@ -41,34 +41,28 @@ class NotAcceptedError(Exception):
 class Approvals(Protocol):
     """Who has approved what; an implementation verifies signatures of distinct people."""
 
-    def weaker_change(self, before_digest: str, after_digest: str, at: float) -> tuple[str, ...]:
-        """Return who approved the change from one digest to the other; raises NotApprovedError.
+    def approve(self, wanted: Wanted) -> tuple[str, ...]:
+        """Return who approved the change, and every level that it lowers; raises NotApprovedError. Uses nothing up."""
 
-        ``at`` is seconds since the epoch.
-        """
+    def use(self, wanted: Wanted) -> None:
+        """Use up what approved the change, so that it does not approve another; raises NotApprovedError."""
 
-
-class NobodyApproves:
-    """Implements `Approvals` where nobody has been named who could."""
-
-    def weaker_change(self, before_digest: str, after_digest: str, at: float) -> tuple[str, ...]:
-        """Refuse."""
-        raise NotApprovedError(
-            f"it takes two people's approval of {before_digest[:12]} -> {after_digest[:12]}, and nobody is named who "
-            "could give it; a restart does not change that"
-        )
+    def bundle(self, wanted: Wanted) -> tuple[str, ...]:
+        """Return who signed the configuration that is to come into force, as a whole; raises NotApprovedError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """A change that may come into force: what it does, who approved what is weaker, and for whom it is stricter.
 
-    ``stricter`` are the models whose running streams are no longer under the policy they began with.
+    ``stricter`` are the models whose running streams are no longer under the policy they began with. ``wanted`` is what
+    `Approvals.use` is to be told when it comes into force, None where nothing had to be approved.
     """
 
     changes: tuple[Change, ...]
     approved_by: tuple[str, ...]
     stricter: tuple[str, ...]
+    wanted: Wanted | None = None
 
     @property
     def effect(self) -> Effect:
@@ -91,6 +85,14 @@ class Asked:
     running: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What people must have approved: the change of ``asked``, ``weaker`` or only by lowering levels (row A12)."""
+
+    asked: Asked
+    weaker: bool
+
+
 def accept(asked: Asked, approvals: Approvals) -> Accepted:
     """Return what the change is if it may come into force; raises NotAcceptedError. The one place that decides it.
 
@@ -99,19 +101,38 @@ def accept(asked: Asked, approvals: Approvals) -> Accepted:
     """
     before, after = asked.before, asked.after
     if before is None:  # nothing was in force here that it could be weaker than
-        return Accepted((), (), ())
+        return Accepted((), _signed(Wanted(asked, weaker=False), approvals), ())
     fixed = tuple(unchangeable(before, after)) if asked.running else ()
     if fixed:
         raise NotAcceptedError(map(str, fixed))
     changes = diff(before, after)
     weaker = tuple(weaker_under_care(asked, before, changes))
+    lowered = tuple(change for change in changes if change.effect is Effect.WEAKER and _is_level(change))
+    wanted = Wanted(asked, bool(weaker))
     approved: tuple[str, ...] = ()
-    if weaker:
+    if weaker or lowered:
         try:
-            approved = approvals.weaker_change(before.digest, after.digest, asked.at)
+            approved = approvals.approve(wanted)
         except NotApprovedError as missing:
-            raise NotAcceptedError([*_named(weaker), str(missing)]) from None
-    return Accepted(changes, approved, stricter_models(changes))
+            told = dict.fromkeys((*weaker, *lowered))
+            raise NotAcceptedError([*_named(tuple(told)), str(missing)]) from None
+    people = tuple(dict.fromkeys((*approved, *_signed(wanted, approvals))))
+    return Accepted(changes, people, stricter_models(changes), wanted if weaker or lowered else None)
+
+
+def _signed(wanted: Wanted, approvals: Approvals) -> tuple[str, ...]:
+    """Return who signed the whole, where this or the one before asks for it: to leave it off takes signatures too."""
+    before, after = wanted.asked.before, wanted.asked.after
+    if not (after.guard.signed_bundle or (before is not None and before.guard.signed_bundle)):
+        return ()
+    try:
+        return approvals.bundle(wanted)
+    except NotApprovedError as missing:
+        raise NotAcceptedError([f"guard.yaml asks for signed_bundle: {missing}"]) from None
+
+
+def _is_level(change: Change) -> bool:
+    return change.subject.startswith("model ") and change.key.startswith("asl.")
 
 
 def unchangeable(before: Config, after: Config) -> Iterator[Problem]:

@@ -287,6 +287,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("guard/limits/body_seconds", rising(W), "a bound was widened"),
     Rule("guard/supervision/deaf_seconds", rising(W), "a worker that hears no stop is ended later"),
     Rule("guard/supervision/drain_seconds", always(N), "running streams are watched until their end"),
+    Rule("guard/signed_bundle", ranked("true", "false"), "whether two people sign every configuration"),
     Rule("guard/telemetry/log", ranked("info", "warning", "error"), "less is seen"),
     Rule("guard/telemetry/otlp_endpoint", presence(added=N, removed=W), "less is seen, or somebody else sees it"),
     Rule("guard/telemetry/trace_ratio", always(N), "records and metrics hold every exchange"),

@@ -203,6 +203,10 @@ class GuardConfig(Frozen):
     admin: AdminConfig = Field(description="The admin listener.")
     limits: RequestLimits = Field(default_factory=RequestLimits, description="Bounds on requests.")
     supervision: Supervision = Field(default_factory=Supervision, description="When the supervisor steps in.")
+    signed_bundle: bool = Field(
+        default=False,
+        description="Whether two people must sign a whole configuration before it comes into force: `guard approval`.",
+    )
     telemetry: Telemetry = Field(default_factory=Telemetry, description="Logs and traces.")
 
     @model_validator(mode="after")

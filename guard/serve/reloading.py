@@ -14,7 +14,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from guard.policy.acceptance import Accepted, Approvals, Asked, NotAcceptedError, accept, under_care
+from guard.policy.acceptance import (
+    Accepted,
+    Approvals,
+    Asked,
+    NotAcceptedError,
+    NotApprovedError,
+    Wanted,
+    accept,
+    under_care,
+)
 from guard.policy.bundle import Bundle, UnsettledError, read_settled, stamps
 from guard.policy.config import Config
 from guard.policy.source import ConfigError
@@ -174,7 +183,9 @@ class Reloading:
                 self._spreading.abandon(standing)
                 return replace(attempt, problems=problems)
             if not same:
-                await self._choose(bundle.digest, checked.config, attempt, standing)
+                await self._choose(bundle.digest, checked.config, attempt, standing, accepted.wanted)
+        except NotApprovedError as lacking:
+            return replace(attempt, outcome=Outcome.REFUSED, problems=(str(lacking),))
         except OSError as failure:
             return replace(attempt, problems=(f"it could not be kept: {failure.strerror or failure}",))
         self._checked = checked
@@ -211,12 +222,17 @@ class Reloading:
         asked = Asked(self._checked.config, checked.config, self._current.remembered, now, running=True)
         return checked, accept(asked, self._approvals)
 
-    async def _choose(self, digest: str, config: Config, attempt: Reloaded, standing: Standing) -> None:
+    async def _choose(
+        self, digest: str, config: Config, attempt: Reloaded, standing: Standing, wanted: Wanted | None
+    ) -> None:
+        """Put it in force on disk; what approved it is used up just before, so that a crash between costs an order."""
         remembered = self._current.remembered | under_care(config)
         current = Current(digest, self._desk.clock.now(), attempt.by, remembered)
         try:
+            if wanted is not None:
+                await asyncio.to_thread(self._approvals.use, wanted)
             await asyncio.to_thread(self._snapshots.choose, current)
-        except OSError:
+        except (OSError, NotApprovedError):
             self._spreading.abandon(standing)
             raise
         self._current = current

@@ -25,9 +25,11 @@ from guard.app import json_log, python_version, storage
 from guard.audit.ledger import Ledger
 from guard.clock import SystemClock
 from guard.credentials import Holder, Register
-from guard.policy.acceptance import Approvals, NobodyApproves, under_care
+from guard.policy.acceptance import Approvals, NotApprovedError, Wanted, under_care
 from guard.policy.compile import first_moment
+from guard.policy.source import ConfigError, Problem
 from guard.serve.acts import Acts
+from guard.serve.approving import SignedApprovals
 from guard.serve.beginning import Beginning, Checked, begin
 from guard.serve.certificates import watch
 from guard.serve.control import Wake
@@ -83,6 +85,8 @@ class Supervisor:
         snapshots = Snapshots(state)
         # The records are ours by now: what is in force is written by one supervisor alone.
         standing = Standing(config.directory, config.digest, snapshots.put(config.digest, beginning.bundle.files))
+        if beginning.accepted is not None and beginning.accepted.wanted is not None:
+            _use_up(approvals, beginning.accepted.wanted)
         current = _current(beginning, clock.now())
         snapshots.choose(current)
         self._tending = Tending(config, standing, self._sockets, self._exposition, meter, self._log, clock.now)
@@ -238,6 +242,14 @@ def _current(beginning: Beginning, now: float) -> Current:
     return Current(config.digest, now, "start", remembered)
 
 
+def _use_up(approvals: Approvals, wanted: Wanted) -> None:
+    """Use up what approved the change with which the guard begins; raises ConfigError."""
+    try:
+        approvals.use(wanted)
+    except NotApprovedError as missing:
+        raise ConfigError([Problem("approvals", 0, "", str(missing))]) from None
+
+
 async def _run(
     beginning: Beginning, sockets: Mapping[str, socket.socket], admin: socket.socket, approvals: Approvals
 ) -> int:
@@ -246,7 +258,7 @@ async def _run(
 
 def main(config_dir: Path) -> int:
     """Run the guard; raises ConfigError, OSError or LedgerError when it cannot begin."""
-    approvals = NobodyApproves()
+    approvals = SignedApprovals()
     beginning = begin(config_dir, approvals, SystemClock().now)  # what no worker could serve must not begin
     guard = beginning.checked.config.guard
     with ExitStack() as stack:

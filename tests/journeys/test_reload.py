@@ -11,22 +11,26 @@ import random
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from guard.approval.order import CONFIGURATION, Act, Order, canonical
 from guard.audit import records
 from guard.audit.read import Entry, iter_records
 from guard.policy.load import load
+from guard.policy.ssh_key import KeyKind
 from guard.state.snapshots import Snapshots
 from tests.parts.configuration import MARKER, Credentials, ModelSpec, model_file, write_configuration
 from tests.parts.guard_process import GUARD, GuardProcess, wait_until
 from tests.parts.raw_caller import RawCaller
+from tests.parts.ssh_keys import soft_key
 from tests.parts.upstream import LAST_CHUNK, STREAM_HEAD, Gate, ScriptedUpstream, chunk, says, sends, stream_body, text
 
 
@@ -235,6 +239,46 @@ def test_a_weaker_policy_at_asl_3_is_refused_and_a_restart_is_no_way_around(
         wait_until(lambda: "guard_policy_disk_differs 0.0" in guard.get("/metrics").text, "they are the same again")
         more_rules(tmp_path)  # what is stronger needs nobody
         assert taken(guard, tmp_path)["effect"] == "stronger"
+
+
+def test_a_weaker_policy_comes_in_when_two_people_have_signed_it_and_its_order_is_used_up(
+    tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    people = {"ana": soft_key(KeyKind.ED25519), "ben": soft_key(KeyKind.P256)}
+    credentials = configured(tmp_path, upstream, asl=3, workers=2)
+    until = str(datetime.now(UTC).date() + timedelta(days=30))
+    persons = [
+        {"id": who, "name": who, "roles": ["approver"], "keys": [key.line], "expires": until}
+        for who, key in people.items()
+    ]
+    (tmp_path / "operators.yaml").write_text(json.dumps({"version": 1, "persons": persons}))
+
+    def allow(burst: int) -> str:
+        edit(tmp_path / "tiers.yaml", lambda tiers: tiers["tiers"]["slow"]["rate"].update(burst=burst))
+        return digest(tmp_path)
+
+    before = allow(1)
+    with GuardProcess(tmp_path) as guard:
+        now, after = int(time.time()), allow(5)
+        order = Order(Act.WEAKER_POLICY, CONFIGURATION, before, after, "INC-7", now - 60, now + 3600, "1" * 32)
+        (tmp_path / "approvals").mkdir()
+        (tmp_path / "approvals" / "x.json").write_bytes(canonical(order))
+        (tmp_path / "approvals" / "x.ana.sig").write_bytes(people["ana"].sign(canonical(order)))
+        assert command("reload", "--config", str(tmp_path)).returncode == 4
+        assert status(guard, credentials)["digest"] == before
+        (tmp_path / "approvals" / "x.ben.sig").write_bytes(people["ben"].sign(canonical(order)))
+        done = command("reload", "--config", str(tmp_path))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert status(guard, credentials)["digest"] == after
+        named = "approved by ana, ben"
+        wait_until(lambda: any(named in each.reason for each in controls(tmp_path)), "who approved is on record")
+        assert allow(1) == before  # what is stronger needs nobody
+        assert command("reload", "--config", str(tmp_path)).returncode == 0
+        allow(5)
+        again = command("reload", "--config", str(tmp_path))
+        assert again.returncode == 4
+        assert "the order was used before" in again.stderr
+        assert status(guard, credentials)["digest"] == before
 
 
 def test_a_model_under_care_does_not_come_back_at_a_lower_level_in_two_steps(

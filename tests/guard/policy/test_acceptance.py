@@ -14,15 +14,15 @@ from guard.policy.acceptance import (
     MAX_NAMED,
     Accepted,
     Asked,
-    NobodyApproves,
     NotAcceptedError,
-    NotApprovedError,
+    Wanted,
     accept,
     under_care,
 )
 from guard.policy.config import Config
 from guard.policy.diff_rules import Effect
 from guard.policy.load import load
+from tests.parts.approvals import NobodyApproves
 from tests.parts.configuration import ModelSpec, write_configuration
 
 BIG, SMALL = "http://127.0.0.1:1", "http://127.0.0.1:2"
@@ -35,10 +35,18 @@ class TwoPeople:
 
     asked: list[tuple[str, str, float]] = field(default_factory=list)
 
-    def weaker_change(self, before_digest: str, after_digest: str, at: float) -> tuple[str, ...]:
+    def approve(self, wanted: Wanted) -> tuple[str, ...]:
         """Yes."""
-        self.asked.append((before_digest, after_digest, at))
+        before = wanted.asked.before
+        self.asked.append((before.digest if before else "", wanted.asked.after.digest, wanted.asked.at))
         return ("Ada", "Ben")
+
+    def use(self, wanted: Wanted) -> None:
+        """Nothing is used up."""
+
+    def bundle(self, wanted: Wanted) -> tuple[str, ...]:
+        """Yes."""
+        return ("Ada", "Cy")
 
 
 @pytest.fixture
@@ -103,7 +111,6 @@ NOT_OF_IT: dict[str, Edit] = {
     "the small model in shadow": change_of(
         "models/small.yaml", lambda model: mount(model, "patterns").update(mode="shadow")
     ),
-    "the small model at a lower level": change_of("models/small.yaml", lambda model: model["asl"].update(security=1)),
     "a grant of the small model alone": change_of(
         "tiers.yaml", lambda tiers: tiers["tiers"]["nothing"]["models"].update(small=["chat"])
     ),
@@ -223,9 +230,28 @@ def test_a_refusal_names_so_many_and_counts_the_rest(tmp_path: Path) -> None:
     assert refusal.value.reasons[-2] == "and 7 more that are weaker"
 
 
-def test_nobody_approves_in_words_that_name_the_change() -> None:
-    with pytest.raises(NotApprovedError, match="aaaaaaaaaaaa -> bbbbbbbbbbbb"):
-        NobodyApproves().weaker_change("a" * 64, "b" * 64, 0.0)
+def test_a_lower_level_takes_two_people_at_any_level(directory: Path) -> None:
+    """Row A12: raising is for one, lowering for two."""
+    before = load(directory)
+    edit(directory, "models/small.yaml", lambda model: model["asl"].update(deployment=1, security=1))
+    after, people = load(directory), TwoPeople()
+    with pytest.raises(NotAcceptedError, match=r"model small: asl\.deployment: is weaker"):
+        accept(asked(before, after), NobodyApproves())
+    found = accept(asked(before, after), people)
+    assert found.approved_by == ("Ada", "Ben")
+    assert found.wanted == Wanted(asked(before, after), weaker=False)
+    assert accept(asked(after, before), NobodyApproves()).approved_by == ()
+
+
+def test_a_configuration_that_asks_for_signatures_as_a_whole_needs_them_to_come_and_to_go(directory: Path) -> None:
+    before = load(directory)
+    edit(directory, "guard.yaml", lambda guard: guard.update(signed_bundle=True))
+    signed = load(directory)
+    for one, other in ((None, signed), (before, signed), (signed, before)):
+        question = Asked(one, other, frozenset(), 7.0, running=False)
+        with pytest.raises(NotAcceptedError):
+            accept(question, NobodyApproves())
+        assert "Cy" in accept(question, TwoPeople()).approved_by
 
 
 def test_where_nothing_was_in_force_nothing_is_weaker(directory: Path) -> None:

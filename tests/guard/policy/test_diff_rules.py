@@ -147,6 +147,7 @@ CASES: tuple[tuple[Any, ...], ...] = (
         for old, new, effect in ((5, 6, W), (6, 5, S))
     ),
     ("guard/supervision/drain_seconds", 1.0, 2.0, N),
+    ("guard/signed_bundle", True, False, W), ("guard/signed_bundle", False, True, S),
     ("guard/telemetry/log", "info", "error", W), ("guard/telemetry/log", "error", "warning", S),
     ("guard/telemetry/otlp_endpoint", None, "http://a", N), ("guard/telemetry/otlp_endpoint", "http://a", None, W),
     ("guard/telemetry/otlp_endpoint", "http://a", "http://b", W), ("guard/telemetry/trace_ratio", 0.1, 0.2, N),

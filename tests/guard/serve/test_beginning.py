@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from guard.policy.acceptance import NobodyApproves, under_care
+from guard.policy.acceptance import under_care
 from guard.policy.bundle import read_bundle
 from guard.policy.load import load
 from guard.policy.source import ConfigError
 from guard.serve.beginning import Beginning, begin
 from guard.state.snapshots import Current, SnapshotError, Snapshots
+from tests.parts.approvals import NobodyApproves
 from tests.parts.configuration import ModelSpec, write_configuration
 
 

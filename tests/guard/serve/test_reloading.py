@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from guard.clock import SystemClock
-from guard.policy.acceptance import NobodyApproves, under_care
+from guard.policy.acceptance import under_care
 from guard.policy.bundle import UnsettledError, stamps
 from guard.policy.config import Config
 from guard.policy.load import load
@@ -24,6 +24,7 @@ from guard.state.snapshots import Current, Snapshots
 from guard.telemetry.logs import JsonLog
 from guard.telemetry.meter import Meter
 from guard.telemetry.metric import Origin
+from tests.parts.approvals import NobodyApproves
 from tests.parts.configuration import ModelSpec, write_configuration
 
 

@@ -1,0 +1,128 @@
+"""Orders that people signed let a weaker policy in, once, and only by those whom the policy in force names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guard.approval.order import Act, Order, canonical
+from guard.policy.acceptance import Asked, NotAcceptedError, NotApprovedError, accept
+from guard.policy.config import Config
+from guard.policy.load import load
+from guard.serve.approving import SignedApprovals
+from tests.guard.approval.persons import ANA, BEN, CARA, NOW, OPERATORS, STRANGER, order
+from tests.parts.configuration import ModelSpec, write_configuration
+from tests.parts.ssh_keys import SoftKey
+
+TWO = {"ana": ANA, "ben": BEN}
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    write_configuration(tmp_path, models=[ModelSpec(asl=3)], now=datetime.fromtimestamp(NOW, UTC))
+    (tmp_path / "operators.yaml").write_text(OPERATORS.model_dump_json())
+    return tmp_path
+
+
+def edit(directory: Path, name: str, change: Callable[[Any], Any]) -> Config:
+    content = json.loads((directory / name).read_text())
+    change(content)
+    (directory / name).write_text(json.dumps(content))
+    return load(directory)
+
+
+def more(directory: Path) -> Config:
+    """A weaker configuration: a higher rate."""
+    return edit(directory, "tiers.yaml", lambda tiers: tiers["tiers"]["slow"]["rate"].update(burst=9))
+
+
+def change(before: Config | None, after: Config) -> Asked:
+    return Asked(before, after, frozenset(), NOW, running=False)
+
+
+def sign(directory: Path, name: str, what: Order, keys: Mapping[str, SoftKey] = TWO) -> None:
+    folder = directory / "approvals"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.json").write_bytes(canonical(what))
+    for person, key in keys.items():
+        (folder / f"{name}.{person}.sig").write_bytes(key.sign(canonical(what)))
+
+
+def weaker(before: Config, after: Config, nonce: int = 1) -> Order:
+    return order(Act.WEAKER_POLICY, {"before": before.digest, "after": after.digest}, nonce=nonce)
+
+
+def test_a_weaker_policy_comes_in_by_two_signatures_and_its_order_is_used_once(directory: Path) -> None:
+    before, people = load(directory), SignedApprovals()
+    after = more(directory)
+    with pytest.raises(NotAcceptedError, match="no order in approvals/ states it"):
+        accept(change(before, after), people)
+    sign(directory, "x", weaker(before, after))
+    found = accept(change(before, after), people)
+    assert found.approved_by == ("ana", "ben")
+    assert accept(change(before, after), people).approved_by == ("ana", "ben")  # asking uses nothing up
+    assert found.wanted is not None
+    people.use(found.wanted)
+    with pytest.raises(NotAcceptedError, match="the order was used before"):
+        accept(change(before, after), people)
+    with pytest.raises(NotApprovedError, match="the order was used before"):
+        people.use(found.wanted)
+
+
+@pytest.mark.parametrize("keys", [{"ana": ANA}, {"ana": ANA, "ben": STRANGER}], ids=["one", "a stranger's key"])
+def test_one_person_is_not_enough(directory: Path, keys: dict[str, SoftKey]) -> None:
+    before = load(directory)
+    after = more(directory)
+    sign(directory, "x", weaker(before, after), keys)
+    with pytest.raises(NotAcceptedError, match="1 of 2 approvals"):
+        accept(change(before, after), SignedApprovals())
+
+
+def test_a_new_configuration_does_not_name_who_approves_it(directory: Path) -> None:
+    before = load(directory)
+    persons = OPERATORS.model_dump(mode="json")
+    persons["persons"][2]["keys"] = [STRANGER.line]
+    (directory / "operators.yaml").write_text(json.dumps(persons))
+    after = more(directory)
+    sign(directory, "x", weaker(before, after), {"ana": ANA, "cara": STRANGER})
+    with pytest.raises(NotAcceptedError, match="is not made with a key of cara"):
+        accept(change(before, after), SignedApprovals())
+    sign(directory, "x", weaker(before, after), {"ana": ANA, "cara": CARA})
+    assert accept(change(before, after), SignedApprovals()).approved_by == ("ana", "cara")
+
+
+def test_a_lowered_level_takes_an_order_about_the_level_besides(directory: Path) -> None:
+    before = load(directory)
+    after = edit(directory, "models/demo.yaml", lambda model: model["asl"].update(deployment=2))
+    sign(directory, "x", weaker(before, after))
+    with pytest.raises(NotAcceptedError, match="lower_level of demo: no order"):
+        accept(change(before, after), SignedApprovals())
+    sign(directory, "y", order(Act.LOWER_LEVEL, nonce=2))
+    assert accept(change(before, after), SignedApprovals()).approved_by == ("ana", "ben")
+
+
+def test_a_whole_configuration_is_signed_again_and_again_by_standing_orders(directory: Path) -> None:
+    signed = edit(directory, "guard.yaml", lambda guard: guard.update(signed_bundle=True))
+    people = SignedApprovals()
+    with pytest.raises(NotAcceptedError, match=r"asks for signed_bundle: .*: bundle of configuration: no order"):
+        accept(change(None, signed), people)
+    sign(directory, "b", order(Act.BUNDLE, {"after": signed.digest}))
+    for _ in range(2):
+        assert accept(change(None, signed), people).approved_by == ("ana", "ben")
+    other = edit(directory, "tiers.yaml", lambda tiers: tiers["tiers"]["general"]["rate"].update(burst=10))
+    with pytest.raises(NotAcceptedError, match="signed_bundle"):
+        accept(change(signed, other), people)
+
+
+def test_a_broken_folder_of_approvals_approves_nothing(directory: Path) -> None:
+    before = load(directory)
+    after = more(directory)
+    sign(directory, "x", weaker(before, after))
+    (directory / "approvals" / "stray.txt").write_text("what is this")
+    with pytest.raises(NotAcceptedError, match=r"is neither NAME\.json nor NAME\.PERSON\.sig"):
+        accept(change(before, after), SignedApprovals())
