@@ -17,8 +17,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from guard.wire.openai_chat import OpenAIChat
-from tests.benchmarks import before, plot, strict
-from tests.benchmarks.__main__ import options
+from tests.benchmarks import before, plot, policy, strict
+from tests.benchmarks.__main__ import ALONE, main, options
 from tests.benchmarks.bystanders import LARGE, Large, bystanders
 from tests.benchmarks.measure import Run
 from tests.benchmarks.table import alone, compared, table
@@ -266,3 +266,18 @@ def test_every_part_alone_has_values_and_a_line_in_its_table() -> None:
     assert len(lines) == len(figures) + 2
     for name in strict.READERS:
         assert any(f"reader of {name}" in line for line in lines)
+
+
+def test_every_part_of_the_policy_has_values_and_a_goal_where_there_is_one() -> None:
+    figures = policy.measure(0.0, models=3)
+    assert all(found and min(found) > 0 for _, found, _ in figures)
+    assert [title.partition(",")[0] for title, _, remark in figures if "goal" in remark] == [
+        "policy: 3 models read",
+        "policy: look-up of a model for one request",
+    ]
+
+
+def test_parts_alone_need_no_target(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ALONE, "policy", lambda seconds: policy.measure(seconds, models=2))
+    assert main(["--only", "policy", "--quick"]) == 0
+    assert "policy: 2 models compiled, ms" in capsys.readouterr().out
