@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import sys
 import time
@@ -17,11 +16,12 @@ from guard.approval.profiles import with_profiles
 from guard.arrival import Arrivals, Limits
 from guard.audit.disk import Disk
 from guard.audit.ledger import Ledger
+from guard.callers import holder_of
 from guard.clock import SystemClock
-from guard.credentials import Callers, Holder
+from guard.credentials import Callers
 from guard.live import LiveExchanges
 from guard.local import Local
-from guard.policy.compile import Models, Ports, first_moment
+from guard.policy.compile import Models, Ports
 from guard.policy.load import Config, read_secret
 from guard.policy.rules import Category
 from guard.proxy import Proxy
@@ -40,7 +40,6 @@ from guard.telemetry.tracing import Tracer, otlp
 from guard.wire.routes import ROUTES
 from guard.witness import Witness
 from safeguards.decision import Target
-from safeguards.exchange import Caller
 from safeguards.ports import Clock
 from safeguards.verdict import Code
 
@@ -188,13 +187,7 @@ def build_policy(config: Config, ports: Ports, before: Models | None = None) -> 
     config = with_profiles(config, ports.clock.now())
     models = Models(config, ports, before)
     pepper = read_secret(config.guard.keys.pepper, config.directory).encode()
-    holders = {
-        key.digest: Holder(
-            Caller(key.id, key.owner, key.tier, issued=first_moment(key.issued) if key.issued else math.inf),
-            first_moment(key.expires),
-        )
-        for key in config.tiers.keys
-    }
+    holders = {key.digest: holder_of(key) for key in config.tiers.keys}
     given = config.guard.limits
     limits = Limits(given.body_bytes, given.body_seconds, given.concurrent, given.concurrent_per_key)
     return Policy(config, models, Callers(pepper, holders, ports.clock), limits)

@@ -12,11 +12,12 @@ from types import MappingProxyType
 from typing import Final
 
 from guard.arrival import Arrivals, Limits
-from guard.credentials import Callers, Holder, digest
+from guard.callers import holder_of
+from guard.credentials import Callers, digest
 from guard.hypothetical import Answer, Asked, Question, Says, Step
 from guard.live import LiveExchanges
 from guard.pipeline import Mount, Pipeline
-from guard.policy.compile import Models, Ports, first_moment
+from guard.policy.compile import Models, Ports
 from guard.policy.config import Config
 from guard.policy.floor import unmet
 from guard.policy.model import ClassifierMount, Operation, SafeguardKind, Target
@@ -26,7 +27,7 @@ from guard.serving import Serving
 from guard.wire.dialect import TOLD, Dialect, Request
 from guard.wire.routes import ROUTES
 from safeguards.decision import Decision
-from safeguards.exchange import Caller, Exchange
+from safeguards.exchange import Exchange
 from safeguards.ports import Clock
 from safeguards.verdict import Code
 
@@ -244,8 +245,7 @@ def _callers(config: Config, key: str, clock: Clock) -> Callers:
     holders = {}
     for each in config.tiers.keys:
         if each.id == key:
-            caller = Caller(each.id, each.owner, each.tier)
-            holders[digest(_PEPPER, _credential(key))] = Holder(caller, first_moment(each.expires))
+            holders[digest(_PEPPER, _credential(key))] = holder_of(each)
     return Callers(_PEPPER, holders, clock)
 
 

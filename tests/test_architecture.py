@@ -31,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "guard.refusal": set(),
     "guard.reply": set(),
     "guard.credentials": {"guard.refusal"},
+    "guard.callers": {"guard.credentials", "guard.policy"},
     "guard.live": {"guard.refusal"},
     "guard.valve": {"guard.wire"},
     "guard.pipeline": {"guard.wire"},
@@ -72,6 +73,7 @@ ALLOWED: dict[str, set[str]] = {
     "guard.hypothetical": {"guard.policy"},
     "guard.why": {
         "guard.arrival",
+        "guard.callers",
         "guard.credentials",
         "guard.hypothetical",
         "guard.live",

@@ -6,11 +6,18 @@ It is one file because it is one table.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 GUARD, TIERS, MODEL = "guard.yaml", "tiers.yaml", "models/demo.yaml"
 RULES, EVIDENCE, STANDARD = "rules/demo.yaml", "evidence/demo.yaml", "standards/own.yaml"
 ZEROS = "0" * 62
 FOUND = "thresholds: [{{threshold: {}, state: {}, assessed: 2026-01-01, expires: {}}}]\naudience: general"
+
+TWIN = (
+    (Path(__file__).parent / "base" / MODEL)
+    .read_text()
+    .replace("model: demo\n", "model: twin\nsame_weights_as: [demo]\n", 1)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -473,5 +480,103 @@ CASES = (
          "tiers.yaml:12: keys[0].issued: must be a day written as 2027-01-31"),
     Case("a built-in name with other contents", STANDARD, "name: own", "name: house",
          "standards/own.yaml:1: name: house 1 is built in with other contents; give yours a name of its own"),
+    # Secrets
+    Case("a pepper that is not there", GUARD, "secrets/pepper", "secrets/none",
+         "guard.yaml:14: keys.pepper: secrets/none is missing"),
+    Case("a pepper of nothing", GUARD, "secrets/pepper", "secrets/empty",
+         "guard.yaml:14: keys.pepper: secrets/empty is empty"),
+    Case("a pepper of two lines", GUARD, "secrets/pepper", "secrets/lines",
+         "guard.yaml:14: keys.pepper: secrets/lines has more than one line or control characters"),
+    Case("a pepper that is not UTF-8", GUARD, "secrets/pepper", "secrets/binary",
+         "guard.yaml:14: keys.pepper: secrets/binary is not UTF-8"),
+    Case("a pepper that everybody reads", GUARD, "secrets/pepper", "secrets/open",
+         "guard.yaml:14: keys.pepper: secrets/open is open to every user (mode 0644); make it 0600 or 0640"),
+    Case("a pepper that is too long", GUARD, "secrets/pepper", "secrets/long",
+         "guard.yaml:14: keys.pepper: secrets/long is longer than 65536 bytes"),
+    Case("a pepper that is a folder", GUARD, "secrets/pepper", "secrets",
+         "guard.yaml:14: keys.pepper: secrets is not a regular file"),
+    Case("a pepper of no variable", GUARD, "{file: secrets/pepper}", "{env: NOT_SET_BY_ANYBODY}",
+         "guard.yaml:14: keys.pepper: environment variable NOT_SET_BY_ANYBODY is not set"),
+    Case("a variable that cannot be one", GUARD, "{file: secrets/pepper}", "{env: 1-X}",
+         "guard.yaml:14: keys.pepper.env: must be the name of an environment variable"),
+    Case("a credential that no header carries", MODEL, "credential: null", "credential: {file: secrets/umlaut}",
+         "models/demo.yaml:11: upstream.credential: must be ASCII: it is sent in a header"),
+    Case("a client's key of nothing", MODEL, "http://127.0.0.1:8081",
+         "https://127.0.0.1\n  tls: {client_certificate: guard.yaml, client_key: {file: secrets/empty}}",
+         "models/demo.yaml:9: upstream.tls.client_key: secrets/empty is empty"),
+    Case("an authority that is not there", MODEL, "http://127.0.0.1:8081", "https://127.0.0.1\n  tls: {ca: none.pem}",
+         "models/demo.yaml:9: upstream.tls.ca: none.pem is missing"),
+    # What no level may do without
+    Case("a log that is not first", MODEL,
+         "request_log\n    mode: enforce\n    on_failure: block\n    deadline_seconds: 5\n"
+         "    settings: {durable: before_forward, parts: true, content: true}\n",
+         "access\n    mode: enforce\n    on_failure: block\n    deadline_seconds: 5\n",
+         "models/demo.yaml:15: safeguards[0].use: must be request_log: nothing is decided before it is "
+         "recorded"),
+    Case("a log in shadow", MODEL, "mode: enforce", "mode: shadow",
+         "models/demo.yaml:16: safeguards[0].mode: must be enforce: a log in shadow may lose requests"),
+    Case("a log whose failure passes", MODEL, "on_failure: block", "on_failure: pass",
+         "models/demo.yaml:17: safeguards[0].on_failure: must be block: what cannot be recorded is not "
+         "served, at any level (row I1)"),
+    Case("no kill switch", MODEL,
+         "  - use: kill_switch\n    mode: enforce\n    on_failure: block\n    deadline_seconds: 1\n", "",
+         "models/demo.yaml:14: safeguards: must mount kill_switch: a model that cannot be stopped is not "
+         "served"),
+    Case("a kill switch in shadow", MODEL, "kill_switch\n    mode: enforce", "kill_switch\n    mode: shadow",
+         "models/demo.yaml:21: safeguards[1].mode: must be enforce: a stop must stop"),
+    Case("keys that nobody can read at ASL-3", MODEL, "deployment: 2, security: 1}",
+         "deployment: 3, security: 1}\nallow_keys: [signature]",
+         "models/demo.yaml:5: allow_keys: must be empty at ASL-3: these keys cannot be inspected"),
+    Case("an expected model where no answer names one", MODEL, "idle_seconds: 60\noperations: [chat]",
+         "expect_model: m\noperations: [chat, count_tokens]",
+         "models/demo.yaml:12: upstream.expect_model: cannot be checked in answers to count_tokens, which name no "
+         "model: leave out one or the other"),
+    # The bounds of words, days and addresses
+    Case("a day before the century", EVIDENCE, "issued: 2026-11-01", "issued: 1999-11-01",
+         "evidence/demo.yaml:7: attestations[0].issued: must be a day of the years 2000 to 2999"),
+    Case("a URL of other letters", MODEL, "http://127.0.0.1:8081", "http://müller.example",
+         "models/demo.yaml:8: upstream.url: must be a URL of printable ASCII without blanks"),
+    Case("traces to another scheme", GUARD, "otlp_endpoint: null", "otlp_endpoint: ftp://traces.example",
+         "guard.yaml:36: telemetry.otlp_endpoint: must begin with http:// or https://"),
+    Case("a URL with a query", MODEL, ":8081", ":8081/v1?key=x",
+         "models/demo.yaml:8: upstream.url: must not carry a query or a fragment"),
+    Case("an alias with a blank", TIERS, "demo: [chat]", "demo model: [chat]",
+         "tiers.yaml:5: tiers.general.models.demo model: must be letters, digits, dot, underscore or "
+         "hyphen, begin with a letter or digit, and be at most 128 long"),
+    Case("a claim in capitals", EVIDENCE, "claim: model_card", "claim: Model Card",
+         "evidence/demo.yaml:3: attestations[0].claim: must be lower-case letters, digits or underscore, "
+         "begin with a letter, and be at most 64 long"),
+    Case("an owner with a tab", TIERS, "owner: one team", 'owner: "one\\tteam"',
+         "tiers.yaml:9: keys[0].owner: must be one line without control characters"),
+    Case("a sentence with a tab", STANDARD, "requires: The model can be stopped.", 'requires: "It\\tstops."',
+         "standards/own.yaml:9: rows[0].requires: must not contain control characters"),
+    Case("a phrase too long", RULES, "FORBIDDEN-MARKER", "x" * 1001,
+         "rules/demo.yaml:7: rules[0].phrase: must be at most 1000 characters"),
+    Case("more surfaces than there can be", MODEL, "[public]", f"[{', '.join(f's{n}' for n in range(65))}]",
+         "models/demo.yaml:6: surfaces: has more items than 64"),
+    Case("more values than a file may have", RULES, "", f"rules: [{'1,' * 100_001}]\n",
+         "rules/demo.yaml:1: has more than 100000 values"),
+    # Names given twice, and references that lead nowhere
+    Case("a threshold assessed twice", MODEL, "audience: general",
+         "thresholds:\n  - {threshold: A, state: crossed, assessed: 2026-01-01, expires: 2027-01-01}\n"
+         "  - {threshold: A, state: crossed, assessed: 2026-01-01, expires: 2027-01-01}\naudience: general",
+         "models/demo.yaml:7: thresholds[1].threshold: the threshold is already used by item 0"),
+    Case("an alias of the same weights twice", MODEL, "audience: general",
+         "same_weights_as: [twin, twin]\naudience: general",
+         "models/demo.yaml:5: same_weights_as[1]: the alias is already used by item 0"),
+    Case("a threshold twice in a row", STANDARD, "check: null", "check: threshold\n    with: {thresholds: [A, A]}",
+         "standards/own.yaml:19: rows[1].with.thresholds[1]: the threshold is already used by item 0"),
+    Case("a standard given by two files", STANDARD, "name: own", "name: high",
+         "standards/own.yaml:1: name: high 1 is already given by standards/high.yaml"),
+    Case("the same weights on one side alone", "models/twin.yaml", "", TWIN,
+         "models/twin.yaml:3: same_weights_as[0]: models/demo.yaml does not name twin in turn"),
+    Case("an operation that the model does not list", TIERS, "[chat]", "[chat, embeddings]",
+         "tiers.yaml:5: tiers.general.models.demo[1]: models/demo.yaml does not list the operation "
+         "embeddings"),
+    Case("no model at all", MODEL, "", None,
+         "models: is missing or has no file\n"
+         "tiers.yaml:5: tiers.general.models.demo: there is no file models/demo.yaml"),
+    Case("a folder in place of a file", "rules/other.yaml/inner", "", "x",
+         "rules/other.yaml: is not a regular file"),
 )
 # fmt: on

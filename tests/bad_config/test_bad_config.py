@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from guard.policy.compile import check_compiles
 from guard.policy.load import load
 from guard.policy.source import ConfigError
 from tests.bad_config.cases import CASES, Case
@@ -15,10 +16,27 @@ HERE = Path(__file__).parent
 BUILTIN = HERE / "builtin"
 
 
+# What the references to secrets in the cases lead to: the content, and who may read it.
+SECRETS: dict[str, tuple[bytes, int]] = {
+    "pepper": (b"a pepper\n", 0o600),
+    "empty": (b"", 0o600),
+    "lines": (b"one\ntwo\n", 0o600),
+    "binary": (b"\xff\n", 0o600),
+    "open": (b"a pepper\n", 0o644),
+    "long": (b"x" * 65_537, 0o600),
+    "umlaut": ("schl\u00fcssel\n".encode(), 0o600),
+}
+
+
 def change(directory: Path, case: Case) -> None:
     """Copy the base and put the defect into it."""
     shutil.copytree(HERE / "base", directory)
+    (directory / "secrets").mkdir()
+    for name, (content, mode) in SECRETS.items():
+        (directory / "secrets" / name).write_bytes(content)
+        (directory / "secrets" / name).chmod(mode)
     path = directory / case.file
+    path.parent.mkdir(exist_ok=True)
     if case.new is None:
         path.unlink()
         return
@@ -36,7 +54,7 @@ def test_the_base_itself_loads() -> None:
 def test_a_defect_is_named_with_its_file_line_and_key(case: Case, tmp_path: Path) -> None:
     change(tmp_path / "config", case)
     with pytest.raises(ConfigError) as caught:
-        load(tmp_path / "config", BUILTIN)
+        check_compiles(load(tmp_path / "config", BUILTIN))
     assert str(caught.value) == case.expected
 
 

@@ -7,9 +7,10 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import before, measure, plot, reload, strict
+from tests.benchmarks import before, measure, plot, policy, reload, strict
 from tests.benchmarks.bystanders import bystanders
 from tests.benchmarks.measure import Run, warm_up
 from tests.benchmarks.process import stop
@@ -19,7 +20,9 @@ from tests.benchmarks.targets import BEFORE, LITELLM_DONE, NAMES, Mock, Target, 
 MEASURES = {**measure.MEASURES, "bystanders": bystanders}
 STRICT = "strict"  # of the guard's own parts alone, in this process: no target and no load
 RELOAD = "reload"  # of the guard: a change of policy, alone and under load
-KNOWN = (*MEASURES, STRICT, RELOAD)
+POLICY = "policy"  # of reading, compiling and looking up models, also in this process
+ALONE: dict[str, Callable[[float], list[strict.Figure]]] = {STRICT: strict.measure, POLICY: policy.measure}
+KNOWN = (*MEASURES, *ALONE, RELOAD)
 READING = (
     "How to read it: trust CPU per request and per event (2 to 10 % from run to run); requests a second, p99 figures "
     "and streams a core move by 15 % and more on a virtual machine. Compare within one table only, and at the same "
@@ -104,13 +107,14 @@ def main(arguments: list[str]) -> int:
         chosen.plot.write_text(plot.reading(strict.sizes(0.2 if chosen.quick else 1.0), strict.GOAL_MS))
         return 0
     parts: list[strict.Figure] = []
-    if STRICT in chosen.only:
-        say(STRICT)
-        parts = strict.measure(0.2 if chosen.quick else 1.0)
+    for name, take in ALONE.items():
+        if name in chosen.only:
+            say(name)
+            parts += take(0.2 if chosen.quick else 1.0)
     if RELOAD in chosen.only:
         say(RELOAD)
         parts += reload.alone(chosen.rounds)
-    if set(chosen.only) <= {STRICT, RELOAD}:
+    if set(chosen.only) <= {*ALONE, RELOAD}:
         if RELOAD in chosen.only:
             parts += reloads(chosen)
         sys.stdout.write(alone(parts) + "\n")

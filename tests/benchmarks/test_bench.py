@@ -17,8 +17,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from guard.wire.openai_chat import OpenAIChat
-from tests.benchmarks import before, plot, reload, strict
-from tests.benchmarks.__main__ import options
+from tests.benchmarks import before, plot, policy, reload, strict
+from tests.benchmarks.__main__ import ALONE, main, options
 from tests.benchmarks.bystanders import LARGE, Large, bystanders
 from tests.benchmarks.measure import Run
 from tests.benchmarks.table import alone, compared, table
@@ -283,3 +283,18 @@ def test_reloads_under_load_are_counted_and_lose_no_request(mock: Mock, tmp_path
     assert run.remarks == []
     assert len(figures["reload of one file of 200 models, ms"][0]) >= 1
     assert "; 0 requests lost" in figures["latest stream event while every file changes, ms"][1]
+
+
+def test_every_part_of_the_policy_has_values_and_a_goal_where_there_is_one() -> None:
+    figures = policy.measure(0.0, models=3)
+    assert all(found and min(found) > 0 for _, found, _ in figures)
+    assert [title.partition(",")[0] for title, _, remark in figures if "goal" in remark] == [
+        "policy: 3 models read",
+        "policy: look-up of a model for one request",
+    ]
+
+
+def test_parts_alone_need_no_target(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ALONE, "policy", lambda seconds: policy.measure(seconds, models=2))
+    assert main(["--only", "policy", "--quick"]) == 0
+    assert "policy: 2 models compiled, ms" in capsys.readouterr().out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,6 +16,8 @@ from guard.policy.config import Config
 from guard.policy.load import load
 from guard.policy.model import Operation, SafeguardKind
 from guard.why import ASKS, default_question, why
+from tests.guard.policy.test_floor import CLOSING, with_evidence, with_evidence_mounted, with_tiers
+from tests.guard.policy.test_floor import NOW as TODAY
 from tests.guard.road import Still
 from tests.parts.compiled import Buckets, Journal, Switch
 from tests.parts.configuration import ModelSpec, write_configuration
@@ -33,8 +35,15 @@ def config(tmp_path: Path) -> Config:
     return load(tmp_path)
 
 
-def ask(config: Config, question: Question, *, switch: Switch | None = None, buckets: Buckets | None = None) -> Answer:
-    ports = Ports(switch or Switch(), buckets or Buckets(), Journal([]), Still(NOW.timestamp()))
+def ask(
+    config: Config,
+    question: Question,
+    *,
+    switch: Switch | None = None,
+    buckets: Buckets | None = None,
+    at: datetime = NOW,
+) -> Answer:
+    ports = Ports(switch or Switch(), buckets or Buckets(), Journal([]), Still(at.timestamp()))
     return asyncio.run(why(config, question, ports))
 
 
@@ -76,3 +85,15 @@ def test_every_operation_has_a_route(config: Config) -> None:
 def test_a_key_cannot_be_asked_for_by_something_like_its_id(config: Config) -> None:
     for key in ("App", "app ", "ap", "", "app\n", "é" * 100, "a" * 200):
         assert ask(config, Question(key, "demo", Operation.CHAT, "public")).code == "unauthenticated"
+
+
+def test_a_key_made_before_a_lapse_is_told_apart_from_a_new_one() -> None:
+    """As workers do: evidence whose lapse stops newcomers alone goes on serving those of before."""
+    config = with_evidence(with_evidence_mounted(CLOSING), expires=TODAY.date())
+    first, second = config.tiers.keys
+    config = with_tiers(config, keys=(first.model_copy(update={"issued": date(2026, 1, 1)}), second))
+    codes = {
+        key.id: ask(config, default_question(config, key.id, "demo", None, None), at=TODAY).code
+        for key in (first, second)
+    }
+    assert codes == {"first": None, "second": "evidence_expired"}

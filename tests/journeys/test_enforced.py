@@ -7,7 +7,9 @@ It is one file because it is one table, row by row.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime
@@ -20,13 +22,13 @@ import pytest
 from guard.policy.config import Config, Signed
 from guard.policy.explain import explain
 from guard.policy.fingerprint import of_standard
-from guard.policy.floor import unmet
 from guard.policy.load import builtin_standards, load
 from guard.policy.model import Levels, Operation, Target
 from guard.policy.source import ConfigError
-from guard.telemetry import observe
+from guard.telemetry.logs import JsonLog
 from guard.telemetry.meter import Meter
 from guard.telemetry.metric import Origin
+from guard.witness import Witness
 from safeguards.decision import Ending
 from tests.guard.policy.test_floor import (
     NOW,
@@ -39,6 +41,7 @@ from tests.guard.policy.test_floor import (
     without_mount,
 )
 from tests.guard.policy.test_lineage import beside, named, ruled_out, with_threshold, with_thresholds
+from tests.guard.road import Still
 from tests.parts.compiled import CHAT, SAID, Compiled
 from tests.parts.configuration import MARKER, ModelSpec, write_configuration
 
@@ -172,9 +175,14 @@ def test_a_variant_without_an_evaluation_of_its_own_is_not_served() -> None:
 
 def test_a_model_whose_answers_need_not_name_it_is_not_served() -> None:
     config = with_row("reported_model")
-    upstream = config.models["demo"].upstream.model_copy(update={"expect_model": "demo-scripted"})
     assert not is_served(config)
-    assert unmet(with_policy(config, upstream=upstream), "demo", NOW) == ()
+    upstream = config.models["demo"].upstream.model_copy(update={"expect_model": "m-1.2"})
+    compiled = Compiled(with_policy(config, upstream=upstream), NOW.timestamp())
+    for name, status in (("m-1.2", 200), ("m-1.1", 502)):
+        compiled.model.name = name
+        for stream in (False, True):
+            got = compiled.ask(key="first", stream=stream)
+            assert (got.status, got.forwarded, SAID.encode() in got.body) == (status, True, status == 200)
 
 
 def test_a_model_at_level_four_under_a_standard_that_nobody_signed_is_not_served() -> None:
@@ -227,11 +235,16 @@ def test_a_model_is_unknown_on_a_surface_it_is_not_for(tmp_path: Path) -> None:
     compiled = two_surfaces(tmp_path)
     assert compiled.ask().forwarded
     refused(compiled, "unknown_model", surface="internal")
+    with pytest.raises(ConfigError, match="no surface nowhere in guard"):
+        loaded(tmp_path, lambda file: file.update(surfaces=["public", "nowhere"]))
 
 
-def test_a_model_below_its_floor_is_not_served() -> None:
+def test_a_model_below_its_floor_is_not_served(compiled: Compiled) -> None:
     assert not is_served(with_row(None))
     assert not is_served(with_row("attested", {"claim": "other"}))
+    assert compiled.ask().forwarded
+    compiled.clock.at += 21 * 86_400  # its evidence has lapsed between two requests
+    refused(compiled, "not_routable")
 
 
 def test_every_surface_and_every_key_meets_the_same_safeguards(tmp_path: Path) -> None:
@@ -278,15 +291,24 @@ def test_a_key_is_refused_from_its_last_moment_on(compiled: Compiled) -> None:
     refused(compiled, "key_expired")
 
 
-def test_a_refusal_within_an_answer_is_counted(compiled: Compiled) -> None:
+def test_a_refusal_within_an_answer_is_counted(tmp_path: Path) -> None:
+    write_configuration(tmp_path, models=[ModelSpec(asl=3)], now=NOW)
+    meter, quiet = Meter(Origin.WORKER), os.open(os.devnull, os.O_WRONLY)
+    compiled = Compiled(load(tmp_path), NOW.timestamp(), Witness(meter, JsonLog(Still(), fd=quiet), None))
+
+    def counted(name: str) -> dict[str, float]:
+        return {key[-1]: value for key, value in meter.state().counters.items() if key[0] == name and value}
+
     compiled.model.texts = ("well: ", MARKER, " and so on")
-    assert compiled.ask(stream=True).status == 200
-    meter = Meter(Origin.WORKER)
-    (arrival,), (outcome,) = compiled.notes.began_with, compiled.notes.outcomes
-    observe.exchange_ended(meter, arrival.exchange, outcome, arrival.route, arrival.serving.provider)
-    counted = {key: value for key, value in meter.state().counters.items() if value}
-    assert counted["guard_streams_terminated_total", "demo", "safeguard"] == 1.0
-    assert any(key[0] == "guard_requests_total" and key[-1] == "blocked_output" for key in counted)
+    got = compiled.ask(stream=True)
+    assert (got.status, b"content_filter" in got.body) == (200, True)
+    assert counted("guard_requests_total") == {"blocked_output": 1.0}
+    assert counted("guard_streams_terminated_total") == {"safeguard": 1.0}
+    assert compiled.ask(key="nobody").code == "unauthenticated"
+    assert compiled.ask(MARKER).code == "content_blocked"
+    assert counted("guard_refusals_total") == {"unauthenticated": 1.0}
+    assert counted("guard_requests_total") == {"blocked_output": 1.0, "blocked_input": 1.0}
+    os.close(quiet)
 
 
 def test_blocking_and_recording_do_not_switch_each_other_off(tmp_path: Path) -> None:
@@ -301,6 +323,10 @@ def test_blocking_and_recording_do_not_switch_each_other_off(tmp_path: Path) -> 
                 assert got.forwarded is (mode == "shadow")
                 assert len(compiled.log.intents) == len(compiled.log.outcomes) == 1
                 assert any(each.denied and each.safeguard == "patterns" for each in compiled.log.outcomes[0].decisions)
+    for weaker in ({"mode": "shadow"}, {"on_failure": "pass"}):
+        write_configuration(tmp_path, models=[ModelSpec(asl=1, safeguards={"request_log": weaker})], now=NOW)
+        with pytest.raises(ConfigError):
+            Compiled(load(tmp_path), NOW.timestamp())
 
 
 def test_a_standard_is_pinned_by_its_hash(tmp_path: Path) -> None:
@@ -308,7 +334,9 @@ def test_a_standard_is_pinned_by_its_hash(tmp_path: Path) -> None:
     compiled = Compiled(config, NOW.timestamp())
     assert compiled.ask().forwarded
     (arrival,) = compiled.notes.began_with
-    assert arrival.exchange.framework == f"example-internal 1 {of_standard(config.standard('demo'))}"
+    plain = config.standard("demo").model_dump(mode="json", by_alias=True)
+    sha256 = hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    assert arrival.exchange.framework == f"example-internal 1 {sha256}"
     (tmp_path / "standards").mkdir()
     altered = (builtin_standards() / "example-internal.yaml").read_text().replace("level: 2", "level: 4")
     (tmp_path / "standards" / "mine.yaml").write_text(altered)

@@ -6,9 +6,8 @@ import copy
 import functools
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any, Final
 
 from guard.credentials import bearer
@@ -17,6 +16,7 @@ from guard.policy.invariants import Invariant
 from guard.policy.model import CheckName, Mode, SafeguardKind
 from guard.policy.proof import CHECKS, INVARIANTS, SAFEGUARDS
 from guard.wire.strict_json import BadField
+from safeguards.decision import Ending
 from safeguards.verdict import PASS, Cleared
 
 
@@ -142,22 +142,73 @@ def _unrecorded_in_shadow(original: Any) -> Any:
     return serving
 
 
-_INVARIANTS: Final[Mapping[Invariant, tuple[str, Callable[[Any], Any]]]] = MappingProxyType(
-    {
-        Invariant.LEVELS_CUMULATE: ("guard.policy.standard:Standard.binding", _own_level_alone),
-        Invariant.KNOWN_THRESHOLDS: ("guard.policy.references:_thresholds", _always(lambda *_: iter(()))),
-        Invariant.KNOWN_SURFACES: ("guard.arrival:Arrivals.serving", _any_surface),
-        Invariant.BELOW_FLOOR_REFUSED: ("guard.policy.floor:unmet", _always(lambda *_: ())),
-        Invariant.ONE_JOURNEY: ("guard.pipeline:Pipeline.admit", _only_in_public),
-        Invariant.EXACT_ROUTES: ("guard.wire.routes:ROUTES", _lenient),
-        Invariant.UNREADABLE_REFUSED: ("guard.wire.table:Record.read", _takes_everything),
-        Invariant.RELEASED_WHEN_CLEARED: ("guard.valve:Valve.clear", _clears_all),
-        Invariant.KEYS_END: ("guard.credentials:Register.authenticate", _for_ever),
-        Invariant.REFUSALS_COUNTED: ("guard.telemetry.observe:exchange_ended", _always(_does_nothing)),
-        Invariant.LOG_APART: ("guard.policy.compile:_Compiling.serving", _unrecorded_in_shadow),
-        Invariant.STANDARD_PINNED: ("guard.policy.references:_standards", _always(lambda *_: iter(()))),
-        Invariant.LIMITS_STATED: ("guard.policy.explain:_LIMIT", _always("")),
-    }
+def _judged_once(_: Any) -> Any:
+    return lambda self, model: self._serving.get(model)
+
+
+def _routable(original: Any) -> Any:
+    def judge(self: Any, model: str) -> Any:
+        self._serving[model] = replace(original(self, model), unmet=())
+        return self._serving[model]
+
+    return judge
+
+
+def _as_served(original: Any) -> Any:
+    """Count what ended within a status of 200 as served, as monitors of errors do."""
+
+    def exchange_ended(meter: Any, exchange: Any, outcome: Any, route: str, provider: str) -> None:
+        ending = Ending.SERVED if outcome.ending is Ending.BLOCKED_OUTPUT else outcome.ending
+        original(meter, exchange, replace(outcome, ending=ending), route, provider)
+
+    return exchange_ended
+
+
+def _forgets_what_it_blocked(original: Any) -> Any:
+    def close(self: Any, exchange: Any, outcome: Any) -> Any:
+        return original(self, exchange, outcome) if outcome.ending is Ending.SERVED else None
+
+    return close
+
+
+def _releases_all(_: Any) -> Any:
+    def release(self: Any) -> Any:
+        events = list(self._queue)
+        self._queue.clear()
+        self._held = 0
+        return events
+
+    return release
+
+
+def _without(words: str) -> Callable[[Any], Any]:
+    """Leave out the problems that say this."""
+    return lambda original: lambda *given: (each for each in original(*given) if words not in each.message)
+
+
+_INVARIANTS: Final[tuple[tuple[Invariant, str, Callable[[Any], Any]], ...]] = (
+    (Invariant.LEVELS_CUMULATE, "guard.policy.standard:Standard.binding", _own_level_alone),
+    (Invariant.KNOWN_THRESHOLDS, "guard.policy.references:_thresholds", _always(lambda *_: iter(()))),
+    (Invariant.KNOWN_SURFACES, "guard.arrival:Arrivals.serving", _any_surface),
+    (Invariant.KNOWN_SURFACES, "guard.policy.references:_model", _without("no surface")),
+    (Invariant.BELOW_FLOOR_REFUSED, "guard.policy.floor:unmet", _always(lambda *_: ())),
+    (Invariant.BELOW_FLOOR_REFUSED, "guard.policy.compile:Models._judge", _routable),
+    (Invariant.BELOW_FLOOR_REFUSED, "guard.policy.compile:Models.find", _judged_once),
+    (Invariant.ONE_JOURNEY, "guard.pipeline:Pipeline.admit", _only_in_public),
+    (Invariant.EXACT_ROUTES, "guard.wire.routes:ROUTES", _lenient),
+    (Invariant.UNREADABLE_REFUSED, "guard.wire.table:Record.read", _takes_everything),
+    (Invariant.UNREADABLE_REFUSED, "guard.wire.openai_chat:_Part.read", _takes_everything),
+    (Invariant.RELEASED_WHEN_CLEARED, "guard.valve:Valve.clear", _clears_all),
+    (Invariant.RELEASED_WHEN_CLEARED, "guard.valve:Valve.release", _releases_all),
+    (Invariant.KEYS_END, "guard.credentials:Register.authenticate", _for_ever),
+    (Invariant.REFUSALS_COUNTED, "guard.telemetry.observe:exchange_ended", _as_served),
+    (Invariant.REFUSALS_COUNTED, "guard.telemetry.observe:refused", _always(_does_nothing)),
+    (Invariant.LOG_APART, "guard.policy.compile:_Compiling.serving", _unrecorded_in_shadow),
+    (Invariant.LOG_APART, "guard.policy.order:misplaced", _always(lambda _: iter(()))),
+    (Invariant.LOG_APART, "guard.pipeline:Pipeline.close", _forgets_what_it_blocked),
+    (Invariant.STANDARD_PINNED, "guard.policy.references:_standards", _always(lambda *_: iter(()))),
+    (Invariant.STANDARD_PINNED, "guard.policy.fingerprint:of_standard", _always(lambda _: "")),
+    (Invariant.LIMITS_STATED, "guard.policy.explain:_LIMIT", _always("")),
 )
 MUTATIONS: Final[tuple[Mutation, ...]] = (
     *(
@@ -169,8 +220,8 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
         for kind, target, value in _MOMENTS
     ),
     *(
-        Mutation(f"invariant {invariant}", target, replaced, INVARIANTS[invariant].test)
-        for invariant, (target, replaced) in _INVARIANTS.items()
+        Mutation(f"{invariant} {target.rpartition(':')[2]}", target, replaced, INVARIANTS[invariant].test)
+        for invariant, target, replaced in _INVARIANTS
     ),
 )
 
@@ -186,7 +237,7 @@ def mutate(mutation: Mutation) -> None:
     replacement = mutation.replaced(original)
     setattr(holder, last, replacement)
     for name, loaded in list(sys.modules.items()):
-        if name.partition(".")[0] in {"guard", "safeguards"}:
+        if name.partition(".")[0] in {"guard", "safeguards", "tests"}:
             for attribute, value in list(vars(loaded).items()):
                 if value is original:
                     setattr(loaded, attribute, replacement)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import os
+import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,11 +18,10 @@ from guard.policy.invariants import Invariant
 from guard.policy.model import CheckName, SafeguardKind
 from guard.policy.proof import CHECKS, INVARIANTS, SAFEGUARDS
 from safeguards.base import Safeguard
+from tests.mutations.runner import UNCHANGED
 from tests.mutations.table import MUTATIONS, Mutation
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-QUIET: Final = ("-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")
-UNCHANGED: Final = "unchanged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,54 +38,59 @@ class Ran:
         return {word: int(count) for count, word in re.findall(r"(\d+) (passed|failed|errors?|skipped)", last)}
 
 
-def pytest_run(*nodes: str, mutation: str = "") -> Ran:
-    """Run these tests in a process of their own."""
-    plugin = ("-p", "tests.mutations.plugin") if mutation else ()
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *QUIET, *plugin, *nodes],
-        cwd=ROOT,
-        env={**os.environ, "GUARD_MUTATION": mutation, "PYTHONDONTWRITEBYTECODE": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=110,
-        check=False,
-    )
-    return Ran(done.returncode, done.stdout)
+class Runs:
+    """The runs of these names, which go on while the first results are looked at."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Begin."""
+        command = [sys.executable, "-m", "tests.mutations.runner", *names]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        self._done: dict[str, Ran] = {}
+
+    def of(self, name: str) -> Ran:
+        """Wait for one."""
+        assert self._process.stdout is not None
+        while name not in self._done:
+            line = self._process.stdout.readline()
+            assert line, f"the runner ended without {name}"
+            found, code, out = json.loads(line)
+            self._done[found] = Ran(code, out)
+        return self._done[name]
+
+    def end(self) -> None:
+        """Let what still runs end, and leave."""
+        self._process.kill()
+        self._process.communicate()
 
 
 @pytest.fixture(scope="module")
-def runs(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Ran]]]:
-    """The runs of the chosen tests, two at a time."""
+def runs(request: pytest.FixtureRequest) -> Iterator[Runs]:
+    """The runs of the chosen mutations, and of every named test with nothing switched off."""
     chosen = [item.callspec.params.get("mutation") for item in request.session.items if hasattr(item, "callspec")]
-    with ThreadPoolExecutor(2) as pool:
-        everything = sorted({mutation.test for mutation in MUTATIONS})
-        futures = {UNCHANGED: pool.submit(pytest_run, *everything)}
-        for mutation in MUTATIONS:
-            if mutation in chosen:
-                futures[mutation.name] = pool.submit(pytest_run, mutation.test, mutation=mutation.name)
-        yield futures
-        pool.shutdown(cancel_futures=True)
+    runs = Runs([UNCHANGED, *(mutation.name for mutation in MUTATIONS if mutation in chosen)])
+    yield runs
+    runs.end()
 
 
-def test_every_named_test_passes(runs: dict[str, Future[Ran]]) -> None:
-    ran = runs[UNCHANGED].result()
+def test_every_named_test_passes(runs: Runs) -> None:
+    ran = runs.of(UNCHANGED)
     assert ran.code == 0, ran.out
     assert ran.counts == {"passed": len({mutation.test for mutation in MUTATIONS})}, ran.out
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda each: each.name.replace(" ", "-"))
-def test_a_named_test_fails_when_what_it_proves_is_switched_off(
-    mutation: Mutation, runs: dict[str, Future[Ran]]
-) -> None:
-    ran = runs[mutation.name].result()
+def test_a_named_test_fails_when_what_it_proves_is_switched_off(mutation: Mutation, runs: Runs) -> None:
+    ran = runs.of(mutation.name)
     assert (ran.code, ran.counts) == (1, {"failed": 1}), f"{mutation.test} does not notice:\n{ran.out}"
 
 
-def test_every_check_every_safeguard_and_every_invariant_has_a_proof() -> None:
+def test_every_proof_is_tried() -> None:
+    """A check, a safeguard or an invariant that is new has no proof yet, and a proof that is not tried is none."""
+    proofs = [*CHECKS.values(), *SAFEGUARDS.values(), *INVARIANTS.values()]
+    assert {proof.test for proof in proofs} == {mutation.test for mutation in MUTATIONS}
     assert set(CHECKS) == set(CheckName) - {CheckName.BUILT_IN}
-    assert set(INVARIANTS) == set(Invariant)
     assert set(SAFEGUARDS) == set(SafeguardKind)
+    assert set(INVARIANTS) == set(Invariant)
 
 
 def test_every_moment_of_every_safeguard_is_switched_off() -> None:

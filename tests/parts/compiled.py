@@ -10,19 +10,22 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any, Final
 
 from guard.arrival import Arrivals, Limits
-from guard.credentials import Holder, Register, digest
+from guard.callers import holder_of
+from guard.conclusion import Witness
+from guard.credentials import Register, digest
 from guard.live import LiveExchanges
 from guard.pipeline import Admitted
-from guard.policy.compile import Models, Ports, first_moment
+from guard.policy.compile import Models, Ports
 from guard.policy.config import Config
 from guard.proxy import Proxy
 from guard.serving import Serving
 from guard.wire.routes import ROUTES
 from safeguards.decision import Failure, Outcome, Unavailable
-from safeguards.exchange import Caller, Channel, Exchange
+from safeguards.exchange import Channel, Exchange
 from safeguards.ports import Stop
 from tests.guard.road import Answering, Line, Model, Notes, Still, receiving
 from tests.parts.upstream import completion, stream_body
@@ -30,6 +33,7 @@ from tests.parts.upstream import completion, stream_body
 CHAT: Final = b"/v1/chat/completions"
 SAID: Final = "all is well"
 _PEPPER: Final = b"pepper"
+_ENDLESS: Final = {"expires": date(2999, 12, 31)}  # a key without a last day, which only a test can make
 
 
 class Journal:
@@ -99,11 +103,12 @@ class Buckets:
 
 
 class Saying(Model):
-    """An upstream that says ``texts``; ``between`` is called before each batch of a stream but the first."""
+    """An upstream that says ``texts`` and that it is ``name``; ``between`` comes before each batch but the first."""
 
     def __init__(self, timeline: list[str]) -> None:
         """Answer something harmless."""
         super().__init__()
+        self.name = "up"
         self.texts: Sequence[str] = (SAID,)
         self.between: Callable[[], None] = lambda: None
         self._timeline = timeline
@@ -112,10 +117,11 @@ class Saying(Model):
         """Take the request and answer in the form of a chat."""
         self._timeline.append("sent")
         if admitted.request.streamed:
-            pieces = [each + b"\n\n" for each in stream_body(*self.texts).split(b"\n\n") if each]
-            self.batches = pieces
+            whole = stream_body(*self.texts).replace(b'"model": "up"', b'"model": "%b"' % self.name.encode())
+            self.batches = [each + b"\n\n" for each in whole.split(b"\n\n") if each]
         else:
-            self.batches = [completion("".join(self.texts))]
+            named = {**json.loads(completion("".join(self.texts))), "model": self.name}
+            self.batches = [json.dumps(named).encode()]
         answer = await super().send(admitted)
         return _Interrupted(answer, self)
 
@@ -162,10 +168,10 @@ class Got:
 
 
 class Compiled:
-    """One configuration that serves; ``clock`` moves by hand. With ``held`` no model is judged again."""
+    """One configuration that serves; ``clock`` moves by hand. What is ``held`` is not judged again."""
 
-    def __init__(self, config: Config, at: float) -> None:
-        """Compile; raises ConfigError."""
+    def __init__(self, config: Config, at: float, witness: Witness | None = None) -> None:
+        """Compile; raises ConfigError. Without a ``witness`` notes are taken."""
         self.timeline: list[str] = []
         self.clock = Still(at)
         self.log = Journal(self.timeline)
@@ -181,9 +187,7 @@ class Compiled:
         callers = Register(
             _PEPPER,
             {
-                digest(_PEPPER, _credential(key.id)): Holder(
-                    Caller(key.id, key.owner, key.tier), first_moment(key.expires) if key.expires else 9e9
-                )
+                digest(_PEPPER, _credential(key.id)): holder_of(key if key.expires else key.model_copy(update=_ENDLESS))
                 for key in config.tiers.keys
             },
             self.clock,
@@ -192,7 +196,7 @@ class Compiled:
         self._proxies = {}
         for surface in config.guard.surfaces:
             arrivals = Arrivals(surface.name, ROUTES, callers, self, limits, live, self.clock, self._id)
-            self._proxies[surface.name] = Proxy(arrivals, live, self.notes, self.clock)
+            self._proxies[surface.name] = Proxy(arrivals, live, witness or self.notes, self.clock)
 
     def find(self, model: str) -> Serving | None:
         """As `Catalogue.find`, with this upstream."""

@@ -1,0 +1,23 @@
+"""An entry of tiers.yaml stands for its caller until its last day."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, date, datetime
+
+from guard.callers import holder_of
+from guard.credentials import Holder
+from guard.policy.tiers import Key
+from safeguards.exchange import Caller
+
+KEY = Key(id="app", owner="a team", tier="general", digest="0" * 64, expires=date(2027, 1, 1))
+
+
+def test_a_key_that_does_not_say_when_it_was_made_counts_as_new() -> None:
+    end = datetime(2027, 1, 1, tzinfo=UTC).timestamp()
+    assert holder_of(KEY) == Holder(Caller("app", "a team", "general", issued=math.inf), end)
+
+
+def test_a_key_that_says_when_it_was_made_keeps_that() -> None:
+    made = datetime(2026, 2, 3, tzinfo=UTC).timestamp()
+    assert holder_of(KEY.model_copy(update={"issued": date(2026, 2, 3)})).who.issued == made
