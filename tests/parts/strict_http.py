@@ -85,8 +85,8 @@ def _partial_chunks(data: bytes) -> tuple[bytes, bool]:
 
 
 def _next(data: bytes) -> tuple[WholeRequest | None, bytes]:
-    # RFC 9112, section 2.2, has an empty line before a request ignored; line ends in front of it carry nothing.
-    data = data.lstrip(b"\r\n")
+    while data.startswith(b"\r\n"):  # RFC 9112, section 2.2: an empty line before a request is passed over
+        data = data[2:]
     head, end, rest = data.partition(b"\r\n\r\n")
     if not end:
         return None, b""
