@@ -1,16 +1,18 @@
 """The HTTP edge: uvicorn's llhttp protocol, hardened where it bounds nothing, and a handle for the journey.
 
 Refused before any application sees it: too many or too large headers, slow headers, a missing, second or (where names
-are listed) foreign Host, a target that is no plain path, a transfer coding other than chunked, HTTP/0.9, trailers,
-Upgrade, and a second request before the first is answered. Every refusal closes the connection, and so does an answer
-to a request that is not wholly read: what the caller still sends is then discarded for a while, because closing on
-unread bytes would reset the connection and could take our answer with it. A caller who closes its own direction is
-taken as gone. It is one file because what one callback of the parser notes another judges.
+are listed) foreign Host, a target that is no plain path, a request line with more than its two spaces, a transfer
+coding other than chunked, HTTP/0.9, trailers, Upgrade, and a second request before the first is answered. Every refusal
+closes the connection, and so does an answer to a request that is not wholly read: what the caller still sends is then
+discarded for a while, because closing on unread bytes would reset the connection and could take our answer with it. A
+caller who closes its own direction is taken as gone. It is one file because what one callback of the parser notes
+another judges.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
@@ -21,6 +23,7 @@ from uvicorn.server import ServerState
 from guard.serve.answering import AnsweringProtocol
 
 MAX_HEADERS: Final = 100
+_REQUEST_LINE: Final = re.compile(rb"[A-Z-]+ [!-~]+ HTTP/[0-9]\.[0-9]\r\n")
 LINGER_SECONDS: Final = 2.0
 FLUSH_SECONDS: Final = 30.0  # for a caller who does not take the end of an answer
 
@@ -72,6 +75,7 @@ class GuardProtocol(AnsweringProtocol):
         self._hosts = 0
         self._foreign = False
         self._codings = 0
+        self._line: bytes | None = b""  # the beginning of a request line that is not here to its end; None after it
         self._reading = False  # within the headers of a request
         self._whole = True  # nothing of a request is outstanding
         self._left = False
@@ -148,6 +152,9 @@ class GuardProtocol(AnsweringProtocol):
         """Parse, and bound what the parser keeps to itself: a header is told only once it is complete."""
         if self._left:
             return
+        if self._line is not None and not self._begins_well(data):
+            self._answer_plainly(400, "the request is not valid HTTP")
+            return
         super().data_received(data)
         idle = self._whole and (self.cycle is None or self.cycle.response_complete)
         if self.leaving or not (self._reading or idle):
@@ -157,6 +164,15 @@ class GuardProtocol(AnsweringProtocol):
             self._answer_plainly(431, "the headers are too large")
         elif self._slow is None:
             self._slow = self.loop.call_later(self.header_seconds, self._too_slow)
+
+    def _begins_well(self, data: bytes) -> bool:
+        """Read the request line as it is sent: the parser takes more spaces in it, and line ends of any kind before."""
+        line = (self._line or b"") + data
+        while line.startswith(b"\r\n"):  # an empty line, which RFC 9112 (section 2.2) has a server pass over
+            line = line[2:]
+        end = line.find(b"\n") + 1
+        self._line = None if end else line[: self.header_bytes]
+        return not end or _REQUEST_LINE.fullmatch(line, 0, end) is not None
 
     def _too_slow(self) -> None:
         self._slow = None
@@ -230,7 +246,7 @@ class GuardProtocol(AnsweringProtocol):
     def on_response_complete(self) -> None:
         """The answer is written; a connection on which a request is still coming takes no other."""
         super().on_response_complete()
-        self._raw = 0
+        self._raw, self._line = 0, b""
         if not self._whole:
             self.leave()
 

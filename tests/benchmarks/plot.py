@@ -62,7 +62,7 @@ def svg(title: str, series: Mapping[str, Points], goal_ms: float) -> str:
     goal = [(min(sizes), goal_ms), (max(sizes), goal_ms)]
     drawn += [
         line(goal, 'stroke="#b00" stroke-dasharray="6 4"'),
-        text(_LEFT + 6, y(goal_ms) - 6, f"{goal_ms:g} ms", "start"),
+        text(_LEFT + 6, y(goal_ms) - 6, f"{goal_ms:g} ms, the goal for 2 MB", "start"),
     ]
     last, taken = next(iter(series.values()))[-1]
     slope = [(size, taken * size / last) for size in sorted(set(sizes)) if taken * size / last >= 10.0**bottom]
@@ -71,9 +71,9 @@ def svg(title: str, series: Mapping[str, Points], goal_ms: float) -> str:
         colour = _COLOURS[number % len(_COLOURS)]
         drawn.append(line(points, f'stroke="{colour}" stroke-width="2"'))
         drawn += [f'<circle cx="{x(s):.1f}" cy="{y(t):.1f}" r="3" fill="{colour}"/>' for s, t in points]
-        drawn.append(text(_LEFT + 12, _TOP + 18 + 18 * number, name, "start", f' fill="{colour}"'))
+        drawn.append(text(_WIDTH - _RIGHT - 10, _HEIGHT - _BOTTOM - 66 + 18 * number, name, "end", f' fill="{colour}"'))
     drawn.append(
-        text(_LEFT + 12, _TOP + 18 + 18 * len(series), "dotted: as the size, no faster", "start", ' fill="#777"')
+        text(_WIDTH - _RIGHT - 10, _HEIGHT - _BOTTOM - 12, "dotted: as the size, no faster", "end", ' fill="#777"')
     )
     body = "\n".join(drawn)
     return (

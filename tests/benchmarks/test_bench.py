@@ -242,7 +242,7 @@ def test_the_plot_is_xml_with_every_point_in_its_frame() -> None:
     strictly = [float(each.attrib["cy"]) for each in circles[:8]]
     steps = {round(lower - upper, 1) for upper, lower in pairwise(strictly)}
     assert len(steps) <= 2  # what grows as its size is a straight line
-    assert "40 ms" in {each.text for each in drawn.iter()}
+    assert "40 ms, the goal for 2 MB" in {each.text for each in drawn.iter()}
 
 
 @pytest.mark.parametrize("shape", strict.shapes(MEGABYTES))

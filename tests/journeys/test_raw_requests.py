@@ -25,8 +25,8 @@ from tests.parts.configuration import ModelSpec, write_configuration
 from tests.parts.every_dialect import speak
 from tests.parts.guard_thread import GuardThread
 from tests.parts.raw_caller import RawCaller
+from tests.parts.strict_http import whole_requests
 from tests.parts.upstream import ScriptedUpstream
-from tests.parts.whole_requests import whole_requests
 
 ECHO: Final = "words-of-the-caller"
 SECONDS: Final = 0.25  # for the headers, and for the body

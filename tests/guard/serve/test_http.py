@@ -346,6 +346,49 @@ def test_beyond_the_bound_of_connections_a_new_one_is_closed_and_the_others_are_
             assert exactly(sock, len(OK)) == OK
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            b"GET /good  HTTP/1.1\r\n",
+            b"GET  /good HTTP/1.1\r\n",
+            b"GET\t/good HTTP/1.1\r\n",
+            b"GET /good HTTP/1.1 \r\n",
+        ),
+        *(
+            b"\rGET /good HTTP/1.1\r\n",
+            b"\nGET /good HTTP/1.1\r\n",
+            b" GET /good HTTP/1.1\r\n",
+            b"GET /good HTTP/1.1\n",
+        ),
+        *(b"GET /g\xc3\xb6 HTTP/1.1\r\n", b"GET /good\r\n", b"\r\n\rGET /good HTTP/1.1\r\n"),
+    ],
+)
+@pytest.mark.parametrize("cut", [0, 1, 5, 12])
+def test_a_request_line_is_one_method_one_target_and_one_version(edge: Edge, line: bytes, cut: int) -> None:
+    with edge.connect() as sock:
+        sock.sendall(line[:cut])
+        sock.sendall(line[cut:] + b"host: guard\r\n\r\n")
+        assert refusal(rest(sock)) == (400, "the request is not valid HTTP")
+    assert edge.seen == []
+    still_serves(edge)
+
+
+@pytest.mark.parametrize("before", [b"\r\n", b"\r\n\r\n"])
+@pytest.mark.parametrize("cut", [1, 2, 3, 9])
+def test_an_empty_line_before_a_request_is_passed_over_and_the_next_request_is_read_anew(
+    edge: Edge, before: bytes, cut: int
+) -> None:
+    data = before + GOOD
+    with edge.connect() as sock:
+        for _ in range(2):
+            sock.sendall(data[:cut])
+            sock.sendall(data[cut:])
+            assert exactly(sock, len(OK)) == OK
+        sock.sendall(GOOD.replace(b"/good ", b"/good  "))
+        assert refusal(rest(sock)) == (400, "the request is not valid HTTP")
+
+
 @pytest.mark.parametrize("bad", [b"garbage\r\n\r\n", b"POST / HTTP/1.1\r\n\r\n", b"GET /" + b"a" * 5000])
 def test_a_refusal_is_told_and_carries_the_id_that_it_is_given(bad: bytes, tls: Tls | None) -> None:
     told: list[str] = []
