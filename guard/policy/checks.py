@@ -161,6 +161,10 @@ def _level_defined(view: View) -> str | None:  # noqa: ARG001 - every check is a
     return "nobody has written down what this level contains, so nothing can meet it"
 
 
+def _signed_bundle(view: View) -> str | None:
+    return None if view.config.guard.signed_bundle else "signed_bundle of guard.yaml is not true"
+
+
 CHECKS: Mapping[CheckName, Callable[[View], str | None]] = MappingProxyType(
     {
         CheckName.DURABLE_INTENT: _durable_intent,
@@ -169,6 +173,7 @@ CHECKS: Mapping[CheckName, Callable[[View], str | None]] = MappingProxyType(
         CheckName.AUTHENTICATED: _authenticated,
         CheckName.DECLARED_LEVELS: _declared_levels,
         CheckName.LEVEL_DEFINED: _level_defined,
+        CheckName.SIGNED_BUNDLE: _signed_bundle,
         CheckName.BOTH_AXES_RAISED: lineage.both_axes_raised,
         CheckName.SAME_WEIGHTS_DECLARED: lineage.same_weights_declared,
         CheckName.REPORTED_MODEL: lineage.reported_model,

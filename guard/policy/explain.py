@@ -69,6 +69,7 @@ _BY: Final = {
     CheckName.AUTHENTICATED: "the owner and the last day of every key",
     CheckName.DECLARED_LEVELS: "the levels in its file",
     CheckName.CUSTOM_PROFILE: "a level below ASL-4, or a standard of the operator's own that two people signed",
+    CheckName.SIGNED_BUNDLE: "signed_bundle in guard.yaml",
     CheckName.BOTH_AXES_RAISED: "the levels in its file",
     CheckName.THRESHOLDS_WITHIN_LEVELS: "the levels that it declares, and its assessments",
     CheckName.SAME_WEIGHTS_DECLARED: "no other alias for these weights, or one that is declared on both sides",

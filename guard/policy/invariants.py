@@ -28,6 +28,8 @@ class Invariant(StrEnum):
     LOG_APART = "log_apart"
     STANDARD_PINNED = "standard_pinned"
     LIMITS_STATED = "limits_stated"
+    CHANGED_WHILE_SERVED = "changed_while_served"
+    LOWERED_BY_TWO = "lowered_by_two"
 
 
 HOLDS: Final[Mapping[Invariant, str]] = MappingProxyType(
@@ -44,6 +46,8 @@ HOLDS: Final[Mapping[Invariant, str]] = MappingProxyType(
         Invariant.REFUSALS_COUNTED: "refusals have their own metric, those within a status 200 too",
         Invariant.LOG_APART: "what blocks does not change what is logged, nor the reverse",
         Invariant.STANDARD_PINNED: "every record carries the standard's hash, and a built-in one cannot be altered",
+        Invariant.CHANGED_WHILE_SERVED: "rules, thresholds and classifiers come into force while the model is served",
+        Invariant.LOWERED_BY_TWO: "one person raises a level, two sign to lower it, and both are on record",
         Invariant.LIMITS_STATED: "guard explain says what ASL-3 security does not claim to withstand",
     }
 )

@@ -87,6 +87,11 @@ CHECKS: Final[Mapping[CheckName, Proof]] = MappingProxyType(
             _UNMET,
             f"{_TESTS}a_model_at_level_four_under_a_standard_that_nobody_signed_is_not_served",
         ),
+        CheckName.SIGNED_BUNDLE: Proof(
+            "No configuration comes into force that two people have not signed as a whole, classifiers and all.",
+            "guard_policy_reloads_total",
+            f"{_TESTS}a_model_of_a_configuration_that_nobody_needs_to_sign_is_not_served",
+        ),
         CheckName.BOTH_AXES_RAISED: Proof(
             "A model above ASL-1 on one axis is above it on the other.",
             _UNMET,
@@ -172,6 +177,11 @@ _BY_ITSELF: Final[Mapping[Invariant, tuple[str, str]]] = MappingProxyType(
         Invariant.REFUSALS_COUNTED: ("guard_streams_terminated_total", "a_refusal_within_an_answer_is_counted"),
         Invariant.LOG_APART: ("guard_audit_records_total", "blocking_and_recording_do_not_switch_each_other_off"),
         Invariant.STANDARD_PINNED: ("guard_policy_info", "a_standard_is_pinned_by_its_hash"),
+        Invariant.CHANGED_WHILE_SERVED: (
+            "guard_policy_reloads_total",
+            "changed_rules_come_into_force_while_served",
+        ),
+        Invariant.LOWERED_BY_TWO: ("guard_policy_reloads_total", "a_level_is_not_lowered_without_two_people"),
         Invariant.LIMITS_STATED: (_UNMET, "what_the_level_does_not_withstand_is_said"),
     }
 )

@@ -47,6 +47,7 @@ class CheckName(StrEnum):
     DECLARED_LEVELS = "declared_levels"
     LEVEL_DEFINED = "level_defined"
     CUSTOM_PROFILE = "custom_profile"
+    SIGNED_BUNDLE = "signed_bundle"
     BOTH_AXES_RAISED = "both_axes_raised"
     THRESHOLD = "threshold"
     THRESHOLDS_WITHIN_LEVELS = "thresholds_within_levels"
@@ -204,6 +205,7 @@ class PlainRow(_Row):
         CheckName.DECLARED_LEVELS,
         CheckName.LEVEL_DEFINED,
         CheckName.CUSTOM_PROFILE,
+        CheckName.SIGNED_BUNDLE,
         CheckName.BOTH_AXES_RAISED,
         CheckName.THRESHOLDS_WITHIN_LEVELS,
         CheckName.SAME_WEIGHTS_DECLARED,

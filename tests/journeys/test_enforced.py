@@ -7,6 +7,7 @@ It is one file because it is one table, row by row.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -19,12 +20,14 @@ from typing import Any
 
 import pytest
 
+from guard.policy.acceptance import Asked, NotAcceptedError, accept
 from guard.policy.config import Config, Signed
 from guard.policy.explain import explain
 from guard.policy.fingerprint import of_standard
 from guard.policy.load import builtin_standards, load
 from guard.policy.model import Levels, Operation, Target
 from guard.policy.source import ConfigError
+from guard.state.reloads import Outcome
 from guard.telemetry.logs import JsonLog
 from guard.telemetry.meter import Meter
 from guard.telemetry.metric import Origin
@@ -42,6 +45,8 @@ from tests.guard.policy.test_floor import (
 )
 from tests.guard.policy.test_lineage import beside, named, ruled_out, with_threshold, with_thresholds
 from tests.guard.road import Still
+from tests.guard.serve.test_reloading import Stand
+from tests.parts.approvals import NobodyApproves
 from tests.parts.compiled import CHAT, SAID, Compiled
 from tests.parts.configuration import MARKER, ModelSpec, write_configuration
 
@@ -200,6 +205,12 @@ def test_a_model_at_level_four_under_a_standard_that_nobody_signed_is_not_served
     assert not is_served(replace(own, own=frozenset()))
 
 
+def test_a_model_of_a_configuration_that_nobody_needs_to_sign_is_not_served() -> None:
+    config = with_row("signed_bundle")
+    assert not is_served(config)
+    assert is_served(replace(config, guard=config.guard.model_copy(update={"signed_bundle": True})))
+
+
 # What the guard's own code holds
 
 
@@ -342,6 +353,26 @@ def test_a_standard_is_pinned_by_its_hash(tmp_path: Path) -> None:
     (tmp_path / "standards" / "mine.yaml").write_text(altered)
     with pytest.raises(ConfigError, match="is built in with other contents"):
         load(tmp_path)
+
+
+def test_changed_rules_come_into_force_while_served(tmp_path: Path) -> None:
+    write_configuration(tmp_path, models=[ModelSpec(asl=3)])
+    stand = Stand(tmp_path)
+    rules = json.loads((tmp_path / "rules" / "test.yaml").read_text())
+    rules["rules"].append({"id": "more", "category": "other", "phrase": "more"})
+    (tmp_path / "rules" / "test.yaml").write_text(json.dumps(rules))
+    found = asyncio.run(stand.reloading.reload("Ada"))
+    stand.log.close()
+    assert (found.outcome, found.effect) == (Outcome.IN_FORCE, "stronger")
+    assert stand.taken == [load(tmp_path).digest]
+
+
+def test_a_level_is_not_lowered_without_two_people(tmp_path: Path) -> None:
+    before = loaded(tmp_path, lambda _: None)
+    lower = loaded(tmp_path, lambda file: file["asl"].update(deployment=1, security=1))
+    with pytest.raises(NotAcceptedError, match=r"asl\.deployment: is weaker"):
+        accept(Asked(before, lower, frozenset(), 0.0, running=False), NobodyApproves())
+    assert accept(Asked(lower, before, frozenset(), 0.0, running=False), NobodyApproves()).approved_by == ()
 
 
 def test_what_the_level_does_not_withstand_is_said(tmp_path: Path) -> None:

@@ -277,7 +277,9 @@ UNSEEN: Final = frozenset(
         CheckName.BUILT_IN,
         CheckName.BOTH_AXES_RAISED,
         CheckName.CUSTOM_PROFILE,
+        CheckName.SIGNED_BUNDLE,
         CheckName.SAME_WEIGHTS_DECLARED,
+        CheckName.SIGNED_BUNDLE,
         CheckName.VARIANT_EVALUATED,
     }
 )
@@ -335,6 +337,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     for key in tiers["keys"]:
         key["expires"] = "2026-01-01" if key["id"] == "lapsed" else "2999-12-31"  # evidence is to lapse before
     (directory / "tiers.yaml").write_text(json.dumps(tiers))
+    guard = json.loads((directory / "guard.yaml").read_text())
+    (directory / "guard.yaml").write_text(json.dumps({**guard, "signed_bundle": True}))
     example = (builtin_standards() / "example-internal.yaml").read_text()
     (builtin / "example-internal.yaml").write_text(example)
     rsp = yaml.safe_load((builtin_standards() / "anthropic-rsp-2.2.yaml").read_text())

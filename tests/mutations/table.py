@@ -121,6 +121,13 @@ def _takes_everything(original: Any) -> Any:
     return read
 
 
+def _leaves_it(_: Any) -> Any:
+    async def attempt(_: Any, attempt: Any, **__: Any) -> Any:
+        return replace(attempt, problems=("nothing changes",))
+
+    return attempt
+
+
 def _clears_all(original: Any) -> Any:
     return lambda self, channel, _: original(self, channel, channel.end)
 
@@ -208,6 +215,8 @@ _INVARIANTS: Final[tuple[tuple[Invariant, str, Callable[[Any], Any]], ...]] = (
     (Invariant.LOG_APART, "guard.pipeline:Pipeline.close", _forgets_what_it_blocked),
     (Invariant.STANDARD_PINNED, "guard.policy.references:_standards", _always(lambda *_: iter(()))),
     (Invariant.STANDARD_PINNED, "guard.policy.fingerprint:of_standard", _always(lambda _: "")),
+    (Invariant.CHANGED_WHILE_SERVED, "guard.serve.reloading:Reloading._attempt", _leaves_it),
+    (Invariant.LOWERED_BY_TWO, "guard.policy.acceptance:_is_level", _always(lambda _: False)),
     (Invariant.LIMITS_STATED, "guard.policy.explain:_LIMIT", _always("")),
 )
 MUTATIONS: Final[tuple[Mutation, ...]] = (
