@@ -92,7 +92,7 @@ class Supervisor:
         self._tending = Tending(config, standing, self._sockets, self._exposition, meter, self._log, clock.now)
         switches = FileSwitches(OrderDirectory(state), clock)
         self._acts = Acts(config, switches, board, self._ledger, meter, self._log, clock, self._tending.tell)
-        self._judging = Judging(config, meter, self._log, clock)
+        self._judging = Judging(config, meter, self._log, clock, self._acts.record)
         desk = Desk(meter, self._log, self._acts.record, clock)
         spreading = Spreading(self._tending, standing)
         self._reloading = Reloading(beginning, current, snapshots, spreading, approvals, desk, self._take)
