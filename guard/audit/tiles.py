@@ -41,6 +41,11 @@ def tile_width(level: int, index: int, size: int) -> int:
     return min(WIDTH, (size >> HEIGHT * level) - index * WIDTH)
 
 
+def split(tile: bytes) -> list[bytes]:
+    """The hashes of a tile."""
+    return [tile[at : at + HASH_BYTES] for at in range(0, len(tile), HASH_BYTES)]
+
+
 def write_atomically(path: Path, data: bytes, *, durable: bool) -> None:
     """Put a whole file in its place; ``durable`` waits until it and its name are on the disk. Raises OSError."""
     path.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
@@ -115,9 +120,10 @@ class TileWriter:
         level = 1
         while count := size >> HEIGHT * level:
             first = count - count % WIDTH
-            self._rows.append([reader.node(HEIGHT * level, each) for each in range(first, count)])
+            # From the full tiles below: the partial ones of this level may not have reached the disk.
+            self._rows.append([complete_root(split(reader.hashes(level - 1, each))) for each in range(first, count)])
             level += 1
-        self._written = [len(row) for row in self._rows]
+        self._written = [0] * len(self._rows)  # a power cut may have taken the partial tiles
         found = []
         for row in reversed(self._rows):
             begin = 0
