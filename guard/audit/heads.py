@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from guard.audit.checkpoint import Checkpoint, parse_checkpoint
-from guard.audit.leaves import Leaves, SealError
+from guard.audit.leaf_reader import Leaves, SealError
 from guard.audit.note import MAX_NOTE_BYTES, Key, Note, NoteError, parse_note, signed_by
 from guard.audit.segments import describe
 from guard.audit.tiles import WIDTH, TileError, TileReader, TileWriter, split, tile_width, write_atomically

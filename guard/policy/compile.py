@@ -26,7 +26,7 @@ from guard.policy.model import (
 )
 from guard.policy.model import Mount as MountPolicy
 from guard.policy.reaching import model_server
-from guard.policy.secret import read_secret
+from guard.policy.secret import read_secret, read_secret_bytes
 from guard.policy.source import ConfigError, Place, Problem
 from guard.serving import Serving
 from guard.upstream.send import ModelServer
@@ -122,6 +122,7 @@ def check_compiles(config: Config, *, secrets: bool = True) -> None:
     compiling = _Compiling(config, Ports(absent, absent, absent, absent), secrets=secrets)
     if secrets:
         compiling.pepper()
+        compiling.signing_key()
     for policy in config.models.values():
         compiling.serving(policy)
     if compiling.problems:
@@ -156,6 +157,16 @@ class _Compiling:
             read_secret(self._config.guard.keys.pepper, self._config.directory, at)
         except ConfigError as error:
             self.problems.extend(error.problems)
+
+    def signing_key(self) -> None:
+        """Read it if one is named, since without it the guard does not begin."""
+        ref = self._config.guard.audit.signing_key
+        if ref is not None:
+            try:
+                at = partial(self._config.problem, "guard.yaml", ("audit", "signing_key"))
+                read_secret_bytes(ref, self._config.directory, at)
+            except ConfigError as error:
+                self.problems.extend(error.problems)
 
     def serving(self, policy: ModelPolicy) -> Serving | None:
         before = len(self.problems)

@@ -14,7 +14,9 @@ from guard.policy.config import Config
 from guard.policy.diff_rules import Effect, Tree, rule_of
 from guard.policy.model import Attestation, ClassifierMount
 
-_HIDDEN: Final = frozenset({"digest", "file", "env", "phrase", "pattern", "client_key", "key", "credential", "pepper"})
+_HIDDEN: Final = frozenset(
+    {"digest", "file", "env", "phrase", "pattern", "client_key", "key", "credential", "pepper", "signing_key"}
+)
 _SHOWN: Final = 200
 _EMPTY: Final[Tree] = {}
 

@@ -26,6 +26,8 @@ _EVIDENCE = r"^evidence/[A-Za-z0-9][A-Za-z0-9._-]{0,127}\.yaml$"
 _LINE = r"^[^\x00-\x1f\x7f-\x9f]*$"
 _PROSE = r"^[^\x00-\x09\x0b-\x1f\x7f-\x9f]*$"
 
+_ORIGIN = r"^[a-z0-9]([a-z0-9._-]*/)*[a-z0-9._-]*[a-z0-9]$"
+
 PATTERN_WORDS = {
     _ALIAS: "must be letters, digits, dot, underscore or hyphen, begin with a letter or digit, and be at most 128 long",
     _NAME: "must be lower-case letters, digits, dot, underscore or hyphen, and be at most 64 long",
@@ -35,6 +37,7 @@ PATTERN_WORDS = {
     _HOST: "must be a host name or an address",
     _RULES: "must be a file of the folder rules, such as rules/demo.yaml",
     _EVIDENCE: "must be a file of the folder evidence, such as evidence/demo.yaml",
+    _ORIGIN: "must be an address without its scheme, such as guard.example.com/log",
     _LINE: "must be one line without control characters",
     _PROSE: "must not contain control characters",
 }
@@ -172,6 +175,7 @@ Host = Annotated[str, StringConstraints(pattern=_HOST)]
 PortlessHost = Annotated[Host, AfterValidator(_portless)]
 RulesFile = Annotated[str, StringConstraints(pattern=_RULES)]
 EvidenceFileName = Annotated[str, StringConstraints(pattern=_EVIDENCE)]
+Origin = Annotated[str, StringConstraints(pattern=_ORIGIN, max_length=128)]
 Line = Annotated[str, StringConstraints(pattern=_LINE, min_length=1, max_length=256)]
 Prose = Annotated[str, StringConstraints(pattern=_PROSE, min_length=1, max_length=2000)]
 Uri = Annotated[str, StringConstraints(pattern=_LINE, min_length=1, max_length=2048)]

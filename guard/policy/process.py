@@ -15,6 +15,7 @@ from guard.policy.fields import (
     Line,
     MisplacedError,
     Name,
+    Origin,
     Pathname,
     Port,
     PortlessHost,
@@ -148,6 +149,22 @@ class StorageConfig(Frozen):
     audit: Pathname = Field(description="The request log.")
 
 
+class AuditConfig(Frozen):
+    """How the request log is sealed against changes afterwards."""
+
+    origin: Origin | None = Field(
+        default=None, description="The name that signed heads give the log; null makes one from its key."
+    )
+    signing_key: SecretRef | None = Field(
+        default=None,
+        description="The log's Ed25519 key in PEM; null keeps one in the folder of state, made at the first start.",
+    )
+    checkpoint_seconds: Seconds = Field(default=1.0, description="How often what is new comes under a signed head.")
+    epoch_seconds: float = Field(
+        default=3600.0, description="How long one epoch's key signs before it is erased.", ge=60, le=86400
+    )
+
+
 class KeyStorage(Frozen):
     """How stored digests of keys and tokens are made."""
 
@@ -199,6 +216,7 @@ class GuardConfig(Frozen):
     )
     workers: int = Field(default=1, description="Worker processes.", ge=1, le=256)
     storage: StorageConfig = Field(description="Where the guard writes.")
+    audit: AuditConfig = Field(default_factory=AuditConfig, description="How the request log is sealed.")
     keys: KeyStorage = Field(description="How keys are kept.")
     admin: AdminConfig = Field(description="The admin listener.")
     limits: RequestLimits = Field(default_factory=RequestLimits, description="Bounds on requests.")

@@ -31,6 +31,7 @@ from guard.serve.certificates import Certificates, admin_certificates, surface_c
 from guard.serve.control import Wake
 from guard.serve.http import protocol_class
 from guard.serve.judging import Judging
+from guard.serve.sealing import Sealing, key_ring
 from guard.serve.secured import secured
 from guard.serve.server import address, listening, server
 from guard.serve.tending import Tending
@@ -67,6 +68,7 @@ class Supervisor:
         pepper = read_secret(config.guard.keys.pepper, config.directory).encode()
         state, audit = storage(config)
         board = self._board = Switchboard(config, OrderDirectory(state), state, clock.now, os.urandom)
+        ring = key_ring(config)
         self._ledger = Ledger.open(audit / "supervisor", clock)
         self._meter = meter = Meter(Origin.SUPERVISOR)
         self._exposition = Exposition(meter)
@@ -82,6 +84,7 @@ class Supervisor:
         switches = FileSwitches(OrderDirectory(state), clock)
         self._acts = Acts(config, switches, board, self._ledger, meter, self._log, clock, self._tending.tell)
         self._judging = Judging(config, meter, self._log, clock)
+        self._sealing = Sealing(config, ring, self._durable, self._acts, meter, self._log, clock)
         self._leaving = asyncio.Event()
         self._at_once = asyncio.Event()
 
@@ -114,6 +117,11 @@ class Supervisor:
         """Log that somebody without the right tried to act."""
         self._log.emit(Level.WARNING, Event.ADMIN_REFUSED, reason=reason)
 
+    def _durable(self) -> dict[str, int | None]:
+        """How far the log of every process that writes one is on the disk."""
+        workers = {f"worker-{index}": durable for index, durable in self._tending.durable.items()}
+        return {**workers, "supervisor": self._ledger.durable()}
+
     # Life.
 
     async def run(self) -> int:
@@ -140,7 +148,7 @@ class Supervisor:
             policy=self.config.digest,
             workers=self.config.guard.workers,
         )
-        watching = [asyncio.ensure_future(part.watch()) for part in (self._acts, self._judging)]
+        watching = [asyncio.ensure_future(part.watch()) for part in (self._acts, self._judging, self._sealing)]
         if self._admin_tls is not None:
             watching.append(asyncio.ensure_future(watch([self._admin_tls], self._log)))
         await self._leaving.wait()
@@ -153,6 +161,7 @@ class Supervisor:
         await self._acts.settle()
         await self._acts.record("guard", "end", __version__, "")
         self._ledger.close()
+        await self._sealing.close()
         self._log.emit(Level.INFO, Event.ENDED)
         return 0
 

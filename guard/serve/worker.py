@@ -122,7 +122,10 @@ class WorkerLoop:
     def report(self) -> None:
         """Send the supervisor a sign of life with the counters."""
         self.worker.witness.audited(self.worker.ledger.stats())
-        send(self._writer, Beat(len(self.worker.live), self.worker.witness.meter.snapshot()))
+        send(
+            self._writer,
+            Beat(len(self.worker.live), self.worker.witness.meter.snapshot(), self.worker.ledger.durable()),
+        )
 
 
 async def serve(config_dir: Path, index: int, digest: str, listeners: Mapping[str, int], control: int) -> int:

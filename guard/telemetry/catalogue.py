@@ -177,6 +177,17 @@ _ALL = (
     _metric(
         "guard_audit_last_durable_timestamp_seconds", Kind.GAUGE, _W, "When a record was last known to be on disk."
     ),
+    _metric(
+        "guard_audit_seal_failing",
+        Kind.GAUGE,
+        _S,
+        "1 while the records of this writer cannot be brought under a signed head, or are not those that were signed.",
+        ("writer",),
+    ),
+    _metric(
+        "guard_audit_unsealed_records", Kind.GAUGE, _S, "Records on disk that no signed head covers yet.", ("writer",)
+    ),
+    _metric("guard_audit_sealed_timestamp_seconds", Kind.GAUGE, _S, "When sealing last went through all writers."),
     # Whether each model meets its standard.
     _metric(
         "guard_policy_compliant", Kind.GAUGE, _S, "1 while the model meets the floor of its level.", ("model", "asl")

@@ -59,6 +59,8 @@ class Event(StrEnum):
     UPSTREAM_FAILED = "upstream_failed"
     LOG_FAILED = "log_failed"
     LOG_RECOVERED = "log_recovered"
+    SEAL_FAILED = "seal_failed"
+    SEALED_AGAIN = "sealed_again"
     EVIDENCE_LAPSED = "evidence_lapsed"
     ADMIN_REFUSED = "admin_refused"
     INTERNAL_ERROR = "internal_error"

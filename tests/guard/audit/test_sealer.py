@@ -11,16 +11,16 @@ from guard.audit.epochs import judge_chain, read_chain
 from guard.audit.fleet import FleetLog, entries, last_heads
 from guard.audit.frames import Frame, encode
 from guard.audit.heads import CHECKPOINT, read_head, trusted_head
-from guard.audit.leaves import Leaves, SealError
+from guard.audit.leaf_reader import Leaves, SealError
 from guard.audit.note import Note, signed_by
 from guard.audit.read import FLEET
 from guard.audit.records import Kind
-from guard.audit.sealing import open_sealer
+from guard.audit.sealer import open_sealer
 from guard.audit.segments import LedgerError, SegmentReader, listing
 from guard.audit.tree import VOID, leaf_hash
 from tests.guard.audit import naive_tree
 from tests.guard.audit.fakes import Clock, FaultyDisk
-from tests.guard.audit.sealed import Guard, grown, write
+from tests.guard.audit.sealed_log import Guard, grown, write
 
 
 def frames(directory: Path) -> list[Frame]:

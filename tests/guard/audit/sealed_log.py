@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
-from guard.audit.keys import KeyRing, open_keys
 from guard.audit.ledger import Ledger, Limits
-from guard.audit.sealing import Round, Sealer
+from guard.audit.sealer import Round, Sealer
+from guard.audit.signing_keys import KeyRing, open_keys
 from safeguards.exchange import Channel, ChannelId, ChannelKind
 from tests.guard.audit.fakes import Clock, exchange, outcome
 

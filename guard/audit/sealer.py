@@ -16,11 +16,11 @@ from guard.audit.checkpoint import Checkpoint
 from guard.audit.epochs import Epoch
 from guard.audit.fleet import FleetLog, last_heads
 from guard.audit.heads import CHECKPOINT, GrowingLog, read_head
-from guard.audit.keys import KeyRing
-from guard.audit.leaves import SealError
+from guard.audit.leaf_reader import SealError
 from guard.audit.note import Note
 from guard.audit.read import FLEET, writers
 from guard.audit.segments import LedgerError, describe, listing
+from guard.audit.signing_keys import KeyRing
 from safeguards.ports import Clock
 
 REOPEN_SECONDS: Final = 60.0

@@ -9,12 +9,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from guard.audit import keys
+from guard.audit import signing_keys
 from guard.audit.checkpoint import Checkpoint
 from guard.audit.epochs import FILE, judge_chain, read_chain
-from guard.audit.keys import EPOCH_KEY, FOLDER, LOG_KEY, KeyRing, new_key, open_keys, public_key
 from guard.audit.note import parse_note, signed_by
 from guard.audit.segments import LedgerError
+from guard.audit.signing_keys import EPOCH_KEY, FOLDER, LOG_KEY, KeyRing, new_key, open_keys, public_key
 
 NOW = 1_700_000_000.0
 
@@ -77,7 +77,7 @@ def test_killed_between_two_steps_of_a_turn_the_chain_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(keys, killed_before, killed)
+        patch.setattr(signing_keys, killed_before, killed)
         with pytest.raises(KeyboardInterrupt):
             opened(tmp_path).turn(NOW + 3600.0, ())
     ring = opened(tmp_path)
