@@ -141,14 +141,3 @@ class GrowingLog:
     def _tail_of_records(self, size: int) -> list[bytes]:
         leaves = Leaves(self.directory, size - size % WIDTH + 1)
         return [leaf for sequence, leaf in leaves.read(2**62) if sequence <= size]
-
-
-def rebuild(directory: Path, size: int) -> Checkpoint:
-    """Write all tiles of the first ``size`` records anew and return the head they give, its log unnamed; OSError."""
-    tree = TileWriter(directory)
-    for sequence, leaf in Leaves(directory).read(2**62):
-        if sequence > size:
-            break
-        tree.append(leaf)
-    tree.flush()
-    return Checkpoint("", tree.size, tree.root())
