@@ -30,6 +30,10 @@ FORMAT: Final = "asl-guard proof v1"
 MAX_PROOF_BYTES: Final = 256 * 1024 * 1024
 
 
+class NotYetError(LedgerError):
+    """The record stands in the log, but no signed head covers it yet; one will within the next second or so."""
+
+
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
@@ -222,10 +226,10 @@ def _prove_log(
 ) -> ProvenLog:
     note = entry[1] if entry is not None else read_head(directory)
     if note is None:
-        raise LedgerError(f"{directory}: nothing of it is under a signed head yet")
+        raise NotYetError(f"{directory}: nothing of it is under a signed head yet")
     head = parse_checkpoint(note.text)
     if frames[-1].sequence > head.size:
-        raise LedgerError(f"{directory}: record {frames[-1].sequence} is under no signed head yet; it will be shortly")
+        raise NotYetError(f"{directory}: record {frames[-1].sequence} is under no signed head yet")
     reader = TileReader(directory, head.size)
     records = tuple(
         ProvenRecord(

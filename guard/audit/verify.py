@@ -13,12 +13,13 @@ from typing import Final
 
 from guard.audit.checkpoint import Checkpoint, parse_checkpoint
 from guard.audit.epochs import FILE, Chain, epoch_key_name, judge_chain, read_chain
+from guard.audit.findings import Expected, Finding, Place, Rehashed
 from guard.audit.fleet import entries
 from guard.audit.heads import CHECKPOINT, read_head, trusted_head
 from guard.audit.leaf_reader import SealError
 from guard.audit.note import Key, Note, NoteError, signed_by
 from guard.audit.read import FLEET
-from guard.audit.rehash import Expected, Finding, Place, Rehashed, rehash
+from guard.audit.rehash import rehash
 from guard.audit.sealer import logs
 from guard.audit.segments import LedgerError, describe
 

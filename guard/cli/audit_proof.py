@@ -8,19 +8,19 @@ import getpass
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from guard.app import SYSTEM_CLOCK, storage
+from guard.audit.findings import Finding
 from guard.audit.heads import CHECKPOINT, read_head, trusted_head
 from guard.audit.ledger import Ledger
 from guard.audit.note import MAX_NOTE_BYTES, Algorithm, Key, Note, NoteError, parse_key, parse_note
-from guard.audit.proof import MAX_PROOF_BYTES, check_proof, decode_proof, encode_proof, prove
+from guard.audit.proof import MAX_PROOF_BYTES, NotYetError, Proof, check_proof, decode_proof, encode_proof, prove
 from guard.audit.records import Kind
-from guard.audit.rehash import Finding
 from guard.audit.render import moment, printable
 from guard.audit.repair import rebuild_tiles
 from guard.audit.sealer import logs, open_sealer
@@ -35,6 +35,8 @@ Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public n
 UNREADABLE: Final = 2
 PROVABLE: Final = {kind.name.lower(): kind for kind in Kind if kind not in {Kind.OPENED, Kind.CONTROL}}
 _SHOWN_OPEN: Final = 20
+_PATIENCE_SECONDS: Final = 5.0
+_POLL_SECONDS: Final = 0.2
 _SIGNS: Final = {Algorithm.ED25519: "signs a log", Algorithm.COSIGNATURE: "a witness signs with"}
 
 
@@ -156,13 +158,25 @@ def _prove(arguments: argparse.Namespace) -> int:
     kinds = [PROVABLE[name] for name in arguments.record]
     try:
         key = log_key(config)
-        proof = prove(storage(config)[1], key.name, arguments.id, kinds)
+        proof = _proof(storage(config)[1], key.name, arguments.id, kinds)
         check_proof(proof, key)
     except (LedgerError, ProofError) as error:
         sys.stderr.write(f"guard: {error}\n")
         return 1
     sys.stdout.write(encode_proof(proof).decode())
     return 0
+
+
+def _proof(audit: Path, origin: str, request: str, kinds: Collection[Kind]) -> Proof:
+    """Prove it, also when it was recorded just now and the next head is still to be signed."""
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return prove(audit, origin, request, kinds)
+        except NotYetError:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(_POLL_SECONDS)
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""What a changed key means for the safeguards: one table, and the few ways in which a row of it can judge.
+"""What a changed key means for the safeguards: one table and the few ways in which a row judges: one file.
 
 A key without a row counts as weaker, so a new setting is weaker until somebody writes down what it means. Judged is
 what protects and what is recorded: that more is kept of what callers wrote counts as stronger, whatever privacy says.

@@ -1,4 +1,7 @@
-"""Sealing: every durable record comes under a signed head, nothing else does, and no other past is signed."""
+"""Sealing: every durable record comes under a signed head, nothing else does, and no other past is signed.
+
+It is one file because all of it is one promise of the sealer.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Verification names the first bad record in every case of tampering, and finds nothing where nothing is wrong."""
+"""Verification names the first bad record in every case of tampering, and finds nothing where nothing is wrong.
+
+It is one file because it is one list of what an intruder may try.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,12 @@ import pytest
 
 from guard.audit.checkpoint import Checkpoint
 from guard.audit.epochs import FILE, read_chain
+from guard.audit.findings import Finding
 from guard.audit.frames import Frame, encode
 from guard.audit.heads import CHECKPOINT, read_head
 from guard.audit.ledger import Ledger
 from guard.audit.note import Note, Signer, parse_note
 from guard.audit.read import FLEET
-from guard.audit.rehash import Finding
 from guard.audit.segments import LedgerError, SegmentReader, listing
 from guard.audit.signing_keys import FOLDER, load_key, new_key
 from guard.audit.tiles import TileReader, TileWriter, tile_path
