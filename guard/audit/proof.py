@@ -8,7 +8,7 @@ without us; both read this form and must change together.
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from guard.audit.checkpoint import Checkpoint, parse_checkpoint
+from guard.audit.cosigning import cosigned_heads
 from guard.audit.fleet import HEAD_KIND, entries
 from guard.audit.frames import Frame
 from guard.audit.heads import read_head
@@ -96,9 +97,9 @@ def prove(audit: Path, origin: str, request: str, kinds: Collection[Kind] = ()) 
     Raises LedgerError when there is none, one of them is under no signed head yet, or the log cannot be read.
     """
     try:
-        heads = _heads(audit)
+        anchors = _anchors(audit, origin)
         logs = tuple(
-            _prove_log(directory, frames, heads.get(f"{origin}/{directory.name}"), audit, origin)
+            _prove_log(directory, frames, f"{origin}/{directory.name}", anchors)
             for directory in writers(audit)
             if (frames := _find(directory, request, kinds))
         )
@@ -194,15 +195,35 @@ def _path(path: tuple[str, ...]) -> list[bytes]:
     return [decode_base64(each) for each in path]
 
 
-def _heads(audit: Path) -> dict[str, tuple[int, Note]]:
-    """The newest head of every writer that the fleet log's own signed head covers, with its index there."""
-    note = read_head(audit / FLEET)
-    covered = parse_checkpoint(note.text).size if note is not None else 0
-    found = {}
+@dataclass(frozen=True, slots=True)
+class _FleetHead:
+    """A head of the fleet log, and of every writer the newest head below it with its index there."""
+
+    note: Note
+    reader: TileReader
+    newest: dict[str, tuple[int, Note]]
+
+
+def _anchors(audit: Path, origin: str) -> list[_FleetHead]:
+    """The heads of the fleet log that a proof may lead to: those that witnesses cosigned first, the largest first."""
+    by_text: dict[str, Note] = {}
+    for note in cosigned_heads(audit):
+        known = by_text.get(note.text, Note(note.text, ()))
+        by_text[note.text] = known.with_signatures(tuple(one for one in note.signatures if one not in known.signatures))
+    notes = sorted(by_text.values(), key=lambda note: parse_checkpoint(note.text).size, reverse=True)
+    own = read_head(audit / FLEET)
+    heads = []
+    for note in [*notes, *([own] if own is not None else [])]:
+        head = parse_checkpoint(note.text)
+        if head.origin == origin:
+            heads.append(_FleetHead(note, TileReader(audit / FLEET, head.size), {}))
     for sequence, entry in entries(audit):
-        if sequence <= covered and isinstance(entry, Note):
-            found[parse_checkpoint(entry.text).origin] = sequence - 1, entry
-    return found
+        if isinstance(entry, Note):
+            writer = parse_checkpoint(entry.text).origin
+            for each in heads:
+                if sequence <= each.reader.size:
+                    each.newest[writer] = sequence - 1, entry
+    return heads
 
 
 def _find(directory: Path, request: str, kinds: Collection[Kind]) -> list[Frame]:
@@ -221,37 +242,34 @@ def _find(directory: Path, request: str, kinds: Collection[Kind]) -> list[Frame]
     return found
 
 
-def _prove_log(
-    directory: Path, frames: list[Frame], entry: tuple[int, Note] | None, audit: Path, origin: str
-) -> ProvenLog:
-    note = entry[1] if entry is not None else read_head(directory)
-    if note is None:
+def _prove_log(directory: Path, frames: list[Frame], origin: str, anchors: Sequence[_FleetHead]) -> ProvenLog:
+    last = frames[-1].sequence
+    for each in anchors:
+        index, note = each.newest.get(origin, (0, None))
+        if note is not None and parse_checkpoint(note.text).size >= last:
+            path = inclusion(index, each.reader.size, each.reader.node)
+            anchor = Anchor(index, _encoded(path), each.note.encode().decode())
+            return ProvenLog(note.encode().decode(), _records(directory, frames, note), anchor)
+    own = read_head(directory)
+    if own is None:
         raise NotYetError(f"{directory}: nothing of it is under a signed head yet")
-    head = parse_checkpoint(note.text)
-    if frames[-1].sequence > head.size:
-        raise NotYetError(f"{directory}: record {frames[-1].sequence} is under no signed head yet")
-    reader = TileReader(directory, head.size)
-    records = tuple(
+    if parse_checkpoint(own.text).size < last:
+        raise NotYetError(f"{directory}: record {last} is under no signed head yet")
+    return ProvenLog(own.encode().decode(), _records(directory, frames, own))
+
+
+def _records(directory: Path, frames: list[Frame], note: Note) -> tuple[ProvenRecord, ...]:
+    size = parse_checkpoint(note.text).size
+    reader = TileReader(directory, size)
+    return tuple(
         ProvenRecord(
             frame.sequence - 1,
             frame.kind,
             base64.b64encode(frame.payload).decode(),
-            _encoded(inclusion(frame.sequence - 1, head.size, reader.node)),
+            _encoded(inclusion(frame.sequence - 1, size, reader.node)),
         )
         for frame in frames
     )
-    return ProvenLog(note.encode().decode(), records, _anchor(audit, entry, origin))
-
-
-def _anchor(audit: Path, entry: tuple[int, Note] | None, origin: str) -> Anchor | None:
-    note = read_head(audit / FLEET)
-    if entry is None or note is None:
-        return None
-    head = parse_checkpoint(note.text)
-    if head.origin != origin:
-        return None
-    path = inclusion(entry[0], head.size, TileReader(audit / FLEET, head.size).node)
-    return Anchor(entry[0], _encoded(path), note.encode().decode())
 
 
 def _encoded(path: list[bytes]) -> tuple[str, ...]:

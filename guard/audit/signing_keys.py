@@ -86,7 +86,7 @@ class KeyRing:
     def _stored(self) -> list[Signer]:
         path = self._folder / EPOCH_KEY
         try:
-            text = _private(path).decode("ascii", "replace")
+            text = read_private(path).decode("ascii", "replace")
         except FileNotFoundError:
             return []
         found = []
@@ -119,7 +119,7 @@ def public_key(state: Path, *, origin: str | None, configured: bytes | None) -> 
     path = state / FOLDER / LOG_KEY
     try:
         private = (
-            load_key(configured, "audit.signing_key") if configured is not None else load_key(_private(path), path)
+            load_key(configured, "audit.signing_key") if configured is not None else load_key(read_private(path), path)
         )
     except OSError as error:
         raise LedgerError(f"{path}: {describe(error)}") from error
@@ -150,7 +150,7 @@ def new_key() -> bytes:
 def _own(folder: Path, audit: Path) -> Ed25519PrivateKey:
     path = folder / LOG_KEY
     try:
-        return load_key(_private(path), path)
+        return load_key(read_private(path), path)
     except FileNotFoundError:
         if read_chain(audit).epochs:
             raise LedgerError(
@@ -162,7 +162,8 @@ def _own(folder: Path, audit: Path) -> Ed25519PrivateKey:
     return load_key(pem, path)
 
 
-def _private(path: Path) -> bytes:
+def read_private(path: Path) -> bytes:
+    """Read a file that only its owner can; raises LedgerError if others can, OSError."""
     with path.open("rb") as file:
         mode = os.fstat(file.fileno()).st_mode
         if mode & (stat.S_IRWXG | stat.S_IRWXO):

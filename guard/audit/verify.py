@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from guard.audit.checkpoint import Checkpoint, parse_checkpoint
+from guard.audit.cosigning import cosigned_heads
 from guard.audit.epochs import FILE, Chain, epoch_key_name, judge_chain, read_chain
 from guard.audit.findings import Expected, Finding, Place, Rehashed
 from guard.audit.fleet import entries
@@ -84,6 +85,7 @@ class _Verification:
             for head in epoch.heads:
                 self._expect(head, f"epoch {epoch.number}")
         self._kept()
+        self._cosigned()
         fleet = self._head(FLEET)
         self._entries()
         directories = {path.name: path for path in logs(self._audit)}
@@ -184,6 +186,18 @@ class _Verification:
             if not signed_by(note, self._key):
                 raise LedgerError(f"the checkpoint that was given is not signed by the key of {self._key.name}")
             self._expect(head, "the checkpoint that was given")
+
+    def _cosigned(self) -> None:
+        """Heads that witnesses cosigned, as this host kept them, count like those of the fleet log."""
+        for note in cosigned_heads(self._audit):
+            place = f"{FLEET}, a cosigned head"
+            try:
+                if signed_by(note, self._key):
+                    self._expect(parse_checkpoint(note.text), place)
+                else:
+                    self._find(FLEET, f"{place}: not signed by the key of {self._key.name}")
+            except NoteError as error:
+                self._find(FLEET, f"{place}: {error}")
 
     def _forgive(self) -> None:
         """What retention deleted and recorded is no loss: a notice, not a finding."""

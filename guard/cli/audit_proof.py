@@ -29,6 +29,7 @@ from guard.audit.tree import ProofError
 from guard.audit.verify import Report, verify
 from guard.cli.options import add_config
 from guard.policy.load import Config, load
+from guard.serve import witnessing
 from guard.serve.sealing import key_ring, log_key
 
 Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for it
@@ -73,6 +74,13 @@ def add(group: Commands[argparse.ArgumentParser]) -> None:
     key = group.add_parser("key", help="print the log's public key, for auditors and witnesses")
     add_config(key)
     key.set_defaults(run=_key)
+    witness = group.add_parser("witness", help="run a witness on another machine: it cosigns heads that go on")
+    witness.add_argument("--dir", type=Path, required=True, help="its folder: its key, and what it has seen")
+    witness.add_argument("--name", required=True, help="the name it signs under, such as witness.example.com/w1")
+    witness.add_argument("--log", type=Path, action="append", required=True, metavar="FILE", help="a log's public key")
+    witness.add_argument("--host", default="127.0.0.1", help="the address to listen on")
+    witness.add_argument("--port", type=int, default=9191, help="the port to listen on")
+    witness.set_defaults(run=_witness)
     recover = group.add_parser("recover", help="repair what a crash left while the guard is not running")
     add_config(recover)
     recover.set_defaults(run=_recover)
@@ -207,6 +215,14 @@ def _key(arguments: argparse.Namespace) -> int:
         sys.stderr.write(f"guard: {error}\n")
         return 1
     return 0
+
+
+def _witness(arguments: argparse.Namespace) -> int:
+    try:
+        return witnessing.main(arguments.dir, arguments.name, arguments.log, arguments.host, arguments.port)
+    except LedgerError as error:
+        sys.stderr.write(f"guard: {error}\n")
+        return 1
 
 
 def _recover(arguments: argparse.Namespace) -> int:

@@ -52,6 +52,7 @@ def tree(config: Config) -> Tree:
     """Return what is in force as nested mappings by name, every default written out; the leaves are plain values."""
     guard = _plain(config.guard)
     guard["surfaces"] = _by(guard["surfaces"], "name")
+    guard["audit"]["witnesses"] = _by(guard["audit"]["witnesses"], "key")
     guard["admin"]["tokens"] = _by(guard["admin"]["tokens"], "id")
     tiers = _plain(config.tiers)
     return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Callable
 from datetime import date
@@ -87,6 +89,20 @@ def _url(value: str) -> str:
         raise ValueError("must be a URL with a host and a port of 1 to 65535")
     if not _URL_PATH.fullmatch(parts.path):
         raise ValueError("must have a path of plain segments, none empty, none beginning with a dot")
+    return value
+
+
+def _witness_key(value: str) -> str:
+    """As C2SP writes a key: the name, the id that follows from name and key, and kind 4 with the Ed25519 key."""
+    name, _, rest = value.partition("+")
+    identifier, _, encoded = rest.partition("+")
+    try:
+        material = base64.b64decode(encoded, validate=True)
+    except ValueError:
+        material = b""
+    hashed = hashlib.sha256(name.encode() + b"\n" + material).hexdigest()
+    if not name.isprintable() or " " in name or len(material) != 33 or material[0] != 4 or identifier != hashed[:8]:  # noqa: PLR2004
+        raise ValueError("must be the key that `guard audit witness` prints when it begins: name+id+base64")
     return value
 
 
@@ -180,6 +196,7 @@ Line = Annotated[str, StringConstraints(pattern=_LINE, min_length=1, max_length=
 Prose = Annotated[str, StringConstraints(pattern=_PROSE, min_length=1, max_length=2000)]
 Uri = Annotated[str, StringConstraints(pattern=_LINE, min_length=1, max_length=2048)]
 Url = Annotated[str, Field(max_length=2048), AfterValidator(_url)]
+WitnessKey = Annotated[str, Field(max_length=512), AfterValidator(_witness_key)]
 UpstreamUrl = Annotated[str, Field(max_length=2048), AfterValidator(_upstream_url)]
 SocketPath = Annotated[str, Field(max_length=256), AfterValidator(_socket_path)]
 BasePath = Annotated[str, Field(max_length=256), AfterValidator(_base_path)]

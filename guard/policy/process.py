@@ -24,6 +24,7 @@ from guard.policy.fields import (
     SocketPath,
     Url,
     Variable,
+    WitnessKey,
     unique,
 )
 
@@ -149,6 +150,13 @@ class StorageConfig(Frozen):
     audit: Pathname = Field(description="The request log.")
 
 
+class WitnessConfig(Frozen):
+    """A witness on another machine, which cosigns heads of the log that go on from those it has seen."""
+
+    url: Url = Field(description="Where it is asked: `/add-checkpoint` is put behind it.")
+    key: WitnessKey = Field(description="The key that it prints when it begins.")
+
+
 class AuditConfig(Frozen):
     """How the request log is sealed against changes afterwards."""
 
@@ -162,6 +170,9 @@ class AuditConfig(Frozen):
     checkpoint_seconds: Seconds = Field(default=1.0, description="How often what is new comes under a signed head.")
     epoch_seconds: float = Field(
         default=3600.0, description="How long one epoch's key signs before it is erased.", ge=60, le=86400
+    )
+    witnesses: Annotated[tuple[WitnessConfig, ...], Field(max_length=8), AfterValidator(unique("the key", "key"))] = (
+        Field(default=(), description="Who is asked to cosign each new head; requests never wait for them.")
     )
 
 

@@ -29,6 +29,7 @@ from guard.policy.load import Config, load, read_secret
 from guard.serve.acts import Acts
 from guard.serve.certificates import Certificates, admin_certificates, surface_certificates, watch
 from guard.serve.control import Wake
+from guard.serve.cosigning import Cosigning
 from guard.serve.http import protocol_class
 from guard.serve.judging import Judging
 from guard.serve.sealing import Sealing, key_ring
@@ -85,6 +86,7 @@ class Supervisor:
         self._acts = Acts(config, switches, board, self._ledger, meter, self._log, clock, self._tending.tell)
         self._judging = Judging(config, meter, self._log, clock)
         self._sealing = Sealing(config, ring, self._durable, self._acts, meter, self._log, clock)
+        self._cosigning = Cosigning(config, ring.log.key, meter, self._log, clock)
         self._leaving = asyncio.Event()
         self._at_once = asyncio.Event()
 
@@ -148,7 +150,8 @@ class Supervisor:
             policy=self.config.digest,
             workers=self.config.guard.workers,
         )
-        watching = [asyncio.ensure_future(part.watch()) for part in (self._acts, self._judging, self._sealing)]
+        parts = (self._acts, self._judging, self._sealing, self._cosigning)
+        watching = [asyncio.ensure_future(part.watch()) for part in parts]
         if self._admin_tls is not None:
             watching.append(asyncio.ensure_future(watch([self._admin_tls], self._log)))
         await self._leaving.wait()

@@ -188,6 +188,13 @@ _ALL = (
         "guard_audit_unsealed_records", Kind.GAUGE, _S, "Records on disk that no signed head covers yet.", ("writer",)
     ),
     _metric("guard_audit_sealed_timestamp_seconds", Kind.GAUGE, _S, "When sealing last went through all writers."),
+    _metric(
+        "guard_audit_witness_lag_seconds",
+        Kind.GAUGE,
+        _S,
+        "How long a head of the log has waited for this witness to cosign it or a newer one.",
+        ("witness",),
+    ),
     # Whether each model meets its standard.
     _metric(
         "guard_policy_compliant", Kind.GAUGE, _S, "1 while the model meets the floor of its level.", ("model", "asl")

@@ -61,6 +61,8 @@ class Event(StrEnum):
     LOG_RECOVERED = "log_recovered"
     SEAL_FAILED = "seal_failed"
     SEALED_AGAIN = "sealed_again"
+    WITNESS_FAILED = "witness_failed"
+    WITNESS_ANSWERS = "witness_answers"
     EVIDENCE_LAPSED = "evidence_lapsed"
     ADMIN_REFUSED = "admin_refused"
     INTERNAL_ERROR = "internal_error"

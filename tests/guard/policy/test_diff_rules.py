@@ -133,6 +133,8 @@ CASES: tuple[tuple[Any, ...], ...] = (
     ("guard/storage/state", "a", "b", W), ("guard/storage/audit", "a", "b", W), ("guard/keys/pepper/file", "a", "b", N),
     ("guard/audit/origin", None, "a", W), ("guard/audit/signing_key", None, {"file": "a"}, W),
     ("guard/audit/signing_key/file", "a", "b", N),
+    ("guard/audit/witnesses/w", None, {"key": "w"}, S), ("guard/audit/witnesses/w", {"key": "w"}, None, W),
+    ("guard/audit/witnesses/w/url", "http://a", "http://b", N), ("guard/audit/witnesses/w/key", "a", "b", W),
     *(
         (f"guard/{key}", old, new, effect)
         for key in (
