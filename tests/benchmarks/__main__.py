@@ -9,14 +9,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.benchmarks import strict
+from tests.benchmarks import sealing, strict
 from tests.benchmarks.measure import MEASURES, Run, warm_up
 from tests.benchmarks.process import stop
 from tests.benchmarks.table import alone, conditions, table
 from tests.benchmarks.targets import LITELLM_DONE, NAMES, Mock, Target, await_ready, install_litellm, launch
 
 STRICT = "strict"  # of the guard's own parts alone, in this process: no target and no load
-KNOWN = (*MEASURES, STRICT)
+SEALING = "sealing"  # of the request log, likewise alone
+KNOWN = (*MEASURES, STRICT, SEALING)
 READING = (
     "How to read it: trust CPU per request and per event (2 to 10 % from run to run); requests a second, p99 figures "
     "and streams a core move by 15 % and more on a virtual machine. Compare within one table only, and at the same "
@@ -80,10 +81,13 @@ def main(arguments: list[str]) -> int:
     parts: list[strict.Figure] = []
     if STRICT in chosen.only:
         say(STRICT)
-        parts = strict.measure(0.2 if chosen.quick else 1.0)
-        if chosen.only == [STRICT]:
-            sys.stdout.write(alone(parts) + "\n")
-            return 0
+        parts += strict.measure(0.2 if chosen.quick else 1.0)
+    if SEALING in chosen.only:
+        say(SEALING)
+        parts += sealing.measure(10_000 if chosen.quick else 50_000)
+    if set(chosen.only) <= {STRICT, SEALING}:
+        sys.stdout.write(alone(parts) + "\n")
+        return 0
     names: list[str] = list(chosen.targets)
     busy = os.getloadavg()[0]
     if chosen.quick and "litellm" in names and not LITELLM_DONE.exists():

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from guard.wire.openai_chat import OpenAIChat
-from tests.benchmarks import strict
+from tests.benchmarks import sealing, strict
 from tests.benchmarks.measure import Run
 from tests.benchmarks.table import alone, table
 from tests.benchmarks.targets import Mock, Target
@@ -170,3 +170,9 @@ def test_every_part_alone_has_values_and_a_line_in_its_table() -> None:
     assert len(lines) == len(figures) + 2
     for name in strict.READERS:
         assert any(f"reader of {name}" in line for line in lines)
+
+
+def test_sealing_is_measured_on_a_log_that_verifies() -> None:
+    figures = sealing.measure(600)
+    assert len(figures) == 4
+    assert all(value > 0 for _, values, _ in figures for value in values)
