@@ -6,7 +6,7 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -46,7 +46,11 @@ class KeyRing:
         self.began = chain.epochs[-1].began if chain.epochs else 0
         wanted = chain.epochs[-1].key if chain.epochs else None
         # The file holds two keys only while one follows the other; the chain says which of them is in force.
-        self.epoch = next((one for one in self._stored() if wanted is not None and one.key == wanted), None)
+        stored = self._stored()
+        line = next((each for each, one in stored.items() if wanted is not None and one.key == wanted), "")
+        self.epoch = stored.get(line)
+        if line and len(stored) > 1:
+            self._keep_only(f"{line}\n")
 
     @property
     def origin(self) -> str:
@@ -79,22 +83,28 @@ class KeyRing:
         write_atomically(path, (old + fresh).encode(), durable=True)
         append_epoch(self._audit, sign_epoch(epoch, self.log, self.epoch))
         self.number, self.began, self.epoch = number, epoch.began, signer
-        _overwrite(path)
-        write_atomically(path, fresh.encode(), durable=True)
+        self._keep_only(fresh)
         return epoch
 
-    def _stored(self) -> list[Signer]:
+    def _keep_only(self, line: str) -> None:
+        """Erase every other key: its bytes are overwritten once a file without them is in place."""
+        path = self._folder / EPOCH_KEY
+        with path.open("r+b") as held:
+            write_atomically(path, line.encode(), durable=True)
+            _overwrite(held)
+
+    def _stored(self) -> dict[str, Signer]:
         path = self._folder / EPOCH_KEY
         try:
             text = read_private(path).decode("ascii", "replace")
         except FileNotFoundError:
-            return []
-        found = []
+            return {}
+        found = {}
         for line in text.splitlines():
             parts = _EPOCH_LINE.fullmatch(line)
             if parts is not None:
                 private = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(parts[2]))
-                found.append(Signer(epoch_key_name(self.origin, int(parts[1])), private))
+                found[line] = Signer(epoch_key_name(self.origin, int(parts[1])), private)
         return found
 
 
@@ -171,8 +181,7 @@ def read_private(path: Path) -> bytes:
         return file.read(MAX_KEY_BYTES)
 
 
-def _overwrite(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.write(b"\0" * os.fstat(file.fileno()).st_size)
-        file.flush()
-        os.fsync(file.fileno())
+def _overwrite(file: BinaryIO) -> None:
+    file.write(b"\0" * os.fstat(file.fileno()).st_size)
+    file.flush()
+    os.fsync(file.fileno())

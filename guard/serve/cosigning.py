@@ -55,7 +55,7 @@ class Cosigning:
         clock: Clock,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        """Take the log's public key; raises LedgerError for a cosigned head on disk that cannot be read."""
+        """Take the log's public key and, for tests, another transport."""
         self._transport = transport
         self._audit: Path = storage(config)[1]
         self._key = key
@@ -128,13 +128,13 @@ class Cosigning:
         return note, parse_checkpoint(note.text)
 
     def _seen(self, witness: Key) -> int:
-        note = cosigned(self._audit, witness)
         try:
+            note = cosigned(self._audit, witness)
             if note is None or cosigned_at(note, witness) is None or not signed_by(note, self._key):
                 return 0
             return parse_checkpoint(note.text).size
-        except NoteError:
-            return 0
+        except (LedgerError, NoteError):
+            return 0  # the witness will say what it has seen
 
     def _tell(self, witness: Asked, problem: str) -> None:
         if problem and problem != witness.problem:

@@ -67,13 +67,13 @@ def test_a_restart_goes_on_in_the_same_epoch(tmp_path: Path) -> None:
     assert judge_chain(read_chain(tmp_path / "audit"), ring.log.key) == []
 
 
-@pytest.mark.parametrize("killed_before", ["append_epoch", "_overwrite"])
+@pytest.mark.parametrize("killed_before", ["append_epoch", "_overwrite", "write_atomically"])
 def test_killed_between_two_steps_of_a_turn_the_chain_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_before: str
 ) -> None:
     opened(tmp_path).turn(NOW, ())
 
-    def killed(*_: object) -> None:
+    def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -82,6 +82,8 @@ def test_killed_between_two_steps_of_a_turn_the_chain_goes_on(
             opened(tmp_path).turn(NOW + 3600.0, ())
     ring = opened(tmp_path)
     assert ring.epoch is not None
+    # Whichever of the two is in force, the other one is erased at the next start.
+    assert len((tmp_path / "state" / FOLDER / EPOCH_KEY).read_text().splitlines()) == 1
     ring.turn(NOW + 7200.0, ())
     assert judge_chain(read_chain(tmp_path / "audit"), ring.log.key) == []
     assert len((tmp_path / "state" / FOLDER / EPOCH_KEY).read_text().splitlines()) == 1
