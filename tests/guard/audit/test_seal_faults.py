@@ -150,7 +150,7 @@ class _Disk:
         _WRITE(path, data, durable=durable)
 
 
-@pytest.mark.parametrize("fails", [*range(1, 16), 20, 25, 30])
+@pytest.mark.parametrize("fails", range(1, 13))
 def test_a_full_disk_at_any_write_loses_nothing_and_signs_nothing_false(
     tmp_path: Path, fails: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
