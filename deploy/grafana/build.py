@@ -168,7 +168,8 @@ RECORD: Final = (
     ),
     graph(
         "Time since a record was last on disk",
-        "Grows while there is nothing to record, too: it is a fault only together with records not yet on disk.",
+        "Grows while there is nothing to record, too: it is a fault only together with records not yet on disk. "
+        "Runbook GuardAuditNotSealed.",
         "s",
         query(
             f"time() - max by (instance, worker) (guard_audit_last_durable_timestamp_seconds{{{HERE}}})",

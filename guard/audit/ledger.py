@@ -178,6 +178,10 @@ class Ledger:
             progress.waits,
         )
 
+    def durable(self) -> int:
+        """The sequence up to which every record is on the disk, or on record as in doubt; from any thread."""
+        return self._commits.doubtful()[0] - 1
+
     def close(self) -> None:
         """Sync what is written, end the thread and unlock the directory; later appends raise Unavailable.
 

@@ -18,6 +18,7 @@ from guard.audit.frames import End, Frame
 from guard.audit.segments import LedgerError, SegmentReader, describe, first_of, listing
 
 ALWAYS = float("-inf")
+FLEET = "fleet"  # the log of all writers' signed heads: no writer, and its entries are no records
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class _Tail:
 def writers(audit: Path) -> list[Path]:
     """The writers' directories; raises LedgerError when there is no audit directory or it cannot be read."""
     try:
-        return sorted(path for path in audit.iterdir() if path.is_dir())
+        return sorted(path for path in audit.iterdir() if path.is_dir() and path.name != FLEET)
     except OSError as error:
         raise LedgerError(f"{audit}: {describe(error)}") from error
 

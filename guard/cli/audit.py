@@ -14,6 +14,7 @@ from guard.audit.read import ALWAYS, Entry, Item, follow, iter_records, search
 from guard.audit.records import Intent, Outcome
 from guard.audit.render import json_line, line
 from guard.audit.segments import LedgerError
+from guard.cli import audit_proof
 from guard.cli.options import add_config
 from guard.policy.load import load
 
@@ -23,7 +24,7 @@ _MAX_LAST = 100_000
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands."""
-    group = commands.add_parser("audit", help="read the request log").add_subparsers(
+    group = commands.add_parser("audit", help="read, verify and prove the request log").add_subparsers(
         dest="action", required=True, metavar="ACTION"
     )
     tail = group.add_parser("tail", help="print its records, a line each")
@@ -35,6 +36,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     show = group.add_parser("show", help="print all records of one request")
     show.add_argument("id", help="the request's id, as in the answer's x-request-id")
     show.set_defaults(run=_show)
+    audit_proof.add(group)
     for parser in (tail, show):
         add_config(parser)
         parser.add_argument("--content", action="store_true", help="with the texts of prompts and completions")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
-from functools import partial
 from typing import Any, Final
 
 from guard.classifiers.patterns import BadRule, PatternClassifier, PatternRule
@@ -24,8 +23,8 @@ from guard.policy.model import (
 )
 from guard.policy.model import Mount as MountPolicy
 from guard.policy.order import misplaced
+from guard.policy.process_secrets import lacking
 from guard.policy.reaching import Departures, Reach, reach
-from guard.policy.secret import read_secret
 from guard.policy.source import ConfigError, Place, Problem
 from guard.serving import Serving
 from guard.upstream.send import ModelServer
@@ -140,7 +139,7 @@ def check_compiles(config: Config, *, secrets: bool = True, made: Made | None = 
     absent: Any = None  # safeguards keep their ports and do not touch them before the first exchange
     compiling = _Compiling(config, Ports(absent, absent, absent, absent), secrets=secrets, made=made)
     if secrets:
-        compiling.pepper()
+        compiling.problems.extend(lacking(config))
     for policy in config.models.values():
         compiling.serving(policy)
     if compiling.problems:
@@ -158,14 +157,6 @@ class _Compiling:
         self._before = made or Made({}, {})
         self.made = Made({}, {})
         self.problems: list[Problem] = []
-
-    def pepper(self) -> None:
-        """Read it, since without it no worker can begin."""
-        try:
-            at = partial(self._config.problem, "guard.yaml", ("keys", "pepper"))
-            read_secret(self._config.guard.keys.pepper, self._config.directory, at)
-        except ConfigError as error:
-            self.problems.extend(error.problems)
 
     def serving(self, policy: ModelPolicy) -> Serving | None:
         before = len(self.problems)

@@ -15,6 +15,7 @@ from guard.policy.fields import (
     Line,
     MisplacedError,
     Name,
+    Origin,
     Pathname,
     Port,
     PortlessHost,
@@ -23,6 +24,7 @@ from guard.policy.fields import (
     SocketPath,
     Url,
     Variable,
+    WitnessKey,
     unique,
 )
 
@@ -148,6 +150,32 @@ class StorageConfig(Frozen):
     audit: Pathname = Field(description="The request log.")
 
 
+class WitnessConfig(Frozen):
+    """A witness on another machine, which cosigns heads of the log that go on from those it has seen."""
+
+    url: Url = Field(description="Where it is asked: `/add-checkpoint` is put behind it.")
+    key: WitnessKey = Field(description="The key that it prints when it begins.")
+
+
+class AuditConfig(Frozen):
+    """How the request log is sealed against changes afterwards."""
+
+    origin: Origin | None = Field(
+        default=None, description="The name that signed heads give the log; null makes one from its key."
+    )
+    signing_key: SecretRef | None = Field(
+        default=None,
+        description="The log's Ed25519 key in PEM; null keeps one in the folder of state, made at the first start.",
+    )
+    checkpoint_seconds: Seconds = Field(default=1.0, description="How often what is new comes under a signed head.")
+    epoch_seconds: float = Field(
+        default=3600.0, description="How long one epoch's key signs before it is erased.", ge=60, le=86400
+    )
+    witnesses: Annotated[tuple[WitnessConfig, ...], Field(max_length=8), AfterValidator(unique("the key", "key"))] = (
+        Field(default=(), description="Who is asked to cosign each new head; requests never wait for them.")
+    )
+
+
 class KeyStorage(Frozen):
     """How stored digests of keys and tokens are made."""
 
@@ -199,6 +227,7 @@ class GuardConfig(Frozen):
     )
     workers: int = Field(default=1, description="Worker processes.", ge=1, le=256)
     storage: StorageConfig = Field(description="Where the guard writes.")
+    audit: AuditConfig = Field(default_factory=AuditConfig, description="How the request log is sealed.")
     keys: KeyStorage = Field(description="How keys are kept.")
     admin: AdminConfig = Field(description="The admin listener.")
     limits: RequestLimits = Field(default_factory=RequestLimits, description="Bounds on requests.")

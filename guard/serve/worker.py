@@ -147,7 +147,10 @@ class WorkerLoop:
     def report(self) -> None:
         """Send the supervisor a sign of life with the counters."""
         self.worker.witness.audited(self.worker.ledger.stats())
-        send(self._writer, Beat(len(self.worker.live), self.worker.witness.meter.snapshot()))
+        send(
+            self._writer,
+            Beat(len(self.worker.live), self.worker.witness.meter.snapshot(), self.worker.ledger.durable()),
+        )
 
 
 async def serve(standing: Standing, index: int, listeners: Mapping[str, int], control: int) -> int:

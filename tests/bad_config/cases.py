@@ -11,6 +11,7 @@ from pathlib import Path
 GUARD, TIERS, MODEL = "guard.yaml", "tiers.yaml", "models/demo.yaml"
 RULES, EVIDENCE, STANDARD = "rules/demo.yaml", "evidence/demo.yaml", "standards/own.yaml"
 ZEROS = "0" * 62
+WITNESS = "witness.example/w1+00000000+"
 FOUND = "thresholds: [{{threshold: {}, state: {}, assessed: 2026-01-01, expires: {}}}]\naudience: general"
 
 TWIN = (
@@ -135,6 +136,19 @@ CASES = (
          "guard.yaml:8: surfaces[1].port: is already the address of another listener"),
     Case("a surface on the admin address", GUARD, "port: 8080", "port: 9090",
          "guard.yaml:5: surfaces[0].port: is already the address of another listener"),
+    # How the request log is sealed
+    Case("a name of the log with a scheme", GUARD, "workers: 1", "workers: 1\naudit: {origin: 'https://guard.example'}",
+         "guard.yaml:10: audit.origin: must be an address without its scheme, such as guard.example.com/log"),
+    Case("an epoch that ends at once", GUARD, "workers: 1", "workers: 1\naudit: {epoch_seconds: 1}",
+         "guard.yaml:10: audit.epoch_seconds: must be at least 60"),
+    Case("heads that are never signed", GUARD, "workers: 1", "workers: 1\naudit: {checkpoint_seconds: 0}",
+         "guard.yaml:10: audit.checkpoint_seconds: must be greater than 0"),
+    Case("a witness without a key", GUARD, "workers: 1", "workers: 1\naudit: {witnesses: [{url: 'http://w'}]}",
+         "guard.yaml:10: audit.witnesses[0].key: is required"),
+    Case("another key than a witness's", GUARD, "workers: 1",
+         f"workers: 1\naudit: {{witnesses: [{{url: 'http://w', key: '{WITNESS}AQ=='}}]}}",
+         "guard.yaml:10: audit.witnesses[0].key: must be the key that `guard audit witness` prints when it begins: "
+         "name+id+base64"),
     Case("a secret in place of a reference", GUARD, "{file: secrets/pepper}", "s3cret",
          "guard.yaml:14: keys.pepper: must be a mapping"),
     Case("two references", GUARD, "{file: secrets/pepper}", "{file: secrets/pepper, env: PEPPER}",

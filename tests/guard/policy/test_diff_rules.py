@@ -138,11 +138,16 @@ CASES: tuple[tuple[Any, ...], ...] = (
     (f"{TOKEN}/role", "responder", "viewer", W), (f"{TOKEN}/digest", "a", "b", N),
     (f"{TOKEN}/expires", "2027-01-01", "2027-02-01", W), (f"{TOKEN}/expires", "2027-02-01", "2027-01-01", S),
     ("guard/storage/state", "a", "b", W), ("guard/storage/audit", "a", "b", W), ("guard/keys/pepper/file", "a", "b", N),
+    ("guard/audit/origin", None, "a", W), ("guard/audit/signing_key", None, {"file": "a"}, W),
+    ("guard/audit/signing_key/file", "a", "b", N),
+    ("guard/audit/witnesses/w", None, {"key": "w"}, S), ("guard/audit/witnesses/w", {"key": "w"}, None, W),
+    ("guard/audit/witnesses/w/url", "http://a", "http://b", N), ("guard/audit/witnesses/w/key", "a", "b", W),
     *(
         (f"guard/{key}", old, new, effect)
         for key in (
             "limits/body_bytes", "limits/header_bytes", "limits/concurrent", "limits/header_seconds",
             "limits/body_seconds", "limits/concurrent_per_key", "supervision/deaf_seconds",
+            "audit/checkpoint_seconds", "audit/epoch_seconds",
         )
         for old, new, effect in ((5, 6, W), (6, 5, S))
     ),
