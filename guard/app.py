@@ -15,13 +15,17 @@ from typing import Final
 from guard import __version__
 from guard.arrival import Arrivals, Limits
 from guard.audit.disk import Disk
+from guard.audit.keys import DataKeys, KeyFolder
 from guard.audit.ledger import Ledger
+from guard.audit.wrapping import Kek
 from guard.clock import SystemClock
 from guard.credentials import Callers, Holder
 from guard.live import LiveExchanges
 from guard.local import Local
 from guard.policy.compile import Models, Ports, first_moment
+from guard.policy.content import read_content_key, read_investigator
 from guard.policy.load import Config, read_secret
+from guard.policy.model import RequestLogMount
 from guard.policy.rules import Category
 from guard.proxy import Proxy
 from guard.reports import RecordedReports
@@ -39,7 +43,7 @@ from guard.wire.routes import ROUTES
 from guard.witness import Witness
 from safeguards.decision import Target
 from safeguards.exchange import Caller
-from safeguards.ports import Clock
+from safeguards.ports import Clock, Keep
 
 SYSTEM_CLOCK: Final = SystemClock()
 CATEGORIES: Final = frozenset(category.value for category in Category)
@@ -94,6 +98,28 @@ def storage(config: Config) -> tuple[Path, Path]:
     return config.directory / config.guard.storage.state, config.directory / config.guard.storage.audit
 
 
+def data_keys(config: Config) -> DataKeys | None:
+    """Return the keys that texts are sealed with, None if none are to be kept; raises ConfigError."""
+    section = config.guard.content
+    if section is None:
+        return None
+    folder = KeyFolder(config.directory / section.wrapped)
+    return DataKeys(folder, Kek(read_content_key(config, section)), read_investigator(config, section))
+
+
+def _keep_reports(config: Config) -> Keep | None:
+    """Keep what callers report as long as the longest-kept flagged exchange: it may be about any model."""
+    if config.guard.content is None:
+        return None
+    kept = [
+        mount.settings.retention
+        for policy in config.models.values()
+        for mount in policy.safeguards
+        if isinstance(mount, RequestLogMount)
+    ]
+    return Keep(max(each.content_days for each in kept), max(each.flagged_content_days for each in kept))
+
+
 def json_log(config: Config, clock: Clock) -> JsonLog:
     """Open the log on standard error, and let libraries write to it too."""
     log = JsonLog(clock, level=Level(config.guard.telemetry.log.value))
@@ -111,7 +137,7 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
     state, audit = storage(config)
     switches = FileSwitches(OrderDirectory(state), clock)
     meters = SharedBuckets(state / "counters", [key.id for key in config.tiers.keys])
-    ledger = Ledger.open(audit / f"worker-{index}", clock, disk=disk)
+    ledger = Ledger.open(audit / f"worker-{index}", clock, disk=disk, keys=data_keys(config))
     models = Models(config, Ports(switches, meters, ledger, clock))
     pepper = read_secret(config.guard.keys.pepper, config.directory).encode()
     callers = Callers(
@@ -139,7 +165,7 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
     live = LiveExchanges()
     given = config.guard.limits
     limits = Limits(given.body_bytes, given.body_seconds, given.concurrent, given.concurrent_per_key)
-    desk = RecordedReports(ledger, witness)
+    desk = RecordedReports(ledger, witness, _keep_reports(config))
     edges = {}
     for surface in config.guard.surfaces:
         arrivals = Arrivals(surface.name, ROUTES, callers, models, limits, live, clock, new_request_id)

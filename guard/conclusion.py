@@ -117,7 +117,8 @@ class Traveller:
         if reader is not None:
             for channel in reader.channels.values():
                 upto = self.valve.released.get(channel, 0)
-                released.append(Released(channel.id, channel.end, upto, channel.text[:upto]))
+                text = channel.text
+                released.append(Released(channel.id, channel.end, upto, text[:upto], text[upto:]))
         return Outcome(
             ending=Ending.SERVED if end is None else end.ending,
             status=status,

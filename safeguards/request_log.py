@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from safeguards.base import Admission, Safeguard, Watch
 from safeguards.decision import Outcome
 from safeguards.exchange import Channel, Exchange
-from safeguards.ports import Log
+from safeguards.ports import Keep, Log
 from safeguards.verdict import PASS, Cleared
 
 
@@ -17,12 +17,12 @@ class LogSettings:
     """How much is written and when.
 
     ``durable``: on disk before the request is forwarded; ``parts``: each text is written before its release;
-    ``content``: keep the texts themselves, else only their lengths and hashes.
+    ``keep``: for how long the texts themselves are kept, sealed; None keeps only their lengths and keyed hashes.
     """
 
     durable: bool
     parts: bool
-    content: bool
+    keep: Keep | None
 
 
 class RequestLog(Safeguard):
@@ -38,7 +38,7 @@ class RequestLog(Safeguard):
 
     def admit(self, exchange: Exchange) -> Admission | Awaitable[Admission]:
         """Record the intent; wait for the disk only where the settings demand it."""
-        written = self._log.intent(exchange, durable=self._settings.durable, content=self._settings.content)
+        written = self._log.intent(exchange, durable=self._settings.durable, keep=self._settings.keep)
         return PASS if written is None else _once(written)
 
     def watch(self, exchange: Exchange, channel: Channel) -> Watch:
@@ -52,7 +52,7 @@ class RequestLog(Safeguard):
 
         The caller has his answer, so nobody waits for the disk: the log's own pace puts it there within a second.
         """
-        return self._log.outcome(exchange, outcome, durable=False, content=self._settings.content)
+        return self._log.outcome(exchange, outcome, durable=False)
 
 
 async def _once(written: Awaitable[None]) -> Admission:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from guard.classifiers.patterns import BadRule, PatternClassifier, PatternRule
 from guard.pipeline import Mount, Pipeline
 from guard.policy.config import Config
+from guard.policy.content import check_content
 from guard.policy.fingerprint import of_standard
 from guard.policy.floor import closing_claims, required_claims, routable_until, unmet
 from guard.policy.model import (
@@ -39,7 +40,7 @@ from safeguards.classifier import Classification
 from safeguards.evidence import Evidence
 from safeguards.kill_switch import KillSwitch
 from safeguards.limits import Limits, Rate
-from safeguards.ports import Clock, Log, Meters, Switches
+from safeguards.ports import Clock, Keep, Log, Meters, Switches
 from safeguards.request_log import LogSettings, RequestLog
 
 _RECHECK_SECONDS: Final = 1.0
@@ -120,8 +121,7 @@ def check_compiles(config: Config, *, secrets: bool = True) -> None:
     """
     absent: Any = None  # safeguards keep their ports and do not touch them before the first exchange
     compiling = _Compiling(config, Ports(absent, absent, absent, absent), secrets=secrets)
-    if secrets:
-        compiling.pepper()
+    compiling.secrets()
     for policy in config.models.values():
         compiling.serving(policy)
     if compiling.problems:
@@ -149,11 +149,16 @@ class _Compiling:
             SafeguardKind.CLASSIFIER: self._classifier,
         }
 
-    def pepper(self) -> None:
-        """Read it, since without it no worker can begin."""
+    def secrets(self) -> None:
+        """Read those of the process, since without them no worker can begin."""
         try:
-            at = partial(self._config.problem, "guard.yaml", ("keys", "pepper"))
-            read_secret(self._config.guard.keys.pepper, self._config.directory, at)
+            if self._secrets:
+                at = partial(self._config.problem, "guard.yaml", ("keys", "pepper"))
+                read_secret(self._config.guard.keys.pepper, self._config.directory, at)
+        except ConfigError as error:
+            self.problems.extend(error.problems)
+        try:
+            check_content(self._config, secrets=self._secrets)
         except ConfigError as error:
             self.problems.extend(error.problems)
 
@@ -227,12 +232,10 @@ class _Compiling:
         if not isinstance(mount, RequestLogMount):
             raise TypeError(mount.use)
         settings = mount.settings
-        return RequestLog(
-            self._ports.log,
-            LogSettings(
-                durable=settings.durable is Durable.BEFORE_FORWARD, parts=settings.parts, content=settings.content
-            ),
-        )
+        retention = settings.retention
+        keep = Keep(retention.content_days, retention.flagged_content_days) if settings.content else None
+        durable = settings.durable is Durable.BEFORE_FORWARD
+        return RequestLog(self._ports.log, LogSettings(durable=durable, parts=settings.parts, keep=keep))
 
     def _access(self, policy: ModelPolicy, _: MountPolicy) -> Safeguard:
         grants = {

@@ -2,6 +2,7 @@
 
 A key without a row counts as weaker, so a new setting is weaker until somebody writes down what it means. Judged is
 what protects and what is recorded: that more is kept of what callers wrote counts as stronger, whatever privacy says.
+It is one file because it is one table.
 """
 
 from __future__ import annotations
@@ -202,7 +203,9 @@ RULES: Final[tuple[Rule, ...]] = (
         f"{_SET}/durable", ranked("before_forward", "within_a_second"), "a crash may lose what is not yet on the disk"
     ),
     Rule(f"{_SET}/parts", ranked("true", "false"), "whether each text is on record before it leaves"),
-    Rule(f"{_SET}/content", ranked("true", "false"), "whether texts are kept, or only their hashes"),
+    Rule(f"{_SET}/content", ranked("true", "false"), "whether texts are kept, or only their lengths"),
+    Rule(f"{_SET}/retention/content_days", rising(S), "texts are there for as long, and no longer"),
+    Rule(f"{_SET}/retention/flagged_content_days", rising(S), "texts are there for as long, and no longer"),
     Rule(f"{_SET}/engine", always(W), "another engine judges; what it finds is not in the files"),
     Rule(f"{_SET}/screens", widened(S), "a side less is screened"),
     Rule(f"{_SET}/rules/file", always(N), "only a name: its rules are compared one by one"),
@@ -270,6 +273,14 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(f"{_TOKEN}/expires", rising(W), "it is taken for longer"),
     Rule("guard/storage/state", always(W), "stop orders that stand in the old folder are no longer seen"),
     Rule("guard/storage/audit", always(W), "the request log does not go on where it stood"),
+    Rule("guard/content", presence(added=N, removed=W), "without it no model may keep a text, and none is opened"),
+    Rule("guard/content/key/*", always(W), "texts that are kept already open with the old key alone: keep it"),
+    Rule("guard/content/wrapped", always(W), "texts that are kept already open with the keys in the old folder alone"),
+    Rule(
+        "guard/content/investigator",
+        presence(added=S, removed=W),
+        "to whom this host leaves the reading of texts of days gone by",
+    ),
     Rule("guard/keys/pepper/*", always(N), "another pepper refuses every key and token until they are made anew"),
     Rule("guard/limits/body_bytes", rising(W), "a bound was widened"),
     Rule("guard/limits/header_bytes", rising(W), "a bound was widened"),

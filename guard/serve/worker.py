@@ -23,6 +23,7 @@ from guard.serve.processes import OTHER_POLICY
 from guard.serve.secured import secured
 from guard.serve.server import server
 from guard.state.orders import ResumeOrder, StopOrder
+from guard.telemetry.logs import Event, Level
 from safeguards.decision import Ending, Unavailable
 from safeguards.exchange import Exchange
 from safeguards.kill_switch import stopped
@@ -121,8 +122,13 @@ class WorkerLoop:
 
     def report(self) -> None:
         """Send the supervisor a sign of life with the counters."""
-        self.worker.witness.audited(self.worker.ledger.stats())
-        send(self._writer, Beat(len(self.worker.live), self.worker.witness.meter.snapshot()))
+        worker = self.worker
+        try:
+            worker.ledger.tend()
+        except Unavailable as failure:
+            worker.witness.log.emit(Level.ERROR, Event.LOG_FAILED, reason=failure.reason)
+        worker.witness.audited(worker.ledger.stats())
+        send(self._writer, Beat(len(worker.live), worker.witness.meter.snapshot()))
 
 
 async def serve(config_dir: Path, index: int, digest: str, listeners: Mapping[str, int], control: int) -> int:

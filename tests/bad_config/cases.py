@@ -170,6 +170,33 @@ CASES = (
          "guard.yaml:6: surfaces[0].hosts[0]: must be a name or an address without a port or brackets"),
     Case("a host twice", GUARD, "port: 8080", "port: 8080\n    hosts: [a.example, a.example]",
          "guard.yaml:6: surfaces[0].hosts[1]: the host is already used by item 0"),
+    # How texts are sealed and kept
+    Case("texts and nothing to seal them with", GUARD,
+         "content:\n  key: {file: secrets/content-key}\n  wrapped: var/content-keys\n", "",
+         "models/demo.yaml:19: safeguards[0].settings.content: must be false, or guard.yaml must say under `content` "
+         "what the texts are sealed with"),
+    Case("no key of texts", GUARD, "  key: {file: secrets/content-key}\n  wrapped", "  wrapped",
+         "guard.yaml:38: content.key: is required"),
+    Case("a key of texts in the file itself", GUARD, "key: {file: secrets/content-key}", "key: " + "ab" * 32,
+         "guard.yaml:39: content.key: must be a mapping"),
+    Case("wrapped keys within the request log", GUARD, "wrapped: var/content-keys", "wrapped: var/audit/keys",
+         "guard.yaml:40: content.wrapped: must lie outside var/audit"),
+    Case("wrapped keys among the stop orders", GUARD, "wrapped: var/content-keys", "wrapped: var/state",
+         "guard.yaml:40: content.wrapped: must lie outside var/state"),
+    Case("an unknown key of texts", GUARD, "  wrapped: var", "  cipher: rot13\n  wrapped: var",
+         "guard.yaml:40: content.cipher: is not a known key"),
+    Case("texts kept for no day", MODEL, "content: true}", "content: true, retention: {content_days: 0}}",
+         "models/demo.yaml:19: safeguards[0].settings.retention.content_days: must be at least 1"),
+    Case("flagged texts kept for less than others", MODEL, "content: true}",
+         "content: true, retention: {content_days: 90, flagged_content_days: 60}}",
+         "models/demo.yaml:19: safeguards[0].settings.retention.flagged_content_days: must be at least content_days"),
+    Case("a bound of retention that bounds nothing", STANDARD,
+         "check: mounted\n    with: {safeguard: kill_switch}", "check: retention\n    with: {}",
+         "standards/own.yaml:12: rows[0].with: must set at least one bound"),
+    Case("a most below its least", STANDARD,
+         "check: mounted\n    with: {safeguard: kill_switch}",
+         "check: retention\n    with: {content_days: 30, most_content_days: 20}",
+         "standards/own.yaml:12: rows[0].with.most_content_days: must be at least content_days"),
     # tiers.yaml
     Case("an unknown model", TIERS, "demo: [chat]", "dmeo: [chat]",
          "tiers.yaml:5: tiers.general.models.dmeo: there is no file models/dmeo.yaml"),
@@ -340,7 +367,7 @@ CASES = (
          "standards/own.yaml:11: rows[0].check: must be null or one of: attested, mounted, mounted_any_mode, "
          "screens, durable_intent, limits_per_key, listed_operations, authenticated, declared_levels, "
          "level_defined, both_axes_raised, threshold, thresholds_within_levels, same_weights_declared, "
-         "variant_evaluated, reported_model, built_in"),
+         "variant_evaluated, reported_model, retention, built_in"),
     Case("a row that does not say its check", STANDARD, "    check: null\n", "",
          "standards/own.yaml:13: rows[1].check: is required"),
     Case("parameters of another check", STANDARD, "{safeguard: kill_switch}", "{claim: x}",

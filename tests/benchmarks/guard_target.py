@@ -12,6 +12,7 @@ core of the proxies; what it starts inherits that, so it must not move itself. I
 The caller stops `processes` with SIGTERM, reads their CPU time and memory, children included.
 """
 
+import os
 import shutil
 import socket
 import subprocess
@@ -59,6 +60,8 @@ def start(upstream_url: str, workdir: Path, log: Path) -> GuardTarget:
     (workdir / "secrets").mkdir(exist_ok=True)
     (workdir / "secrets" / "pepper").touch(0o600)
     (workdir / "secrets" / "pepper").write_text(pepper)
+    (workdir / "secrets" / "content-key").touch(0o600)
+    (workdir / "secrets" / "content-key").write_text(os.urandom(32).hex())
     command = [str(Path(sys.executable).with_name("guard")), "serve", "--config", str(workdir)]
     with log.open("ab") as out:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
@@ -66,9 +69,9 @@ def start(upstream_url: str, workdir: Path, log: Path) -> GuardTarget:
 
 
 FEATURES = (
-    "ASL-3 under example-internal: request log with texts, intent on disk before forwarding, every part written before "
-    "its release; kill switch, evidence, access, limits; pattern classifier (1,000 phrases, 20 patterns) on prompt and "
-    "answer; metrics, a JSON line per request; no tracing"
+    "ASL-3 under example-internal: request log with texts sealed, intent on disk before forwarding, every part written "
+    "before its release; kill switch, evidence, access, limits; pattern classifier (1,000 phrases, 20 patterns) on "
+    "prompt and answer; metrics, a JSON line per request; no tracing"
 )
 
 
@@ -92,6 +95,7 @@ surfaces: [{{name: public, host: 127.0.0.1, port: {port}}}]
 workers: 1
 storage: {{state: state, audit: audit}}
 keys: {{pepper: {{file: secrets/pepper}}}}
+content: {{key: {{file: secrets/content-key}}, wrapped: content-keys}}
 admin: {{host: 127.0.0.1, port: 0, tokens: []}}
 limits: {{concurrent: 20000, concurrent_per_key: 20000}}
 """,

@@ -10,10 +10,12 @@ import pytest
 
 from safeguards.decision import Ending, Failure, Outcome, Unavailable
 from safeguards.exchange import Channel, Exchange
+from safeguards.ports import Keep
 from safeguards.request_log import LogSettings, RequestLog
 from safeguards.verdict import PASS, Cleared
 from tests.safeguards.exchanges import content, exchange
 
+KEEP = Keep(30, 730)
 OUTCOME = Outcome(
     ending=Ending.SERVED,
     status=200,
@@ -39,22 +41,22 @@ class Log:
         self.written: list[tuple[Any, ...]] = []
         self.synced = 0
 
-    def intent(self, exchange: Exchange, *, durable: bool, content: bool) -> Awaitable[None] | None:
+    def intent(self, exchange: Exchange, *, durable: bool, keep: Keep | None) -> Awaitable[None] | None:
         """Write."""
-        return self._write("intent", durable=durable, content=content)
+        return self._write("intent", durable=durable, keep=keep)
 
     def part(self, exchange: Exchange, channel: Channel) -> None:
         """Write."""
         self._write("part", channel.fresh)
 
-    def outcome(self, exchange: Exchange, outcome: Outcome, *, durable: bool, content: bool) -> Awaitable[None] | None:
+    def outcome(self, exchange: Exchange, outcome: Outcome, *, durable: bool) -> Awaitable[None] | None:
         """Write."""
-        return self._write("outcome", outcome.ending, durable=durable, content=content)
+        return self._write("outcome", outcome.ending, durable=durable)
 
-    def _write(self, *record: object, durable: bool = False, content: bool = False) -> Awaitable[None] | None:
+    def _write(self, *record: object, durable: bool = False, keep: Keep | None = None) -> Awaitable[None] | None:
         if self.full:
             raise Unavailable(Failure.CRASH, "the disk is full")
-        self.written.append((*record, durable, content))
+        self.written.append((*record, durable, keep))
         return self._sync() if durable else None
 
     async def _sync(self) -> None:
@@ -63,7 +65,7 @@ class Log:
 
 
 def mounted(log: Log, *, durable: bool = True, parts: bool = True, keeps: bool = True) -> RequestLog:
-    return RequestLog(log, LogSettings(durable=durable, parts=parts, content=keeps))
+    return RequestLog(log, LogSettings(durable=durable, parts=parts, keep=KEEP if keeps else None))
 
 
 async def admit(safeguard: RequestLog) -> object:
@@ -74,28 +76,28 @@ async def admit(safeguard: RequestLog) -> object:
 def test_a_durable_intent_passes_only_once_it_is_on_disk() -> None:
     log = Log()
     assert asyncio.run(admit(mounted(log))) is PASS
-    assert log.written == [("intent", True, True)]
+    assert log.written == [("intent", True, KEEP)]
     assert log.synced == 1
 
 
 def test_an_intent_that_need_not_be_durable_passes_at_once() -> None:
     log = Log()
     assert mounted(log, durable=False, keeps=False).admit(exchange()) is PASS
-    assert log.written == [("intent", False, False)]
+    assert log.written == [("intent", False, None)]
 
 
 @pytest.mark.parametrize(("parts", "text", "written"), [(True, "abc", 1), (True, "", 0), (False, "abc", 0)])
 def test_fresh_text_is_written_before_it_is_cleared_where_parts_are_kept(parts: bool, text: str, written: int) -> None:
     log = Log()
     assert mounted(log, parts=parts).watch(exchange(), content(text)) == Cleared(len(text))
-    assert log.written == [("part", text, False, False)] * written
+    assert log.written == [("part", text, False, None)] * written
 
 
 @pytest.mark.parametrize("durable", [True, False])
 def test_the_outcome_is_written_always(durable: bool) -> None:
     log = Log()
     assert mounted(log, durable=durable, parts=False).close(exchange(), OUTCOME) is None
-    assert log.written == [("outcome", Ending.SERVED, False, True)]
+    assert log.written == [("outcome", Ending.SERVED, False, None)]
     assert not log.synced
 
 
