@@ -77,15 +77,17 @@ class KeyFolder:
         self._disk.sync_directory(stored.path.parent)
 
     def destroy(self, stored: Stored) -> None:
-        """Remove a key for good: its texts cannot be read again. Raises OSError."""
-        with contextlib.suppress(FileNotFoundError):
-            # Overwritten first: on most disks that proves nothing, and on some it helps.
-            with stored.path.open("r+b") as file:
-                file.write(bytes(stored.path.stat().st_size))
-                file.flush()
-                os.fsync(file.fileno())
-            stored.path.unlink()
-        self._disk.sync_directory(stored.path.parent)
+        """Remove a key for good, and what a crash left of it: its texts cannot be read again. Raises OSError."""
+        directory = stored.path.parent
+        for path in (stored.path, *directory.glob(f".{stored.path.name}.*.new")):
+            with contextlib.suppress(FileNotFoundError):
+                # Overwritten first: on most disks that proves nothing, and on some it helps.
+                with path.open("r+b") as file:
+                    file.write(bytes(path.stat().st_size))
+                    file.flush()
+                    os.fsync(file.fileno())
+                path.unlink()
+        self._disk.sync_directory(directory)
 
     def days(self) -> list[str]:
         """The days of which there are keys, oldest first; raises OSError."""
@@ -109,7 +111,7 @@ class KeyFolder:
                 yield Stored(path, file)
 
     def _unfinished(self, path: Path, file: KeyFile) -> Path:
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}.new")
+        unfinished = path.with_name(f".{path.name}.{file.id}.{os.getpid()}.new")
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
         with os.fdopen(descriptor, "wb") as handle:
             handle.write(msgspec.json.encode(file) + b"\n")

@@ -14,6 +14,7 @@ from guard.audit import records
 from guard.audit.contents import Contents, Text
 from guard.audit.disk import LocalDisk
 from guard.audit.keys import DataKeys, KeyFolder
+from guard.audit.ledger import Ledger, Limits
 from guard.audit.read import Entry, iter_records
 from guard.audit.wrapping import Kek
 from safeguards.decision import Decision, Ending, Failure, Outcome, Released, Target
@@ -130,6 +131,11 @@ def contents(audit: Path) -> list[records.Record]:
 def data_keys(audit: Path) -> DataKeys:
     """Keys beside an audit folder, wrapped by the test's own."""
     return DataKeys(KeyFolder(audit.parent / "content-keys"), KEK)
+
+
+def quiet_ledger(audit: Path, clock: Clock | None = None) -> Ledger:
+    """The writer ``w1`` with the test's keys, which syncs only what somebody waits for."""
+    return Ledger.open(audit / "w1", clock or Clock(), limits=Limits(interval=30.0), keys=data_keys(audit))
 
 
 def kept(audit: Path) -> list[tuple[Text, ...]]:
