@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from guard.audit.body_places import where
 from guard.audit.contents import Contents
 from guard.audit.read import Damage, Entry, Item
-from guard.audit.records import Control, Intent, Opened, Outcome, Part, Recovered
+from guard.audit.records import Control, Intent, Opened, Outcome
 from guard.audit.sealing import encoded
 
 MAX_OPEN = 1_000_000
+SETTLED = 10_000  # records after an outcome beyond which no other is awaited that sets it right
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,7 @@ def exchanges(
     MemoryError when more than a million exchanges are open at once.
     """
     running: dict[str, tuple[Entry, list[Entry]]] = {}
+    ended: dict[str, tuple[Entry, Entry, list[Entry], int]] = {}
 
     def judged(intent: Entry, outcome: Entry | None, rest: list[Entry]) -> Iterator[Exchanged]:
         asked, answered = intent.record, None if outcome is None else outcome.record
@@ -131,21 +133,31 @@ def exchanges(
 
     for count, item in enumerate(items, 1):
         passed(count)
+        while ended and next(iter(ended.values()))[3] + SETTLED < count:
+            intent, outcome, rest, _ = ended.pop(next(iter(ended)))
+            yield from judged(intent, outcome, rest)
         if isinstance(item, Damage):
             yield item
             continue
         record = item.record
+        if isinstance(record, Opened | Control):
+            continue
         if isinstance(record, Intent):
             if wanted.asked(record):
                 if len(running) >= MAX_OPEN:
                     raise MemoryError(f"more than {MAX_OPEN} exchanges without an end")
                 running[record.id] = item, []
-        elif isinstance(record, Opened | Control) or record.id not in running:
-            continue
-        elif isinstance(record, Outcome):
-            intent, rest = running.pop(record.id)
-            yield from judged(intent, item, rest)
-        elif whole and isinstance(record, Part | Recovered):
-            running[record.id][1].append(item)
+        elif record.id in running:
+            intent, rest = running[record.id]
+            if isinstance(record, Outcome):
+                del running[record.id]
+                ended[record.id] = intent, item, rest, count
+            elif whole:
+                rest.append(item)
+        elif record.id in ended and isinstance(record, Outcome):
+            intent, first, rest, at = ended[record.id]
+            ended[record.id] = intent, item, [*rest, first] if whole else rest, at
+    for intent, outcome, rest, _ in ended.values():
+        yield from judged(intent, outcome, rest)
     for intent, rest in running.values():
         yield from judged(intent, None, rest)

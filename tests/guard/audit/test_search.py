@@ -115,8 +115,23 @@ def test_damage_is_given_along_and_progress_is_told(audit: Path) -> None:
     path.write_bytes(raw)
     counts: list[int] = []
     hits = list(exchanges(iter_records(audit), Wanted(), passed=counts.append))
-    assert [type(hit) for hit in hits] == [Exchanged, Exchanged, Damage]
+    assert [type(hit) for hit in hits] == [Damage, Exchanged, Exchanged]
     assert counts == list(range(1, len(list(iter_records(audit))) + 1))
+
+
+@pytest.mark.parametrize("settled", [1, 100])
+def test_an_outcome_that_was_set_right_counts_as_it_was_set_right(
+    audit: Path, monkeypatch: pytest.MonkeyPatch, settled: int
+) -> None:
+    monkeypatch.setattr(search, "SETTLED", settled)
+    log = quiet_ledger(audit)
+    asked = exchange("r4")
+    log.intent(asked, durable=False, keep=None)
+    log.outcome(asked, replace(outcome(), ending=Ending.SERVED), durable=False)
+    log.outcome(asked, replace(outcome(), ending=Ending.CALLER_GONE), durable=False)
+    log.close()
+    assert found(audit, Wanted(id="r4", ending="caller_gone")) == ["r4"]
+    assert found(audit, Wanted(id="r4", ending="served")) == []
 
 
 def test_more_open_exchanges_than_the_bound_are_an_error(audit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
