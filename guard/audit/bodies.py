@@ -1,10 +1,11 @@
 """Where a writer puts the texts of its records: sealed, in segments of their own, one folder for each class and day.
 
 ``<writer>/bodies/<class>/<day>/seg-<number>.log`` holds the same frames as the ledger. The first says the segment's
-salt; then come bodies (the texts of one record) and blobs (a text that several bodies of the segment refer to, so that
-a conversation that sends its history again is kept once for each owner, class, day and segment). Payloads begin with
-the id of the data key. What has been written is in the file before `write` returns, and `sync` puts it on the disk
-before the leaf that refers to it is: the group commit calls it first. Nothing refers to a body whose leaf was lost.
+salt; then come bodies (the texts of one record), texts (bodies of one short text, laid out to be cheap) and blobs (a
+text that several bodies of the segment refer to, so that a conversation that sends its history again is kept once for
+each owner, class, day and segment). Payloads begin with the id of the data key. What has been written is in the file
+before `write` returns, and `sync` puts it on the disk before the leaf that refers to it is: the group commit calls it
+first. Nothing refers to a body whose leaf was lost.
 """
 
 from __future__ import annotations
@@ -66,12 +67,15 @@ class Writing:
         self.next += 1
         return data
 
+    def seal(self, key: DataKey) -> Seal:
+        """What seals with this key here."""
+        seal = Seal(key.secret, self.opened.salt, self.opened.context(self.segment.path.name))
+        self.seals[key.id] = seal
+        return seal
+
     def sealed(self, kind: Kind, key: DataKey, one: str | bytes, plain: bytes) -> bytes:
         """The next frame, sealed."""
-        seal = self.seals.get(key.id)
-        if seal is None:
-            seal = Seal(key.secret, self.opened.salt, self.opened.context(self.segment.path.name))
-            self.seals[key.id] = seal
+        seal = self.seals.get(key.id) or self.seal(key)
         return self.frame(kind, key.id + seal.close(self.next, bound(kind, one), sealing.squeezed(plain)))
 
 
@@ -144,19 +148,26 @@ class Bodies:
                 offset += len(data[-1])
             kept.append(Blob(place, match))
         data.append(writing.sealed(Kind.BODY, key, one, sealing.pack(Body(salt, tuple(kept), labels))))
-        try:
-            segment.write(data[0] if len(data) == 1 else b"".join(data))
-        except OSError as error:
-            segment.dead = describe(error)
-            self._failed = segment.dead, now
-            self._retire(writing)
-            self._mark(writing)  # the leaves that refer to it and wait for the disk must hear of it
-            raise
+        self._append(writing, data[0] if len(data) == 1 else b"".join(data), now)
         while len(known) > MAX_KNOWN:
             del known[next(iter(known))]
-        if not writing.dirty:
-            self._mark(writing)
         return f"{writing.place}{offset}", segment.size - at
+
+    def write_text(self, key: DataKey, to: bytes, text: bytes, *, now: float, hint: int) -> tuple[bytes, str, int]:
+        """Append a body of one short text; returns its salt, its place and its size. Raises OSError as `write` does.
+
+        ``to`` is `bound` of Kind.TEXT and the record's id. Called for every piece of every stream.
+        """
+        writing = self._writing.get((key.retention, key.day))
+        if writing is None or writing.segment.dead or writing.segment.size >= self._size:
+            writing = self._open(key.retention, key.day, now, hint)
+        segment = writing.segment
+        seal = writing.seals.get(key.id) or writing.seal(key)
+        salt, number, at = self.salt(), writing.next, segment.size
+        writing.next = number + 1
+        sealed = seal.encrypt(number.to_bytes(12, "big"), salt + text, to)
+        self._append(writing, frames.encode(Kind.TEXT, number, key.id + sealed), now)
+        return salt, f"{writing.place}{at}", segment.size - at
 
     def sync(self) -> None:
         """Put on the disk what was written before the call; raises OSError if any of it could not be, or ever."""
@@ -201,6 +212,19 @@ class Bodies:
             self._writing.clear()
         with self._syncing:
             self._close_retired()
+
+    def _append(self, writing: Writing, data: bytes, now: float) -> None:
+        segment = writing.segment
+        try:
+            segment.write(data)
+        except OSError as error:
+            segment.dead = describe(error)
+            self._failed = segment.dead, now
+            self._retire(writing)
+            self._mark(writing)  # the leaves that refer to it and wait for the disk must hear of it
+            raise
+        if not writing.dirty:
+            self._mark(writing)
 
     def _open(self, retention: str, day: str, now: float, hint: int) -> Writing:
         at = retention, day

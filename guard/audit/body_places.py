@@ -22,6 +22,7 @@ class Kind(IntEnum):
     SALT = 16
     BODY = 17
     BLOB = 18
+    TEXT = 19
 
 
 class Opened(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from guard.audit import frames, sealing
 from guard.audit.body_places import FOLDER, Kind, Opened, Where, bound, where
 from guard.audit.keys import KeyFolder, Stored
 from guard.audit.records import Control, Intent, Outcome, Part, Record
-from guard.audit.sealing import Blob, Body, Seal, SealError
+from guard.audit.sealing import Body, Seal, SealError
 from guard.audit.segments import describe, name
 from guard.audit.wrapping import DataKey, KeyUnavailableError, Opener, data_key
 
@@ -72,20 +72,36 @@ class _Segment:
             raise ContentError(f"{self.path}: no whole frame at byte {offset} ({scan.end})")
         return scan.frames[0]
 
-    def opened_at(self, offset: int, kind: Kind, one: str | bytes, key: Callable[[bytes], DataKey]) -> bytes:
-        """What is sealed there; raises ContentError."""
+    def body_at(self, offset: int, one: str, key: Callable[[bytes], DataKey]) -> Body:
+        """The body there; raises ContentError."""
         frame = self.frame(offset)
-        if frame.kind != kind:
-            raise ContentError(f"{self.path}: another kind of frame at byte {offset}")
-        seal = self.seals.get(frame.payload[:8])
+        if frame.kind == Kind.TEXT:
+            plain = self._opened(frame, Kind.TEXT, one, key)
+            return Body(plain[: sealing.SALT], (plain[sealing.SALT :],))
         try:
-            if seal is None:
-                found = key(frame.payload[:8])
-                seal = Seal(found.secret, self.opened.salt, self.opened.context(self.path.name))
-                self.seals[found.id] = seal
-            return sealing.expanded(seal.open(frame.sequence, bound(kind, one), frame.payload[8:]))
+            return sealing.unpack(sealing.expanded(self._opened(frame, Kind.BODY, one, key)))
         except SealError as error:
             raise ContentError(f"{self.path}: byte {offset}: {error}") from None
+
+    def blob_at(self, offset: int, match: bytes, key: Callable[[bytes], DataKey]) -> bytes:
+        """The text there; raises ContentError."""
+        try:
+            return sealing.expanded(self._opened(self.frame(offset), Kind.BLOB, match, key))
+        except SealError as error:
+            raise ContentError(f"{self.path}: byte {offset}: {error}") from None
+
+    def _opened(self, frame: frames.Frame, kind: Kind, one: str | bytes, key: Callable[[bytes], DataKey]) -> bytes:
+        if frame.kind != kind:
+            raise ContentError(f"{self.path}: another kind of frame than the leaf says, number {frame.sequence}")
+        seal = self.seals.get(frame.payload[:8])
+        if seal is None:
+            found = key(frame.payload[:8])
+            seal = Seal(found.secret, self.opened.salt, self.opened.context(self.path.name))
+            self.seals[found.id] = seal
+        try:
+            return seal.open(frame.sequence, bound(kind, one), frame.payload[8:])
+        except SealError as error:
+            raise ContentError(f"{self.path}: number {frame.sequence}: {error}") from None
 
 
 class Contents:
@@ -146,15 +162,11 @@ class Contents:
         def key(wanted: bytes) -> DataKey:
             return self._key(said, wanted)
 
-        try:
-            body = sealing.unpack(segment.opened_at(said.offset, Kind.BODY, one, key))
-        except SealError as error:
-            raise ContentError(f"{segment.path}: byte {said.offset}: {error}") from None
-        texts = [text if isinstance(text, bytes) else self._blob(segment, text, key) for text in body.texts]
+        body = segment.body_at(said.offset, one, key)
+        texts = [
+            text if isinstance(text, bytes) else segment.blob_at(text.offset, text.match, key) for text in body.texts
+        ]
         return body, texts
-
-    def _blob(self, segment: _Segment, blob: Blob, key: Callable[[bytes], DataKey]) -> bytes:
-        return segment.opened_at(blob.offset, Kind.BLOB, blob.match, key)
 
     def _segment(self, writer: str, said: Where) -> _Segment:
         path = self._audit / writer / FOLDER / said.retention / said.day / name(said.segment)

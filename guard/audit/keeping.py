@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from guard.audit.bodies import Bodies
-from guard.audit.body_places import day_of
+from guard.audit.body_places import Kind, bound, day_of
 from guard.audit.leaves import NOTHING, Sealed
-from guard.audit.sealing import commitment, encoded
+from guard.audit.sealing import COMPRESSED_FROM, commitment, encoded
 from guard.audit.wrapping import DataKey, KeyUnavailableError
 from safeguards.decision import Outcome
 from safeguards.exchange import Channel, Exchange
@@ -44,6 +44,7 @@ class Kept:
 
     keep: Keep
     key: DataKey
+    bound: bytes
     whole: bool = False
     missed: bool = False
 
@@ -65,15 +66,19 @@ class Keeping:
         key = self._key(exchange.caller.owner, content_class(keep))
         texts = [encoded(passage.text) for passage in exchange.passages]
         sealed, size = self._write(key, exchange.id, texts, now, hint)
-        return Kept(keep, key), sealed, size
+        return Kept(keep, key, bound(Kind.TEXT, exchange.id)), sealed, size
 
     def part(self, kept: Kept, exchange: Exchange, channel: Channel, now: float, hint: int) -> tuple[str, str, int]:
         """Keep the fresh text; gives its commitment, its place, its size."""
         bodies = self._bodies
         assert bodies is not None  # noqa: S101 - nothing is kept without
-        text, salt = encoded(channel.fresh), bodies.salt()
+        text = encoded(channel.fresh)
         missed, kept.missed = kept.missed, True  # until it is written
-        place, size = bodies.write(kept.key, exchange.id, salt, (text,), now=now, hint=hint)
+        if len(text) < COMPRESSED_FROM:
+            salt, place, size = bodies.write_text(kept.key, kept.bound, text, now=now, hint=hint)
+        else:
+            salt = bodies.salt()
+            place, size = bodies.write(kept.key, exchange.id, salt, (text,), now=now, hint=hint)
         kept.whole, kept.missed = True, missed
         return commitment(salt, 0, text), place, size
 

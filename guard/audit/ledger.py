@@ -20,6 +20,7 @@ import msgspec
 from guard.audit import frames, leaves, records
 from guard.audit.bodies import Bodies, TooLongError
 from guard.audit.body_places import FOLDER
+from guard.audit.body_recovery import recover_bodies
 from guard.audit.commit import Committer
 from guard.audit.directory import lock, prepare
 from guard.audit.disk import Disk, LocalDisk
@@ -103,7 +104,9 @@ class Ledger:
         self._unended: dict[str, None] = {}
         found = recover(directory)
         self._next = found.sequence
-        self._segment = self._begin(found.previous, found.open, account(found, clock.now(), clock.steady()))
+        self._segment = self._begin(
+            found.previous, found.open, account(found, clock.now(), clock.steady(), recover_bodies(directory))
+        )
         try:
             self._segment.sync()
         except OSError:

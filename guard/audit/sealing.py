@@ -112,12 +112,14 @@ def expanded(data: bytes) -> bytes:
 class Seal:
     """One data key in one segment."""
 
-    __slots__ = ("_cipher",)
+    __slots__ = ("_cipher", "encrypt")
 
     def __init__(self, secret: bytes, salt: bytes, context: bytes) -> None:
         """Derive the segment's key; ``context`` names writer, class, day and segment."""
         info = b"asl-guard body 1\0" + context
         self._cipher = AESGCM(HKDF(SHA256(), 32, salt=salt, info=info).derive(secret))
+
+        self.encrypt = self._cipher.encrypt
 
     def close(self, sequence: int, bound: bytes, data: bytes) -> bytes:
         """Seal what goes into the frame of this number; ``bound`` is kind and id."""
