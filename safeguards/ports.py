@@ -54,8 +54,12 @@ class Keep:
 class Log(Protocol):
     """The request log's durable store; without ``keep`` it keeps no text."""
 
-    def intent(self, exchange: Exchange, *, durable: bool, keep: Keep | None) -> Awaitable[None] | None:
+    def intent(
+        self, exchange: Exchange, *, durable: bool, keep: Keep | None, patience: float = 0.0
+    ) -> Awaitable[None] | None:
         """Write the intent; None when it needs no waiting, else an awaitable that ends once it is on disk.
+
+        While nothing can be written, this request's records may wait in memory for ``patience`` seconds of the outage.
 
         Raises Unavailable when the record cannot be written.
         """

@@ -17,12 +17,14 @@ class LogSettings:
     """How much is written and when.
 
     ``durable``: on disk before the request is forwarded; ``parts``: each text is written before its release;
-    ``keep``: for how long the texts themselves are kept, sealed; None keeps only their lengths and keyed hashes.
+    ``keep``: for how long the texts themselves are kept, sealed; None keeps only their lengths; ``patience``: seconds
+    for which an outage of the log is served through, records waiting in memory, and none where they must be durable.
     """
 
     durable: bool
     parts: bool
     keep: Keep | None
+    patience: float = 0.0
 
 
 class RequestLog(Safeguard):
@@ -39,7 +41,9 @@ class RequestLog(Safeguard):
 
     def admit(self, exchange: Exchange) -> Admission | Awaitable[Admission]:
         """Record the intent; wait for the disk only where the settings demand it."""
-        written = self._log.intent(exchange, durable=self._settings.durable, keep=self._settings.keep)
+        given = self._settings
+        patience = 0.0 if given.durable else given.patience
+        written = self._log.intent(exchange, durable=given.durable, keep=given.keep, patience=patience)
         return PASS if written is None else _once(written)
 
     def watch(self, exchange: Exchange, channel: Channel) -> Watch:

@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from guard.audit import frames, leaves, records
-from guard.audit.bodies import Bodies, TooLongError
+from guard.audit.bodies import MAX_TEXTS, Bodies, TooLongError
 from guard.audit.body_places import FOLDER
 from guard.audit.body_recovery import recover_bodies
 from guard.audit.commit import Committer
@@ -26,6 +27,7 @@ from guard.audit.directory import lock, prepare
 from guard.audit.disk import Disk, LocalDisk
 from guard.audit.keeping import Keeping, Kept
 from guard.audit.keys import DataKeys
+from guard.audit.outage import Waiting
 from guard.audit.recovery import UNRECORDED, account, endings, recover
 from guard.audit.segments import LedgerError, Segment, describe, name
 from guard.audit.wrapping import KeyUnavailableError
@@ -58,7 +60,8 @@ class Stats:
 
     ``durable``, ``buffered`` and ``failed`` count records by result; ``last_durable`` is seconds since the epoch,
     ``oldest_pending`` the age in seconds of the oldest record not on the disk, ``backlog`` how many those are;
-    ``waits`` are seconds from append to durable since the last call, the newest few thousand.
+    ``waits`` are seconds from append to durable since the last call, the newest few thousand; ``waiting`` are records
+    in memory alone, since the disk takes none.
     """
 
     durable: int
@@ -71,6 +74,7 @@ class Stats:
     sequence: int
     syncs: int
     waits: tuple[float, ...]
+    waiting: int = 0
 
 
 DEFAULT_LIMITS = Limits()
@@ -99,6 +103,9 @@ class Ledger:
         self._open: dict[str, Kept | None] = {}
         bodies = None if keys is None else Bodies(directory, keys, disk, size=limits.segment)
         self._keeping = Keeping(bodies, clock)
+        # What waits for a disk that fails, and the requests whose policy lets theirs wait, with the seconds.
+        self._waiting = Waiting(limits.unsynced)
+        self._patience: dict[str, float] = {}
         # Open requests whose intent could not be written, and ended ones whose outcome could not.
         self._unrecorded: set[str] = set()
         self._unended: dict[str, None] = {}
@@ -143,32 +150,96 @@ class Ledger:
                 raise LedgerError(f"{directory}: {describe(error)}") from error
             raise
 
-    def intent(self, exchange: Exchange, *, durable: bool, keep: Keep | None) -> Awaitable[None] | None:
+    def intent(
+        self, exchange: Exchange, *, durable: bool, keep: Keep | None, patience: float = 0.0
+    ) -> Awaitable[None] | None:
         """As `Log.intent`."""
         if len(self._open) + len(self._unended) >= MAX_OPEN:
             raise self._refuse(Failure.OVERLOAD, f"{MAX_OPEN} requests are open")
-        now = self._clock.steady()
+        wall, now = self._clock.now(), self._clock.steady()
         self._open[exchange.id] = None
-        room = self._limits.unsynced
+        if patience:
+            self._patience[exchange.id] = patience
+        write = partial(self._intent, exchange, keep, wall, now, durable=durable)
         try:
-            sealed, size = leaves.NOTHING, 0
-            if keep is not None:
-                self._writable(now, room)
-                try:
-                    kept, sealed, size = self._keeping.intent(exchange, keep, now, self._next)
-                except KEEPING_ERRORS as error:
-                    raise self._not_kept(error) from error
-                self._open[exchange.id] = kept
-            record = leaves.intent(exchange, self._clock.now(), now, sealed)
-            return self._append(records.Kind.INTENT, record, now, durable=durable, room=room, sealed=size)
+            size = 4 * sum(len(passage.text) for passage in exchange.passages) if patience else 0
+            return self._now_or_later(size, patience, now, write)
         except Unavailable:
             self._unrecorded.add(exchange.id)
+            self._patience.pop(exchange.id, None)
             raise
 
     def part(self, exchange: Exchange, channel: Channel) -> None:
         """As `Log.part`; the text is kept if the request's intent kept its texts."""
-        now = self._clock.steady()
-        kept, room = self._open.get(exchange.id), self._limits.unsynced
+        patience = self._patience.get(exchange.id, 0.0) if self._patience else 0.0
+        wall, now = self._clock.now(), self._clock.steady()
+        if not patience:
+            self._part(exchange, channel, wall, now)
+            return
+        piece = Channel(channel.id)
+        piece.start, piece.fresh = channel.start, channel.fresh
+        write = partial(self._part, exchange, piece, wall, now)
+        self._now_or_later(4 * len(channel.fresh), patience, now, write)
+
+    def outcome(self, exchange: Exchange, outcome: Outcome, *, durable: bool) -> Awaitable[None] | None:
+        """As `Log.outcome`."""
+        wall, now = self._clock.now(), self._clock.steady()
+        write = partial(self._outcome, exchange, outcome, wall, now, durable=durable)
+        # An outcome may wait as long as its request's intent and parts do, and beyond their time.
+        patience = float("inf") if self._patience.pop(exchange.id, 0.0) else 0.0
+        size = 4 * sum(one.received for one in outcome.released) if patience else 0
+        try:
+            return self._now_or_later(size, patience, now, write)
+        except Unavailable:
+            if exchange.id in self._open and exchange.id not in self._unrecorded:
+                self._unended[exchange.id] = None
+            self._forget(exchange.id)
+            raise
+
+    def _now_or_later(
+        self, size: int, patience: float, now: float, write: Callable[[], asyncio.Future[None] | None]
+    ) -> asyncio.Future[None] | None:
+        """Write, or let it wait where the policy has patience; records that wait keep their order."""
+        waiting = self._waiting
+        if waiting:
+            self._drain()
+        if not (patience and waiting):
+            try:
+                return write()
+            except Unavailable as refusal:
+                if not patience or refusal.failure is not Failure.UNREACHABLE or self._closed:
+                    raise
+                if size > MAX_TEXTS or not waiting.takes(size, patience, now):
+                    raise
+                self._failed -= 1  # it waits, so it has not failed
+        elif size > MAX_TEXTS or not waiting.takes(size, patience, now):
+            raise self._refuse(Failure.UNREACHABLE, self._segment.dead or f"{len(waiting)} records wait for the disk")
+        waiting.put(size, write, now)
+        return None
+
+    def _drain(self) -> None:
+        failed = self._failed
+        self._waiting.drain()
+        self._failed = failed  # what goes on waiting has not failed
+
+    def _intent(
+        self, exchange: Exchange, keep: Keep | None, wall: float, steady: float, *, durable: bool
+    ) -> asyncio.Future[None] | None:
+        now, room = self._clock.steady(), self._limits.unsynced
+        sealed, size = leaves.NOTHING, 0
+        if keep is not None:
+            self._writable(now, room)
+            try:
+                kept, sealed, size = self._keeping.intent(exchange, keep, now, self._next)
+            except KEEPING_ERRORS as error:
+                raise self._not_kept(error) from error
+            self._open[exchange.id] = kept
+        record = leaves.intent(exchange, wall, steady, sealed)
+        return self._append(records.Kind.INTENT, record, now, durable=durable, room=room, sealed=size)
+
+    def _part(self, exchange: Exchange, channel: Channel, wall: float, steady: float) -> None:
+        now, room = self._clock.steady(), self._limits.unsynced
+        kept = self._open.get(exchange.id)
         commitment, body, size = "", "", 0
         if kept is not None:
             self._writable(now, room)
@@ -176,30 +247,29 @@ class Ledger:
                 commitment, body, size = self._keeping.part(kept, exchange, channel, now, self._next)
             except KEEPING_ERRORS as error:
                 raise self._not_kept(error) from error
-        record = leaves.part(exchange, channel, self._clock.now(), now, commitment, body)
+        record = leaves.part(exchange, channel, wall, steady, commitment, body)
         self._append(records.Kind.PART, record, now, durable=False, room=room, sealed=size)
 
-    def outcome(self, exchange: Exchange, outcome: Outcome, *, durable: bool) -> Awaitable[None] | None:
-        """As `Log.outcome`; texts that cannot be kept do not keep the outcome from being recorded."""
-        now = self._clock.steady()
-        kept, room = self._open.get(exchange.id), 2 * self._limits.unsynced
+    def _outcome(
+        self, exchange: Exchange, outcome: Outcome, wall: float, steady: float, *, durable: bool
+    ) -> asyncio.Future[None] | None:
+        now, room = self._clock.steady(), 2 * self._limits.unsynced
+        kept = self._open.get(exchange.id)
         sealed, flagged, size = leaves.NOTHING, "", 0
-        try:
-            if kept is not None:
-                self._writable(now, room)
-                try:
-                    sealed, flagged, size = self._keeping.outcome(kept, exchange, outcome, now, self._next)
-                except KEEPING_ERRORS as error:
-                    raise self._not_kept(error) from error
-            record = leaves.outcome(exchange, outcome, self._clock.now(), now, sealed, flagged)
-            return self._append(records.Kind.OUTCOME, record, now, durable=durable, room=room, sealed=size)
-        except Unavailable:
-            if exchange.id in self._open and exchange.id not in self._unrecorded:
-                self._unended[exchange.id] = None
-            raise
-        finally:
-            self._open.pop(exchange.id, None)
-            self._unrecorded.discard(exchange.id)
+        if kept is not None:
+            self._writable(now, room)
+            try:
+                sealed, flagged, size = self._keeping.outcome(kept, exchange, outcome, now, self._next)
+            except KEEPING_ERRORS as error:
+                raise self._not_kept(error) from error
+        record = leaves.outcome(exchange, outcome, wall, steady, sealed, flagged)
+        written = self._append(records.Kind.OUTCOME, record, now, durable=durable, room=room, sealed=size)
+        self._forget(exchange.id)
+        return written
+
+    def _forget(self, one: str) -> None:
+        self._open.pop(one, None)
+        self._unrecorded.discard(one)
 
     def control(self, *, who: str, what: str, subject: str, reason: str) -> Awaitable[None]:
         """Write an act of control; the awaitable ends once it is on the disk."""
@@ -226,6 +296,8 @@ class Ledger:
 
     def tend(self) -> None:
         """Do what a new day asks for, several times a minute or more; raises Unavailable when it cannot be done."""
+        if self._waiting:
+            self._drain()
         try:
             self._keeping.tend()
         except KEEPING_ERRORS as error:
@@ -240,23 +312,29 @@ class Ledger:
             self._failed + progress.failed,
             progress.last_durable,
             progress.oldest_pending,
-            progress.written - progress.durable,
+            progress.written - progress.durable + len(self._waiting),
             self._segment.path.name,
             self._next - 1,
             progress.syncs,
             progress.waits,
+            len(self._waiting),
         )
 
-    def close(self) -> None:
+    def close(self) -> int:
         """Sync what is written, end the thread and unlock the directory; later appends raise Unavailable.
 
-        Blocks for the last sync, at most ten seconds. Idempotent.
+        Blocks for the last sync, at most ten seconds. Idempotent. Returns how many records were never written.
         """
+        before = 0
+        while not self._closed and len(self._waiting) != before:
+            before = len(self._waiting)
+            self._drain()
         if not self._closed:
             self._closed = True
             if self._commits.close(CLOSE_SECONDS):
                 self._keeping.close()
                 os.close(self._held)  # else the disk still hangs on our file: the lock goes with the process
+        return len(self._waiting)
 
     def _control(self, record: records.Control, now: float, sealed: int = 0) -> Awaitable[None]:
         room = 2 * self._limits.unsynced

@@ -235,7 +235,7 @@ class _Compiling:
         retention = settings.retention
         keep = Keep(retention.content_days, retention.flagged_content_days) if settings.content else None
         durable = settings.durable is Durable.BEFORE_FORWARD
-        return RequestLog(self._ports.log, LogSettings(durable=durable, parts=settings.parts, keep=keep))
+        return RequestLog(self._ports.log, LogSettings(durable, settings.parts, keep, settings.outage_seconds))
 
     def _access(self, policy: ModelPolicy, _: MountPolicy) -> Safeguard:
         grants = {

@@ -204,6 +204,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(f"{_SET}/parts", ranked("true", "false"), "whether each text is on record before it leaves"),
     Rule(f"{_SET}/content", ranked("true", "false"), "whether texts are kept, or only their lengths"),
+    Rule(f"{_SET}/outage_seconds", rising(W), "a process that dies in an outage takes so much of the record along"),
     Rule(f"{_SET}/retention/content_days", rising(S), "texts are there for as long, and no longer"),
     Rule(f"{_SET}/retention/flagged_content_days", rising(S), "texts are there for as long, and no longer"),
     Rule(f"{_SET}/engine", always(W), "another engine judges; what it finds is not in the files"),

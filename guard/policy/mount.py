@@ -84,6 +84,19 @@ class RequestLogSettings(Frozen):
         description="Whether texts are kept, sealed by the keys of `content` in guard.yaml; else only their lengths."
     )
     retention: Retention = Field(default_factory=Retention, description="For how long.")
+    outage_seconds: float = Field(
+        default=0.0,
+        description="For how long, while the log cannot be written, requests are served on and their records wait in "
+        "memory, 64 MiB at most; 0 refuses at once, and before_forward allows nothing else.",
+        ge=0,
+        le=3600,
+    )
+
+    @model_validator(mode="after")
+    def _durable_has_no_patience(self) -> RequestLogSettings:
+        if self.outage_seconds and self.durable is Durable.BEFORE_FORWARD:
+            raise MisplacedError("must be 0 where durable is before_forward", "outage_seconds")
+        return self
 
 
 class ClassifierSettings(Frozen):

@@ -47,6 +47,7 @@ class WorkerLoop:
         self._reader = reader
         self._writer = writer
         self._wake = asyncio.Event()
+        self._untended = ""
         self.drain = asyncio.Event()
         self.drain_seconds = worker.config.guard.supervision.drain_seconds
 
@@ -126,7 +127,11 @@ class WorkerLoop:
         try:
             worker.ledger.tend()
         except Unavailable as failure:
-            worker.witness.log.emit(Level.ERROR, Event.LOG_FAILED, reason=failure.reason)
+            if failure.reason != self._untended:  # four times a second would be too often
+                worker.witness.log.emit(Level.ERROR, Event.LOG_FAILED, reason=failure.reason)
+            self._untended = failure.reason
+        else:
+            self._untended = ""
         worker.witness.audited(worker.ledger.stats())
         send(self._writer, Beat(len(worker.live), worker.witness.meter.snapshot()))
 
@@ -186,7 +191,8 @@ async def serve(config_dir: Path, index: int, digest: str, listeners: Mapping[st
         task.cancel()
     await asyncio.gather(*background, *serving, return_exceptions=True)
     await worker.models.aclose()
-    worker.ledger.close()
+    if lost := worker.ledger.close():
+        worker.witness.log.emit(Level.ERROR, Event.LOG_FAILED, reason=f"{lost} records were never written")
     worker.acknowledgements.withdraw()
     if worker.tracer is not None:
         await asyncio.to_thread(worker.tracer.close)

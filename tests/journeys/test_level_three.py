@@ -229,6 +229,62 @@ def test_below_level_three_nobody_waits_for_the_outcome(tmp_path: Path, level: i
             disk.held.set()
 
 
+class Full(LocalDisk):
+    """A disk that takes nothing while it is full."""
+
+    full = False
+
+    def create(self, path: Path) -> int:
+        """Create, or not."""
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().create(path)
+
+    def write(self, descriptor: int, data: bytes | memoryview) -> int:
+        """Write, or not."""
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(descriptor, data)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_below_level_three_a_policy_may_serve_through_an_outage_and_loses_no_record(
+    tmp_path: Path, stream: bool
+) -> None:
+    disk, patient = Full(), {"outage_seconds": 60, "parts": True}
+    with ScriptedUpstream(says("hel", "lo")) as upstream:
+        models = [
+            ModelSpec(asl=2, upstream=upstream.url, log=patient),
+            ModelSpec("strict", asl=3, upstream=upstream.url),
+        ]
+        credentials = write_configuration(tmp_path, models=models)
+        with GuardThread(tmp_path, disk=disk) as guard, RawCaller(guard.port, credentials.key) as caller:
+            disk.full = True
+            caller.ask("served on", stream=stream)
+            got = caller.answer()
+            assert got.status == 200
+            with RawCaller(guard.port, credentials.key) as other:
+                other.ask(model="strict", stream=stream)
+                assert other.answer().code == "log_unavailable"
+            assert guard.worker.ledger.stats().waiting > 0
+            disk.full = False
+
+            def written() -> bool:
+                def tended() -> int:
+                    guard.worker.ledger.tend()
+                    return guard.worker.ledger.stats().waiting
+
+                return guard.call(tended) == 0
+
+            guard.wait_until(written, "what waited was written")
+            request = got.headers["x-request-id"]
+            assert guard.texts(request, records.Intent) == ["served on"]
+            assert "".join(guard.texts(request, records.Part)) == "hello"
+            found = guard.found(request)
+            assert found.outcome is not None
+            assert (found.outcome.ending, found.outcome.sent_bytes) == ("served", len(got.body))
+
+
 class Answers(Safeguard):
     """A safeguard of some kind that gives a prepared answer, or raises it, at one of its moments."""
 

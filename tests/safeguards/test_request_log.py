@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,9 +41,13 @@ class Log:
         self.full = full
         self.written: list[tuple[Any, ...]] = []
         self.synced = 0
+        self.patience = -1.0
 
-    def intent(self, exchange: Exchange, *, durable: bool, keep: Keep | None) -> Awaitable[None] | None:
+    def intent(
+        self, exchange: Exchange, *, durable: bool, keep: Keep | None, patience: float = 0.0
+    ) -> Awaitable[None] | None:
         """Write."""
+        self.patience = patience
         return self._write("intent", durable=durable, keep=keep)
 
     def part(self, exchange: Exchange, channel: Channel) -> None:
@@ -99,6 +104,46 @@ def test_the_outcome_is_written_always(durable: bool) -> None:
     assert mounted(log, durable=durable, parts=False).close(exchange(), OUTCOME) is None
     assert log.written == [("outcome", Ending.SERVED, False, None)]
     assert not log.synced
+
+
+@pytest.mark.parametrize(("durable", "expected"), [(True, 0.0), (False, 7.0)])
+def test_an_outage_is_served_through_only_where_intents_need_not_be_durable(durable: bool, expected: float) -> None:
+    log = Log()
+    safeguard = RequestLog(log, LogSettings(durable=durable, parts=True, keep=None, patience=7.0))
+    assert asyncio.run(admit(safeguard)) is PASS
+    assert log.patience == expected
+
+
+def ended(safeguard: RequestLog, *outcomes: Outcome) -> None:
+    """The last of an answer is about to leave with the first outcome; it ends with the second."""
+    about, after = outcomes
+
+    async def journey() -> None:
+        waiting = safeguard.before_last(exchange(), about)
+        if waiting is not None:
+            await waiting
+        safeguard.close(exchange(), after)
+
+    asyncio.run(journey())
+
+
+def test_an_outcome_that_is_on_disk_already_is_not_written_again() -> None:
+    log = Log()
+    ended(mounted(log), OUTCOME, replace(OUTCOME, seconds=9.0, ended=9.0))
+    assert [record[:3] for record in log.written] == [("outcome", Ending.SERVED, True)]
+    assert log.synced == 1
+
+
+def test_an_outcome_that_came_otherwise_is_added() -> None:
+    log = Log()
+    ended(mounted(log), OUTCOME, replace(OUTCOME, ending=Ending.CALLER_GONE))
+    assert [record[1:3] for record in log.written] == [(Ending.SERVED, True), (Ending.CALLER_GONE, False)]
+
+
+def test_where_intents_need_not_be_durable_nobody_waits_for_the_outcome() -> None:
+    log = Log()
+    assert mounted(log, durable=False).before_last(exchange(), OUTCOME) is None
+    assert log.written == []
 
 
 def test_what_cannot_be_written_does_not_pass() -> None:

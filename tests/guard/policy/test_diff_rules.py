@@ -135,6 +135,8 @@ CASES: tuple[tuple[Any, ...], ...] = (
     ("guard/content/key/file", "a", "b", W), ("guard/content/wrapped", "a", "b", W),
     ("guard/content/investigator", None, "a", S), ("guard/content/investigator", "a", None, W),
     ("guard/content/investigator", "a", "b", W),
+    ("models/demo/safeguards/request_log/settings/outage_seconds", 0.0, 5.0, W),
+    ("models/demo/safeguards/request_log/settings/outage_seconds", 5.0, 0.0, S),
     *(
         (f"models/demo/safeguards/request_log/settings/retention/{key}", old, new, effect)
         for key in ("content_days", "flagged_content_days") for old, new, effect in ((30, 31, S), (30, 29, W))
