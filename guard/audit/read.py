@@ -158,7 +158,8 @@ def find(audit: Path, request: str) -> Found:
     return Found(
         next((one for one in found if isinstance(one, records.Intent)), None),
         tuple(one for one in found if isinstance(one, records.Part)),
-        next((one for one in found if isinstance(one, records.Outcome)), None),
+        # One that was on record before its last words had left may be followed by how it ended after all.
+        next((one for one in reversed(found) if isinstance(one, records.Outcome)), None),
         tuple(one for one in found if isinstance(one, records.Recovered)),
         tuple(damage),
     )

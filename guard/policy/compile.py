@@ -37,7 +37,7 @@ from safeguards.classifier import Classification
 from safeguards.evidence import Evidence
 from safeguards.kill_switch import KillSwitch
 from safeguards.limits import Limits, Rate
-from safeguards.ports import Clock, Log, Meters, Switches
+from safeguards.ports import Clock, Keep, Log, Meters, Switches
 from safeguards.request_log import LogSettings, RequestLog
 
 _RECHECK_SECONDS: Final = 1.0
@@ -138,8 +138,7 @@ def check_compiles(config: Config, *, secrets: bool = True, made: Made | None = 
     """
     absent: Any = None  # safeguards keep their ports and do not touch them before the first exchange
     compiling = _Compiling(config, Ports(absent, absent, absent, absent), secrets=secrets, made=made)
-    if secrets:
-        compiling.problems.extend(lacking(config))
+    compiling.problems.extend(lacking(config, secrets=secrets))
     for policy in config.models.values():
         compiling.serving(policy)
     if compiling.problems:
@@ -230,12 +229,10 @@ class _Compiling:
         if not isinstance(mount, RequestLogMount):
             raise TypeError(mount.use)
         settings = mount.settings
-        return RequestLog(
-            self._ports.log,
-            LogSettings(
-                durable=settings.durable is Durable.BEFORE_FORWARD, parts=settings.parts, content=settings.content
-            ),
-        )
+        retention = settings.retention
+        keep = Keep(retention.content_days, retention.flagged_content_days) if settings.content else None
+        durable = settings.durable is Durable.BEFORE_FORWARD
+        return RequestLog(self._ports.log, LogSettings(durable, settings.parts, keep, settings.outage_seconds))
 
     def _access(self, policy: ModelPolicy) -> Safeguard:
         grants = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -182,6 +183,24 @@ class KeyStorage(Frozen):
     pepper: SecretRef = Field(description="The secret behind every stored digest.")
 
 
+class ContentKeys(Frozen):
+    """What the texts of the request log are sealed with; without this section no model may keep any."""
+
+    key: SecretRef = Field(
+        description="Wraps the data keys: 32 random bytes as 64 lower-case hexadecimal digits. Whoever has it and the "
+        "folder below can read every kept text, and without it none can be read."
+    )
+    wrapped: Pathname = Field(
+        description="The folder of the wrapped data keys, one for each owner, retention class and day: not within the "
+        "request log, so that copies of the log tell nothing."
+    )
+    investigator: Pathname | None = Field(
+        default=None,
+        description="The public key (X25519, PEM) of whoever reads texts elsewhere: the keys are wrapped to it too, "
+        "and after their day this host can no longer open them.",
+    )
+
+
 class RequestLimits(Frozen):
     """Bounds on what one caller may send and on how many are served at once."""
 
@@ -229,6 +248,9 @@ class GuardConfig(Frozen):
     storage: StorageConfig = Field(description="Where the guard writes.")
     audit: AuditConfig = Field(default_factory=AuditConfig, description="How the request log is sealed.")
     keys: KeyStorage = Field(description="How keys are kept.")
+    content: ContentKeys | None = Field(
+        default=None, description="How kept texts are sealed; null: no model keeps any."
+    )
     admin: AdminConfig = Field(description="The admin listener.")
     limits: RequestLimits = Field(default_factory=RequestLimits, description="Bounds on requests.")
     supervision: Supervision = Field(default_factory=Supervision, description="When the supervisor steps in.")
@@ -247,4 +269,12 @@ class GuardConfig(Frozen):
                 raise MisplacedError("is already the address of another listener", "surfaces", index, key)
             if surface.port != 0:
                 taken.add(surface.place)
+        return self
+
+    @model_validator(mode="after")
+    def _keys_apart(self) -> GuardConfig:
+        if self.content is not None:
+            for folder in (self.storage.audit, self.storage.state):
+                if PurePosixPath(self.content.wrapped).is_relative_to(PurePosixPath(folder)):
+                    raise MisplacedError(f"must lie outside {folder}", "content", "wrapped")
         return self

@@ -1,4 +1,4 @@
-"""The harness itself: the mock and the load generator agree with each other. No speed is asserted."""
+"""The harness itself, in one file: the mock and the load generator agree with each other. No speed is asserted."""
 
 import contextlib
 import http.client

@@ -277,8 +277,10 @@ UNSEEN: Final = frozenset(
         CheckName.BUILT_IN,
         CheckName.BOTH_AXES_RAISED,
         CheckName.CUSTOM_PROFILE,
+        CheckName.RETENTION,
         CheckName.SIGNED_BUNDLE,
         CheckName.SAME_WEIGHTS_DECLARED,
+        CheckName.RETENTION,
         CheckName.SIGNED_BUNDLE,
         CheckName.VARIANT_EVALUATED,
     }

@@ -23,13 +23,13 @@ def write(audit: Path, writer: str, first: int, count: int, *, limits: Limits = 
         try:
             for number in range(first, first + count):
                 asked = exchange(f"{writer}-{number}", text=f"FORBIDDEN-MARKER {number}")
-                written = ledger.intent(asked, durable=True, content=True)
+                written = ledger.intent(asked, durable=True, keep=None)
                 assert written is not None
                 await written
                 channel = Channel(ChannelId(0, ChannelKind.CONTENT))
                 channel.append(f"part {number}")
                 ledger.part(asked, channel)
-                written = ledger.outcome(asked, outcome(), durable=True, content=True)
+                written = ledger.outcome(asked, outcome(), durable=True)
                 assert written is not None
                 await written
             return ledger.durable()

@@ -42,8 +42,8 @@ async def _main(base: Path, run: str) -> None:
         number += 1
         asked = exchange(f"{run}-{number}", text="x" * (number % 200))
         for written in (
-            ledger.intent(asked, durable=True, content=False),
-            ledger.outcome(asked, outcome(), durable=True, content=False),
+            ledger.intent(asked, durable=True, keep=None),
+            ledger.outcome(asked, outcome(), durable=True),
         ):
             assert written is not None
             await written

@@ -367,7 +367,7 @@ def test_open_requests_and_torn_ends_are_told_and_are_no_fault(tmp_path: Path) -
 
     async def _open() -> None:
         ledger = Ledger.open(guard.audit / "worker-0", Clock())
-        written = ledger.intent(exchange("left-open"), durable=True, content=False)
+        written = ledger.intent(exchange("left-open"), durable=True, keep=None)
         assert written is not None
         await written
         ledger.close()
