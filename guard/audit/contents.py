@@ -105,7 +105,7 @@ class _Segment:
 
 
 class Contents:
-    """Opens the texts of a request log with one opener's keys; ``opener`` None opens nothing."""
+    """Opens the texts of a request log with the keys that one opener can open."""
 
     def __init__(self, audit: Path, folder: KeyFolder, opener: Opener) -> None:
         """Take where the log is, where its wrapped keys are, and who opens them."""

@@ -420,3 +420,6 @@ def test_killing_the_writer_at_any_moment_loses_nothing_it_acknowledged(tmp_path
     assert said["ended"] <= ended
     assert said["durable"]
     assert asked - ended == unknown
+    # Every leaf that is there has its text: nothing of a body is left to a later write.
+    parts = [one for one in read if isinstance(one, records.Part)]
+    assert len(kept(tmp_path)) >= len(asked) + len(parts)

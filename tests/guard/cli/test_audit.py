@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from guard.audit.keys import DataKeys, KeyFolder
 from guard.audit.ledger import Ledger
@@ -115,6 +117,26 @@ def test_without_the_right_key_the_leaf_is_shown_with_the_reason(
     assert code == 0
     assert "is wrapped by the key" in json.loads(lines[0])["lost"]
     assert not any(PROMPT in line for line in lines)
+
+
+def test_an_investigator_reads_with_the_private_key_what_the_host_no_longer_can(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_configuration(tmp_path)
+    private = X25519PrivateKey.generate()
+    file = tmp_path / "investigator.key"
+    file.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    file.chmod(0o600)
+    folder = KeyFolder(tmp_path / "var" / "content-keys")
+    keys = DataKeys(folder, Kek((tmp_path / "secrets" / "content-key").read_text().strip()), private.public_key())
+    ledger = Ledger.open(tmp_path / "var" / "audit" / "worker-0", Clock(1_800_000_000.0), keys=keys)
+    ledger.intent(exchange("r1", text=PROMPT), durable=False, keep=KEEP)
+    ledger.close()
+    keys.turn("2030-01-01")
+    shown = run(capsys, "show", "r1", *ACCESS, "--json", "--config", tmp_path)[1]
+    assert "only the investigator's private key opens it" in json.loads(shown[0])["lost"]
+    shown = run(capsys, "show", "r1", *ACCESS, "--key-file", file, "--json", "--config", tmp_path)[1]
+    assert json.loads(shown[0])["texts"][0]["text"] == PROMPT
 
 
 @pytest.mark.parametrize(
