@@ -6,6 +6,7 @@ a frame of kind 7 whose payload is the signed checkpoint as a note; its leaf is 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,7 @@ from guard.audit.checkpoint import Checkpoint, parse_checkpoint
 from guard.audit.directory import lock, prepare
 from guard.audit.disk import Disk, LocalDisk
 from guard.audit.frames import encode
-from guard.audit.note import Note, NoteError, parse_note
+from guard.audit.note import Key, Note, NoteError, parse_note, signed_by
 from guard.audit.read import FLEET
 from guard.audit.segments import Segment, SegmentReader, describe, first_of, listing, name
 
@@ -95,14 +96,14 @@ def entries(audit: Path) -> Iterator[tuple[int, Note | str]]:
                 yield frame.sequence, note
 
 
-def last_heads(audit: Path) -> dict[str, Checkpoint]:
-    """The newest signed head of each log, as far as the last two segments of the fleet log tell; raises OSError."""
+def last_heads(audit: Path, key: Key) -> dict[str, Checkpoint]:
+    """The newest head of each log that this key signed, as far as the fleet log's last two segments tell; OSError."""
     found: dict[str, Checkpoint] = {}
     for path in listing(audit / FLEET)[-2:]:
         for frame in SegmentReader(path).read():
-            try:
-                head = parse_checkpoint(parse_note(frame.payload).text)
-            except NoteError:
-                continue  # verification names it; here it only gives no floor
-            found[head.origin] = head
+            with contextlib.suppress(NoteError):  # verification names it; here it only gives no floor
+                note = parse_note(frame.payload)
+                if signed_by(note, key):
+                    head = parse_checkpoint(note.text)
+                    found[head.origin] = head
     return found
