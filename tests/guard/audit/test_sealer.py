@@ -300,7 +300,7 @@ def test_entries_of_the_fleet_log_that_are_no_heads_are_named(tmp_path: Path) ->
     directory.mkdir()
     data = encode(7, 1, b"no note") + encode(2, 2, b"{}")
     (directory / "seg-00000000000000000001.log").write_bytes(data)
-    assert [found for _, found in entries(tmp_path)] == ["NoteError", "kind 2 is no signed head"]
+    assert [found for _, found in entries(tmp_path)] == ["not a signed note", "kind 2 is no signed head"]
     assert last_heads(tmp_path, Guard(tmp_path / "other").ring().log.key) == {}
 
 
