@@ -160,6 +160,15 @@ RECORD: Final = (
         mappings=words(is_0=("NONE", GREEN)),
         decimals=0,
     ),
+    stat(
+        "Log sealed",
+        "Whether every record comes under a signed head, and is still what was signed. Runbook GuardAuditNotSealed.",
+        "short",
+        query(f"max(guard_audit_seal_failing{{{HERE}}})", "sealed"),
+        thresholds=steps(GREEN, (1, RED)),
+        mappings=words(is_0=("YES", GREEN), is_1=("NO", RED)),
+        decimals=0,
+    ),
     graph(
         "Records not yet on disk",
         "Accepted and not yet durable: near 0 when the disk keeps up. A rising line is a disk that does not.",

@@ -6,6 +6,7 @@ a frame of kind 7 whose payload is the signed checkpoint as a note; its leaf is 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -14,12 +15,13 @@ from guard.audit.checkpoint import Checkpoint, parse_checkpoint
 from guard.audit.directory import lock, prepare
 from guard.audit.disk import Disk, LocalDisk
 from guard.audit.frames import encode
-from guard.audit.note import Note, NoteError, parse_note
+from guard.audit.note import Key, Note, NoteError, parse_note, signed_by
 from guard.audit.read import FLEET
-from guard.audit.segments import Segment, SegmentReader, describe, first_of, listing, name
+from guard.audit.segments import Segment, SegmentReader, first_of, listing, name
 
 HEAD_KIND: Final = 7
-SEGMENT_BYTES: Final = 64 * 1024 * 1024
+SEGMENT_BYTES: Final = 4 * 1024 * 1024
+NEWEST: Final = 2  # segments that are looked through for the newest heads
 
 
 class FleetLog:
@@ -35,7 +37,7 @@ class FleetLog:
         self._next = 1
         self.durable = 0
         # What a crash tore stays at the end of its segment: the next one goes on where the last whole head stands.
-        for path in listing(self.directory)[-2:]:
+        for path in listing(self.directory)[-NEWEST:]:
             self._next = max(self._next, first_of(path) + 1)
             for frame in SegmentReader(path).read():
                 self._next = frame.sequence + 1
@@ -79,9 +81,12 @@ class FleetLog:
             self._segment = None
 
 
-def entries(audit: Path) -> Iterator[tuple[int, Note | str]]:
-    """Every head ever signed with its sequence, oldest first, or what is wrong with it; raises OSError."""
-    for path in listing(audit / FLEET):
+def entries(audit: Path, *, newest: bool = False) -> Iterator[tuple[int, Note | str]]:
+    """Every head ever signed with its sequence, oldest first, or what is wrong with it; raises OSError.
+
+    With ``newest`` only those of the last two segments.
+    """
+    for path in listing(audit / FLEET)[-NEWEST if newest else 0 :]:
         for frame in SegmentReader(path).read():
             if frame.kind != HEAD_KIND:
                 yield frame.sequence, f"kind {frame.kind} is no signed head"
@@ -90,19 +95,21 @@ def entries(audit: Path) -> Iterator[tuple[int, Note | str]]:
                 note = parse_note(frame.payload)
                 parse_checkpoint(note.text)
             except NoteError as error:
-                yield frame.sequence, describe(error)
+                yield frame.sequence, str(error)
             else:
                 yield frame.sequence, note
 
 
-def last_heads(audit: Path) -> dict[str, Checkpoint]:
-    """The newest signed head of each log, as far as the last two segments of the fleet log tell; raises OSError."""
-    found: dict[str, Checkpoint] = {}
-    for path in listing(audit / FLEET)[-2:]:
-        for frame in SegmentReader(path).read():
-            try:
-                head = parse_checkpoint(parse_note(frame.payload).text)
-            except NoteError:
-                continue  # verification names it; here it only gives no floor
-            found[head.origin] = head
+def last_heads(audit: Path, key: Key) -> dict[str, Checkpoint]:
+    """The newest head of each log that this key signed, as far as the fleet log's last two segments tell; OSError."""
+    last: dict[str, tuple[Checkpoint, Note]] = {}
+    for _, note in entries(audit, newest=True):
+        if isinstance(note, Note):  # verification names what is none; here it only gives no floor
+            head = parse_checkpoint(note.text)
+            last[head.origin] = head, note
+    found = {}
+    for origin, (head, note) in last.items():
+        with contextlib.suppress(NoteError):
+            if signed_by(note, key):
+                found[origin] = head
     return found

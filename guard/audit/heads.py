@@ -11,6 +11,7 @@ from typing import Final
 from guard.audit.checkpoint import Checkpoint, parse_checkpoint
 from guard.audit.leaf_reader import Leaves, SealError
 from guard.audit.note import MAX_NOTE_BYTES, Key, Note, NoteError, parse_note, signed_by
+from guard.audit.repair import mend_tiles
 from guard.audit.segments import describe
 from guard.audit.tiles import WIDTH, TileError, TileReader, TileWriter, split, tile_width, write_atomically
 from guard.audit.tree import VOID
@@ -72,6 +73,11 @@ class GrowingLog:
         return Checkpoint(self.origin, self._tree.size, self._tree.root())
 
     @property
+    def newest(self) -> Checkpoint:
+        """The newest head that was signed, also where its own file was lost in a crash just after."""
+        return self._floor if self._floor is not None and self._floor.size > self.signed.size else self.signed
+
+    @property
     def size(self) -> int:
         """How many records were taken in."""
         return self._tree.size
@@ -103,11 +109,16 @@ class GrowingLog:
                 self._floor = None
         return max(0, upto - self.size)
 
-    def flush(self) -> None:
-        """Write the partial tiles, so that proofs can be made for this head; raises OSError."""
+    def flush(self, now: float) -> None:
+        """Write the partial tiles, so that proofs can be made for this head (steady seconds); raises OSError."""
         if not self.flushed:
-            self._tree.flush()
+            self._tree.flush(now)
             self.flushed = True
+        self._tree.settle(now)
+
+    def close(self) -> None:
+        """Put on the disk what is not there yet; raises OSError."""
+        self._tree.settle()
 
     def signed_as(self, note: Note, head: Checkpoint) -> None:
         """Put the signed head in its place; raises OSError."""
@@ -122,9 +133,9 @@ class GrowingLog:
                 raise SealError(f"{self.directory}: record {sequence} is not the one that was signed")
 
     def _restore(self, size: int) -> TileWriter:
-        """The tree of the signed size: from its tiles, or with the last leaves from the records a power cut spared."""
+        """The tree of the signed size: from its tiles, or from the records where a power cut took the youngest."""
         problem = f"{self.directory}: neither tiles nor records give the root that was signed for {size} records"
-        for tail in (self._tail_of_tiles, self._tail_of_records):
+        for tail in (self._tail_of_tiles, self._tail_of_records, self._tail_of_mended):
             with contextlib.suppress(TileError, ValueError):
                 tree = TileWriter(self.directory, size, tail(size))
                 if size == 0 or tree.root() == self.signed.root:
@@ -137,6 +148,10 @@ class GrowingLog:
         if tile_width(0, index, size) < 1:
             return []
         return split(TileReader(self.directory, size).hashes(0, index))
+
+    def _tail_of_mended(self, size: int) -> list[bytes]:
+        mend_tiles(self.directory, size)
+        return self._tail_of_records(size)
 
     def _tail_of_records(self, size: int) -> list[bytes]:
         leaves = Leaves(self.directory, size - size % WIDTH + 1)

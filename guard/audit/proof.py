@@ -97,9 +97,11 @@ def prove(audit: Path, origin: str, request: str, kinds: Collection[Kind] = ()) 
     Raises LedgerError when there is none, one of them is under no signed head yet, or the log cannot be read.
     """
     try:
-        anchors = _anchors(audit, origin)
+        anchors = _anchors(audit, origin, newest=True)
         logs = tuple(
             _prove_log(directory, frames, f"{origin}/{directory.name}", anchors)
+            or _prove_log(directory, frames, f"{origin}/{directory.name}", _anchors(audit, origin))
+            or _prove_alone(directory, frames)
             for directory in writers(audit)
             if (frames := _find(directory, request, kinds))
         )
@@ -204,7 +206,7 @@ class _FleetHead:
     newest: dict[str, tuple[int, Note]]
 
 
-def _anchors(audit: Path, origin: str) -> list[_FleetHead]:
+def _anchors(audit: Path, origin: str, *, newest: bool = False) -> list[_FleetHead]:
     """The heads of the fleet log that a proof may lead to: those that witnesses cosigned first, the largest first."""
     by_text: dict[str, Note] = {}
     for note in cosigned_heads(audit):
@@ -217,7 +219,7 @@ def _anchors(audit: Path, origin: str) -> list[_FleetHead]:
         head = parse_checkpoint(note.text)
         if head.origin == origin:
             heads.append(_FleetHead(note, TileReader(audit / FLEET, head.size), {}))
-    for sequence, entry in entries(audit):
+    for sequence, entry in entries(audit, newest=newest):
         if isinstance(entry, Note):
             writer = parse_checkpoint(entry.text).origin
             for each in heads:
@@ -242,7 +244,7 @@ def _find(directory: Path, request: str, kinds: Collection[Kind]) -> list[Frame]
     return found
 
 
-def _prove_log(directory: Path, frames: list[Frame], origin: str, anchors: Sequence[_FleetHead]) -> ProvenLog:
+def _prove_log(directory: Path, frames: list[Frame], origin: str, anchors: Sequence[_FleetHead]) -> ProvenLog | None:
     last = frames[-1].sequence
     for each in anchors:
         index, note = each.newest.get(origin, (0, None))
@@ -250,6 +252,12 @@ def _prove_log(directory: Path, frames: list[Frame], origin: str, anchors: Seque
             path = inclusion(index, each.reader.size, each.reader.node)
             anchor = Anchor(index, _encoded(path), each.note.encode().decode())
             return ProvenLog(note.encode().decode(), _records(directory, frames, note), anchor)
+    return None
+
+
+def _prove_alone(directory: Path, frames: list[Frame]) -> ProvenLog:
+    """Under the writer's own head, where the fleet log has none that covers the records yet."""
+    last = frames[-1].sequence
     own = read_head(directory)
     if own is None:
         raise NotYetError(f"{directory}: nothing of it is under a signed head yet")

@@ -6,6 +6,7 @@ they wrote is read back from their segments once it is durable, so a head never 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class Sealer:
         self._clock = clock
         self._epoch_seconds = epoch_seconds
         self._turned = clock.steady()
-        self._floors = last_heads(audit)
+        self._floors = last_heads(audit, ring.log.key)
         self._fleet = FleetLog(audit)
         try:
             self._heads = GrowingLog(self._fleet.directory, ring.origin, ring.log.key)
@@ -101,7 +102,10 @@ class Sealer:
         return Round(states, self._head, epoch)
 
     def close(self) -> None:
-        """Give the fleet log back."""
+        """Sync the youngest tiles and give the fleet log back."""
+        for log in (*self._logs.values(), self._heads):
+            with contextlib.suppress(OSError):  # they follow from the records
+                log.close()
         self._fleet.close()
 
     def _due(self) -> bool:
@@ -112,7 +116,7 @@ class Sealer:
         )
 
     def _turn(self) -> Epoch:
-        heads = [log.signed for _, log in sorted(self._logs.items()) if log.signed.size]
+        heads = [log.newest for _, log in sorted(self._logs.items()) if log.newest.size]
         if self._heads.signed.size:
             heads.append(self._heads.signed)
         epoch = self._ring.turn(self._clock.now(), tuple(heads))
@@ -136,7 +140,7 @@ class Sealer:
     def _advance(self, name: str, log: GrowingLog, durable: int | None) -> int:
         try:
             behind = log.advance(durable)
-            log.flush()
+            log.flush(self._clock.steady())
         except SealError as error:
             del self._logs[name]
             self._trouble(name, error)
@@ -153,7 +157,7 @@ class Sealer:
 
     def _seal_fleet(self) -> None:
         self._heads.advance(self._fleet.durable)
-        self._heads.flush()
+        self._heads.flush(self._clock.steady())
         head = self._heads.head
         self._head = self._ring.sign(head.text())
         self._heads.signed_as(self._head, head)

@@ -1,14 +1,18 @@
 """The tree on disk, laid out as C2SP tlog-tiles: ``tile/<level>/<index>`` holds 256 hashes, or ``.p/<width>`` fewer.
 
-A full tile never changes and is on the disk before its name is there. A partial one may be lost in a power cut: it
-follows from the records. Partial tiles stay until their full one is there, so every signed size keeps its tiles.
+A full tile never changes. Tiles follow from the records, which are on the disk before them; so a tile is synced only a
+minute later, when the system has written it by itself and the sync delays nobody's record, and what a power cut takes
+of the youngest is made again from the records. Partial tiles stay until their full one is there, so every signed size
+keeps its tiles.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
+from collections import deque
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +25,8 @@ from guard.audit.tree import HASH_BYTES, Frontier, complete_root
 HEIGHT: Final = 8
 WIDTH: Final = 1 << HEIGHT
 CACHED: Final = 256
+SETTLE_SECONDS: Final = 60.0
+SETTLED_AT_ONCE: Final = 256
 
 
 class TileError(Exception):
@@ -132,6 +138,9 @@ class TileWriter:
                     found.append(complete_root(row[begin : begin + step]))
                     begin += step
         self._frontier = Frontier(size, found)
+        # Full tiles that were not synced yet: those of this flush, and older ones with the time of theirs.
+        self._fresh: list[Path] = []
+        self._young: deque[tuple[float, Path]] = deque()
 
     @property
     def size(self) -> int:
@@ -143,7 +152,7 @@ class TileWriter:
         return self._frontier.root()
 
     def append(self, leaf: bytes) -> None:
-        """Add a leaf; writes the tiles that it fills, durably. Raises OSError, and the leaf is then not added."""
+        """Add a leaf; writes the tiles that it fills. Raises OSError, and the leaf is then not added."""
         row, level, size = self._rows[0], 0, self._frontier.size
         if len(row) == WIDTH - 1:
             filled, hashes = [], leaf
@@ -164,17 +173,38 @@ class TileWriter:
             row.append(leaf)
         self._frontier.append(leaf)
 
-    def flush(self) -> None:
-        """Write the partial tiles of the tree as it stands; raises OSError."""
+    def flush(self, now: float = 0.0) -> None:
+        """Write the partial tiles of the tree as it stands, at ``now`` (steady seconds); raises OSError."""
         for level, row in enumerate(self._rows):
             if len(row) > self._written[level]:
                 index = (self.size >> HEIGHT * level) // WIDTH
                 path = self._directory / tile_path(level, index, len(row))
                 write_atomically(path, b"".join(row), durable=False)
                 self._written[level] = len(row)
+        self._young.extend((now, path) for path in self._fresh)
+        self._fresh.clear()
+
+    def settle(self, now: float = math.inf) -> None:
+        """Sync full tiles that were written a minute before ``now``, some hundred at a time; all of them without it."""
+        folders = set()
+        most = SETTLED_AT_ONCE if now < math.inf else len(self._young)
+        for _ in range(most):
+            if not self._young or now - self._young[0][0] < SETTLE_SECONDS:
+                break
+            path = self._young[0][1]
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            folders.add(path.parent)
+            self._young.popleft()
+        for folder in folders:
+            LocalDisk().sync_directory(folder)
 
     def _full(self, level: int, index: int, data: bytes) -> None:
         path = self._directory / tile_path(level, index)
-        write_atomically(path, data, durable=True)
+        write_atomically(path, data, durable=False)
+        self._fresh.append(path)
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(path.with_name(f"{path.name}.p"))

@@ -10,12 +10,9 @@ import sys
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from guard.app import SYSTEM_CLOCK, storage
-from guard.audit.findings import Finding
 from guard.audit.heads import CHECKPOINT, read_head, trusted_head
 from guard.audit.ledger import Ledger
 from guard.audit.note import MAX_NOTE_BYTES, Algorithm, Key, Note, NoteError, parse_key, parse_note
@@ -26,7 +23,8 @@ from guard.audit.repair import rebuild_tiles
 from guard.audit.sealer import logs, open_sealer
 from guard.audit.segments import LedgerError
 from guard.audit.tree import ProofError
-from guard.audit.verify import Report, verify
+from guard.audit.verify import verify
+from guard.cli.audit_report import as_json, as_text
 from guard.cli.options import add_config
 from guard.policy.load import Config, load
 from guard.serve import witnessing
@@ -35,7 +33,6 @@ from guard.serve.sealing import key_ring, log_key
 Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for it
 UNREADABLE: Final = 2
 PROVABLE: Final = {kind.name.lower(): kind for kind in Kind if kind not in {Kind.OPENED, Kind.CONTROL}}
-_SHOWN_OPEN: Final = 20
 _PATIENCE_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.2
 _SIGNS: Final = {Algorithm.ED25519: "signs a log", Algorithm.COSIGNATURE: "a witness signs with"}
@@ -44,7 +41,8 @@ _SIGNS: Final = {Algorithm.ED25519: "signs a log", Algorithm.COSIGNATURE: "a wit
 def add(group: Commands[argparse.ArgumentParser]) -> None:
     """Add the commands to ``guard audit``."""
     whole = group.add_parser("verify", help="hash everything anew and compare it with every signed head")
-    add_config(whole)
+    add_config(whole, required=False)
+    whole.add_argument("--audit", type=Path, metavar="DIR", help="a copy of an audit folder, with --key in its place")
     _add_key(whole)
     whole.add_argument(
         "--from-checkpoint",
@@ -93,57 +91,17 @@ def _add_key(parser: argparse.ArgumentParser) -> None:
 def _verify(arguments: argparse.Namespace) -> int:
     begun = time.monotonic()
     try:
-        config = load(arguments.config)
         key = _trusted_key(arguments)
         earlier = [_note(path) for path in arguments.from_checkpoint]
-        report = verify(storage(config)[1], key, earlier, _progress(begun))
+        report = verify(_folder(arguments), key, earlier, _progress(begun))
     except (LedgerError, NoteError) as error:
         sys.stderr.write(f"guard: {error}\n")
         return UNREADABLE
     if arguments.json:
-        sys.stdout.write(json.dumps(_as_json(report)) + "\n")
+        sys.stdout.write(json.dumps(as_json(report)) + "\n")
     else:
-        _print(report)
+        sys.stdout.write(as_text(report))
     return 0 if report.intact else 1
-
-
-def _print(report: Report) -> None:
-    out = sys.stdout.write
-    for finding in report.findings[:1]:
-        out(f"FIRST: {_where(finding)}\n       {printable(finding.what)}\n")
-    for finding in report.findings[1:]:
-        out(f"also:  {_where(finding)}\n       {printable(finding.what)}\n")
-    for notice in report.notices:
-        out(f"note:  {printable(notice)}\n")
-    if report.open:
-        shown = ", ".join(report.open[:_SHOWN_OPEN]) + (", ..." if len(report.open) > _SHOWN_OPEN else "")
-        out(f"note:  {len(report.open)} requests have no end on record (they run, or a crash was not recovered): ")
-        out(f"{printable(shown)}\n")
-    for log in report.logs:
-        unsigned = f", {log.size - log.signed} of them not signed yet" if log.size > log.signed else ""
-        out(f"{log.writer}: {log.size} records{unsigned}; {log.heads} signed heads compared\n")
-    verdict = "intact" if report.intact else "NOT INTACT"
-    out(f"{report.origin}: {verdict}, {len(report.findings)} findings, {report.epochs} epochs\n")
-
-
-def _where(finding: Finding) -> str:
-    place = finding.place
-    parts = [place.writer]
-    if place.segment:
-        parts.append(f"{place.segment} at byte {place.offset}")
-    if place.sequence:
-        parts.append(f"record {place.sequence}{f' ({place.kind})' if place.kind else ''}")
-    if place.request:
-        parts.append(f"of request {place.request}")
-    return printable(", ".join(parts))
-
-
-def _as_json(report: Report) -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.to_builtins(report)
-    for log in found["logs"]:
-        del log["findings"], log["notices"], log["deleted"]
-        log["open"] = list(log["open"])
-    return {"intact": report.intact, **found}
 
 
 def _progress(begun: float) -> Callable[[int], None]:
@@ -268,12 +226,21 @@ async def _recovered(config: Config) -> int:
     return code
 
 
+def _folder(arguments: argparse.Namespace) -> Path:
+    """The copy that was given, or else this host's own log."""
+    if arguments.audit is not None:
+        return Path(arguments.audit)
+    if arguments.config is None:
+        raise LedgerError("give --config, or --audit and --key")
+    return storage(load(arguments.config))[1]
+
+
 def _trusted_key(arguments: argparse.Namespace) -> Key:
     """The key that was given, or else this host's own."""
     if arguments.key is not None:
         return _key_in(arguments.key, Algorithm.ED25519)
     if arguments.config is None:
-        raise LedgerError("give --key: a proof cannot vouch for its own key")
+        raise LedgerError("give --key: nothing can vouch for its own key")
     return log_key(load(arguments.config))
 
 

@@ -104,10 +104,10 @@ class Sealing:
         self._thread.shutdown()
 
     def _round(self, durable: Mapping[str, int | None]) -> Round:
-        if self._sealer is None:
-            ring = self._ring or key_ring(self._config)
-            self._sealer = open_sealer(self._audit, ring, self._clock, self._settings.epoch_seconds)
         try:
+            if self._sealer is None:
+                ring = self._ring or key_ring(self._config)
+                self._sealer = open_sealer(self._audit, ring, self._clock, self._settings.epoch_seconds)
             return self._sealer.round(durable)
         except Exception:
             # Whatever it was, begin again from what is on the disk, the chain of keys too.

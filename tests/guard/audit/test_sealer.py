@@ -21,6 +21,7 @@ from guard.audit.records import Kind
 from guard.audit.sealer import open_sealer
 from guard.audit.segments import LedgerError, SegmentReader, listing
 from guard.audit.tree import VOID, leaf_hash
+from guard.audit.verify import verify
 from tests.guard.audit import naive_tree
 from tests.guard.audit.fakes import Clock, FaultyDisk
 from tests.guard.audit.sealed_log import Guard, grown, write
@@ -123,6 +124,35 @@ def test_partial_tiles_that_a_power_cut_took_are_made_again_from_the_records(tmp
     write(guard.audit, "worker-0", 500, 3)
     assert [one.problem for one in guard.seal().writers] == ["", ""]
     assert head(guard, "worker-0").root == naive_tree.mth(naive_leaves(guard.audit / "worker-0"))
+
+
+@pytest.mark.parametrize("lost", ["empty", "gone"])
+def test_full_tiles_that_a_power_cut_took_are_made_again_from_the_records(tmp_path: Path, lost: str) -> None:
+    guard = grown(tmp_path, rounds=1, requests=300)
+    whole = guard.audit / "worker-0" / "tile" / "0"
+    kept = {index: (whole / index).read_bytes() for index in ("000", "001", "002")}
+    for path in (whole / "001", whole / "002", *(guard.audit / "worker-0" / "tile").rglob("*.p/*")):
+        if lost == "empty":
+            path.write_bytes(b"")
+        else:
+            path.unlink()
+    write(guard.audit, "worker-0", 500, 3)
+    assert [one.problem for one in guard.seal().writers] == ["", ""]
+    assert {index: (whole / index).read_bytes() for index in kept} == kept
+    assert head(guard, "worker-0").root == naive_tree.mth(naive_leaves(guard.audit / "worker-0"))
+
+
+def test_a_tile_whose_records_are_gone_is_not_made_up(tmp_path: Path) -> None:
+    guard = grown(tmp_path, rounds=1, requests=300)
+    (guard.audit / "worker-0" / "tile" / "0" / "000").unlink()
+    (guard.audit / "worker-0" / "tile" / "0" / "001").unlink()
+    for path in listing(guard.audit / "worker-0")[1:3]:
+        path.unlink()
+    assert "neither tiles nor records" in guard.seal().writers[0].problem
+    for path in listing(guard.audit / "worker-0")[:1]:
+        path.unlink()
+    assert "neither tiles nor records" in guard.seal().writers[0].problem
+    assert not (guard.audit / "worker-0" / "tile" / "0" / "000").exists()
 
 
 def test_a_sequence_that_no_record_has_is_a_void_leaf(tmp_path: Path) -> None:
@@ -230,12 +260,15 @@ def test_killed_between_the_fleet_log_and_the_writers_head_it_goes_on(
         patch.setattr("guard.audit.heads.GrowingLog.signed_as", killed)
         with pytest.raises(KeyboardInterrupt):
             guard.seal()
-    assert last_heads(guard.audit)["asl-guard/test/worker-0"].size > head(guard, "worker-0").size
+    assert last_heads(guard.audit, guard.ring().log.key)["asl-guard/test/worker-0"].size > head(guard, "worker-0").size
     write(guard.audit, "worker-0", 60, 2)
+    guard.clock.pass_(3600.0)
     assert [one.problem for one in guard.seal().writers] == ["", ""]
     note = read_head(guard.audit / FLEET)
     assert note is not None
     assert parse_checkpoint(note.text).size == len(naive_leaves(guard.audit / FLEET)) == 4
+    # The head that its own folder had lost still counts where the next epoch says what was signed before.
+    assert verify(guard.audit, guard.ring().log.key).intact
 
 
 def test_a_fleet_log_that_fails_is_never_synced_again(tmp_path: Path) -> None:
@@ -267,8 +300,8 @@ def test_entries_of_the_fleet_log_that_are_no_heads_are_named(tmp_path: Path) ->
     directory.mkdir()
     data = encode(7, 1, b"no note") + encode(2, 2, b"{}")
     (directory / "seg-00000000000000000001.log").write_bytes(data)
-    assert [found for _, found in entries(tmp_path)] == ["NoteError", "kind 2 is no signed head"]
-    assert last_heads(tmp_path) == {}
+    assert [found for _, found in entries(tmp_path)] == ["not a signed note", "kind 2 is no signed head"]
+    assert last_heads(tmp_path, Guard(tmp_path / "other").ring().log.key) == {}
 
 
 def test_a_sealer_that_cannot_begin_says_where(tmp_path: Path) -> None:

@@ -139,3 +139,26 @@ def test_a_file_is_replaced_whole_and_only_its_owner_may_read_it(tmp_path: Path,
 def test_neighbours_hash_to_their_parent(tmp_path: Path) -> None:
     written(tmp_path, 4)
     assert TileReader(tmp_path, 4).node(1, 1) == node_hash(leaf(2), leaf(3))
+
+
+def test_full_tiles_are_synced_a_minute_later_and_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink().relative_to(tmp_path)))
+
+    writer = TileWriter(tmp_path)
+    monkeypatch.setattr("guard.audit.tiles.os.fsync", fsync)
+    for number in range(600):
+        writer.append(leaf(number))
+        if number == 300:
+            writer.flush(100.0)
+    writer.flush(130.0)
+    writer.settle(159.0)
+    assert synced == []
+    writer.settle(160.0)
+    assert synced == ["tile/0/000", "tile/0"]
+    writer.settle()
+    assert synced == ["tile/0/000", "tile/0", "tile/0/001", "tile/0"]
+    writer.settle()
+    assert len(synced) == 4

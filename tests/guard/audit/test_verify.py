@@ -345,7 +345,7 @@ def test_entries_of_the_fleet_log_are_judged(tmp_path: Path) -> None:
     other = Signer("asl-guard/test", load_key(new_key(), "here"))
     cases: dict[str, Frame] = {
         "not signed by the key of asl-guard/test": Frame(7, 1, 0, Note(text, (other.sign(text),)).encode()),
-        "NoteError": Frame(7, 1, 0, b"no note"),
+        "not a signed note": Frame(7, 1, 0, b"no note"),
         "kind 6": Frame(6, 1, 0, b"{}"),
     }
     for words, forged in cases.items():
