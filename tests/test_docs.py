@@ -152,6 +152,7 @@ ENDS = {
     "guard status": {0, 3},
     "guard check --config DIR --at": {0, 1},
     "guard approval new change": {1},
+    "guard approval new profile": {2},  # the demo has no standard of its own
     "guard approval check": {0, 1},
 }
 

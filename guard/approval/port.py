@@ -9,7 +9,6 @@ process asks for changes (an order is used up by the answer), and the others tak
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
@@ -18,31 +17,12 @@ from guard.approval.order import CONFIGURATION, STANDARD, STANDING, Act, levels_
 from guard.approval.used import UsedError, UsedOrders
 from guard.approval.verify import Approved, Demand, NotApproved, verify
 from guard.policy.config import Config
+from guard.policy.lowering import Lowering
 from guard.policy.operators import OperatorRole, OperatorsFile
 from guard.policy.source import ConfigError
-from guard.policy.standard import Levels
 
 PEOPLE: Final = 2
 ROLES: Final = frozenset({OperatorRole.APPROVER, OperatorRole.RESPONSIBLE_SCALING_OFFICER})
-
-
-@dataclass(frozen=True, slots=True)
-class Lowering:
-    """A model's levels in the configuration in force and in the one that would be, at least one of them lower."""
-
-    model: str
-    before: Levels
-    after: Levels
-
-
-def lowerings(old: Config, new: Config) -> tuple[Lowering, ...]:
-    """Return each model that both configurations have, with a lower level on some axis in the new one."""
-    both = ((alias, old.models[alias].asl, policy.asl) for alias, policy in new.models.items() if alias in old.models)
-    return tuple(
-        Lowering(alias, before, after)
-        for alias, before, after in both
-        if after.deployment < before.deployment or after.security < before.security
-    )
 
 
 def demand_for(act: Act, subject: str, before: str, after: str) -> Demand:

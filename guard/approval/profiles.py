@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -13,16 +13,29 @@ from guard.approval.verify import Heard, NotApproved, hear
 from guard.policy.config import Config, Signed
 from guard.policy.evidence import midnight
 from guard.policy.fingerprint import of_standard
+from guard.policy.profile import HIGHEST
+from guard.policy.source import ConfigError
 
 
 def with_profiles(config: Config, at: float) -> Config:
     """Return the configuration together with what was signed; ``at`` is seconds since the epoch.
 
-    Raises ConfigError for a broken file of the folder of approvals.
+    Only for models at ASL-4 is anything looked for, and of a broken folder nothing counts: a file that somebody left
+    there must not end the service of models that need no signature.
     """
+    if not any(max(each.asl.deployment, each.asl.security) >= HIGHEST for each in config.models.values()):
+        return config
+    try:
+        found = read_folder(config.directory / FOLDER)
+    except ConfigError:
+        return config
+    return _among(config, found, at)
+
+
+def _among(config: Config, filed_orders: Iterable[Filed], at: float) -> Config:
     own = {of_standard(config.standards[key]) for key in config.own}
     signed: dict[str, Signed] = {}
-    for filed in read_folder(config.directory / FOLDER):
+    for filed in filed_orders:
         if demand_for(Act.CUSTOM_PROFILE, STANDARD, "", filed.order.after).meant_by(filed.order):
             for found in _signed(config, filed, at):
                 known = signed.get(filed.order.after)

@@ -29,7 +29,7 @@ from guard.approval.order import (
     instant_text,
     levels_text,
 )
-from guard.approval.port import PEOPLE, ROLES, lowerings, used_orders
+from guard.approval.port import PEOPLE, ROLES, used_orders
 from guard.approval.sshsig import NAMESPACE
 from guard.approval.verify import Heard, NotApproved, hear, may_sign, untimely
 from guard.cli.diff import load_one
@@ -39,6 +39,7 @@ from guard.policy.diff import diff, effect_of
 from guard.policy.diff_rules import Effect
 from guard.policy.fingerprint import of_standard
 from guard.policy.load import load
+from guard.policy.lowering import lowerings
 
 _CODES: Final = "Exit codes: 0 done; 1 nothing to approve, or not approved; 2 invalid or wrong usage."
 
@@ -80,7 +81,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _change(arguments: argparse.Namespace) -> int:
     """Write an order for a weaker change, and one for each model whose level it lowers."""
-    old, new = load_one(arguments.old, secrets=False), load_one(arguments.new, secrets=False)
+    old, new = load_one(arguments.old), load_one(arguments.new)
     changes = diff(old, new)
     if effect_of(changes) is not Effect.WEAKER:
         sys.stderr.write("guard: nothing is weaker, so nothing needs to be approved\n")
@@ -100,6 +101,9 @@ def _profile(arguments: argparse.Namespace) -> int:
     if standard is None:
         there = ", ".join(f"{name} {version}" for name, version in sorted(config.standards))
         sys.stderr.write(f"guard: there is no standard {arguments.standard} {arguments.version}; there are: {there}\n")
+        return 2
+    if (standard.name, standard.version) not in config.own:
+        sys.stderr.write(f"guard: {standard.name} {standard.version} is built in; a profile is your own\n")
         return 2
     wanted = [(Act.CUSTOM_PROFILE, STANDARD, "", of_standard(standard))]
     return _write(arguments, config, config, wanted, (("approval", "check", "--config", str(arguments.config)),))
@@ -166,7 +170,7 @@ def _check(arguments: argparse.Namespace) -> int:
     """Print every order of the folder; 0 all approved or used, 1 something is missing, 2 invalid."""
     config = load(arguments.config)
     at = (arguments.at or datetime.now(UTC)).timestamp()
-    in_force = load_one(arguments.in_force, secrets=False) if arguments.in_force is not None else None
+    in_force = load_one(arguments.in_force) if arguments.in_force is not None else None
     found = [_look(config, in_force, each, at) for each in read_folder(config.directory / FOLDER)]
     if arguments.json:
         text = json.dumps([_plain(each) for each in found], indent=2)

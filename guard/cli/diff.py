@@ -11,11 +11,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
+from guard.policy.bundle import BUILTIN, read_snapshot
 from guard.policy.compile import check_compiles
 from guard.policy.config import Config
 from guard.policy.diff import Change, diff, effect_of
 from guard.policy.diff_rules import Effect
-from guard.policy.load import load
+from guard.policy.load import load, understand
 from guard.policy.source import ConfigError, Problem
 
 WEAKER: Final = 3
@@ -48,11 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if not changes else WEAKER if effect_of(changes) is Effect.WEAKER else 1
 
 
-def load_one(directory: Path, *, secrets: bool = True) -> Config:
-    """Load one of two; its problems name the directory, since both have the same files."""
+def load_one(directory: Path) -> Config:
+    """Load one of two, or a policy that the guard has kept; its problems name the directory. No secret is read."""
     try:
-        config = load(directory)
-        check_compiles(config, secrets=secrets)
+        kept = (directory / BUILTIN).is_dir()
+        config = understand(read_snapshot(directory), directory) if kept else load(directory)
+        check_compiles(config, secrets=False)
     except ConfigError as error:
         raise ConfigError(
             Problem(f"{directory}/{each.file}", each.line, each.path, each.message) for each in error.problems

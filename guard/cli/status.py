@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from guard.approval.profiles import with_profiles
 from guard.cli.admin_client import NoTokenError
 from guard.cli.switch import USAGE, add_admin, board_of, client_or_none, fail, out, say, state_of, tell
 from guard.policy.bundle import read_bundle, read_snapshot
@@ -72,7 +73,7 @@ def _in_force(directory: Path) -> tuple[Config, str]:
     wrong: ConfigError | None = None
     config: Config | None = None
     try:
-        config = understand(bundle, directory)
+        config = with_profiles(understand(bundle, directory), time.time())
         state = state_of(directory, config.guard)
     except ConfigError as error:
         wrong = error
@@ -87,7 +88,7 @@ def _in_force(directory: Path) -> tuple[Config, str]:
         if kept.digest == current.digest:
             last = posted(state)
             words = str(wrong) if wrong is not None else "" if last is None else last.differs
-            return understand(kept, directory), words or "they have not been taken up"
+            return with_profiles(understand(kept, directory), time.time()), words or "they have not been taken up"
     if config is None:
         raise wrong or ConfigError([])
     return config, ""

@@ -13,6 +13,8 @@ from typing import Final, Protocol
 from guard.policy.config import Config
 from guard.policy.diff import Change, diff, effect_of
 from guard.policy.diff_rules import Effect
+from guard.policy.lowering import Lowering, lowerings
+from guard.policy.server_identity import server_of
 from guard.policy.source import Problem
 
 TWO_PERSON_ASL: Final = 3
@@ -107,15 +109,14 @@ def accept(asked: Asked, approvals: Approvals) -> Accepted:
         raise NotAcceptedError(map(str, fixed))
     changes = diff(before, after)
     weaker = tuple(weaker_under_care(asked, before, changes))
-    lowered = tuple(change for change in changes if change.effect is Effect.WEAKER and _is_level(change))
+    lowered = lowerings(before, after)
     wanted = Wanted(asked, bool(weaker))
     approved: tuple[str, ...] = ()
     if weaker or lowered:
         try:
             approved = approvals.approve(wanted)
         except NotApprovedError as missing:
-            told = dict.fromkeys((*weaker, *lowered))
-            raise NotAcceptedError([*_named(tuple(told)), str(missing)]) from None
+            raise NotAcceptedError([*_named(weaker), *map(_told, lowered), str(missing)]) from None
     people = tuple(dict.fromkeys((*approved, *_signed(wanted, approvals))))
     return Accepted(changes, people, stricter_models(changes), wanted if weaker or lowered else None)
 
@@ -131,8 +132,9 @@ def _signed(wanted: Wanted, approvals: Approvals) -> tuple[str, ...]:
         raise NotAcceptedError([f"guard.yaml asks for signed_bundle: {missing}"]) from None
 
 
-def _is_level(change: Change) -> bool:
-    return change.subject.startswith("model ") and change.key.startswith("asl.")
+def _told(lowered: Lowering) -> str:
+    levels = (f"deployment {asl.deployment}, security {asl.security}" for asl in (lowered.before, lowered.after))
+    return f"model {lowered.model}: its levels are lower ({' -> '.join(levels)})"
 
 
 def unchangeable(before: Config, after: Config) -> Iterator[Problem]:
@@ -198,17 +200,17 @@ def _concerns(change: Change, before: Config, after: Config, care: Collection[st
             return name in strict
         # The same weights under another name or a lower level are still those weights (row C13).
         server = f"upstream {_server(after, name)}" in care
-        if name in before.models:
-            return server and change.key.startswith("upstream.")
-        return server or f"model {name}" in care
+        return server or (name not in before.models and f"model {name}" in care)
+    if kind == "operator":
+        return before.operators is not None or bool(care)  # who is named approves: at any level those named before do
     if kind in {"tier", "key"}:
         return any(_reaches(config, kind, name, change.key, strict) for config in (before, after))
     if change.key.startswith("surfaces."):
         listed = {surface for config in (before, after) for surface in _surfaces(config, strict)}
         known = {each.name for config in (before, after) for each in config.guard.surfaces}
         touched = {name for name in known if f"{change.key}.".startswith(f"surfaces.{name}.")}
-        return bool(strict) and (not touched or bool(touched & listed))
-    return bool(strict)
+        return bool(care) and (not touched or bool(touched & listed))
+    return bool(care)
 
 
 def _reaches(config: Config, kind: str, name: str, key: str, strict: Collection[str]) -> bool:
@@ -235,7 +237,7 @@ def _surfaces(config: Config, strict: Collection[str]) -> frozenset[str]:
 
 
 def _server(config: Config, alias: str) -> str:
-    return config.models[alias].upstream.url.rstrip("/").lower()
+    return server_of(config.models[alias].upstream)
 
 
 def _named(weaker: Collection[Change]) -> Iterator[str]:

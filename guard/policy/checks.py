@@ -99,7 +99,8 @@ def _not_approved(wanted: Attested, attestation: Attestation) -> str:
     missing = [role for role in wanted.approved_by if role not in by]
     if missing:
         return f"names nobody as {', '.join(missing)}"
-    return "names one person in two roles" if len(set(by.values())) < len(by) else ""
+    people = {" ".join(person.casefold().split()) for person in by.values()}
+    return "names one person in two roles" if len(people) < len(by) else ""
 
 
 def _mounted(view: View, kind: SafeguardKind, *, any_mode: bool) -> str | None:

@@ -55,7 +55,7 @@ def _of(config: Config, alias: str) -> tuple[Any, ...]:
     policy = config.models[alias]
     files = [mount.settings.rules for mount in policy.safeguards if isinstance(mount, ClassifierMount)]
     rules = [config.rules[file] for file in files]
-    return policy, config.evidence[alias], files, rules, config.standard(alias).rows
+    return policy, config.evidence[alias], files, rules, config.standard(alias)
 
 
 def tree(config: Config, without: Collection[str] = ()) -> Tree:

@@ -257,7 +257,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("keys/*/id", always(W), "records know it by its name"),
     Rule("keys/*/owner", always(W), "somebody else answers for it"),
     Rule("keys/*/tier", always(W), "another tier may grant more"),
-    Rule("keys/*/digest", always(N), "the key was replaced; owner and rights are told apart"),
+    Rule("keys/*/digest", always(W), "another credential stands for it; replace a key by a new one beside it"),
     Rule("keys/*/expires", rising(W), "it is taken for longer"),
     Rule("keys/*/issued", issued, "an earlier day makes it a principal of before"),
     # Operators
@@ -277,7 +277,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(f"{_TOKEN}/id", always(W), "records know it by its name"),
     Rule(f"{_TOKEN}/person", always(W), "another person may resume"),
     Rule(f"{_TOKEN}/role", always(W), "one more may resume, or one less may stop"),
-    Rule(f"{_TOKEN}/digest", always(N), "the token was replaced; person and role are told apart"),
+    Rule(f"{_TOKEN}/digest", always(W), "another credential stands for it; replace a token by a new one beside it"),
     Rule(f"{_TOKEN}/expires", rising(W), "it is taken for longer"),
     Rule("guard/storage/state", always(W), "stop orders that stand in the old folder are no longer seen"),
     Rule("guard/storage/audit", always(W), "the request log does not go on where it stood"),

@@ -40,14 +40,14 @@ HOLDS: Final[Mapping[Invariant, str]] = MappingProxyType(
         Invariant.BELOW_FLOOR_REFUSED: "a model with an unmet row is refused, and judged anew when evidence lapses",
         Invariant.ONE_JOURNEY: "every request on every surface, of every key, goes through the same pipeline",
         Invariant.EXACT_ROUTES: "only the routes of a fixed table are answered, compared byte by byte",
-        Invariant.UNREADABLE_REFUSED: "a part of a prompt that no classifier can read is refused",
+        Invariant.UNREADABLE_REFUSED: "what no classifier can read is refused, and at ASL-3 nothing can allow it",
         Invariant.RELEASED_WHEN_CLEARED: "no text leaves before every safeguard cleared it, and none after a block",
         Invariant.KEYS_END: "the last day of a key is compared with the time at each request",
-        Invariant.REFUSALS_COUNTED: "refusals have their own metric, those within a status 200 too",
+        Invariant.REFUSALS_COUNTED: "what the guard refuses has its own metrics, also within an answer of status 200",
         Invariant.LOG_APART: "what blocks does not change what is logged, nor the reverse",
         Invariant.STANDARD_PINNED: "every record carries the standard's hash, and a built-in one cannot be altered",
-        Invariant.CHANGED_WHILE_SERVED: "rules, thresholds and classifiers come into force while the model is served",
-        Invariant.LOWERED_BY_TWO: "one person raises a level, two sign to lower it, and both are on record",
+        Invariant.CHANGED_WHILE_SERVED: "changed rules and classifiers come into force while models are served",
+        Invariant.LOWERED_BY_TWO: "no level is lowered without two people, under another name neither",
         Invariant.LIMITS_STATED: "guard explain says what ASL-3 security does not claim to withstand",
     }
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from guard.policy.evidence import lapse, midnight
-from guard.policy.model import Axis, ModelPolicy
+from guard.policy.model import Axis
+from guard.policy.server_identity import weights_of
 from guard.policy.standard import ThresholdRow
 from guard.policy.thresholds import Resolved, resolve
 from guard.policy.view import View
@@ -75,14 +76,9 @@ def same_weights_declared(view: View) -> str | None:
         alias
         for alias, other in view.config.models.items()
         if alias != mine.model
-        and _served(mine) == _served(other)
+        and weights_of(mine.upstream) == weights_of(other.upstream)
         and not (alias in mine.same_weights_as and mine.model in other.same_weights_as)
     ]
     if silent:
         return f"the same model of the same server is also {', '.join(silent)}, and same_weights_as of both must say so"
     return None
-
-
-def _served(policy: ModelPolicy) -> tuple[str, str, str]:
-    upstream = policy.upstream
-    return upstream.url.lower().rstrip("/"), (upstream.base_path or "").rstrip("/"), upstream.model

@@ -12,6 +12,7 @@ from guard.approval import port
 from guard.approval.folder import FOLDER
 from guard.approval.verify import Approved, NotApproved
 from guard.policy.acceptance import NotApprovedError, Wanted
+from guard.policy.lowering import lowerings
 
 _TAKES: Final = "it takes the approval of two people (guard approval), also over a restart"
 
@@ -41,7 +42,7 @@ class SignedApprovals:
         asked = wanted.asked
         if asked.before is None:
             raise NotApprovedError("nothing was in force that could have been changed")
-        lowered = port.lowerings(asked.before, asked.after)
+        lowered = lowerings(asked.before, asked.after)
         try:
             return _port(wanted).orders(
                 asked.before.digest, asked.after.digest, asked.at, lowered, weaker=wanted.weaker

@@ -68,6 +68,10 @@ class Snapshots:
             with self._current.open("rb") as file:
                 raw = file.read(_MAX_BYTES + 1)
         except FileNotFoundError:
+            if any(self.folder.glob("[0-9a-f]*")):
+                raise SnapshotError(
+                    f"{self._current} is gone while policies are kept beside it, so it is not known which was in force"
+                ) from None
             return None
         try:
             note = json.loads(raw) if len(raw) <= _MAX_BYTES else {}
@@ -77,8 +81,7 @@ class Snapshots:
             self.place(found.digest)
         except (ValueError, KeyError, TypeError, RecursionError):
             raise SnapshotError(
-                f"{self._current} is damaged, so it is not known which policy is in force; put it back, or remove it "
-                "to take what the configuration directory holds"
+                f"{self._current} is damaged, so it is not known which policy is in force; put it back"
             ) from None
         return found
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from guard.approval.order import Act, Order, canonical
-from guard.approval.port import Approvals, Lowering, lowerings
+from guard.approval.port import Approvals
 from guard.approval.used import UsedOrders
 from guard.approval.verify import NotApproved
 from guard.policy.load import load
+from guard.policy.lowering import Lowering, lowerings
 from guard.policy.standard import Levels
 from tests.guard.approval.persons import ANA, BEN, CARA, DAY, NEW, NOW, OLD, OPERATORS, order
 from tests.parts.configuration import ModelSpec, write_configuration
@@ -170,7 +171,7 @@ def test_who_is_named_by_the_new_configuration_does_not_approve_it(tmp_path: Pat
         in_force.weaker_change(before.digest, after.digest, NOW)
 
 
-def test_a_lowering_is_a_model_in_both_with_a_lower_level_on_some_axis(tmp_path: Path) -> None:
+def test_a_lowering_is_a_lower_level_on_some_axis_also_of_the_same_weights_under_a_new_name(tmp_path: Path) -> None:
     now = datetime(2026, 6, 1, tzinfo=UTC)
     write_configuration(
         tmp_path / "old", now=now, models=[ModelSpec("a", asl=3), ModelSpec("b", asl=2), ModelSpec("c")]
@@ -179,5 +180,8 @@ def test_a_lowering_is_a_model_in_both_with_a_lower_level_on_some_axis(tmp_path:
         tmp_path / "new", now=now, models=[ModelSpec("a", asl=2), ModelSpec("b", asl=3), ModelSpec("d")]
     )
     old, new = load(tmp_path / "old"), load(tmp_path / "new")
-    assert lowerings(old, new) == (Lowering("a", old.models["a"].asl, new.models["a"].asl),)
+    assert lowerings(old, new) == (
+        Lowering("a", old.models["a"].asl, new.models["a"].asl),
+        Lowering("d", old.models["a"].asl, new.models["d"].asl),
+    )
     assert lowerings(old, old) == ()

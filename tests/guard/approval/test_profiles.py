@@ -120,3 +120,10 @@ def test_without_people_nobody_has_signed(tmp_path: Path) -> None:
 def test_below_level_four_nobody_is_asked(tmp_path: Path) -> None:
     write_configuration(tmp_path, now=AT)
     assert unmet(with_profiles(load(tmp_path), NOW), "demo", AT) == ()
+
+
+def test_a_file_that_somebody_left_signs_nothing_and_breaks_nothing(tmp_path: Path) -> None:
+    signed = sign(at_level_four(tmp_path), TWO)
+    (tmp_path / "approvals" / "x.json.sig").write_bytes(b"as ssh-keygen leaves it")
+    assert whys(signed) == []
+    assert whys(with_profiles(at_level_four(tmp_path), NOW)) == [("G1", UNSIGNED)]

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from guard.approval.port import Approvals, lowerings, used_orders
+from guard.approval.port import Approvals, used_orders
 from guard.approval.verify import NotApproved
 from guard.cli import main
 from guard.policy.fingerprint import of_standard
-from guard.policy.load import load
+from guard.policy.load import builtin_standards, load
+from guard.policy.lowering import lowerings
 from tests.parts import ssh_keygen
 from tests.parts.configuration import ModelSpec, write_configuration
 from tests.parts.debian import command
@@ -174,20 +175,34 @@ def test_the_persons_of_the_configuration_in_force_judge_its_replacement(
     assert [each["status"] for each in check(capsys, new, 1, "--in-force", str(new))] == ["elsewhere"] * 2
 
 
+def own_standard(directory: Path) -> None:
+    """Put a standard of the operator's own into a configuration."""
+    text = (builtin_standards() / "example-internal.yaml").read_text()
+    (directory / "standards").mkdir()
+    (directory / "standards" / "ours.yaml").write_text(text.replace("name: example-internal", "name: ours"))
+
+
+def test_a_built_in_standard_is_no_profile(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["approval", "new", "profile", "example-internal", "1", "--config", str(old), "--reason", "x"]
+    assert main(words) == 2
+    assert "example-internal 1 is built in; a profile is your own" in capsys.readouterr().err
+
+
 def test_a_profile_and_a_bundle_are_approved_and_stay_so(
     old: Path, keys: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ("--config", old, "--reason", "x")
-    profile = run(capsys, "approval", "new", "profile", "example-internal", "1", *arguments, "--days", "30")
+    own_standard(old)
+    profile = run(capsys, "approval", "new", "profile", "ours", "1", *arguments, "--days", "30")
     bundle = run(capsys, "approval", "new", "bundle", *arguments)
     sign(profile + bundle, keys, "ana", "ben")
     config = load(old)
     approvals, at = Approvals.of(config), datetime.now(UTC).timestamp()
     for _ in range(2):
         assert approvals.bundle(config.digest, at) == ("ana", "ben")
-        assert approvals.profile(of_standard(config.standards["example-internal", "1"]), at) == ("ana", "ben")
+        assert approvals.profile(of_standard(config.standards["ours", "1"]), at) == ("ana", "ben")
     text = run(capsys, "approval", "check", "--config", old)
-    assert "  custom_profile: standard example-internal 1\n" in text
+    assert "  custom_profile: standard ours 1\n" in text
     assert "  bundle: this configuration\n" in text
     later = str((NOW + timedelta(days=29)).date())
     assert [each["status"] for each in check(capsys, old, 0, "--at", later)] == ["approved", "approved"]

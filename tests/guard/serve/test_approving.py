@@ -126,3 +126,71 @@ def test_a_broken_folder_of_approvals_approves_nothing(directory: Path) -> None:
     (directory / "approvals" / "stray.txt").write_text("what is this")
     with pytest.raises(NotAcceptedError, match=r"is neither NAME\.json nor NAME\.PERSON\.sig"):
         accept(change(before, after), SignedApprovals())
+
+
+ATTACKS: dict[str, Callable[[Path], Config]] = {
+    "another credential under an old key": lambda directory: edit(
+        directory, "tiers.yaml", lambda tiers: tiers["keys"][0].update(digest="b" * 64)
+    ),
+    "another credential of a responder": lambda directory: edit(
+        directory, "guard.yaml", lambda guard: guard["admin"]["tokens"][0].update(digest="b" * 64)
+    ),
+    "other people to approve": lambda directory: edit(
+        directory, "operators.yaml", lambda file: file["persons"][0].update(keys=[STRANGER.line])
+    ),
+    "the same server by another spelling": lambda directory: another_model(directory, "http://2130706433:9/v1"),
+}
+
+
+def another_model(directory: Path, url: str) -> Config:
+    """A second, laxer alias, granted to nobody."""
+    model = json.loads((directory / "models" / "demo.yaml").read_text())
+    model.update(model="lax", asl={"deployment": 1, "security": 1})
+    model["upstream"]["url"] = url
+    (directory / "models" / "lax.yaml").write_text(json.dumps(model))
+    return load(directory)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_change_that_looks_harmless_and_is_not_takes_two_people(directory: Path, attack: str) -> None:
+    before = load(directory)
+    after = ATTACKS[attack](directory)
+    with pytest.raises(NotAcceptedError, match="it takes the approval of two people"):
+        accept(change(before, after), SignedApprovals())
+
+
+def test_the_people_who_approve_are_not_replaced_once_the_strict_model_is_gone(directory: Path) -> None:
+    before = load(directory)
+    for tier in ("general", "slow"):
+        content = json.loads((directory / "tiers.yaml").read_text())
+        del content["tiers"][tier]["models"]["demo"]
+        (directory / "tiers.yaml").write_text(json.dumps(content))
+    write_small(directory)
+    (directory / "models" / "demo.yaml").unlink()
+    without = load(directory)
+    assert accept(change(before, without), SignedApprovals()).approved_by == ()
+    others = ATTACKS["other people to approve"](directory)
+    with pytest.raises(NotAcceptedError, match="operator ana"):
+        accept(change(without, others), SignedApprovals())
+
+
+def write_small(directory: Path) -> None:
+    """A model at ASL-2 on another server."""
+    model = json.loads((directory / "models" / "demo.yaml").read_text())
+    model.update(model="small", asl={"deployment": 2, "security": 2})
+    model["upstream"]["url"] = "http://10.9.9.9:1"
+    (directory / "models" / "small.yaml").write_text(json.dumps(model))
+
+
+def test_a_threshold_of_an_own_standard_is_not_weakened_unseen(directory: Path) -> None:
+    row = {"id": "T", "axis": "deployment", "level": 1, "requires": "it", "source": "us"}
+    found = {"name": "T-1", "capability": "it", "source": "us", "demands": {"deployment": 4}}
+    standard = {"name": "house", "version": "1", "title": "t", "source": "s", "thresholds": [found],
+                "rows": [row | {"check": "thresholds_within_levels"}]}  # fmt: skip
+    (directory / "standards").mkdir()
+    (directory / "standards" / "house.yaml").write_text(json.dumps(standard))
+    before = edit(directory, "models/demo.yaml", lambda file: file.update(framework={"name": "house", "version": "1"}))
+    found["demands"] = {"deployment": 3}
+    (directory / "standards" / "house.yaml").write_text(json.dumps(standard))
+    with pytest.raises(NotAcceptedError, match=r"framework\.thresholds: is weaker"):
+        accept(change(before, load(directory)), SignedApprovals())
