@@ -6,7 +6,9 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from guard.policy.controls import describing
 from guard.policy.coverage import unscreened
+from guard.policy.diff_rules import Effect
 from guard.policy.floor import evidence_ends, overdue
 from guard.policy.load import Config
 from guard.policy.report import standing
@@ -22,6 +24,7 @@ _DATED: Final = (
     "guard_attestation_expiry_timestamp_seconds",
     "guard_attestation_overdue_seconds",
     "guard_threshold_expiry_timestamp_seconds",
+    "guard_controls_deviations",
 )
 
 
@@ -68,6 +71,10 @@ class Judging:
             policy_judged(self._meter, alias, asl, framework, self._config.digest, len(report.unmet))
             coverage_judged(self._meter, alias, unscreened(self._config, alias))
             self._dates(alias, at)
+            for claim in describing(self._config, policy):
+                for effect in Effect:
+                    found = sum((each.claim, each.effect) == (claim, effect) for each in report.deviations)
+                    self._meter.set(self._meter.bind("guard_controls_deviations", alias, claim, effect), float(found))
             if self._routable.get(alias) is not report.routable:
                 self._routable[alias] = report.routable
                 if report.routable:

@@ -276,6 +276,7 @@ UNSEEN: Final = frozenset(
     {
         CheckName.BUILT_IN,
         CheckName.BOTH_AXES_RAISED,
+        CheckName.CONTROLS_AS_REPORTED,
         CheckName.CUSTOM_PROFILE,
         CheckName.SIGNED_BUNDLE,
         CheckName.SAME_WEIGHTS_DECLARED,
