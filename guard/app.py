@@ -15,14 +15,18 @@ from guard import __version__
 from guard.approval.profiles import with_profiles
 from guard.arrival import Arrivals, Limits
 from guard.audit.disk import Disk
+from guard.audit.keys import DataKeys, KeyFolder
 from guard.audit.ledger import Ledger
+from guard.audit.wrapping import Kek
 from guard.callers import holder_of
 from guard.clock import SystemClock
 from guard.credentials import Callers
 from guard.live import LiveExchanges
 from guard.local import Local
 from guard.policy.compile import Models, Ports
+from guard.policy.content import read_content_key, read_investigator
 from guard.policy.load import Config, read_secret
+from guard.policy.model import RequestLogMount
 from guard.policy.rules import Category
 from guard.proxy import Proxy
 from guard.refusal import Refused
@@ -40,7 +44,7 @@ from guard.telemetry.tracing import Tracer, otlp
 from guard.wire.routes import ROUTES
 from guard.witness import Witness
 from safeguards.decision import Target
-from safeguards.ports import Clock
+from safeguards.ports import Clock, Keep
 from safeguards.verdict import Code
 
 SYSTEM_CLOCK: Final = SystemClock()
@@ -133,6 +137,28 @@ def storage(config: Config) -> tuple[Path, Path]:
     return config.directory / config.guard.storage.state, config.directory / config.guard.storage.audit
 
 
+def data_keys(config: Config) -> DataKeys | None:
+    """Return the keys that texts are sealed with, None if none are to be kept; raises ConfigError."""
+    section = config.guard.content
+    if section is None:
+        return None
+    folder = KeyFolder(config.directory / section.wrapped)
+    return DataKeys(folder, Kek(read_content_key(config, section)), read_investigator(config, section))
+
+
+def _keep_reports(config: Config) -> Keep | None:
+    """Keep what callers report as long as the longest-kept flagged exchange: it may be about any model."""
+    if config.guard.content is None:
+        return None
+    kept = [
+        mount.settings.retention
+        for policy in config.models.values()
+        for mount in policy.safeguards
+        if isinstance(mount, RequestLogMount)
+    ]
+    return Keep(max(each.content_days for each in kept), max(each.flagged_content_days for each in kept))
+
+
 def json_log(config: Config, clock: Clock) -> JsonLog:
     """Open the log on standard error, and let libraries write to it too."""
     log = JsonLog(clock, level=Level(config.guard.telemetry.log.value))
@@ -150,7 +176,7 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
     state, audit = storage(config)
     switches = FileSwitches(OrderDirectory(state), clock)
     buckets = SharedBuckets(state / "counters", [key.id for key in config.tiers.keys])
-    ledger = Ledger.open(audit / f"worker-{index}", clock, disk=disk)
+    ledger = Ledger.open(audit / f"worker-{index}", clock, disk=disk, keys=data_keys(config))
     ports = Ports(switches, buckets, ledger, clock)
     policy = build_policy(config, ports)
     config = policy.config
@@ -168,7 +194,7 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
         )
     witness = Witness(meter, json_log(config, clock), tracer)
     live = LiveExchanges()
-    desk = RecordedReports(ledger, witness)
+    desk = RecordedReports(ledger, witness, _keep_reports(config))
     edges = {}
     for surface in config.guard.surfaces:
         arrivals = Arrivals(surface.name, ROUTES, callers, models, limits, live, clock, new_request_id)

@@ -69,7 +69,7 @@ class Traveller:
         """
         if end is not None:
             return self._tell_and_close(judgement, end, witness)
-        outcome = self._outcome(judgement, None, self.reply.status)
+        outcome = self.outcome(judgement, None, self.reply.status)
         waiting = self.serving.pipeline.close(self.arrival.exchange, outcome)
         if waiting is not None:
             return self._await_close(waiting, outcome, witness)
@@ -78,7 +78,7 @@ class Traveller:
 
     async def _tell_and_close(self, judgement: Judgement, end: Ended, witness: Witness) -> None:
         status = await self._tell(end)
-        outcome = self._outcome(judgement, end, status or self.reply.status)
+        outcome = self.outcome(judgement, end, status or self.reply.status)
         waiting = self.serving.pipeline.close(self.arrival.exchange, outcome)
         if waiting is not None:
             await waiting
@@ -111,13 +111,17 @@ class Traveller:
             await reply.finish(reply.end(dialect.end_failed(self.naming, self.seen, code)))
         return 0
 
-    def _outcome(self, judgement: Judgement, end: Ended | None, status: int) -> Outcome:
+    def outcome(
+        self, judgement: Judgement, end: Ended | None, status: int, *, events: int = 0, size: int = 0
+    ) -> Outcome:
+        """How it ended, or will have ended once so many more events of so many bytes are sent."""
         reader = self.reader
         released = []
         if reader is not None:
             for channel in reader.channels.values():
                 upto = self.valve.released.get(channel, 0)
-                released.append(Released(channel.id, channel.end, upto, channel.text[:upto]))
+                text = channel.text
+                released.append(Released(channel.id, channel.end, upto, text[:upto], text[upto:]))
         return Outcome(
             ending=Ending.SERVED if end is None else end.ending,
             status=status,
@@ -125,8 +129,8 @@ class Traveller:
             reason="" if end is None else end.block.reason,
             decisions=judgement.decisions(self.serving.pipeline.watchers),
             released=tuple(released),
-            events=self.events,
-            sent_bytes=self.reply.sent,
+            events=self.events + events,
+            sent_bytes=self.reply.sent + size,
             ended=self.clock.now(),
             seconds=perf_counter() - self.arrival.started,
             upstream_seconds=self.upstream_seconds,

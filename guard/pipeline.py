@@ -1,7 +1,8 @@
 """Asks the mounted safeguards; the one place where a failure becomes a verdict, and its default is Block (law 3).
 
 A safeguard decides; the pipeline owns order, deadlines, modes and failure postures, records each decision, and alone
-makes `Admitted`, which is all that the upstream takes (law 1).
+makes `Admitted`, which is all that the upstream takes (law 1). It is one file so that every
+moment of a safeguard is seen to end in the same verdicts.
 """
 
 from __future__ import annotations
@@ -86,6 +87,9 @@ class Pipeline:
             raise ValueError("a pipeline must have at least one safeguard")
         self.mounts = tuple(mounts)
         self.watchers = tuple(mount for mount in mounts if mount.safeguard.watches)
+        self.concluders = tuple(
+            mount for mount in mounts if type(mount.safeguard).before_last is not Safeguard.before_last
+        )
         self.closers = tuple(mount for mount in mounts if type(mount.safeguard).close is not Safeguard.close)
 
     def begin(self, exchange: Exchange) -> Judgement:
@@ -185,9 +189,30 @@ class Pipeline:
         tally = judgement.tallies[index]
         tally.seconds += seconds
         decision = _decision(mount, Target.OUTPUT, verdict, failure, tally.seconds)
+        self._tallied(judgement, index, decision)
+        return decision if decision.blocked else None
+
+    def _tallied(self, judgement: Judgement, index: int, decision: Decision) -> None:
+        tally = judgement.tallies[index]
         if tally.denied is None and (decision.denied or decision.failure is not None):
             tally.denied = decision
-        return decision if decision.blocked else None
+
+    async def before_last(self, judgement: Judgement, outcome: Outcome) -> Decision | None:
+        """Let safeguards finish before the caller gets the last of his answer; returns the first that blocks it."""
+        for mount in self.concluders:
+            started = perf_counter()
+            try:
+                pending = mount.safeguard.before_last(judgement.exchange, outcome)
+                if pending is not None:
+                    await _within(mount.deadline, pending)
+            except Exception as problem:  # noqa: BLE001 - every failure becomes a verdict here, and only here
+                verdict, failure = _verdict_of(mount, problem)
+                decision = _decision(mount, Target.OUTPUT, verdict, failure, perf_counter() - started)
+                if mount in self.watchers:
+                    self._tallied(judgement, self.watchers.index(mount), decision)
+                if decision.blocked:
+                    return decision
+        return None
 
     def close(self, exchange: Exchange, outcome: Outcome) -> Awaitable[None] | None:
         """Tell every safeguard how it ended; one that fails does not keep the others from being told.

@@ -146,7 +146,7 @@ class _Journey(Traveller):
                 await self._watch(judgement, reader)
             if live.cause is not None:
                 raise live.cause
-            await self._release(last=batch is None or (self.arrival.request.streamed and reader.done))
+            await self._release(judgement, last=batch is None or (self.arrival.request.streamed and reader.done))
             if self.reply.ended:
                 return
 
@@ -165,7 +165,7 @@ class _Journey(Traveller):
             channel.settle()
         reader.touched.clear()
 
-    async def _release(self, *, last: bool) -> None:
+    async def _release(self, judgement: Judgement, *, last: bool) -> None:
         valve = self.valve
         before = valve.released.copy()
         events = valve.release()
@@ -174,11 +174,15 @@ class _Journey(Traveller):
             raise Ended(Ending.BLOCKED_OUTPUT, Block(Code.HELD_TOO_MUCH, "text was left uncleared"))
         if not events:
             return
-        if self.first_byte is None:
-            self.first_byte = perf_counter() - self.arrival.started
-            self.first_byte_added = self.first_byte - self.upstream_seconds
+        first = self.first_byte is None
+        if first:
+            self._mark_first_byte()
         data = events[0].data if len(events) == 1 else b"".join([event.data for event in events])
         try:
+            if last and self.serving.pipeline.concluders:
+                await self._before_last(judgement, len(events), len(data))
+                if first:
+                    self._mark_first_byte()
             if not self.arrival.request.streamed:
                 await self.reply.whole(200, data)
             elif last:
@@ -190,3 +194,14 @@ class _Journey(Traveller):
             raise
         self.events += len(events)
         self.seen = events[-1].seen
+
+    def _mark_first_byte(self) -> None:
+        self.first_byte = perf_counter() - self.arrival.started
+        self.first_byte_added = self.first_byte - self.upstream_seconds
+
+    async def _before_last(self, judgement: Judgement, events: int, size: int) -> None:
+        """Hold the last of an answer until it is on record as it will have been sent, where the policy demands it."""
+        outcome = self.outcome(judgement, None, 200, events=events, size=size)
+        decision = await self.serving.pipeline.before_last(judgement, outcome)
+        if decision is not None:
+            raise Ended.by(decision, Ending.BLOCKED_OUTPUT)

@@ -12,6 +12,7 @@ from guard.telemetry.logs import Event, Level
 from guard.witness import Witness
 from safeguards.decision import Failure, Unavailable
 from safeguards.exchange import Caller
+from safeguards.ports import Keep
 
 RECORD_SECONDS: Final = 5.0
 
@@ -19,9 +20,13 @@ RECORD_SECONDS: Final = 5.0
 class RecordedReports:
     """Implements `guard.local.Desk` over this process's ledger; metrics and the log say that there is one to see."""
 
-    def __init__(self, ledger: Ledger, witness: Witness) -> None:
-        """Take where reports are recorded, and who is told; every category counts from zero, so that one is a rise."""
+    def __init__(self, ledger: Ledger, witness: Witness, keep: Keep | None) -> None:
+        """Take where reports are recorded, who is told, and for how long comments are kept (None: not at all).
+
+        Every category counts from zero, so that one is a rise.
+        """
         self._ledger = ledger
+        self._keep = keep
         self._witness = witness
         for category in Category:
             witness.meter.bind("guard_reports_total", category)
@@ -30,11 +35,13 @@ class RecordedReports:
         """Return once it is on the disk; raises Unavailable when it cannot be recorded, or not in time."""
         try:
             async with asyncio.timeout(RECORD_SECONDS):
-                await self._ledger.control(
+                await self._ledger.report(
                     who=f"{caller.key} ({caller.owner})",
-                    what="report",
+                    owner=caller.owner,
                     subject=report.request,
-                    reason=f"{report.category}: {report.comment}",
+                    category=report.category,
+                    comment=report.comment,
+                    keep=self._keep,
                 )
         except TimeoutError:  # it may yet get to the disk; two records of one report are better than none
             raise Unavailable(Failure.TIMEOUT, f"audit log: not on the disk within {RECORD_SECONDS} s") from None

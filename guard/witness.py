@@ -23,6 +23,7 @@ class Witness:
         self.log = log
         self._tracer = tracer
         self._audited = (0, 0, 0)
+        self._outage = False
 
     def began(self, arrival: Arrival) -> None:
         """Count it as running."""
@@ -62,6 +63,12 @@ class Witness:
         ):
             meter.inc(meter.bind("guard_audit_records_total", result), after - before)
         self._audited = now
+        if bool(stats.waiting) != self._outage:
+            self._outage = bool(stats.waiting)
+            if self._outage:
+                self.log.emit(Level.ERROR, Event.LOG_FAILED, reason="records wait in memory for a disk that takes none")
+            else:
+                self.log.emit(Level.WARNING, Event.LOG_RECOVERED, reason="what waited in memory is written")
         append = meter.bind("guard_audit_append_seconds")
         for seconds in stats.waits:
             meter.observe(append, seconds)

@@ -1,4 +1,4 @@
-"""The one interface of every safeguard: three moments, each with a default that has nothing against it."""
+"""The one interface of every safeguard: four moments, each with a default that has nothing against it."""
 
 from __future__ import annotations
 
@@ -30,6 +30,13 @@ class Safeguard:
     def watch(self, exchange: Exchange, channel: Channel) -> Watch | Awaitable[Watch]:
         """How far is this channel cleared for the caller? Called once for each batch that touched it."""
         return Cleared(channel.end)
+
+    def before_last(self, exchange: Exchange, outcome: Outcome) -> Awaitable[None] | None:
+        """The caller is about to get the last of an answer, after which `outcome` holds; not called for other ends.
+
+        What this returns is awaited first, and what it raises keeps the last of the answer back.
+        """
+        return None
 
     def close(self, exchange: Exchange, outcome: Outcome) -> Awaitable[None] | None:
         """The exchange has ended; called always and exactly once, shielded from the caller's leaving."""

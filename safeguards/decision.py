@@ -73,12 +73,16 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """How much of one channel came from the model and how much of it the caller got, in characters."""
+    """How much of one channel came from the model and how much of it the caller got, in characters.
+
+    ``text`` is what the caller got, ``withheld`` what came after it and never left.
+    """
 
     channel: ChannelId
     received: int
     released: int
     text: str
+    withheld: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,11 +43,23 @@ class Meters(Protocol):
         """Take one from the bucket of this key (rate per second): 0.0 if taken, else seconds to wait."""
 
 
-class Log(Protocol):
-    """The request log's durable store."""
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How many days texts are kept: those of any exchange, and those of one that a classifier objected to."""
 
-    def intent(self, exchange: Exchange, *, durable: bool, content: bool) -> Awaitable[None] | None:
+    days: int
+    flagged_days: int
+
+
+class Log(Protocol):
+    """The request log's durable store; without ``keep`` it keeps no text."""
+
+    def intent(
+        self, exchange: Exchange, *, durable: bool, keep: Keep | None, patience: float = 0.0
+    ) -> Awaitable[None] | None:
         """Write the intent; None when it needs no waiting, else an awaitable that ends once it is on disk.
+
+        While nothing can be written, this request's records may wait in memory for ``patience`` seconds of the outage.
 
         Raises Unavailable when the record cannot be written.
         """
@@ -55,8 +67,8 @@ class Log(Protocol):
     def part(self, exchange: Exchange, channel: Channel) -> None:
         """Write the channel's fresh text before any of it is released; raises Unavailable."""
 
-    def outcome(self, exchange: Exchange, outcome: Outcome, *, durable: bool, content: bool) -> Awaitable[None] | None:
-        """Write how it ended; as `intent`."""
+    def outcome(self, exchange: Exchange, outcome: Outcome, *, durable: bool) -> Awaitable[None] | None:
+        """Write how it ended; as `intent`. Texts are kept if the intent said so."""
 
 
 @dataclass(frozen=True, slots=True)

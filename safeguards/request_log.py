@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from safeguards.base import Admission, Safeguard, Watch
 from safeguards.decision import Outcome
 from safeguards.exchange import Channel, Exchange
-from safeguards.ports import Log
+from safeguards.ports import Keep, Log
 from safeguards.verdict import PASS, Cleared
 
 
@@ -17,12 +17,14 @@ class LogSettings:
     """How much is written and when.
 
     ``durable``: on disk before the request is forwarded; ``parts``: each text is written before its release;
-    ``content``: keep the texts themselves, else only their lengths and hashes.
+    ``keep``: for how long the texts themselves are kept, sealed; None keeps only their lengths; ``patience``: seconds
+    for which an outage of the log is served through, records waiting in memory, and none where they must be durable.
     """
 
     durable: bool
     parts: bool
-    content: bool
+    keep: Keep | None
+    patience: float = 0.0
 
 
 class RequestLog(Safeguard):
@@ -35,10 +37,13 @@ class RequestLog(Safeguard):
         """Take the store and this model's settings."""
         self._log = log
         self._settings = settings
+        self._told: dict[str, Outcome] = {}  # what was recorded of exchanges that are about to end
 
     def admit(self, exchange: Exchange) -> Admission | Awaitable[Admission]:
         """Record the intent; wait for the disk only where the settings demand it."""
-        written = self._log.intent(exchange, durable=self._settings.durable, content=self._settings.content)
+        given = self._settings
+        patience = 0.0 if given.durable else given.patience
+        written = self._log.intent(exchange, durable=given.durable, keep=given.keep, patience=patience)
         return PASS if written is None else _once(written)
 
     def watch(self, exchange: Exchange, channel: Channel) -> Watch:
@@ -47,12 +52,35 @@ class RequestLog(Safeguard):
             self._log.part(exchange, channel)
         return Cleared(channel.end)
 
+    def before_last(self, exchange: Exchange, outcome: Outcome) -> Awaitable[None] | None:
+        """Where the settings demand it, the outcome is on disk before the caller gets the last of his answer."""
+        if not self._settings.durable:
+            return None
+        written = self._log.outcome(exchange, outcome, durable=True)
+        self._told[exchange.id] = outcome
+        return written
+
     def close(self, exchange: Exchange, outcome: Outcome) -> Awaitable[None] | None:
-        """Record how it ended.
+        """Record how it ended, unless that is on record already; what came otherwise at the last moment is added.
 
         The caller has his answer, so nobody waits for the disk: the log's own pace puts it there within a second.
         """
-        return self._log.outcome(exchange, outcome, durable=False, content=self._settings.content)
+        told = self._told.pop(exchange.id, None)
+        if told is not None and _same(told, outcome):
+            return None
+        return self._log.outcome(exchange, outcome, durable=False)
+
+
+def _same(told: Outcome, ended: Outcome) -> bool:
+    """Tell whether it ended as it was recorded; the times of a moment before count as the same."""
+    return (told.ending, told.status, told.code, told.events, told.sent_bytes, told.released) == (
+        ended.ending,
+        ended.status,
+        ended.code,
+        ended.events,
+        ended.sent_bytes,
+        ended.released,
+    )
 
 
 async def _once(written: Awaitable[None]) -> Admission:

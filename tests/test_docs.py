@@ -167,6 +167,7 @@ def test_the_commands_of_the_readme_run(example: str, demo: Demo, tmp_path: Path
     line = line.replace("http://127.0.0.1:8000", f"{demo.model} --dir {tmp_path / 'new'}")
     done = subprocess.run(
         ["/bin/sh", "-c", line],
+        cwd=demo.directory,  # what one example writes, the next one reads
         env={**os.environ, "PATH": f"{Path(GUARD).parent}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,

@@ -160,6 +160,15 @@ RECORD: Final = (
         mappings=words(is_0=("NONE", GREEN)),
         decimals=0,
     ),
+    stat(
+        "Log sealed",
+        "Whether every record comes under a signed head, and is still what was signed. Runbook GuardAuditNotSealed.",
+        "short",
+        query(f"max(guard_audit_seal_failing{{{HERE}}})", "sealed"),
+        thresholds=steps(GREEN, (1, RED)),
+        mappings=words(is_0=("YES", GREEN), is_1=("NO", RED)),
+        decimals=0,
+    ),
     graph(
         "Records not yet on disk",
         "Accepted and not yet durable: near 0 when the disk keeps up. A rising line is a disk that does not.",
@@ -168,7 +177,8 @@ RECORD: Final = (
     ),
     graph(
         "Time since a record was last on disk",
-        "Grows while there is nothing to record, too: it is a fault only together with records not yet on disk.",
+        "Grows while there is nothing to record, too: it is a fault only together with records not yet on disk. "
+        "Runbook GuardAuditNotSealed.",
         "s",
         query(
             f"time() - max by (instance, worker) (guard_audit_last_durable_timestamp_seconds{{{HERE}}})",

@@ -14,6 +14,7 @@ import queue
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from guard.audit.segments import Segment, describe
@@ -51,8 +52,19 @@ class Progress:
 class Committer:
     """Owns the thread; ``interval`` is the most seconds that a record nobody waits for stays unsynced."""
 
-    def __init__(self, segment: Segment, sequence: int, clock: Clock, interval: float) -> None:
-        """Begin with a segment of which everything up to ``sequence`` is already durable."""
+    def __init__(
+        self,
+        segment: Segment,
+        sequence: int,
+        clock: Clock,
+        interval: float,
+        before: Callable[[], None] | None = None,
+    ) -> None:
+        """Begin with a segment of which everything up to ``sequence`` is already durable.
+
+        ``before`` puts on the disk what the records refer to; when it raises, no record of that round is durable.
+        """
+        self._before = before
         self._clock = clock
         self._interval = interval
         self._lock = threading.Lock()
@@ -162,11 +174,12 @@ class Committer:
             self._syncing_since, self._pending_since = self._pending_since, None
         good: set[Segment] = set()
         failure = ""
+        referred = "" if self._before is None else _attempt(self._before)
         for segment in (*retired, current):
             if segment.dead:
                 continue  # it failed earlier and is not synced again
             self._syncs += 1
-            problem = _sync(segment)
+            problem = referred or _attempt(segment.sync)
             if problem:
                 segment.dead = failure = problem
             else:
@@ -195,9 +208,9 @@ class Committer:
         _settle(lost, failure or current.dead or "the segment failed")
 
 
-def _sync(segment: Segment) -> str:
+def _attempt(sync: Callable[[], None]) -> str:
     try:
-        segment.sync()
+        sync()
     except Exception as error:  # noqa: BLE001 - a disk layer's bug must fail the waiters, not end the thread
         return describe(error)
     return ""

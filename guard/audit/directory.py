@@ -10,6 +10,10 @@ from guard.audit.disk import DIRECTORY_MODE, FILE_MODE, LocalDisk
 from guard.audit.segments import LedgerError
 
 
+class InUseError(LedgerError):
+    """Another process holds the directory."""
+
+
 def prepare(directory: Path) -> None:
     """Make the directory and what is missing above it; an existing one keeps its mode. Raises OSError."""
     missing = [path for path in (directory, *directory.parents) if not path.exists()]
@@ -28,7 +32,7 @@ def lock(directory: Path) -> int:
     except BlockingIOError:
         holder = os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"
         os.close(descriptor)
-        raise LedgerError(f"{directory}: in use by process {holder}; every writer needs its own directory") from None
+        raise InUseError(f"{directory}: in use by process {holder}; every writer needs its own directory") from None
     except BaseException:
         os.close(descriptor)
         raise

@@ -64,6 +64,11 @@ def encode(kind: int, sequence: int, payload: bytes) -> bytes:
     return head + _CRC.pack(zlib.crc32(payload, zlib.crc32(head))) + payload
 
 
+def payload_length(head: bytes) -> int:
+    """How long the payload after these `HEADER` bytes says it is, at most ``MAX_PAYLOAD``; 0 for too few bytes."""
+    return min(_HEAD.unpack_from(head)[3], MAX_PAYLOAD) if len(head) >= HEADER else 0
+
+
 class Scanner:
     """Cuts a growing segment into frames.
 

@@ -18,6 +18,7 @@ from guard.audit.frames import End, Frame
 from guard.audit.segments import LedgerError, SegmentReader, describe, first_of, listing
 
 ALWAYS = float("-inf")
+FLEET = "fleet"  # the log of all writers' signed heads: no writer, and its entries are no records
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class _Tail:
 def writers(audit: Path) -> list[Path]:
     """The writers' directories; raises LedgerError when there is no audit directory or it cannot be read."""
     try:
-        return sorted(path for path in audit.iterdir() if path.is_dir())
+        return sorted(path for path in audit.iterdir() if path.is_dir() and path.name != FLEET)
     except OSError as error:
         raise LedgerError(f"{audit}: {describe(error)}") from error
 
@@ -157,7 +158,8 @@ def find(audit: Path, request: str) -> Found:
     return Found(
         next((one for one in found if isinstance(one, records.Intent)), None),
         tuple(one for one in found if isinstance(one, records.Part)),
-        next((one for one in found if isinstance(one, records.Outcome)), None),
+        # One that was on record before its last words had left may be followed by how it ended after all.
+        next((one for one in reversed(found) if isinstance(one, records.Outcome)), None),
         tuple(one for one in found if isinstance(one, records.Recovered)),
         tuple(damage),
     )

@@ -1,19 +1,16 @@
 """What the ledger's records hold: JSON that a person can read, decoded back into these types.
 
-Texts are kept only where the policy keeps content; their length and SHA-256 always are. A plain hash of a short text
-can be guessed by trying texts: without content the ledger is pseudonymous, not anonymous.
+They are clear and pseudonymous, and hold no text of a caller or a model. What stands for a text: its length; a salted
+``commitment``, which whoever opens the sealed body can check and nobody else can guess at (`guard.audit.sealing`); a
+keyed ``match``, by which a known text is found while its data key exists; and in ``body`` the place of the texts.
 """
 
 from __future__ import annotations
 
-import hashlib
 from enum import IntEnum
 from typing import Any
 
 import msgspec
-
-from safeguards import decision
-from safeguards.exchange import Channel, Exchange
 
 
 class Kind(IntEnum):
@@ -39,23 +36,26 @@ class _Record(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_fie
 
 
 class Passage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """One text of the prompt; ``sha256`` is the hex digest of its UTF-8."""
+    """One text of the prompt."""
 
     place: str
     role: str
     chars: int
-    sha256: str
-    text: str | None = None
+    commitment: str = ""
+    match: str = ""
 
 
 class Released(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """One channel of the answer: characters from the model, characters to the caller, hash of the latter."""
+    """One channel of the answer: characters from the model, characters to the caller, and what stands for the latter.
+
+    Its commitment is there only if its text is in the outcome's body; otherwise the parts hold it.
+    """
 
     channel: str
     received: int
     released: int
-    sha256: str
-    text: str | None = None
+    commitment: str = ""
+    match: str = ""
 
 
 # Closed codes are plain strings from here on: a record must stay readable when a later version has other codes.
@@ -86,7 +86,10 @@ class Opened(_Record, frozen=True, gc=False):
 
 
 class Intent(_Record, frozen=True, gc=False):
-    """A request before the model sees it; ``framework`` is the standard that binds it: name, version and hash."""
+    """A request before the model sees it; ``framework`` is the standard that binds it: name, version and hash.
+
+    ``body`` holds the passages' texts in their order.
+    """
 
     id: str
     received: float
@@ -102,6 +105,7 @@ class Intent(_Record, frozen=True, gc=False):
     policy: str
     passages: tuple[Passage, ...]
     framework: str = ""
+    body: str = ""
 
 
 class Part(_Record, frozen=True, gc=False):
@@ -111,12 +115,16 @@ class Part(_Record, frozen=True, gc=False):
     channel: str
     start: int
     chars: int
-    sha256: str
-    text: str | None = None
+    commitment: str = ""
+    body: str = ""
 
 
 class Outcome(_Record, frozen=True, gc=False):
-    """How it ended, as `safeguards.decision.Outcome` has it."""
+    """How it ended, as `safeguards.decision.Outcome` has it.
+
+    ``body`` holds the released texts in their order, unless the parts do; ``flagged`` the whole exchange once more, to
+    be kept longer, when a classifier objected to it: the passages, then each channel with what was withheld of it.
+    """
 
     id: str
     ending: str
@@ -134,12 +142,15 @@ class Outcome(_Record, frozen=True, gc=False):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     dropped_fields: int = 0
+    body: str = ""
+    flagged: str = ""
 
 
 class Recovered(_Record, frozen=True, gc=False):
     """What a crash or a failing disk left, and what was done about it.
 
-    ``what`` is ``torn_tail`` (``set_aside`` bytes from ``offset`` of ``segment`` were moved to ``file``),
+    ``what`` is ``torn_tail`` (``set_aside`` bytes from ``offset`` of ``segment`` were moved to ``file``), ``torn_body``
+    (the same of a segment of bodies),
     ``open_intent`` (the request ``id`` has no outcome and will have none: ``ending``), or ``failed_segment``
     (``reason``; the records ``first`` to ``last`` were written but never confirmed by the disk).
     """
@@ -157,12 +168,18 @@ class Recovered(_Record, frozen=True, gc=False):
 
 
 class Control(_Record, frozen=True, gc=False):
-    """An act of control: ``who`` did ``what`` (start, drain, stop, resume, ...) to ``subject`` and why."""
+    """An act of control: ``who`` did ``what`` (start, drain, stop, resume, ...) to ``subject`` and why.
+
+    What a caller wrote about it (a report of harm) is in ``body``, of so many ``chars``.
+    """
 
     who: str
     what: str
     subject: str
     reason: str
+    chars: int = 0
+    commitment: str = ""
+    body: str = ""
 
 
 Record = Opened | Intent | Part | Outcome | Recovered | Control
@@ -195,98 +212,6 @@ def decode(kind: int, payload: bytes) -> Record:
         return decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise RecordError(f"not a record of kind {Kind(kind).name.lower()}") from None
-
-
-def sha256(text: str) -> str:
-    """The hex digest of the text's UTF-8."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def intent(exchange: Exchange, time: float, monotonic: float, *, content: bool) -> Intent:
-    """The intent of an exchange, with the texts of its passages only if ``content``."""
-    caller = exchange.caller
-    passages = tuple(
-        Passage(passage.place, passage.role, len(text := passage.text), sha256(text), text if content else None)
-        for passage in exchange.passages
-    )
-    return Intent(
-        time,
-        monotonic,
-        exchange.id,
-        exchange.received,
-        caller.key,
-        caller.owner,
-        caller.tier,
-        exchange.model,
-        exchange.asl,
-        exchange.surface,
-        exchange.dialect,
-        exchange.operation,
-        exchange.streamed,
-        exchange.policy,
-        passages,
-        exchange.framework,
-    )
-
-
-def part(exchange: Exchange, channel: Channel, time: float, monotonic: float, *, content: bool) -> Part:
-    """The fresh text of a channel."""
-    text = channel.fresh
-    return Part(
-        time,
-        monotonic,
-        exchange.id,
-        str(channel.id),
-        channel.start,
-        len(text),
-        sha256(text),
-        text if content else None,
-    )
-
-
-def outcome(exchange: Exchange, ended: decision.Outcome, time: float, monotonic: float, *, content: bool) -> Outcome:
-    """The outcome of an exchange, with the released texts only if ``content``."""
-    decisions = tuple(
-        Decision(
-            one.safeguard,
-            one.target,
-            one.enforced,
-            one.denied,
-            one.blocked,
-            one.seconds,
-            one.code,
-            one.reason,
-            one.category,
-            one.rule,
-            one.failure,
-            one.retry_after,
-        )
-        for one in ended.decisions
-    )
-    released = tuple(
-        Released(str(one.channel), one.received, one.released, sha256(one.text), one.text if content else None)
-        for one in ended.released
-    )
-    return Outcome(
-        time,
-        monotonic,
-        exchange.id,
-        ended.ending,
-        ended.status,
-        ended.code,
-        ended.reason,
-        decisions,
-        released,
-        ended.events,
-        ended.sent_bytes,
-        ended.ended,
-        ended.seconds,
-        ended.upstream_seconds,
-        ended.first_byte_seconds,
-        ended.prompt_tokens,
-        ended.completion_tokens,
-        ended.dropped_fields,
-    )
 
 
 def _without_surrogates(value: Any) -> Any:

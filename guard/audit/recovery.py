@@ -57,7 +57,7 @@ def recover(directory: Path) -> Recovery:
             sequence = frame.sequence
     if reader.end is End.VERSION:
         raise LedgerError(f"{reader.path}: written by a newer version; start that one or move the directory away")
-    torn = _set_aside(reader)
+    torn = set_aside(reader)
     # An empty segment keeps its name, so the next one needs another.
     return Recovery(max(sequence, first_of(paths[-1])) + 1, paths[-1].name, torn, tuple(open_ids))
 
@@ -67,17 +67,18 @@ def endings(ids: Iterable[str], ending: str, now: float, steady: float) -> list[
     return [records.Recovered(now, steady, "open_intent", id=one, ending=ending) for one in ids]
 
 
-def account(found: Recovery, now: float, steady: float) -> list[records.Recovered]:
-    """The records that say what was recovered."""
-    done = endings(found.open, CRASHED, now, steady)
-    if found.torn is None:
-        return done
-    tail, size, file = found.torn, found.torn.size, found.torn.file
+def account(found: Recovery, now: float, steady: float, bodies: Iterable[TornTail] = ()) -> list[records.Recovered]:
+    """The records that say what was recovered; ``bodies`` are the torn tails of segments of bodies."""
+    torn = [("torn_tail", found.torn)] if found.torn is not None else []
+    torn += [("torn_body", tail) for tail in bodies]
     return [
-        records.Recovered(
-            now, steady, "torn_tail", tail.segment, tail.end, offset=tail.offset, set_aside=size, file=file
+        *(
+            records.Recovered(
+                now, steady, what, tail.segment, tail.end, offset=tail.offset, set_aside=tail.size, file=tail.file
+            )
+            for what, tail in torn
         ),
-        *done,
+        *endings(found.open, CRASHED, now, steady),
     ]
 
 
@@ -106,7 +107,8 @@ def _follow(frame: Frame, open_ids: dict[str, None]) -> None:
         open_ids.pop(record.id, None)
 
 
-def _set_aside(reader: SegmentReader) -> TornTail | None:
+def set_aside(reader: SegmentReader) -> TornTail | None:
+    """Move what follows the last whole frame into a file of its own, durably; None if nothing does. Raises OSError."""
     path, offset = reader.path, reader.offset
     size = path.stat().st_size - offset
     if size <= 0:

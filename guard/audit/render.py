@@ -1,20 +1,22 @@
 """Ledger records for people and for programs: one line each, in ASCII only.
 
 Callers choose most of what a record holds, so nothing in it may steer a terminal: control characters, bidirectional
-marks and everything outside printable ASCII are escaped. Texts are shown only when asked for.
+marks and everything outside printable ASCII are escaped. A record holds no text: whoever has opened some gives them
+along.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from guard.audit import records
+from guard.audit.contents import Text
 from guard.audit.read import Damage, Item
 
 _BARE = re.compile(r"[A-Za-z0-9_./:@+\[\]-]+")
@@ -28,26 +30,27 @@ def printable(text: str) -> str:
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x7F)}
 
 
-def line(item: Item, *, content: bool = False) -> str:
-    """One line for a person: time, writer and sequence, record, then ``name=value``."""
+def line(item: Item, texts: Sequence[Text] = (), lost: str = "") -> str:
+    """One line for a person: time, writer and sequence, record, then ``name=value``, and any texts, or why not."""
     if isinstance(item, Damage):
         return f"- {_value(item.writer)} damage {_pairs(_damage(item))}"
     record = item.record
     kind = type(record).__name__.lower()
-    pairs = _pairs(_summary(record, content=content))
+    pairs = _pairs([*_summary(record), *((one.place, one.text) for one in texts), ("lost", lost)])
     return f"{moment(record.time)} {_value(item.writer)}/{item.sequence} {kind} {pairs}"
 
 
-def json_line(item: Item, *, content: bool = False) -> str:
-    """One JSON object with every field of the record, its writer, segment and sequence."""
+def json_line(item: Item, texts: Sequence[Text] = (), lost: str = "") -> str:
+    """One JSON object with every field of the record, its writer, segment and sequence, any texts, or why not."""
     if isinstance(item, Damage):
         fields: Any = {"record": "damage", "writer": item.writer, **dict(_damage(item))}
         return json.dumps(fields)
     place = {"writer": item.writer, "segment": item.segment, "sequence": item.sequence}
     record: Any = msgspec.to_builtins(item.record)
-    if not content:
-        for holder in (record, *record.get("passages", ()), *record.get("released", ())):
-            holder.pop("text", None)
+    if texts:
+        record["texts"] = [{"place": one.place, "text": one.text} for one in texts]
+    if lost:
+        record["lost"] = lost
     return json.dumps({**record, **place})
 
 
@@ -63,35 +66,31 @@ def _damage(item: Damage) -> list[tuple[str, object]]:
     return [("segment", item.segment), ("offset", item.offset), ("reason", item.reason)]
 
 
-def _summary(record: records.Record, *, content: bool) -> Iterator[tuple[str, object]]:
+def _summary(record: records.Record) -> Iterator[tuple[str, object]]:
     if isinstance(record, records.Intent):
         for name in ("id", "key", "owner", "tier", "model", "asl", "surface", "operation", "streamed"):
             yield name, getattr(record, name)
         yield "policy", record.policy[:12]
         yield "passages", len(record.passages)
         yield "chars", sum(passage.chars for passage in record.passages)
-        yield from _texts(((one.place, one.text) for one in record.passages), content=content)
     elif isinstance(record, records.Part):
         for name in ("id", "channel", "start", "chars"):
             yield name, getattr(record, name)
-        yield from _texts([(record.channel, record.text)], content=content)
     elif isinstance(record, records.Outcome):
         for name in ("id", "ending", "status", "code", "reason", "sent_bytes", "seconds", "first_byte_seconds"):
             yield name, getattr(record, name)
         yield "denied", ",".join(one.safeguard for one in record.decisions if one.denied)
         yield "released", ",".join(f"{one.channel}:{one.released}/{one.received}" for one in record.released)
-        yield from _texts(((one.channel, one.text) for one in record.released), content=content)
+        yield "flagged", "yes" if record.flagged else None
     else:
         for name in record.__struct_fields__[2:]:
+            if name in {"commitment", "body"}:
+                continue
             value = getattr(record, name)
             yield name, ",".join(value) if isinstance(value, tuple) else value or None
 
 
-def _texts(texts: Iterator[tuple[str, str | None]] | list[tuple[str, str | None]], *, content: bool) -> Any:
-    return [(place, text) for place, text in texts if content and text is not None]
-
-
-def _pairs(pairs: Iterator[tuple[str, object]] | list[tuple[str, object]]) -> str:
+def _pairs(pairs: Iterable[tuple[str, object]]) -> str:
     return " ".join(f"{_value(name)}={_value(value)}" for name, value in pairs if value is not None and value != "")
 
 

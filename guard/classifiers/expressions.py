@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Final
 
 from guard.classifiers.fold import fold_all
@@ -29,8 +30,7 @@ class Expression:
 
 def read_expression(pattern: str) -> Expression:
     """Parse and judge a pattern; raises ValueError with what is wrong, to be read after "the pattern"."""
-    from re import _parser  # type: ignore[attr-defined]  # noqa: PLC0415 - private: kept out of the module's names
-
+    parser = import_module("re._parser")  # private: typed nowhere
     if any(not character.isprintable() for character in pattern):
         raise ValueError("has a control character or half a surrogate pair; write an escape")
     bare = _ESCAPED.sub("", pattern)
@@ -41,7 +41,7 @@ def read_expression(pattern: str) -> Expression:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            tree = _parser.parse(pattern)
+            tree = parser.parse(pattern)
             least, most = tree.getwidth()
         except (re.error, FutureWarning, DeprecationWarning, RecursionError, OverflowError):
             raise ValueError("is not a regular expression") from None

@@ -92,6 +92,8 @@ def prepare(directory: Path, ports: dict[str, int], now: datetime) -> None:
     secrets.mkdir(mode=0o700, exist_ok=True)
     pepper = os.urandom(32).hex()
     _write_secret(secrets / "pepper", pepper)
+    if not (secrets / "content-key").exists():  # the records of an earlier run stay readable
+        _write_secret(secrets / "content-key", os.urandom(32).hex())
     key = new_secret("sk-guard", "demo-app", os.urandom)
     token = new_secret("at-guard", "demo-oncall", os.urandom)
     _write_secret(secrets / "demo-app.key", key)

@@ -26,6 +26,23 @@ def add_at(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--at", type=_instant, metavar="DATE", help="judge evidence as of this day (UTC)")
 
 
+def instant(text: str) -> float:
+    """A moment in seconds since the epoch, of RFC 3339 or of a day; without a zone it is UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("a time as 2026-11-23T08:00:00Z, or a day") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def day(text: str) -> date:
+    """A day of the calendar."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("a day as YYYY-MM-DD") from None
+
+
 def _instant(text: str) -> datetime:
     try:
         return datetime.combine(date.fromisoformat(text), time.min, UTC)

@@ -32,7 +32,7 @@ from guard.state.switches import FileSwitches
 from guard.why import default_question, why
 from safeguards.decision import Failure, Outcome, Unavailable
 from safeguards.exchange import Channel, Exchange
-from safeguards.ports import Stop, Switches
+from safeguards.ports import Keep, Stop, Switches
 
 _INVALID: Final = 2
 _WIDTH: Final = 110
@@ -105,13 +105,15 @@ class _Fixed(SystemClock):
 class _Unwritten:
     """A log that takes every record and keeps none."""
 
-    def intent(self, exchange: Exchange, *, durable: bool, content: bool) -> Awaitable[None] | None:
+    def intent(
+        self, exchange: Exchange, *, durable: bool, keep: Keep | None, patience: float = 0.0
+    ) -> Awaitable[None] | None:
         return None
 
     def part(self, exchange: Exchange, channel: Channel) -> None:
         pass
 
-    def outcome(self, exchange: Exchange, outcome: Outcome, *, durable: bool, content: bool) -> Awaitable[None] | None:
+    def outcome(self, exchange: Exchange, outcome: Outcome, *, durable: bool) -> Awaitable[None] | None:
         return None
 
 

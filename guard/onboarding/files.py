@@ -71,9 +71,12 @@ surfaces:                       # listeners for callers; models name the ones th
 workers: 1
 storage:
   state: var/state              # stop orders, rate counters
-  audit: var/audit              # the request log: prompts and completions are in it, guard it accordingly
+  audit: var/audit              # the request log
 keys:
   pepper: {{file: secrets/pepper}}    # behind every stored digest below; if it is lost, every key must be made anew
+content:
+  key: {{file: secrets/content-key}}  # opens every prompt and completion that the request log keeps; lost, none opens
+  wrapped: var/content-keys     # one data key for each owner, class and day; `guard audit shred` destroys them
 admin:
   host: 127.0.0.1
   port: {setup.admin_port}

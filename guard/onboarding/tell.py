@@ -106,7 +106,7 @@ def written(directory: Path, setup: Setup, credentials: Credentials) -> str:
         "  rules/starter.yaml           an example rule, to be replaced by yours",
         f"  evidence/{setup.alias}.yaml",
         "                               empty: nobody has vouched for anything yet",
-        "  secrets/                     the pepper; keep it, and keep it to yourself",
+        "  secrets/                     the pepper and the key of kept texts; keep them to yourself",
         "",
         f"Two secrets, shown this once and stored nowhere; they hold {DAYS} days",
         f"  export GUARD_KEY={credentials.key}",

@@ -63,6 +63,7 @@ def write(
         secrets = unfinished / "secrets"
         secrets.mkdir(mode=0o700)
         _secret(secrets / "pepper", pepper)
+        _secret(secrets / "content-key", randomness(32).hex())
         if setup.credential:
             _secret(secrets / "upstream.key", upstream_key)
         load(unfinished)

@@ -25,12 +25,14 @@ from guard.policy.model import (
     Row,
     SafeguardKind,
 )
+from guard.policy.retention import why_not_kept
 from guard.policy.standard import (
     Attested,
     AttestedRow,
     BuiltInRow,
     MountedRow,
     PlainRow,
+    RetentionRow,
     ScreenMode,
     Screens,
     ScreensRow,
@@ -56,6 +58,8 @@ def why_unmet(view: View, row: Row, at: datetime) -> str | None:
             return _screens(view, row.parameters)
         case ThresholdRow():
             return lineage.threshold(view, row, at)
+        case RetentionRow():
+            return why_not_kept(view, row.parameters)
         case BuiltInRow():
             return None
         case PlainRow():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
-from functools import partial
 from typing import Any, Final
 
 from guard.classifiers.patterns import BadRule, PatternClassifier, PatternRule
@@ -24,8 +23,8 @@ from guard.policy.model import (
 )
 from guard.policy.model import Mount as MountPolicy
 from guard.policy.order import misplaced
+from guard.policy.process_secrets import lacking
 from guard.policy.reaching import Departures, Reach, reach
-from guard.policy.secret import read_secret
 from guard.policy.source import ConfigError, Place, Problem
 from guard.serving import Serving
 from guard.upstream.send import ModelServer
@@ -38,7 +37,7 @@ from safeguards.classifier import Classification
 from safeguards.evidence import Evidence
 from safeguards.kill_switch import KillSwitch
 from safeguards.limits import Limits, Rate
-from safeguards.ports import Clock, Log, Meters, Switches
+from safeguards.ports import Clock, Keep, Log, Meters, Switches
 from safeguards.request_log import LogSettings, RequestLog
 
 _RECHECK_SECONDS: Final = 1.0
@@ -139,8 +138,7 @@ def check_compiles(config: Config, *, secrets: bool = True, made: Made | None = 
     """
     absent: Any = None  # safeguards keep their ports and do not touch them before the first exchange
     compiling = _Compiling(config, Ports(absent, absent, absent, absent), secrets=secrets, made=made)
-    if secrets:
-        compiling.pepper()
+    compiling.problems.extend(lacking(config, secrets=secrets))
     for policy in config.models.values():
         compiling.serving(policy)
     if compiling.problems:
@@ -158,14 +156,6 @@ class _Compiling:
         self._before = made or Made({}, {})
         self.made = Made({}, {})
         self.problems: list[Problem] = []
-
-    def pepper(self) -> None:
-        """Read it, since without it no worker can begin."""
-        try:
-            at = partial(self._config.problem, "guard.yaml", ("keys", "pepper"))
-            read_secret(self._config.guard.keys.pepper, self._config.directory, at)
-        except ConfigError as error:
-            self.problems.extend(error.problems)
 
     def serving(self, policy: ModelPolicy) -> Serving | None:
         before = len(self.problems)
@@ -239,12 +229,10 @@ class _Compiling:
         if not isinstance(mount, RequestLogMount):
             raise TypeError(mount.use)
         settings = mount.settings
-        return RequestLog(
-            self._ports.log,
-            LogSettings(
-                durable=settings.durable is Durable.BEFORE_FORWARD, parts=settings.parts, content=settings.content
-            ),
-        )
+        retention = settings.retention
+        keep = Keep(retention.content_days, retention.flagged_content_days) if settings.content else None
+        durable = settings.durable is Durable.BEFORE_FORWARD
+        return RequestLog(self._ports.log, LogSettings(durable, settings.parts, keep, settings.outage_seconds))
 
     def _access(self, policy: ModelPolicy) -> Safeguard:
         grants = {

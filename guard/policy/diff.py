@@ -15,7 +15,9 @@ from guard.policy.diff_rules import Effect, Tree, rule_of
 from guard.policy.model import Attestation, ClassifierMount, ModelPolicy
 from guard.policy.ssh_key import read_key
 
-_HIDDEN: Final = frozenset({"digest", "file", "env", "phrase", "pattern", "client_key", "key", "credential", "pepper"})
+_HIDDEN: Final = frozenset(
+    {"digest", "file", "env", "phrase", "pattern", "client_key", "key", "credential", "pepper", "signing_key"}
+)
 _SHOWN: Final = 200
 _EMPTY: Final[Tree] = {}
 
@@ -63,6 +65,7 @@ def tree(config: Config, without: Collection[str] = ()) -> Tree:
     """
     guard = _plain(config.guard)
     guard["surfaces"] = _by(guard["surfaces"], "name")
+    guard["audit"]["witnesses"] = _by(guard["audit"]["witnesses"], "key")
     guard["admin"]["tokens"] = _by(guard["admin"]["tokens"], "id")
     tiers = _plain(config.tiers)
     return {

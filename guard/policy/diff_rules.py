@@ -1,4 +1,4 @@
-"""What a changed key means for the safeguards: one table, and the few ways in which a row of it can judge.
+"""What a changed key means for the safeguards: one table and the few ways in which a row judges: one file.
 
 A key without a row counts as weaker, so a new setting is weaker until somebody writes down what it means. Judged is
 what protects and what is recorded: that more is kept of what callers wrote counts as stronger, whatever privacy says.
@@ -208,7 +208,10 @@ RULES: Final[tuple[Rule, ...]] = (
         f"{_SET}/durable", ranked("before_forward", "within_a_second"), "a crash may lose what is not yet on the disk"
     ),
     Rule(f"{_SET}/parts", ranked("true", "false"), "whether each text is on record before it leaves"),
-    Rule(f"{_SET}/content", ranked("true", "false"), "whether texts are kept, or only their hashes"),
+    Rule(f"{_SET}/content", ranked("true", "false"), "whether texts are kept, or only their lengths"),
+    Rule(f"{_SET}/outage_seconds", rising(W), "a process that dies in an outage takes so much of the record along"),
+    Rule(f"{_SET}/retention/content_days", rising(S), "texts are there for as long, and no longer"),
+    Rule(f"{_SET}/retention/flagged_content_days", rising(S), "texts are there for as long, and no longer"),
     Rule(f"{_SET}/engine", always(W), "another engine judges; what it finds is not in the files"),
     Rule(f"{_SET}/screens", widened(S), "a side less is screened"),
     Rule(f"{_SET}/rules/file", always(N), "only a name: its rules are compared one by one"),
@@ -284,6 +287,22 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(f"{_TOKEN}/expires", rising(W), "it is taken for longer"),
     Rule("guard/storage/state", always(W), "stop orders that stand in the old folder are no longer seen"),
     Rule("guard/storage/audit", always(W), "the request log does not go on where it stood"),
+    Rule("guard/audit/origin", always(W), "proofs and witnesses know the log by its name"),
+    Rule("guard/audit/signing_key", always(W), "proofs and witnesses know the log by its key"),
+    Rule("guard/audit/signing_key/*", always(N), "another place of the key; a log does not go on with another key"),
+    Rule("guard/audit/checkpoint_seconds", rising(W), "records can be changed unseen for longer"),
+    Rule("guard/audit/epoch_seconds", rising(W), "whoever takes the host can sign another past for longer"),
+    Rule("guard/audit/witnesses/*", presence(added=S, removed=W), "one less would notice that the log was put back"),
+    Rule("guard/audit/witnesses/*/url", always(N), "where it is asked; its key says whether it is another"),
+    Rule("guard/audit/witnesses/*/key", always(W), "another witness"),
+    Rule("guard/content", presence(added=N, removed=W), "without it no model may keep a text, and none is opened"),
+    Rule("guard/content/key/*", always(W), "texts that are kept already open with the old key alone: keep it"),
+    Rule("guard/content/wrapped", always(W), "texts that are kept already open with the keys in the old folder alone"),
+    Rule(
+        "guard/content/investigator",
+        presence(added=S, removed=W),
+        "to whom this host leaves the reading of texts of days gone by",
+    ),
     Rule("guard/keys/pepper/*", always(N), "another pepper refuses every key and token until they are made anew"),
     Rule("guard/limits/body_bytes", rising(W), "a bound was widened"),
     Rule("guard/limits/header_bytes", rising(W), "a bound was widened"),

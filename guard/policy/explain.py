@@ -47,6 +47,7 @@ from guard.policy.standard import (
     BuiltInRow,
     MountedRow,
     PlainRow,
+    RetentionRow,
     ScreensRow,
     ThresholdRow,
     UnverifiedRow,
@@ -192,6 +193,8 @@ def _met_by(view: View, row: Row, at: datetime) -> Iterator[str]:
             yield from found or [_BY[row.check]]
         case ThresholdRow():
             yield "the levels that it declares, and its assessments"
+        case RetentionRow():
+            yield "how request_log keeps texts"
         case BuiltInRow():
             yield f"the guard itself: {HOLDS[row.parameters.invariant]}"
         case UnverifiedRow():

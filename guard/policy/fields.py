@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Callable
 from datetime import date
@@ -26,6 +28,8 @@ _EVIDENCE = r"^evidence/[A-Za-z0-9][A-Za-z0-9._-]{0,127}\.yaml$"
 _LINE = r"^[^\x00-\x1f\x7f-\x9f]*$"
 _PROSE = r"^[^\x00-\x09\x0b-\x1f\x7f-\x9f]*$"
 
+_ORIGIN = r"^[a-z0-9]([a-z0-9._-]*/)*[a-z0-9._-]*[a-z0-9]$"
+
 PATTERN_WORDS = {
     _ALIAS: "must be letters, digits, dot, underscore or hyphen, begin with a letter or digit, and be at most 128 long",
     _NAME: "must be lower-case letters, digits, dot, underscore or hyphen, and be at most 64 long",
@@ -35,6 +39,7 @@ PATTERN_WORDS = {
     _HOST: "must be a host name or an address",
     _RULES: "must be a file of the folder rules, such as rules/demo.yaml",
     _EVIDENCE: "must be a file of the folder evidence, such as evidence/demo.yaml",
+    _ORIGIN: "must be an address without its scheme, such as guard.example.com/log",
     _LINE: "must be one line without control characters",
     _PROSE: "must not contain control characters",
 }
@@ -84,6 +89,20 @@ def _url(value: str) -> str:
         raise ValueError("must be a URL with a host and a port of 1 to 65535")
     if not _URL_PATH.fullmatch(parts.path):
         raise ValueError("must have a path of plain segments, none empty, none beginning with a dot")
+    return value
+
+
+def _witness_key(value: str) -> str:
+    """As C2SP writes a key: the name, the id that follows from name and key, and kind 4 with the Ed25519 key."""
+    name, _, rest = value.partition("+")
+    identifier, _, encoded = rest.partition("+")
+    try:
+        material = base64.b64decode(encoded, validate=True)
+    except ValueError:
+        material = b""
+    hashed = hashlib.sha256(name.encode() + b"\n" + material).hexdigest()
+    if not name.isprintable() or " " in name or len(material) != 33 or material[0] != 4 or identifier != hashed[:8]:  # noqa: PLR2004
+        raise ValueError("must be the key that `guard audit witness` prints when it begins: name+id+base64")
     return value
 
 
@@ -172,10 +191,12 @@ Host = Annotated[str, StringConstraints(pattern=_HOST)]
 PortlessHost = Annotated[Host, AfterValidator(_portless)]
 RulesFile = Annotated[str, StringConstraints(pattern=_RULES)]
 EvidenceFileName = Annotated[str, StringConstraints(pattern=_EVIDENCE)]
+Origin = Annotated[str, StringConstraints(pattern=_ORIGIN, max_length=128)]
 Line = Annotated[str, StringConstraints(pattern=_LINE, min_length=1, max_length=256)]
 Prose = Annotated[str, StringConstraints(pattern=_PROSE, min_length=1, max_length=2000)]
 Uri = Annotated[str, StringConstraints(pattern=_LINE, min_length=1, max_length=2048)]
 Url = Annotated[str, Field(max_length=2048), AfterValidator(_url)]
+WitnessKey = Annotated[str, Field(max_length=512), AfterValidator(_witness_key)]
 UpstreamUrl = Annotated[str, Field(max_length=2048), AfterValidator(_upstream_url)]
 SocketPath = Annotated[str, Field(max_length=256), AfterValidator(_socket_path)]
 BasePath = Annotated[str, Field(max_length=256), AfterValidator(_base_path)]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from guard.policy.fields import LAX, Frozen, Name, RulesFile, unique
+from guard.policy.fields import LAX, Frozen, MisplacedError, Name, RulesFile, unique
 
 
 class SafeguardKind(StrEnum):
@@ -55,12 +55,48 @@ class Engine(StrEnum):
     PATTERNS = "patterns"
 
 
+MAX_DAYS: Final = 36500
+
+
+class Retention(Frozen):
+    """For how many days what is kept of a model's exchanges is kept, each beginning with its own day (UTC)."""
+
+    content_days: int = Field(
+        default=30, description="Texts; after so many whole days they are deleted.", ge=1, le=MAX_DAYS
+    )
+    flagged_content_days: int = Field(
+        default=730, description="Texts of exchanges that a classifier objected to.", ge=1, le=MAX_DAYS
+    )
+
+    @model_validator(mode="after")
+    def _flagged_longer(self) -> Retention:
+        if self.flagged_content_days < self.content_days:
+            raise MisplacedError("must be at least content_days", "flagged_content_days")
+        return self
+
+
 class RequestLogSettings(Frozen):
     """How much is written and when."""
 
     durable: Annotated[Durable, LAX] = Field(description="When the intent must be on disk.")
     parts: bool = Field(description="Whether each text is written before its release.")
-    content: bool = Field(description="Whether texts are kept, else only their lengths and hashes.")
+    content: bool = Field(
+        description="Whether texts are kept, sealed by the keys of `content` in guard.yaml; else only their lengths."
+    )
+    retention: Retention = Field(default_factory=Retention, description="For how long.")
+    outage_seconds: float = Field(
+        default=0.0,
+        description="For how long, while the log cannot be written, requests are served on and their records wait in "
+        "memory, 64 MiB at most; 0 refuses at once, and before_forward allows nothing else.",
+        ge=0,
+        le=3600,
+    )
+
+    @model_validator(mode="after")
+    def _durable_has_no_patience(self) -> RequestLogSettings:
+        if self.outage_seconds and self.durable is Durable.BEFORE_FORWARD:
+            raise MisplacedError("must be 0 where durable is before_forward", "outage_seconds")
+        return self
 
 
 class ClassifierSettings(Frozen):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -15,6 +16,7 @@ from guard.policy.fields import (
     Line,
     MisplacedError,
     Name,
+    Origin,
     Pathname,
     Port,
     PortlessHost,
@@ -23,6 +25,7 @@ from guard.policy.fields import (
     SocketPath,
     Url,
     Variable,
+    WitnessKey,
     unique,
 )
 
@@ -148,10 +151,54 @@ class StorageConfig(Frozen):
     audit: Pathname = Field(description="The request log.")
 
 
+class WitnessConfig(Frozen):
+    """A witness on another machine, which cosigns heads of the log that go on from those it has seen."""
+
+    url: Url = Field(description="Where it is asked: `/add-checkpoint` is put behind it.")
+    key: WitnessKey = Field(description="The key that it prints when it begins.")
+
+
+class AuditConfig(Frozen):
+    """How the request log is sealed against changes afterwards."""
+
+    origin: Origin | None = Field(
+        default=None, description="The name that signed heads give the log; null makes one from its key."
+    )
+    signing_key: SecretRef | None = Field(
+        default=None,
+        description="The log's Ed25519 key in PEM; null keeps one in the folder of state, made at the first start.",
+    )
+    checkpoint_seconds: Seconds = Field(default=1.0, description="How often what is new comes under a signed head.")
+    epoch_seconds: float = Field(
+        default=3600.0, description="How long one epoch's key signs before it is erased.", ge=60, le=86400
+    )
+    witnesses: Annotated[tuple[WitnessConfig, ...], Field(max_length=8), AfterValidator(unique("the key", "key"))] = (
+        Field(default=(), description="Who is asked to cosign each new head; requests never wait for them.")
+    )
+
+
 class KeyStorage(Frozen):
     """How stored digests of keys and tokens are made."""
 
     pepper: SecretRef = Field(description="The secret behind every stored digest.")
+
+
+class ContentKeys(Frozen):
+    """What the texts of the request log are sealed with; without this section no model may keep any."""
+
+    key: SecretRef = Field(
+        description="Wraps the data keys: 32 random bytes as 64 lower-case hexadecimal digits. Whoever has it and the "
+        "folder below can read every kept text, and without it none can be read."
+    )
+    wrapped: Pathname = Field(
+        description="The folder of the wrapped data keys, one for each owner, retention class and day: not within the "
+        "request log, so that copies of the log tell nothing."
+    )
+    investigator: Pathname | None = Field(
+        default=None,
+        description="The public key (X25519, PEM) of whoever reads texts elsewhere: the keys are wrapped to it too, "
+        "and after their day this host can no longer open them.",
+    )
 
 
 class RequestLimits(Frozen):
@@ -199,7 +246,11 @@ class GuardConfig(Frozen):
     )
     workers: int = Field(default=1, description="Worker processes.", ge=1, le=256)
     storage: StorageConfig = Field(description="Where the guard writes.")
+    audit: AuditConfig = Field(default_factory=AuditConfig, description="How the request log is sealed.")
     keys: KeyStorage = Field(description="How keys are kept.")
+    content: ContentKeys | None = Field(
+        default=None, description="How kept texts are sealed; null: no model keeps any."
+    )
     admin: AdminConfig = Field(description="The admin listener.")
     limits: RequestLimits = Field(default_factory=RequestLimits, description="Bounds on requests.")
     supervision: Supervision = Field(default_factory=Supervision, description="When the supervisor steps in.")
@@ -218,4 +269,12 @@ class GuardConfig(Frozen):
                 raise MisplacedError("is already the address of another listener", "surfaces", index, key)
             if surface.port != 0:
                 taken.add(surface.place)
+        return self
+
+    @model_validator(mode="after")
+    def _keys_apart(self) -> GuardConfig:
+        if self.content is not None:
+            for folder in (self.storage.audit, self.storage.state):
+                if PurePosixPath(self.content.wrapped).is_relative_to(PurePosixPath(folder)):
+                    raise MisplacedError(f"must lie outside {folder}", "content", "wrapped")
         return self

@@ -92,6 +92,11 @@ CHECKS: Final[Mapping[CheckName, Proof]] = MappingProxyType(
             "guard_policy_reloads_total",
             f"{_TESTS}a_model_of_a_configuration_that_nobody_needs_to_sign_is_not_served",
         ),
+        CheckName.RETENTION: Proof(
+            "The request log keeps texts, and for at least so many days.",
+            _UNMET,
+            f"{_TESTS}a_model_whose_texts_are_not_kept_for_long_enough_is_not_served",
+        ),
         CheckName.BOTH_AXES_RAISED: Proof(
             "A model above ASL-1 on one axis is above it on the other.",
             _UNMET,

@@ -12,6 +12,7 @@ from guard.policy.model import (
     EvidenceFile,
     GuardConfig,
     ModelPolicy,
+    RequestLogMount,
     RuleSet,
     Standard,
     TiersFile,
@@ -80,6 +81,14 @@ def _model(label: str, policy: ModelPolicy, loaded: Loaded, sources: Sources) ->
             rules = mount.settings.rules
             if rules not in loaded.rules and rules not in sources.broken:
                 yield document.problem(("safeguards", index, "settings", "rules"), f"there is no file {rules}")
+        elif (
+            isinstance(mount, RequestLogMount)
+            and mount.settings.content
+            and loaded.guard is not None
+            and loaded.guard.content is None
+        ):
+            words = "must be false, or guard.yaml must say under `content` what the texts are sealed with"
+            yield document.problem(("safeguards", index, "settings", "content"), words)
     evidence = policy.evidence
     if isinstance(evidence, str) and evidence not in loaded.evidence and evidence not in sources.broken:
         yield document.problem(("evidence",), f"there is no file {evidence}")

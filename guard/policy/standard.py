@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
+from guard.policy.bounds import Kept
 from guard.policy.fields import LAX, Alias, Claim, Frozen, Line, MisplacedError, Name, Prose, Uri, unique
 from guard.policy.invariants import Invariant
 from guard.policy.mount import SafeguardKind, Target
@@ -55,6 +56,7 @@ class CheckName(StrEnum):
     VARIANT_EVALUATED = "variant_evaluated"
     REPORTED_MODEL = "reported_model"
     CONTROLS_AS_REPORTED = "controls_as_reported"
+    RETENTION = "retention"
     BUILT_IN = "built_in"
 
 
@@ -195,6 +197,13 @@ class BuiltInRow(_Row):
     parameters: ByItself = Field(alias="with", description="Which invariant.")
 
 
+class RetentionRow(_Row):
+    """A row that says how long texts are kept."""
+
+    check: Literal[CheckName.RETENTION] = Field(description="retention")
+    parameters: Kept = Field(alias="with", description="The bounds, in days.")
+
+
 class PlainRow(_Row):
     """A row whose check takes no parameters."""
 
@@ -224,6 +233,7 @@ _SHAPES: dict[str | None, str] = {
     CheckName.MOUNTED_ANY_MODE.value: "mounted",
     CheckName.SCREENS.value: "screens",
     CheckName.THRESHOLD.value: "threshold",
+    CheckName.RETENTION.value: "retention",
     CheckName.BUILT_IN.value: "built_in",
     None: "unverified",
     _ABSENT: "plain",
@@ -242,6 +252,7 @@ Row = Annotated[
     | Annotated[MountedRow, Tag("mounted")]
     | Annotated[ScreensRow, Tag("screens")]
     | Annotated[ThresholdRow, Tag("threshold")]
+    | Annotated[RetentionRow, Tag("retention")]
     | Annotated[BuiltInRow, Tag("built_in")]
     | Annotated[PlainRow, Tag("plain")],
     Discriminator(

@@ -20,10 +20,14 @@ class Ready(msgspec.Struct, tag="ready", frozen=True):
 
 
 class Beat(msgspec.Struct, tag="beat", frozen=True):
-    """The worker's loop turns; ``live`` exchanges are running and ``metrics`` is the meter's snapshot."""
+    """The worker's loop turns; ``live`` exchanges are running and ``metrics`` is the meter's snapshot.
+
+    ``durable`` is the sequence up to which its log is on the disk.
+    """
 
     live: int
     metrics: bytes
+    durable: int
 
 
 class Wake(msgspec.Struct, tag="wake", frozen=True):

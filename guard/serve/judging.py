@@ -1,25 +1,28 @@
-"""Judging the policies while they are served: evidence lapses on its own, and the metrics and the log say so."""
+"""Judging the policies while they are served: evidence lapses by itself, and metrics, log and records say so."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from guard.policy.controls import describing
+from guard.policy.controls import Deviation, describing
 from guard.policy.coverage import unscreened
 from guard.policy.diff_rules import Effect
-from guard.policy.floor import evidence_ends, overdue
+from guard.policy.floor import Overdue, evidence_ends, overdue
 from guard.policy.load import Config
 from guard.policy.report import standing
 from guard.policy.thresholds import resolve
-from guard.telemetry.logs import Event, JsonLog, Level
+from guard.telemetry.logs import Event, JsonLog, Level, Value
 from guard.telemetry.meter import Meter
 from guard.telemetry.observe import coverage_judged, policy_gone, policy_judged
 from safeguards.ports import Clock
 
 JUDGE_SECONDS: Final = 5.0
+Record = Callable[[str, str, str, str], Awaitable[None]]
 MAX_ROWS: Final = 50
+MAX_NAMED: Final = 10
 _DATED: Final = (
     "guard_attestation_expiry_timestamp_seconds",
     "guard_attestation_overdue_seconds",
@@ -31,20 +34,23 @@ _DATED: Final = (
 class Judging:
     """Each model's standing against its standard, again and again."""
 
-    def __init__(self, config: Config, meter: Meter, log: JsonLog, clock: Clock) -> None:
-        """Take the policies, where the figures and lines go, and the time."""
+    def __init__(self, config: Config, meter: Meter, log: JsonLog, clock: Clock, record: Record) -> None:
+        """Take the policies, where the figures and lines go, the time, and what puts an act on record (row F3)."""
         self._config = config
         self._meter = meter
         self._log = log
         self._clock = clock
         self._routable: dict[str, bool] = {}
         self._lapsed: set[tuple[str, str]] = set()
+        self._drift: dict[str, tuple[Deviation, ...]] = {}
+        self._record = record
 
     async def watch(self) -> None:
         """Judge for ever; a judgement that fails is logged and the next one comes."""
         while True:
             try:
-                self.judge()
+                for what, subject, reason in self.judge():
+                    await self._record("guard", what, subject, reason)
             except Exception as problem:  # noqa: BLE001 - workers judge for themselves; this must go on telling
                 self._log.failure(Event.INTERNAL_ERROR, problem)
             await asyncio.sleep(JUDGE_SECONDS)
@@ -56,14 +62,22 @@ class Judging:
             self._meter.forget("guard_attestation_expiry_timestamp_seconds", alias)
         for alias in gone:
             self._routable.pop(alias, None)
+            self._drift.pop(alias, None)
             policy_gone(self._meter, alias)
         self._config = config
 
-    def judge(self) -> None:
-        """Judge every model now; a change is logged."""
+    def judge(self) -> list[tuple[str, str, str]]:
+        """Judge every model now; a change is logged and returned for the record: what, of what, and why."""
         at = datetime.fromtimestamp(self._clock.now(), UTC)
         for name in _DATED:
             self._meter.forget(name)
+        news: list[tuple[str, str, str]] = []
+        lapsed = {(alias, late.row): late for alias in self._config.models for late in overdue(self._config, alias, at)}
+        for (alias, row), late in lapsed.items():
+            self._late(alias, late)
+            if (alias, row) not in self._lapsed:
+                news.append(("evidence lapsed", f"{alias} {row} {late.claim}", f"{late.days} days ago: {late.then}"))
+        self._lapsed = set(lapsed)
         for alias, policy in self._config.models.items():
             report = standing(self._config, alias, at)
             asl = max(policy.asl.deployment, policy.asl.security)
@@ -71,22 +85,22 @@ class Judging:
             policy_judged(self._meter, alias, asl, framework, self._config.digest, len(report.unmet))
             coverage_judged(self._meter, alias, unscreened(self._config, alias))
             self._dates(alias, at)
-            for claim in describing(self._config, policy):
-                for effect in Effect:
-                    found = sum((each.claim, each.effect) == (claim, effect) for each in report.deviations)
-                    self._meter.set(self._meter.bind("guard_controls_deviations", alias, claim, effect), float(found))
+            news += self._drifted(alias, report.deviations)
             if self._routable.get(alias) is not report.routable:
                 self._routable[alias] = report.routable
                 if report.routable:
                     self._log.emit(Level.INFO, Event.MODEL_ROUTABLE, model=alias)
+                    news.append(("model routable", alias, framework))
                 else:
                     rows = [row.row for row in report.unmet]
+                    news.append(("model not routable", alias, f"{framework}: {', '.join(rows[:MAX_ROWS])}"))
                     self._log.emit(
                         Level.ERROR, Event.MODEL_NOT_ROUTABLE, model=alias, unmet=rows[:MAX_ROWS], count=len(rows)
                     )
+        return news
 
     def _dates(self, alias: str, at: datetime) -> None:
-        """Say until when evidence and findings hold, and which have lapsed; each lapse is logged once."""
+        """Say until when evidence and findings hold."""
         for claim, end in evidence_ends(self._config, alias).items():
             self._meter.set(self._meter.bind("guard_attestation_expiry_timestamp_seconds", alias, claim), end)
         standard, assessments = self._config.standard(alias), self._config.models[alias].thresholds
@@ -94,20 +108,28 @@ class Judging:
             if each.until is not None:
                 key = self._meter.bind("guard_threshold_expiry_timestamp_seconds", alias, each.threshold.name)
                 self._meter.set(key, each.until.timestamp())
-        for late in overdue(self._config, alias, at):
-            key = self._meter.bind("guard_attestation_overdue_seconds", alias, late.claim, late.then.value)
-            self._meter.set(key, late.days * 86400.0)
-            if (alias, late.row) not in self._lapsed:
-                self._lapsed.add((alias, late.row))
-                self._log.emit(
-                    Level.WARNING,
-                    Event.EVIDENCE_LAPSED,
-                    model=alias,
-                    row=late.row,
-                    claim=late.claim,
-                    days=late.days,
-                    then=late.then.value,
-                )
+
+    def _drifted(self, alias: str, found: tuple[Deviation, ...]) -> list[tuple[str, str, str]]:
+        """Count what is not as evidence describes it; when that becomes other than it was, it is news (row E13)."""
+        for claim in describing(self._config, self._config.models[alias]):
+            for effect in Effect:
+                number = sum((each.claim, each.effect) == (claim, effect) for each in found)
+                self._meter.set(self._meter.bind("guard_controls_deviations", alias, claim, effect), float(number))
+        if found == self._drift.get(alias, ()):
+            return []
+        self._drift[alias] = found
+        if not found:
+            return [("controls as described", alias, "nothing deviates any longer")]
+        named = [f"{each.effect} since {each.claim}: {each.subject} {each.key}" for each in found[:MAX_NAMED]]
+        return [("controls deviate", alias, f"{len(found)}: {'; '.join(named)}")]
+
+    def _late(self, alias: str, late: Overdue) -> None:
+        """Say for how long it has lapsed; the first time it is logged."""
+        key = self._meter.bind("guard_attestation_overdue_seconds", alias, late.claim, late.then.value)
+        self._meter.set(key, late.days * 86400.0)
+        if (alias, late.row) not in self._lapsed:
+            told: dict[str, Value] = {"row": late.row, "claim": late.claim, "days": late.days, "then": late.then.value}
+            self._log.emit(Level.WARNING, Event.EVIDENCE_LAPSED, model=alias, **told)
 
     def standing(self) -> list[dict[str, Any]]:
         """Each model's standing at this moment, for the admin API."""

@@ -33,10 +33,12 @@ from guard.serve.approving import SignedApprovals
 from guard.serve.beginning import Beginning, Checked, begin
 from guard.serve.certificates import watch
 from guard.serve.control import Wake
+from guard.serve.cosigning import Cosigning
 from guard.serve.http import protocol_class
 from guard.serve.judging import Judging
 from guard.serve.processes import Standing
 from guard.serve.reloading import Desk, Reloading
+from guard.serve.sealing import Sealing, key_ring
 from guard.serve.secured import secured
 from guard.serve.server import address, listening, server
 from guard.serve.spreading import Spreading
@@ -78,6 +80,7 @@ class Supervisor:
         self._admin_tls = beginning.checked.admin_tls
         state, audit = storage(config)
         board = self._board = Switchboard(config, OrderDirectory(state), state, clock.now, os.urandom)
+        ring = key_ring(config)
         self._ledger = Ledger.open(audit / "supervisor", clock)
         self._meter = meter = Meter(Origin.SUPERVISOR)
         self._exposition = Exposition(meter)
@@ -92,10 +95,12 @@ class Supervisor:
         self._tending = Tending(config, standing, self._sockets, self._exposition, meter, self._log, clock.now)
         switches = FileSwitches(OrderDirectory(state), clock)
         self._acts = Acts(config, switches, board, self._ledger, meter, self._log, clock, self._tending.tell)
-        self._judging = Judging(config, meter, self._log, clock)
+        self._judging = Judging(config, meter, self._log, clock, self._acts.record)
         desk = Desk(meter, self._log, self._acts.record, clock)
         spreading = Spreading(self._tending, standing)
         self._reloading = Reloading(beginning, current, snapshots, spreading, approvals, desk, self._take)
+        self._sealing = Sealing(config, ring, self._durable, self._acts, meter, self._log, clock)
+        self._cosigning = Cosigning(config, ring.log.key, meter, self._log, clock)
         self._leaving = asyncio.Event()
         self._at_once = asyncio.Event()
 
@@ -143,6 +148,11 @@ class Supervisor:
         """Log that somebody without the right tried to act."""
         self._log.emit(Level.WARNING, Event.ADMIN_REFUSED, reason=reason)
 
+    def _durable(self) -> dict[str, int | None]:
+        """How far the log of every process that writes one is on the disk."""
+        workers = {f"worker-{index}": durable for index, durable in self._tending.durable.items()}
+        return {**workers, "supervisor": self._ledger.durable()}
+
     # Life.
 
     async def run(self) -> int:
@@ -171,7 +181,8 @@ class Supervisor:
             policy=self.config.digest,
             workers=self.config.guard.workers,
         )
-        watching = [asyncio.ensure_future(part.watch()) for part in (self._acts, self._judging, self._reloading)]
+        parts = (self._acts, self._judging, self._reloading, self._sealing, self._cosigning)
+        watching = [asyncio.ensure_future(part.watch()) for part in parts]
         if self._admin_tls is not None:
             watching.append(asyncio.ensure_future(watch([self._admin_tls], self._log)))
         await self._leaving.wait()
@@ -184,6 +195,7 @@ class Supervisor:
         await self._acts.settle()
         await self._acts.record("guard", "end", __version__, "")
         self._ledger.close()
+        await self._sealing.close()
         self._log.emit(Level.INFO, Event.ENDED)
         return 0
 

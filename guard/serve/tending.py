@@ -65,6 +65,7 @@ class Tending:
         self._now = now
         self._workers: dict[int, WorkerProcess] = {}
         self._troubles: dict[int, str] = {}
+        self._durable: dict[int, int] = {}
         self._incarnation = 0
         self._keeping: list[asyncio.Task[None]] = []
         self._hearing: set[asyncio.Task[None]] = set()
@@ -104,6 +105,11 @@ class Tending:
     def live(self) -> int:
         """How many exchanges run, by the workers' last word."""
         return sum(worker.live for worker in self._workers.values())
+
+    @property
+    def durable(self) -> dict[int, int | None]:
+        """For every place, up to which record its log was last known to be on the disk; None before the first word."""
+        return {index: self._durable.get(index) for index in range(self._config.guard.workers)}
 
     @property
     def troubles(self) -> tuple[str, ...]:
@@ -200,8 +206,9 @@ class Tending:
                             self.arrived(worker)
                     case Adopted(digest):
                         worker.adopted, worker.digest = message, digest
-                    case Beat(live, metrics):
+                    case Beat(live, metrics, durable):
                         worker.live = live
+                        self._durable[worker.index] = durable
                         self._exposition.apply(worker.index, worker.incarnation, metrics, self._now())
                 self.said.set()
         except ValueError as problem:  # words that no worker of ours says: not heard again, it counts as deaf

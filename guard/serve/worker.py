@@ -25,6 +25,7 @@ from guard.serve.processes import OTHER_POLICY, Standing
 from guard.serve.secured import secured
 from guard.serve.server import server
 from guard.state.orders import ResumeOrder, StopOrder
+from guard.telemetry.logs import Event, Level
 from safeguards.decision import Ending, Unavailable
 from safeguards.exchange import Exchange
 from safeguards.kill_switch import stopped
@@ -55,6 +56,7 @@ class WorkerLoop:
         self._reader = reader
         self._writer = writer
         self._wake = asyncio.Event()
+        self._untended = ""
         self.drain = asyncio.Event()
         self.drain_seconds = worker.config.guard.supervision.drain_seconds
         self.changeover = Changeover(worker, protocols, memory or Memory(), lambda message: send(writer, message))
@@ -146,8 +148,17 @@ class WorkerLoop:
 
     def report(self) -> None:
         """Send the supervisor a sign of life with the counters."""
-        self.worker.witness.audited(self.worker.ledger.stats())
-        send(self._writer, Beat(len(self.worker.live), self.worker.witness.meter.snapshot()))
+        worker = self.worker
+        try:
+            worker.ledger.tend()
+        except Unavailable as failure:
+            if failure.reason != self._untended:  # four times a second would be too often
+                worker.witness.log.emit(Level.ERROR, Event.LOG_FAILED, reason=failure.reason)
+            self._untended = failure.reason
+        else:
+            self._untended = ""
+        worker.witness.audited(worker.ledger.stats())
+        send(self._writer, Beat(len(worker.live), worker.witness.meter.snapshot(), worker.ledger.durable()))
 
 
 async def serve(standing: Standing, index: int, listeners: Mapping[str, int], control: int) -> int:
@@ -214,7 +225,8 @@ async def serve(standing: Standing, index: int, listeners: Mapping[str, int], co
         task.cancel()
     await asyncio.gather(*background, *serving, return_exceptions=True)
     await worker.models.aclose()
-    worker.ledger.close()
+    if lost := worker.ledger.close():
+        worker.witness.log.emit(Level.ERROR, Event.LOG_FAILED, reason=f"{lost} records were never written")
     worker.acknowledgements.withdraw()
     if worker.tracer is not None:
         await asyncio.to_thread(worker.tracer.close)

@@ -1,4 +1,4 @@
-"""Every metric of the guard, once: what dashboards, alerts and the code may name, and nothing else."""
+"""Every metric of the guard, once, in one file: what dashboards, alerts and the code may name, and nothing else."""
 
 from __future__ import annotations
 
@@ -176,6 +176,24 @@ _ALL = (
     _metric("guard_audit_backlog_records", Kind.GAUGE, _W, "Records accepted and not yet on disk."),
     _metric(
         "guard_audit_last_durable_timestamp_seconds", Kind.GAUGE, _W, "When a record was last known to be on disk."
+    ),
+    _metric(
+        "guard_audit_seal_failing",
+        Kind.GAUGE,
+        _S,
+        "1 while the records of this writer cannot be brought under a signed head, or are not those that were signed.",
+        ("writer",),
+    ),
+    _metric(
+        "guard_audit_unsealed_records", Kind.GAUGE, _S, "Records on disk that no signed head covers yet.", ("writer",)
+    ),
+    _metric("guard_audit_sealed_timestamp_seconds", Kind.GAUGE, _S, "When sealing last went through all writers."),
+    _metric(
+        "guard_audit_witness_lag_seconds",
+        Kind.GAUGE,
+        _S,
+        "How long a head of the log has waited for this witness to cosign it or a newer one.",
+        ("witness",),
     ),
     # Whether each model meets its standard.
     _metric(

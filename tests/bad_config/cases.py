@@ -11,6 +11,7 @@ from pathlib import Path
 GUARD, TIERS, MODEL = "guard.yaml", "tiers.yaml", "models/demo.yaml"
 RULES, EVIDENCE, STANDARD = "rules/demo.yaml", "evidence/demo.yaml", "standards/own.yaml"
 ZEROS = "0" * 62
+WITNESS = "witness.example/w1+00000000+"
 FOUND = "thresholds: [{{threshold: {}, state: {}, assessed: 2026-01-01, expires: {}}}]\naudience: general"
 
 TWIN = (
@@ -135,6 +136,19 @@ CASES = (
          "guard.yaml:8: surfaces[1].port: is already the address of another listener"),
     Case("a surface on the admin address", GUARD, "port: 8080", "port: 9090",
          "guard.yaml:5: surfaces[0].port: is already the address of another listener"),
+    # How the request log is sealed
+    Case("a name of the log with a scheme", GUARD, "workers: 1", "workers: 1\naudit: {origin: 'https://guard.example'}",
+         "guard.yaml:10: audit.origin: must be an address without its scheme, such as guard.example.com/log"),
+    Case("an epoch that ends at once", GUARD, "workers: 1", "workers: 1\naudit: {epoch_seconds: 1}",
+         "guard.yaml:10: audit.epoch_seconds: must be at least 60"),
+    Case("heads that are never signed", GUARD, "workers: 1", "workers: 1\naudit: {checkpoint_seconds: 0}",
+         "guard.yaml:10: audit.checkpoint_seconds: must be greater than 0"),
+    Case("a witness without a key", GUARD, "workers: 1", "workers: 1\naudit: {witnesses: [{url: 'http://w'}]}",
+         "guard.yaml:10: audit.witnesses[0].key: is required"),
+    Case("another key than a witness's", GUARD, "workers: 1",
+         f"workers: 1\naudit: {{witnesses: [{{url: 'http://w', key: '{WITNESS}AQ=='}}]}}",
+         "guard.yaml:10: audit.witnesses[0].key: must be the key that `guard audit witness` prints when it begins: "
+         "name+id+base64"),
     Case("a secret in place of a reference", GUARD, "{file: secrets/pepper}", "s3cret",
          "guard.yaml:14: keys.pepper: must be a mapping"),
     Case("two references", GUARD, "{file: secrets/pepper}", "{file: secrets/pepper, env: PEPPER}",
@@ -207,6 +221,36 @@ CASES = (
          "guard.yaml:6: surfaces[0].hosts[0]: must be a name or an address without a port or brackets"),
     Case("a host twice", GUARD, "port: 8080", "port: 8080\n    hosts: [a.example, a.example]",
          "guard.yaml:6: surfaces[0].hosts[1]: the host is already used by item 0"),
+    # How texts are sealed and kept
+    Case("texts and nothing to seal them with", GUARD,
+         "content:\n  key: {file: secrets/content-key}\n  wrapped: var/content-keys\n", "",
+         "models/demo.yaml:19: safeguards[0].settings.content: must be false, or guard.yaml must say under `content` "
+         "what the texts are sealed with"),
+    Case("no key of texts", GUARD, "  key: {file: secrets/content-key}\n  wrapped", "  wrapped",
+         "guard.yaml:38: content.key: is required"),
+    Case("a key of texts in the file itself", GUARD, "key: {file: secrets/content-key}", "key: " + "ab" * 32,
+         "guard.yaml:39: content.key: must be a mapping"),
+    Case("wrapped keys within the request log", GUARD, "wrapped: var/content-keys", "wrapped: var/audit/keys",
+         "guard.yaml:40: content.wrapped: must lie outside var/audit"),
+    Case("wrapped keys among the stop orders", GUARD, "wrapped: var/content-keys", "wrapped: var/state",
+         "guard.yaml:40: content.wrapped: must lie outside var/state"),
+    Case("an unknown key of texts", GUARD, "  wrapped: var", "  cipher: rot13\n  wrapped: var",
+         "guard.yaml:40: content.cipher: is not a known key"),
+    Case("texts kept for no day", MODEL, "content: true}", "content: true, retention: {content_days: 0}}",
+         "models/demo.yaml:19: safeguards[0].settings.retention.content_days: must be at least 1"),
+    Case("flagged texts kept for less than others", MODEL, "content: true}",
+         "content: true, retention: {content_days: 90, flagged_content_days: 60}}",
+         "models/demo.yaml:19: safeguards[0].settings.retention.flagged_content_days: must be at least content_days"),
+    Case("an outage to be served through where intents must be durable", MODEL, "content: true}",
+         "content: true, outage_seconds: 5}",
+         "models/demo.yaml:19: safeguards[0].settings.outage_seconds: must be 0 where durable is before_forward"),
+    Case("a bound of retention that bounds nothing", STANDARD,
+         "check: mounted\n    with: {safeguard: kill_switch}", "check: retention\n    with: {}",
+         "standards/own.yaml:12: rows[0].with: must set at least one bound"),
+    Case("a most below its least", STANDARD,
+         "check: mounted\n    with: {safeguard: kill_switch}",
+         "check: retention\n    with: {content_days: 30, most_content_days: 20}",
+         "standards/own.yaml:12: rows[0].with.most_content_days: must be at least content_days"),
     # tiers.yaml
     Case("an unknown model", TIERS, "demo: [chat]", "dmeo: [chat]",
          "tiers.yaml:5: tiers.general.models.dmeo: there is no file models/dmeo.yaml"),
@@ -418,7 +462,7 @@ CASES = (
          "screens, durable_intent, limits_per_key, listed_operations, authenticated, declared_levels, "
          "level_defined, custom_profile, signed_bundle, both_axes_raised, threshold, thresholds_within_levels, "
          "same_weights_declared, "
-         "variant_evaluated, reported_model, controls_as_reported, built_in"),
+         "variant_evaluated, reported_model, controls_as_reported, retention, built_in"),
     Case("a row that does not say its check", STANDARD, "    check: null\n", "",
          "standards/own.yaml:13: rows[1].check: is required"),
     Case("parameters of another check", STANDARD, "{safeguard: kill_switch}", "{claim: x}",

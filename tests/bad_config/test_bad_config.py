@@ -19,6 +19,7 @@ BUILTIN = HERE / "builtin"
 # What the references to secrets in the cases lead to: the content, and who may read it.
 SECRETS: dict[str, tuple[bytes, int]] = {
     "pepper": (b"a pepper\n", 0o600),
+    "content-key": (b"0123456789abcdef" * 4, 0o600),
     "empty": (b"", 0o600),
     "lines": (b"one\ntwo\n", 0o600),
     "binary": (b"\xff\n", 0o600),

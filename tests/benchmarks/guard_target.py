@@ -12,6 +12,7 @@ core of the proxies; what it starts inherits that, so it must not move itself. I
 The caller stops `processes` with SIGTERM, reads their CPU time and memory, children included.
 """
 
+import os
 import shutil
 import socket
 import subprocess
@@ -63,6 +64,8 @@ def start(upstream_url: str, workdir: Path, log: Path, source: Path | None = Non
     (workdir / "secrets").mkdir(exist_ok=True)
     (workdir / "secrets" / "pepper").touch(0o600)
     (workdir / "secrets" / "pepper").write_text(pepper)
+    (workdir / "secrets" / "content-key").touch(0o600)
+    (workdir / "secrets" / "content-key").write_text(os.urandom(32).hex())
     command = [sys.executable, "-P", "-m", "guard", "serve", "--config", str(workdir)]
     env = None if source is None else environment(source)
     with log.open("ab") as out:
@@ -71,16 +74,19 @@ def start(upstream_url: str, workdir: Path, log: Path, source: Path | None = Non
 
 
 def _for_earlier(text: str, source: Path) -> str:
-    """The same file without the one bound that the first guards neither have nor know."""
-    known = "concurrent_per_key" in (source / "guard" / "policy" / "process.py").read_text()
-    return text if known else text.replace(_PER_KEY, "")
+    """The same file without what earlier guards neither have nor know."""
+    known = (source / "guard" / "policy" / "process.py").read_text()
+    for word, part in (("concurrent_per_key", _PER_KEY), ("class Content", _CONTENT)):
+        text = text if word in known else text.replace(part, "")
+    return text
 
 
 _PER_KEY = ", concurrent_per_key: 20000"
+_CONTENT = "content: {key: {file: secrets/content-key}, wrapped: content-keys}\n"
 FEATURES = (
-    "ASL-3 under example-internal: request log with texts, intent on disk before forwarding, every part written before "
-    "its release; kill switch, evidence, access, limits; pattern classifier (1,000 phrases, 20 patterns) on prompt and "
-    "answer; metrics, a JSON line per request; no tracing"
+    "ASL-3 under example-internal: request log with texts sealed, intent on disk before forwarding, every part written "
+    "before its release; kill switch, evidence, access, limits; pattern classifier (1,000 phrases, 20 patterns) on "
+    "prompt and answer; metrics, a JSON line per request; no tracing"
 )
 
 
@@ -104,7 +110,7 @@ surfaces: [{{name: public, host: 127.0.0.1, port: {port}}}]
 workers: 1
 storage: {{state: state, audit: audit}}
 keys: {{pepper: {{file: secrets/pepper}}}}
-admin: {{host: 127.0.0.1, port: 0, tokens: []}}
+{_CONTENT}admin: {{host: 127.0.0.1, port: 0, tokens: []}}
 limits: {{concurrent: 20000{_PER_KEY}}}
 """,
         "tiers.yaml": f"""version: 1

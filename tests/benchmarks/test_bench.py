@@ -1,4 +1,4 @@
-"""The harness itself: the mock and the load generator agree with each other. No speed is asserted."""
+"""The harness itself, in one file: the mock and the load generator agree with each other. No speed is asserted."""
 
 import contextlib
 import http.client
@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from guard.wire.openai_chat import OpenAIChat
-from tests.benchmarks import before, plot, policy, reload, strict
+from tests.benchmarks import before, plot, policy, reload, sealing, strict
 from tests.benchmarks.__main__ import ALONE, main, options
 from tests.benchmarks.bystanders import LARGE, Large, bystanders
 from tests.benchmarks.measure import Run
@@ -298,3 +298,9 @@ def test_parts_alone_need_no_target(capsys: pytest.CaptureFixture[str], monkeypa
     monkeypatch.setitem(ALONE, "policy", lambda seconds: policy.measure(seconds, models=2))
     assert main(["--only", "policy", "--quick"]) == 0
     assert "policy: 2 models compiled, ms" in capsys.readouterr().out
+
+
+def test_sealing_is_measured_on_a_log_that_verifies() -> None:
+    figures = sealing.measure(600)
+    assert len(figures) == 4
+    assert all(value > 0 for _, values, _ in figures for value in values)

@@ -83,20 +83,23 @@ def test_nobody_has_rights_he_does_not_need(services: dict[str, Any]) -> None:
     assert "0" not in users
 
 
-def test_the_guard_writes_to_its_two_storage_folders_only(services: dict[str, Any]) -> None:
+def test_the_guard_writes_to_its_storage_folders_only(services: dict[str, Any]) -> None:
     guard = services["services"]["guard"]
     writable = {mount["target"] for mount in guard["volumes"] if not mount.get("read_only")}
-    storage = load(CONFIG).guard.storage
-    assert writable == {storage.state, storage.audit}
+    guard_file = load(CONFIG).guard
+    assert guard_file.content is not None
+    assert writable == {guard_file.storage.state, guard_file.storage.audit, guard_file.content.wrapped}
     assert not guard.get("tmpfs")
 
 
 def test_secrets_are_files_and_nothing_secret_is_in_the_environment(services: dict[str, Any]) -> None:
     assert all(set(secret) == {"name", "file"} for secret in services["secrets"].values())
     guard = services["services"]["guard"]
-    (secret,) = guard["secrets"]
-    pepper = load(CONFIG).guard.keys.pepper
-    assert pepper.file == secret.get("target", f"/run/secrets/{secret['source']}")
+    config = load(CONFIG).guard
+    assert config.content is not None
+    assert [config.keys.pepper.file, config.content.key.file] == [
+        secret.get("target", f"/run/secrets/{secret['source']}") for secret in guard["secrets"]
+    ]
     assert not guard.get("environment")
     for name, value in services["services"]["grafana"]["environment"].items():
         assert "PASSWORD" not in name or value.startswith("/run/secrets/")

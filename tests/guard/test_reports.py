@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from guard import reports
+from guard.audit.contents import Text
 from guard.audit.ledger import Ledger
 from guard.audit.read import Entry, iter_records
 from guard.audit.records import Control
@@ -25,6 +26,7 @@ from guard.telemetry.metric import Origin
 from guard.witness import Witness
 from safeguards.decision import Failure, Unavailable
 from safeguards.exchange import Caller
+from tests.guard.audit.fakes import KEEP, contents, data_keys, kept
 
 CLOCK = SystemClock()
 CALLER = Caller("app", "an application", "general")
@@ -33,15 +35,15 @@ REPORT = Report("0123abcd", "cyber", SECRET)
 
 
 class Failing:
-    """A ledger whose control records come to this."""
+    """A ledger whose control reports come to this."""
 
     def __init__(self, *, at_once: Exception | None = None, later: Exception | None = None) -> None:
         """Raise at once or when awaited; without either, never end."""
         self._at_once = at_once
         self._later = later
 
-    def control(self, **_: str) -> Awaitable[None]:
-        """As `Ledger.control`."""
+    def report(self, **_: object) -> Awaitable[None]:
+        """As `Ledger.report`."""
         if self._at_once is not None:
             raise self._at_once
         return self._wait()
@@ -71,25 +73,41 @@ def test_a_report_is_on_the_disk_when_filing_returns(tmp_path: Path) -> None:
     told, log = witness(tmp_path)
 
     async def main() -> list[Any]:
-        ledger = Ledger.open(tmp_path / "audit" / "worker-0", CLOCK)
+        ledger = Ledger.open(tmp_path / "audit" / "worker-0", CLOCK, keys=data_keys(tmp_path / "audit"))
         try:
-            await RecordedReports(ledger, told).file(REPORT, CALLER)
+            await RecordedReports(ledger, told, KEEP).file(REPORT, CALLER)
             return [item.record for item in iter_records(tmp_path / "audit") if isinstance(item, Entry)]
         finally:
             ledger.close()
 
     (record,) = [each for each in asyncio.run(main()) if isinstance(each, Control)]
     assert (record.who, record.what, record.subject) == ("app (an application)", "report", "0123abcd")
-    assert record.reason == f"cyber: {SECRET}"
+    assert (record.reason, record.chars) == ("cyber", len(SECRET))
+    assert kept(tmp_path / "audit") == [(Text("comment", SECRET),)]
     (line,) = [json.loads(each) for each in log.read_text().splitlines()]
     assert (line["event"], line["id"], line["category"], line["key"]) == ("report", "0123abcd", "cyber", "app")
     assert SECRET not in log.read_text()
 
 
+def test_without_a_key_the_comment_is_not_kept_and_its_length_is(tmp_path: Path) -> None:
+    told, _ = witness(tmp_path)
+
+    async def main() -> None:
+        ledger = Ledger.open(tmp_path / "audit" / "worker-0", CLOCK)
+        try:
+            await RecordedReports(ledger, told, None).file(REPORT, CALLER)
+        finally:
+            ledger.close()
+
+    asyncio.run(main())
+    (record,) = [each for each in contents(tmp_path / "audit") if isinstance(each, Control)]
+    assert (record.reason, record.chars, record.body) == ("cyber", len(SECRET), "")
+
+
 def test_every_category_counts_from_zero(tmp_path: Path) -> None:
     told, _ = witness(tmp_path)
     ledger: Any = Failing()
-    RecordedReports(ledger, told)
+    RecordedReports(ledger, told, KEEP)
     assert counted(told) == {category.value: 0.0 for category in Category}
 
 
@@ -97,9 +115,9 @@ def test_a_report_is_counted_by_its_category(tmp_path: Path) -> None:
     told, _ = witness(tmp_path)
 
     async def main() -> None:
-        ledger = Ledger.open(tmp_path / "audit" / "worker-0", CLOCK)
+        ledger = Ledger.open(tmp_path / "audit" / "worker-0", CLOCK, keys=data_keys(tmp_path / "audit"))
         try:
-            desk = RecordedReports(ledger, told)
+            desk = RecordedReports(ledger, told, KEEP)
             await desk.file(REPORT, CALLER)
             await desk.file(REPORT, CALLER)
         finally:
@@ -119,7 +137,7 @@ def test_a_report_is_counted_by_its_category(tmp_path: Path) -> None:
 def test_a_log_that_cannot_take_it_is_a_refusal_and_nothing_is_counted(ledger: Any, tmp_path: Path) -> None:
     told, log = witness(tmp_path)
     with pytest.raises(Unavailable, match="the disk is full"):
-        file(RecordedReports(ledger, told))
+        file(RecordedReports(ledger, told, KEEP))
     assert not any(counted(told).values())
     assert log.read_text() == ""
 
@@ -129,7 +147,7 @@ def test_a_disk_that_hangs_is_waited_for_only_so_long(tmp_path: Path, monkeypatc
     told, _ = witness(tmp_path)
     ledger: Any = Failing()
     with pytest.raises(Unavailable, match=r"not on the disk within 0\.01 s") as caught:
-        file(RecordedReports(ledger, told))
+        file(RecordedReports(ledger, told, KEEP))
     assert caught.value.failure is Failure.TIMEOUT
     assert not any(counted(told).values())
 
@@ -138,9 +156,9 @@ def test_a_ledger_that_is_closed_is_a_failure(tmp_path: Path) -> None:
     told, _ = witness(tmp_path)
 
     async def main() -> None:
-        ledger = Ledger.open(tmp_path / "audit" / "worker-0", CLOCK)
+        ledger = Ledger.open(tmp_path / "audit" / "worker-0", CLOCK, keys=data_keys(tmp_path / "audit"))
         ledger.close()
-        await RecordedReports(ledger, told).file(REPORT, CALLER)
+        await RecordedReports(ledger, told, KEEP).file(REPORT, CALLER)
 
     with pytest.raises(Unavailable, match="closed"):
         asyncio.run(main())

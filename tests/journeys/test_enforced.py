@@ -107,7 +107,7 @@ def test_a_model_whose_requests_may_be_forwarded_before_they_are_on_disk_is_not_
     config = with_row("durable_intent")
     compiled = Compiled(config, NOW.timestamp())
     assert compiled.ask(key="first").forwarded
-    assert compiled.timeline == ["intent", "on disk", "sent", "part", "left", "left", "outcome"]
+    assert compiled.timeline == ["intent", "on disk", "sent", "part", "outcome", "on disk", "left", "left"]
     for change in ({"durable": "within_a_second"}, {"parts": False}):
         weaker = settings_of(config, "request_log").model_copy(update=change)
         assert not is_served(with_mount(config, "request_log", settings=weaker))
@@ -229,6 +229,19 @@ def test_a_model_of_a_configuration_that_nobody_needs_to_sign_is_not_served() ->
     config = with_row("signed_bundle")
     assert not is_served(config)
     assert is_served(replace(config, guard=config.guard.model_copy(update={"signed_bundle": True})))
+
+
+def test_a_model_whose_texts_are_not_kept_for_long_enough_is_not_served() -> None:
+    config = with_row("retention", {"content_days": 30})
+    kept = settings_of(config, "request_log")
+
+    def days(number: int) -> Any:
+        return kept.model_copy(update={"retention": kept.retention.model_copy(update={"content_days": number})})
+
+    assert is_served(with_mount(config, "request_log", settings=days(30)))
+    assert not is_served(with_mount(config, "request_log", settings=days(29)))
+    none = days(30).model_copy(update={"content": False})
+    assert not is_served(with_mount(config, "request_log", settings=none))
 
 
 # What the guard's own code holds
@@ -418,10 +431,12 @@ def refused(compiled: Compiled, code: str, **asked: Any) -> None:
 
 def test_what_cannot_be_recorded_is_not_served_and_what_is_served_is_recorded(compiled: Compiled) -> None:
     assert compiled.ask().forwarded
-    assert compiled.timeline == ["intent", "on disk", "sent", "part", "left", "left", "outcome"]
+    assert compiled.timeline == ["intent", "on disk", "sent", "part", "outcome", "on disk", "left", "left"]
     assert compiled.log.parts == [SAID]
     (outcome,) = compiled.log.outcomes
     assert outcome.released[0].text == SAID
+    refused(compiled, "access_denied", key="stranger")
+    assert compiled.log.outcomes[-1].ending is Ending.DENIED
     compiled.log.fails = True
     refused(compiled, "log_unavailable")
 

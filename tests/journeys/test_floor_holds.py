@@ -278,8 +278,10 @@ UNSEEN: Final = frozenset(
         CheckName.BOTH_AXES_RAISED,
         CheckName.CONTROLS_AS_REPORTED,
         CheckName.CUSTOM_PROFILE,
+        CheckName.RETENTION,
         CheckName.SIGNED_BUNDLE,
         CheckName.SAME_WEIGHTS_DECLARED,
+        CheckName.RETENTION,
         CheckName.SIGNED_BUNDLE,
         CheckName.VARIANT_EVALUATED,
     }

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import select
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -28,7 +30,21 @@ from safeguards.verdict import PASS, Block, Cleared, Code
 from tests.parts.configuration import ModelSpec, write_configuration
 from tests.parts.guard_thread import GuardThread
 from tests.parts.raw_caller import RawCaller
-from tests.parts.upstream import STREAM_HEAD, Gate, ScriptedUpstream, chunk, says, sends, text
+from tests.parts.upstream import (
+    DONE,
+    LAST_CHUNK,
+    STREAM_HEAD,
+    Gate,
+    Script,
+    ScriptedUpstream,
+    chunk,
+    completion,
+    delta,
+    says,
+    sends,
+    text,
+)
+from tests.parts.upstream import answer as whole_answer
 
 
 class Faulty(LocalDisk):
@@ -115,7 +131,158 @@ def test_a_text_is_written_before_it_is_released(tmp_path: Path) -> None:
             caller.ask()
             caller.until(b"first ")
             parts = [each for each in guard.entries() if isinstance(each, records.Part)]
-            assert [part.text for part in parts] == ["first "]
+            assert [text for part in parts for text in guard.texts(part.id, records.Part)] == ["first "]
+
+
+LAST = chunk(delta({}, finish="stop"), DONE) + LAST_CHUNK
+
+
+def outcomes(guard: GuardThread) -> list[records.Outcome]:
+    return [each for each in guard.entries() if isinstance(each, records.Outcome)]
+
+
+def arrived(caller: RawCaller) -> bytes:
+    """What lies in the caller's socket by now, without taking it."""
+    ready, _, _ = select.select([caller.socket], [], [], 0)
+    return caller.socket.recv(65536, socket.MSG_PEEK) if ready else b""
+
+
+def about_to_end(gate: Gate, *, stream: bool) -> Script:
+    """An answer whose last words wait at a gate."""
+    if stream:
+        return sends(STREAM_HEAD, chunk(text("first ")), gate, chunk(text("last")) + LAST)
+    return sends(gate, whole_answer(completion("whole")))
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_last_of_an_answer_is_held_until_the_outcome_is_on_disk(tmp_path: Path, stream: bool) -> None:
+    disk, gate = Faulty(), Gate()
+    with ScriptedUpstream(about_to_end(gate, stream=stream)) as upstream:
+        credentials = write_configuration(tmp_path, models=[ModelSpec(asl=3, upstream=upstream.url)])
+        with GuardThread(tmp_path, disk=disk) as guard, RawCaller(guard.port, credentials.key) as caller:
+            caller.ask(stream=stream)
+            upstream.wait_for_requests(1)
+            if stream:
+                caller.until(b"first ")
+            disk.held.clear()
+            gate.open()
+            guard.wait_until(lambda: bool(outcomes(guard)), "the outcome was written")
+            assert disk.waiting.wait(30)
+            assert arrived(caller) == b""
+            disk.held.set()
+            got = caller.answer()
+            assert got.status == 200
+            guard.quiet()
+            (outcome,) = outcomes(guard)
+            assert (outcome.ending, outcome.sent_bytes) == ("served", len(got.body))
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_when_the_outcome_cannot_be_put_on_disk_the_answer_does_not_end_as_if_it_were_whole(
+    tmp_path: Path, stream: bool
+) -> None:
+    disk, gate = Faulty(), Gate()
+    with ScriptedUpstream(about_to_end(gate, stream=stream)) as upstream:
+        credentials = write_configuration(tmp_path, models=[ModelSpec(asl=3, upstream=upstream.url)])
+        with GuardThread(tmp_path, disk=disk) as guard, RawCaller(guard.port, credentials.key) as caller:
+            caller.ask(stream=stream)
+            upstream.wait_for_requests(1)
+            if stream:
+                caller.until(b"first ")
+            disk.failing = True
+            gate.open()
+            got = caller.answer()
+            assert got.code == "log_unavailable"
+            assert b"[DONE]" not in got.body
+            assert b"last" not in got.body
+            assert b"whole" not in got.body
+
+
+def test_a_caller_who_leaves_while_the_last_is_held_is_on_record_as_gone(tmp_path: Path) -> None:
+    disk, gate = Faulty(), Gate()
+    with ScriptedUpstream(about_to_end(gate, stream=True)) as upstream:
+        credentials = write_configuration(tmp_path, models=[ModelSpec(asl=3, upstream=upstream.url)])
+        with GuardThread(tmp_path, disk=disk) as guard:
+            with RawCaller(guard.port, credentials.key) as caller:
+                caller.ask()
+                caller.until(b"first ")
+                disk.held.clear()
+                gate.open()
+                guard.wait_until(lambda: bool(outcomes(guard)), "the outcome was written")
+            guard.wait_until(lambda: len(outcomes(guard)) > 1, "it was set right")
+            disk.held.set()
+            found = guard.found(outcomes(guard)[0].id)
+            assert found.outcome is not None
+            assert found.outcome.ending == "caller_gone"
+            assert found.outcome.sent_bytes < outcomes(guard)[0].sent_bytes
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_below_level_three_nobody_waits_for_the_outcome(tmp_path: Path, level: int) -> None:
+    disk = Faulty()
+    with ScriptedUpstream(says("hello")) as upstream:
+        credentials = write_configuration(tmp_path, models=[ModelSpec(asl=level, upstream=upstream.url)])
+        with GuardThread(tmp_path, disk=disk) as guard, RawCaller(guard.port, credentials.key) as caller:
+            disk.held.clear()
+            caller.ask()
+            assert caller.answer().status == 200
+            disk.held.set()
+
+
+class Full(LocalDisk):
+    """A disk that takes nothing while it is full."""
+
+    full = False
+
+    def create(self, path: Path) -> int:
+        """Create, or not."""
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().create(path)
+
+    def write(self, descriptor: int, data: bytes | memoryview) -> int:
+        """Write, or not."""
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(descriptor, data)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_below_level_three_a_policy_may_serve_through_an_outage_and_loses_no_record(
+    tmp_path: Path, stream: bool
+) -> None:
+    disk, patient = Full(), {"outage_seconds": 60, "parts": True}
+    with ScriptedUpstream(says("hel", "lo")) as upstream:
+        models = [
+            ModelSpec(asl=2, upstream=upstream.url, log=patient),
+            ModelSpec("strict", asl=3, upstream=upstream.url),
+        ]
+        credentials = write_configuration(tmp_path, models=models)
+        with GuardThread(tmp_path, disk=disk) as guard, RawCaller(guard.port, credentials.key) as caller:
+            disk.full = True
+            caller.ask("served on", stream=stream)
+            got = caller.answer()
+            assert got.status == 200
+            with RawCaller(guard.port, credentials.key) as other:
+                other.ask(model="strict", stream=stream)
+                assert other.answer().code == "log_unavailable"
+            assert guard.worker.ledger.stats().waiting > 0
+            disk.full = False
+
+            def written() -> bool:
+                def tended() -> int:
+                    guard.worker.ledger.tend()
+                    return guard.worker.ledger.stats().waiting
+
+                return guard.call(tended) == 0
+
+            guard.wait_until(written, "what waited was written")
+            request = got.headers["x-request-id"]
+            assert guard.texts(request, records.Intent) == ["served on"]
+            assert "".join(guard.texts(request, records.Part)) == "hello"
+            found = guard.found(request)
+            assert found.outcome is not None
+            assert (found.outcome.ending, found.outcome.sent_bytes) == ("served", len(got.body))
 
 
 class Answers(Safeguard):

@@ -64,6 +64,7 @@ def _does_nothing(*_: Any) -> None:
 _MOMENTS: Final[tuple[tuple[SafeguardKind, str, Callable[..., Any]], ...]] = (
     (SafeguardKind.REQUEST_LOG, "safeguards.request_log:RequestLog.admit", _passes),
     (SafeguardKind.REQUEST_LOG, "safeguards.request_log:RequestLog.watch", _clears),
+    (SafeguardKind.REQUEST_LOG, "safeguards.request_log:RequestLog.before_last", _does_nothing),
     (SafeguardKind.REQUEST_LOG, "safeguards.request_log:RequestLog.close", _does_nothing),
     (SafeguardKind.KILL_SWITCH, "safeguards.kill_switch:KillSwitch.admit", _passes),
     (SafeguardKind.KILL_SWITCH, "safeguards.kill_switch:KillSwitch.watch", _clears),

@@ -101,7 +101,7 @@ def test_every_moment_of_every_safeguard_is_switched_off() -> None:
         f"{each.__module__}:{each.__name__}.{moment}"
         for each in Safeguard.__subclasses__()
         if each.__module__.startswith("safeguards.")
-        for moment in ("admit", "watch", "close")
+        for moment in ("admit", "watch", "before_last", "close")
         if moment in vars(each)
     }
     assert defined

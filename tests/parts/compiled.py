@@ -26,7 +26,7 @@ from guard.serving import Serving
 from guard.wire.routes import ROUTES
 from safeguards.decision import Failure, Outcome, Unavailable
 from safeguards.exchange import Channel, Exchange
-from safeguards.ports import Stop
+from safeguards.ports import Keep, Stop
 from tests.guard.road import Answering, Line, Model, Notes, Still, receiving
 from tests.parts.upstream import completion, stream_body
 
@@ -47,7 +47,9 @@ class Journal:
         self.outcomes: list[Outcome] = []
         self._timeline = timeline
 
-    def intent(self, exchange: Exchange, *, durable: bool, content: bool) -> Awaitable[None] | None:
+    def intent(
+        self, exchange: Exchange, *, durable: bool, keep: Keep | None, patience: float = 0.0
+    ) -> Awaitable[None] | None:
         """Take it; on disk after a while, if that is asked for."""
         self._check()
         self.intents.append(exchange.id)
@@ -60,12 +62,12 @@ class Journal:
         self.parts.append(channel.fresh)
         self._timeline.append("part")
 
-    def outcome(self, exchange: Exchange, outcome: Outcome, *, durable: bool, content: bool) -> Awaitable[None] | None:
+    def outcome(self, exchange: Exchange, outcome: Outcome, *, durable: bool) -> Awaitable[None] | None:
         """Take it."""
         self._check()
         self.outcomes.append(outcome)
         self._timeline.append("outcome")
-        return None
+        return self._disk() if durable else None
 
     def _check(self) -> None:
         if self.fails:

@@ -85,6 +85,7 @@ def write_configuration(
         (directory / folder).mkdir(parents=True, exist_ok=True)
     pepper = randomness(32).hex()
     _secret(secrets / "pepper", pepper)
+    _secret(secrets / "content-key", randomness(32).hex())
     made: dict[str, str] = {}
 
     def credential(prefix: str, name: str, suffix: str, days: int = 90) -> dict[str, str]:
@@ -115,6 +116,7 @@ def write_configuration(
         "workers": workers,
         "storage": {"state": "var/state", "audit": "var/audit"},
         "keys": {"pepper": {"file": "secrets/pepper"}},
+        "content": {"key": {"file": "secrets/content-key"}, "wrapped": "var/content-keys"},
         "admin": {
             "host": "127.0.0.1",
             "port": admin_port,

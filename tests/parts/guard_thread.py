@@ -19,8 +19,12 @@ import uvloop
 
 from guard.app import SYSTEM_CLOCK, Worker, build_worker, edge_refusals
 from guard.audit import records
+from guard.audit.contents import Contents
 from guard.audit.disk import Disk
-from guard.audit.read import Entry, Found, find, iter_records
+from guard.audit.keys import KeyFolder
+from guard.audit.read import Entry, Found, find, iter_records, search
+from guard.audit.wrapping import Kek
+from guard.policy.content import read_content_key
 from guard.policy.load import load
 from guard.serve.control import Drain, hear_worker, send
 from guard.serve.http import GuardProtocol
@@ -155,6 +159,20 @@ class GuardThread:
         """The records of one exchange, once it has ended."""
         self.quiet()
         return find(self.directory / "var" / "audit", request)
+
+    def texts(self, request: str, kind: type[records.Record]) -> list[str]:
+        """The kept texts of an exchange's records of one kind, in their order, opened and checked."""
+        config = self.worker.config
+        assert config.guard.content is not None
+        audit = self.directory / "var" / "audit"
+        folder = KeyFolder(self.directory / config.guard.content.wrapped)
+        contents = Contents(audit, folder, Kek(read_content_key(config, config.guard.content)))
+        return [
+            text.text
+            for item in search(audit, request)
+            if isinstance(item, Entry) and isinstance(item.record, kind)
+            for text in contents.texts(item.writer, item.record)
+        ]
 
     def _orders(self) -> OrderDirectory:
         return OrderDirectory(self.directory / "var" / "state")

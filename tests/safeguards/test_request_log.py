@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from safeguards.decision import Ending, Failure, Outcome, Unavailable
 from safeguards.exchange import Channel, Exchange
+from safeguards.ports import Keep
 from safeguards.request_log import LogSettings, RequestLog
 from safeguards.verdict import PASS, Cleared
 from tests.safeguards.exchanges import content, exchange
 
+KEEP = Keep(30, 730)
 OUTCOME = Outcome(
     ending=Ending.SERVED,
     status=200,
@@ -38,23 +41,27 @@ class Log:
         self.full = full
         self.written: list[tuple[Any, ...]] = []
         self.synced = 0
+        self.patience = -1.0
 
-    def intent(self, exchange: Exchange, *, durable: bool, content: bool) -> Awaitable[None] | None:
+    def intent(
+        self, exchange: Exchange, *, durable: bool, keep: Keep | None, patience: float = 0.0
+    ) -> Awaitable[None] | None:
         """Write."""
-        return self._write("intent", durable=durable, content=content)
+        self.patience = patience
+        return self._write("intent", durable=durable, keep=keep)
 
     def part(self, exchange: Exchange, channel: Channel) -> None:
         """Write."""
         self._write("part", channel.fresh)
 
-    def outcome(self, exchange: Exchange, outcome: Outcome, *, durable: bool, content: bool) -> Awaitable[None] | None:
+    def outcome(self, exchange: Exchange, outcome: Outcome, *, durable: bool) -> Awaitable[None] | None:
         """Write."""
-        return self._write("outcome", outcome.ending, durable=durable, content=content)
+        return self._write("outcome", outcome.ending, durable=durable)
 
-    def _write(self, *record: object, durable: bool = False, content: bool = False) -> Awaitable[None] | None:
+    def _write(self, *record: object, durable: bool = False, keep: Keep | None = None) -> Awaitable[None] | None:
         if self.full:
             raise Unavailable(Failure.CRASH, "the disk is full")
-        self.written.append((*record, durable, content))
+        self.written.append((*record, durable, keep))
         return self._sync() if durable else None
 
     async def _sync(self) -> None:
@@ -63,7 +70,7 @@ class Log:
 
 
 def mounted(log: Log, *, durable: bool = True, parts: bool = True, keeps: bool = True) -> RequestLog:
-    return RequestLog(log, LogSettings(durable=durable, parts=parts, content=keeps))
+    return RequestLog(log, LogSettings(durable=durable, parts=parts, keep=KEEP if keeps else None))
 
 
 async def admit(safeguard: RequestLog) -> object:
@@ -74,29 +81,69 @@ async def admit(safeguard: RequestLog) -> object:
 def test_a_durable_intent_passes_only_once_it_is_on_disk() -> None:
     log = Log()
     assert asyncio.run(admit(mounted(log))) is PASS
-    assert log.written == [("intent", True, True)]
+    assert log.written == [("intent", True, KEEP)]
     assert log.synced == 1
 
 
 def test_an_intent_that_need_not_be_durable_passes_at_once() -> None:
     log = Log()
     assert mounted(log, durable=False, keeps=False).admit(exchange()) is PASS
-    assert log.written == [("intent", False, False)]
+    assert log.written == [("intent", False, None)]
 
 
 @pytest.mark.parametrize(("parts", "text", "written"), [(True, "abc", 1), (True, "", 0), (False, "abc", 0)])
 def test_fresh_text_is_written_before_it_is_cleared_where_parts_are_kept(parts: bool, text: str, written: int) -> None:
     log = Log()
     assert mounted(log, parts=parts).watch(exchange(), content(text)) == Cleared(len(text))
-    assert log.written == [("part", text, False, False)] * written
+    assert log.written == [("part", text, False, None)] * written
 
 
 @pytest.mark.parametrize("durable", [True, False])
 def test_the_outcome_is_written_always(durable: bool) -> None:
     log = Log()
     assert mounted(log, durable=durable, parts=False).close(exchange(), OUTCOME) is None
-    assert log.written == [("outcome", Ending.SERVED, False, True)]
+    assert log.written == [("outcome", Ending.SERVED, False, None)]
     assert not log.synced
+
+
+@pytest.mark.parametrize(("durable", "expected"), [(True, 0.0), (False, 7.0)])
+def test_an_outage_is_served_through_only_where_intents_need_not_be_durable(durable: bool, expected: float) -> None:
+    log = Log()
+    safeguard = RequestLog(log, LogSettings(durable=durable, parts=True, keep=None, patience=7.0))
+    assert asyncio.run(admit(safeguard)) is PASS
+    assert log.patience == expected
+
+
+def ended(safeguard: RequestLog, *outcomes: Outcome) -> None:
+    """The last of an answer is about to leave with the first outcome; it ends with the second."""
+    about, after = outcomes
+
+    async def journey() -> None:
+        waiting = safeguard.before_last(exchange(), about)
+        if waiting is not None:
+            await waiting
+        safeguard.close(exchange(), after)
+
+    asyncio.run(journey())
+
+
+def test_an_outcome_that_is_on_disk_already_is_not_written_again() -> None:
+    log = Log()
+    ended(mounted(log), OUTCOME, replace(OUTCOME, seconds=9.0, ended=9.0))
+    assert [record[:3] for record in log.written] == [("outcome", Ending.SERVED, True)]
+    assert log.synced == 1
+
+
+def test_an_outcome_that_came_otherwise_is_added() -> None:
+    log = Log()
+    ended(mounted(log), OUTCOME, replace(OUTCOME, ending=Ending.CALLER_GONE))
+    assert [record[1:3] for record in log.written] == [(Ending.SERVED, True), (Ending.CALLER_GONE, False)]
+
+
+def test_where_intents_need_not_be_durable_nobody_waits_for_the_outcome() -> None:
+    log = Log()
+    assert mounted(log, durable=False).before_last(exchange(), OUTCOME) is None
+    assert log.written == []
 
 
 def test_what_cannot_be_written_does_not_pass() -> None:

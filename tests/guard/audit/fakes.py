@@ -11,13 +11,20 @@ from pathlib import Path
 import uvloop
 
 from guard.audit import records
+from guard.audit.contents import Contents, Text
 from guard.audit.disk import LocalDisk
+from guard.audit.keys import DataKeys, KeyFolder
+from guard.audit.ledger import Ledger, Limits
 from guard.audit.read import Entry, iter_records
+from guard.audit.wrapping import Kek
 from safeguards.decision import Decision, Ending, Failure, Outcome, Released, Target
 from safeguards.exchange import Caller, ChannelId, ChannelKind, Exchange, Passage
+from safeguards.ports import Keep
 from safeguards.verdict import Code
 
 PATIENCE = 30.0
+KEEP = Keep(30, 730)
+KEK = Kek("0123456789abcdef" * 4)
 
 
 class Clock:
@@ -119,6 +126,28 @@ def contents(audit: Path) -> list[records.Record]:
         assert isinstance(item, Entry), item
         found.append(item.record)
     return found
+
+
+def data_keys(audit: Path) -> DataKeys:
+    """Keys beside an audit folder, wrapped by the test's own."""
+    return DataKeys(KeyFolder(audit.parent / "content-keys"), KEK)
+
+
+def quiet_ledger(audit: Path, clock: Clock | None = None) -> Ledger:
+    """The writer ``w1`` with the test's keys, which syncs only what somebody waits for."""
+    return Ledger.open(audit / "w1", clock or Clock(), limits=Limits(interval=30.0), keys=data_keys(audit))
+
+
+def kept(audit: Path) -> list[tuple[Text, ...]]:
+    """The texts of every record that keeps any."""
+    contents = Contents(audit, KeyFolder(audit.parent / "content-keys"), KEK)
+    found = [contents.texts(item.writer, item.record) for item in iter_records(audit) if isinstance(item, Entry)]
+    return [texts for texts in found if texts]
+
+
+def sealed_files(audit: Path) -> list[Path]:
+    """Every segment of bodies, by its path."""
+    return sorted(audit.glob("*/bodies/*/*/seg-*.log"))
 
 
 def exchange(name: str = "r1", text: str = "hello", passages: int = 1) -> Exchange:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from guard.audit import frames, ledger, records
+from guard.audit import bodies, frames, ledger, records
 from guard.audit.ledger import Ledger, Limits
 from guard.audit.read import Damage, find, iter_records
 from guard.audit.segments import LedgerError, listing, name
@@ -25,14 +25,26 @@ from safeguards.exchange import Channel, ChannelId, ChannelKind
 from safeguards.ports import Log
 from safeguards.request_log import LogSettings, RequestLog
 from safeguards.verdict import PASS
-from tests.guard.audit.fakes import PATIENCE, Clock, FaultyDisk, contents, exchange, outcome, runners, until
+from tests.guard.audit.fakes import (
+    KEEP,
+    PATIENCE,
+    Clock,
+    FaultyDisk,
+    contents,
+    data_keys,
+    exchange,
+    kept,
+    outcome,
+    runners,
+    until,
+)
 
 Run = Callable[[Coroutine[None, None, None]], None]
 QUIET = Limits(interval=30.0)
 
 
 def opened(audit: Path, disk: FaultyDisk | None = None, limits: Limits = QUIET, clock: Clock | None = None) -> Ledger:
-    return Ledger.open(audit / "w1", clock or Clock(), disk=disk, limits=limits)
+    return Ledger.open(audit / "w1", clock or Clock(), disk=disk, limits=limits, keys=data_keys(audit))
 
 
 def ids(audit: Path, kind: type[records.Intent | records.Outcome | records.Part] = records.Intent) -> list[str]:
@@ -51,7 +63,9 @@ async def done(written: Awaitable[None] | None) -> None:
 
 
 @pytest.mark.parametrize("run", runners())
-@pytest.mark.parametrize("settings", [LogSettings(*flags) for flags in ((True, True, True), (False, False, False))])
+@pytest.mark.parametrize(
+    "settings", [LogSettings(True, True, KEEP), LogSettings(False, False, None), LogSettings(False, False, KEEP)]
+)
 def test_it_is_the_store_that_the_request_log_needs(tmp_path: Path, run: Run, settings: LogSettings) -> None:
     async def journey() -> None:
         log: Log = opened(tmp_path)
@@ -67,14 +81,14 @@ def test_it_is_the_store_that_the_request_log_needs(tmp_path: Path, run: Run, se
     assert found.intent is not None
     assert found.outcome is not None
     assert len(found.parts) == settings.parts
-    texts = [found.intent.passages[0].text, found.outcome.released[0].text, *(part.text for part in found.parts)]
-    assert texts == (["SECRET"] * 3 if settings.content else [None] * 2)
-    assert (b"SECRET" in listing(tmp_path / "w1")[0].read_bytes()) == settings.content
+    assert b"SECRET" not in listing(tmp_path / "w1")[0].read_bytes()
+    texts = [[one.text for one in texts] for texts in kept(tmp_path)]
+    assert texts == ([["SECRET"]] * 2 if settings.keep else [])
 
 
 def test_a_record_nobody_waits_for_is_in_the_file_before_the_call_returns(tmp_path: Path) -> None:
     log = opened(tmp_path)
-    assert log.intent(exchange(), durable=False, content=False) is None
+    assert log.intent(exchange(), durable=False, keep=None) is None
     assert ids(tmp_path) == ["r1"]
     log.close()
 
@@ -85,7 +99,7 @@ def test_a_durable_record_waits_for_a_sync_that_began_after_it(tmp_path: Path) -
         log = opened(tmp_path, disk)
         before = len(disk.synced)
         disk.gate.clear()
-        waiting = log.intent(exchange(), durable=True, content=False)
+        waiting = log.intent(exchange(), durable=True, keep=None)
         assert isinstance(waiting, asyncio.Future)
         assert ids(tmp_path) == ["r1"]
         assert not waiting.done()
@@ -114,15 +128,15 @@ def test_a_part_of_a_request_without_an_intent_keeps_no_text(tmp_path: Path) -> 
     log.part(exchange(), fresh("SECRET"))
     log.close()
     part = next(one for one in contents(tmp_path) if isinstance(one, records.Part))
-    assert (part.text, part.chars) == (None, 6)
+    assert (part.body, part.commitment, part.chars) == ("", "", 6)
 
 
 def test_segments_are_rotated_and_a_request_open_across_them_is_closed_after_a_crash(tmp_path: Path) -> None:
     log = opened(tmp_path, limits=Limits(segment=3000, interval=30.0))
-    log.intent(exchange("open"), durable=False, content=False)
+    log.intent(exchange("open"), durable=False, keep=None)
     for number in range(40):
-        log.intent(exchange(f"r{number}"), durable=False, content=False)
-        log.outcome(exchange(f"r{number}"), outcome(), durable=False, content=False)
+        log.intent(exchange(f"r{number}"), durable=False, keep=None)
+        log.outcome(exchange(f"r{number}"), outcome(), durable=False)
     log.close()
     paths = listing(tmp_path / "w1")
     assert len(paths) > 5
@@ -159,7 +173,7 @@ def test_after_closing_nothing_is_accepted(tmp_path: Path) -> None:
     log.close()
     log.close()
     with pytest.raises(Unavailable, match="closed"):
-        log.intent(exchange(), durable=False, content=False)
+        log.intent(exchange(), durable=False, keep=None)
 
 
 @pytest.mark.parametrize("run", runners())
@@ -168,19 +182,19 @@ def test_a_full_disk_refuses_at_once_and_goes_on_in_a_new_segment(tmp_path: Path
     async def journey() -> None:
         disk, clock = FaultyDisk(), Clock()
         log = opened(tmp_path, disk, clock=clock)
-        await done(log.intent(exchange("before"), durable=True, content=False))
+        await done(log.intent(exchange("before"), durable=True, keep=None))
         disk.room = room
         with pytest.raises(Unavailable) as refused:
-            log.intent(exchange("full"), durable=True, content=False)
+            log.intent(exchange("full"), durable=True, keep=None)
         assert refused.value.failure is Failure.UNREACHABLE
         assert refused.value.reason == "audit log: No space left on device"
         with pytest.raises(Unavailable):  # the one try of this second, and it fails
             log.part(exchange("before"), fresh("x"))
         disk.room = None
         with pytest.raises(Unavailable, match="No space left"):  # between tries nothing is tried
-            log.intent(exchange("too early"), durable=False, content=False)
+            log.intent(exchange("too early"), durable=False, keep=None)
         clock.pass_(1.0)
-        await done(log.intent(exchange("after"), durable=True, content=False))
+        await done(log.intent(exchange("after"), durable=True, keep=None))
         assert log.stats().failed == 3
         log.close()
 
@@ -201,15 +215,15 @@ def test_a_failed_sync_fails_all_who_wait_and_names_what_is_in_doubt(tmp_path: P
     async def journey() -> None:
         disk = FaultyDisk()
         log = opened(tmp_path, disk)
-        await done(log.intent(exchange("safe"), durable=True, content=False))
+        await done(log.intent(exchange("safe"), durable=True, keep=None))
         disk.gate.clear()
         disk.sync_error = OSError(5, "Input/output error")
-        waiting = [log.intent(exchange(f"doubt{n}"), durable=True, content=False) for n in range(3)]
+        waiting = [log.intent(exchange(f"doubt{n}"), durable=True, keep=None) for n in range(3)]
         disk.gate.set()
         for result in await asyncio.gather(*map(done, waiting), return_exceptions=True):
             assert isinstance(result, Unavailable)
         disk.sync_error = None
-        await done(log.intent(exchange("later"), durable=True, content=False))
+        await done(log.intent(exchange("later"), durable=True, keep=None))
         log.close()
 
     run(journey())
@@ -225,13 +239,13 @@ def test_a_failed_write_fails_those_who_wait_for_an_earlier_one(tmp_path: Path) 
         disk = FaultyDisk()
         log = opened(tmp_path, disk)
         disk.gate.clear()
-        first = log.intent(exchange("in the sync that runs"), durable=True, content=False)
+        first = log.intent(exchange("in the sync that runs"), durable=True, keep=None)
         assert await asyncio.to_thread(disk.entered.acquire, timeout=PATIENCE)
         assert await asyncio.to_thread(disk.entered.acquire, timeout=PATIENCE)  # one was that of opening
-        second = log.intent(exchange("waits"), durable=True, content=False)
+        second = log.intent(exchange("waits"), durable=True, keep=None)
         disk.write_error = OSError(28, "No space left on device")
         with pytest.raises(Unavailable):
-            log.intent(exchange("refused"), durable=True, content=False)
+            log.intent(exchange("refused"), durable=True, keep=None)
         disk.gate.set()
         await done(first)
         with pytest.raises(Unavailable, match="No space left"):
@@ -246,9 +260,9 @@ def test_a_bug_of_the_disk_layer_ends_the_segment_too(tmp_path: Path) -> None:
     log = opened(tmp_path, disk)
     disk.write_error = ZeroDivisionError()  # type: ignore[assignment]  # what no disk should raise
     with pytest.raises(Unavailable, match="ZeroDivisionError"):
-        log.intent(exchange("odd"), durable=False, content=False)
+        log.intent(exchange("odd"), durable=False, keep=None)
     disk.write_error = None
-    log.intent(exchange("even"), durable=False, content=False)
+    log.intent(exchange("even"), durable=False, keep=None)
     log.close()
     assert ids(tmp_path) == ["even"]
     assert len(listing(tmp_path / "w1")) == 2
@@ -259,8 +273,8 @@ def test_a_segment_that_somebody_removes_is_noticed(tmp_path: Path) -> None:
         log = opened(tmp_path)
         listing(tmp_path / "w1")[0].unlink()
         with pytest.raises(Unavailable, match="the segment was removed"):
-            await done(log.intent(exchange("lost"), durable=True, content=False))
-        await done(log.intent(exchange("kept"), durable=True, content=False))
+            await done(log.intent(exchange("lost"), durable=True, keep=None))
+        await done(log.intent(exchange("kept"), durable=True, keep=None))
         log.close()
 
     asyncio.run(journey())
@@ -270,17 +284,17 @@ def test_a_segment_that_somebody_removes_is_noticed(tmp_path: Path) -> None:
 def test_an_outcome_that_cannot_be_written_is_accounted_for_when_the_disk_is_back(tmp_path: Path) -> None:
     disk, clock = FaultyDisk(), Clock()
     log = opened(tmp_path, disk, clock=clock)
-    log.intent(exchange("asked"), durable=False, content=False)
-    log.intent(exchange("runs"), durable=False, content=False)
+    log.intent(exchange("asked"), durable=False, keep=None)
+    log.intent(exchange("runs"), durable=False, keep=None)
     disk.write_error = OSError(5, "Input/output error")
     with pytest.raises(Unavailable):
-        log.intent(exchange("refused"), durable=False, content=False)
+        log.intent(exchange("refused"), durable=False, keep=None)
     for one in ("asked", "refused"):
         with pytest.raises(Unavailable):
-            log.outcome(exchange(one), outcome(), durable=False, content=False)
+            log.outcome(exchange(one), outcome(), durable=False)
     disk.write_error = None
     clock.pass_(1.0)
-    log.outcome(exchange("runs"), outcome(), durable=False, content=False)
+    log.outcome(exchange("runs"), outcome(), durable=False)
     log.close()
     assert [one.ending for one in find(tmp_path, "asked").recovered] == ["unknown (log unavailable)"]
     assert find(tmp_path, "refused").recovered == ()
@@ -297,13 +311,13 @@ def test_a_long_outage_leaves_neither_files_nor_open_requests(tmp_path: Path, mo
     for number in range(50):
         clock.pass_(1.0)
         with pytest.raises(Unavailable, match="No space left"):
-            log.intent(exchange(f"r{number}"), durable=False, content=False)
+            log.intent(exchange(f"r{number}"), durable=False, keep=None)
         with pytest.raises(Unavailable, match="No space left"):
-            log.outcome(exchange(f"r{number}"), outcome(), durable=False, content=False)
+            log.outcome(exchange(f"r{number}"), outcome(), durable=False)
     assert len(listing(tmp_path / "w1")) == 1
     disk.write_error = None
     clock.pass_(1.0)
-    assert log.intent(exchange("back"), durable=False, content=False) is None
+    assert log.intent(exchange("back"), durable=False, keep=None) is None
     log.close()
     assert ids(tmp_path) == ["back"]
 
@@ -312,12 +326,12 @@ def test_more_open_requests_than_the_bound_are_refused(tmp_path: Path, monkeypat
     monkeypatch.setattr(ledger, "MAX_OPEN", 2)
     log = opened(tmp_path)
     for number in range(2):
-        log.intent(exchange(f"r{number}"), durable=False, content=False)
+        log.intent(exchange(f"r{number}"), durable=False, keep=None)
     with pytest.raises(Unavailable) as refused:
-        log.intent(exchange("r2"), durable=False, content=False)
+        log.intent(exchange("r2"), durable=False, keep=None)
     assert refused.value.failure is Failure.OVERLOAD
-    log.outcome(exchange("r0"), outcome(), durable=False, content=False)
-    log.intent(exchange("r3"), durable=False, content=False)
+    log.outcome(exchange("r0"), outcome(), durable=False)
+    log.intent(exchange("r3"), durable=False, keep=None)
     log.close()
 
 
@@ -325,12 +339,14 @@ def test_a_record_beyond_the_bound_is_refused_and_the_segment_lives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = opened(tmp_path)
-    monkeypatch.setattr(frames, "MAX_PAYLOAD", 2000)
-    with pytest.raises(Unavailable) as refused:
-        log.intent(exchange("big", text="x" * 2000), durable=False, content=True)
-    assert refused.value.failure is Failure.OVERLOAD
-    assert "xx" not in refused.value.reason
-    log.intent(exchange("small"), durable=False, content=True)
+    monkeypatch.setattr(frames, "MAX_PAYLOAD", 4000)
+    monkeypatch.setattr(bodies, "MAX_TEXTS", 2000)
+    for big in (exchange("big", text="x" * 2001), exchange("many", passages=100)):
+        with pytest.raises(Unavailable) as refused:
+            log.intent(big, durable=False, keep=KEEP)
+        assert refused.value.failure is Failure.OVERLOAD
+        assert "xx" not in refused.value.reason
+    log.intent(exchange("small"), durable=False, keep=KEEP)
     log.close()
     assert ids(tmp_path) == ["small"]
     assert len(listing(tmp_path / "w1")) == 1
@@ -339,16 +355,16 @@ def test_a_record_beyond_the_bound_is_refused_and_the_segment_lives(
 def test_a_disk_that_falls_behind_refuses_requests_before_outcomes(tmp_path: Path) -> None:
     async def journey() -> None:
         disk = FaultyDisk()
-        log = opened(tmp_path, disk, Limits(unsynced=2000, interval=0.01))
+        log = opened(tmp_path, disk, Limits(unsynced=1200, interval=0.01))
         disk.gate.clear()
-        log.intent(exchange("r0", passages=8), durable=False, content=False)
+        log.intent(exchange("r0", passages=8), durable=False, keep=None)
         with pytest.raises(Unavailable, match="the disk does not keep up") as refused:
-            log.intent(exchange("r1", passages=8), durable=False, content=False)
+            log.intent(exchange("r1", passages=8), durable=False, keep=None)
         assert refused.value.failure is Failure.OVERLOAD
-        log.outcome(exchange("r0"), outcome(), durable=False, content=False)
+        log.outcome(exchange("r0"), outcome(), durable=False)
         disk.gate.set()
         await asyncio.to_thread(until, lambda: log.stats().backlog == 0)
-        log.intent(exchange("again"), durable=False, content=False)
+        log.intent(exchange("again"), durable=False, keep=None)
         log.close()
 
     asyncio.run(journey())
@@ -358,18 +374,18 @@ def test_the_figures_count_records_by_result(tmp_path: Path) -> None:
     async def journey() -> None:
         disk, clock = FaultyDisk(), Clock()
         log = opened(tmp_path, disk, clock=clock)
-        log.intent(exchange("a"), durable=False, content=False)
+        log.intent(exchange("a"), durable=False, keep=None)
         clock.pass_(4.0)
         stats = log.stats()
         assert (stats.buffered, stats.durable, stats.failed, stats.backlog) == (1, 0, 0, 1)
         assert (stats.oldest_pending, stats.sequence, stats.segment) == (4.0, 2, name(1))
-        await done(log.intent(exchange("b"), durable=True, content=False))
+        await done(log.intent(exchange("b"), durable=True, keep=None))
         stats = log.stats()
         assert (stats.buffered, stats.durable, stats.backlog, stats.oldest_pending) == (1, 1, 0, 0.0)
         assert (stats.last_durable, stats.waits, stats.syncs) == (clock.wall, (0.0,), 1)
         disk.sync_error = OSError(5, "Input/output error")
         with pytest.raises(Unavailable):
-            await done(log.intent(exchange("c"), durable=True, content=False))
+            await done(log.intent(exchange("c"), durable=True, keep=None))
         assert log.stats().failed == 1
         log.close()
 
@@ -404,3 +420,6 @@ def test_killing_the_writer_at_any_moment_loses_nothing_it_acknowledged(tmp_path
     assert said["ended"] <= ended
     assert said["durable"]
     assert asked - ended == unknown
+    # Every leaf that is there has its text: nothing of a body is left to a later write.
+    parts = [one for one in read if isinstance(one, records.Part)]
+    assert len(kept(tmp_path)) >= len(asked) + len(parts)

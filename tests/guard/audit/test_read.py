@@ -32,8 +32,8 @@ def many(audit: Path, count: int = 12, writer: str = "w1") -> list[Path]:
     """Several segments of intents; returns their paths."""
     log = Ledger.open(audit / writer, Clock(), limits=QUIET)
     for number in range(count):
-        log.intent(exchange(f"{writer}-{number}"), durable=False, content=False)
-        log.outcome(exchange(f"{writer}-{number}"), outcome(), durable=False, content=False)
+        log.intent(exchange(f"{writer}-{number}"), durable=False, keep=None)
+        log.outcome(exchange(f"{writer}-{number}"), outcome(), durable=False)
     log.close()
     paths = listing(audit / writer)
     assert len(paths) > 3
@@ -45,7 +45,7 @@ def test_the_records_of_all_writers_come_in_order_of_time(tmp_path: Path) -> Non
     logs = [Ledger.open(tmp_path / f"w{number}", clock, limits=QUIET) for number in range(3)]
     for number in range(30):
         clock.pass_(1.0)
-        logs[number * 7 % 3].intent(exchange(f"r{number}"), durable=False, content=False)
+        logs[number * 7 % 3].intent(exchange(f"r{number}"), durable=False, keep=None)
     for log in logs:
         log.close()
     assert requests(tmp_path) == [f"r{number}" for number in range(30)]
@@ -57,7 +57,7 @@ def test_a_clock_that_jumps_back_does_not_hide_or_reorder_a_writers_records(tmp_
     log = Ledger.open(tmp_path / "w1", clock, limits=QUIET)
     for number, step in enumerate((10.0, -500.0, 1.0, 600.0)):
         clock.pass_(step)
-        log.intent(exchange(f"r{number}"), durable=False, content=False)
+        log.intent(exchange(f"r{number}"), durable=False, keep=None)
     log.close()
     assert requests(tmp_path) == ["r0", "r1", "r2", "r3"]
     assert requests(tmp_path, since=1_700_000_005.0) == ["r0", "r3"]
@@ -121,7 +121,7 @@ def test_following_gives_what_comes_once_across_rotation_and_new_writers(tmp_pat
         for log in logs:
             for _ in range(8):
                 clock.pass_(1.0)
-                log.intent(exchange(f"r{clock.now():.0f}"), durable=False, content=False)
+                log.intent(exchange(f"r{clock.now():.0f}"), durable=False, keep=None)
         return number < 4
 
     items = list(follow(tmp_path, wait))
@@ -157,18 +157,18 @@ def test_following_waits_for_the_rest_of_half_a_record(tmp_path: Path) -> None:
 def test_one_request_is_found_with_all_its_records_and_no_others(tmp_path: Path) -> None:
     log = Ledger.open(tmp_path / "w1", Clock(), limits=QUIET)
     for one in ("r1", "r11", "r2"):
-        log.intent(exchange(one, text="r1"), durable=False, content=True)
+        log.intent(exchange(one, text="r1"), durable=False, keep=None)
         channel = Channel(ChannelId(0, ChannelKind.CONTENT))
         for piece in ("hel", "lo"):
             channel.append(piece)
             log.part(exchange(one), channel)
             channel.settle()
-        log.outcome(exchange(one), outcome(), durable=False, content=True)
+        log.outcome(exchange(one), outcome(), durable=False)
     log.close()
     found = find(tmp_path, "r1")
     assert found.intent is not None
     assert found.intent.id == "r1"
-    assert [(part.start, part.text) for part in found.parts] == [(0, "hel"), (3, "lo")]
+    assert [(part.start, part.chars) for part in found.parts] == [(0, 3), (3, 2)]
     assert found.outcome is not None
     assert found.outcome.id == "r1"
     assert (found.recovered, found.damage) == ((), ())

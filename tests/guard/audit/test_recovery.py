@@ -25,9 +25,9 @@ def written(directory: Path, requests: int = 6) -> bytes:
     ledger = Ledger.open(directory, Clock(), limits=QUIET)
     for number in range(requests):
         asked = exchange(f"r{number}")
-        ledger.intent(asked, durable=False, content=True)
+        ledger.intent(asked, durable=False, keep=None)
         if number % 2:
-            ledger.outcome(asked, outcome(), durable=False, content=True)
+            ledger.outcome(asked, outcome(), durable=False)
     ledger.close()
     return listing(directory)[-1].read_bytes()
 

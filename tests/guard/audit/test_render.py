@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.audit import records
+from guard.audit import leaves, records
+from guard.audit.contents import Text
 from guard.audit.read import Damage, Entry
 from guard.audit.render import json_line, line, moment, printable
 from safeguards.exchange import Channel, ChannelId, ChannelKind
@@ -22,9 +23,9 @@ def entries(text: str) -> list[Entry]:
     channel.append(text)
     asked = exchange(text=text)
     written: list[records.Record] = [
-        records.intent(asked, TIME, 0.0, content=True),
-        records.part(asked, channel, TIME, 0.0, content=True),
-        records.outcome(asked, outcome(text), TIME, 0.0, content=True),
+        leaves.intent(asked, TIME, 0.0),
+        leaves.part(asked, channel, TIME, 0.0),
+        leaves.outcome(asked, outcome(text), TIME, 0.0),
         records.Control(TIME, 0.0, text, text, text, text),
         records.Recovered(TIME, 0.0, "open_intent", id=text, ending="unknown (crash)"),
         records.Opened(TIME, 0.0, text, 1, text, (text, text)),
@@ -35,24 +36,26 @@ def entries(text: str) -> list[Entry]:
 @given(st.text(st.characters(), max_size=30))
 def test_no_text_can_steer_a_terminal_or_break_the_line(text: str) -> None:
     for entry in entries(text):
-        for rendered in (line(entry, content=True), json_line(entry, content=True)):
+        for rendered in (line(entry, [Text(text, text)], text), json_line(entry, [Text(text, text)], text)):
             assert rendered.isascii()
             assert rendered.isprintable()
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
 def test_json_lines_say_exactly_what_was_recorded(text: str) -> None:
-    asked, part, ended, control, *_ = (json.loads(json_line(entry, content=True)) for entry in entries(text))
-    assert asked["passages"][0]["text"] == part["text"] == ended["released"][0]["text"] == control["who"] == text
+    texts = [Text(text, text)]
+    asked, part, _, control, *_ = (json.loads(json_line(entry, texts)) for entry in entries(text))
+    assert asked["texts"] == part["texts"] == [{"place": text, "text": text}]
+    assert control["who"] == text
     assert (asked["record"], asked["writer"], asked["segment"], asked["sequence"]) == ("intent", "w1", "seg", 0)
 
 
-def test_content_is_shown_only_when_asked_for() -> None:
-    for entry in entries("SECRET")[:3]:
-        assert "SECRET" not in line(entry) + json_line(entry)
-        assert "SECRET" in line(entry, content=True)
-        assert "SECRET" in json_line(entry, content=True)
-        assert "sha256" in json_line(entry)
+def test_a_text_is_shown_with_its_place_and_one_that_is_lost_with_the_reason() -> None:
+    entry = entries("SECRET")[0]
+    assert "SECRET" not in line(entry) + json_line(entry)
+    assert line(entry, [Text("messages[0].content", "SECRET")]).endswith(" messages[0].content=SECRET")
+    assert line(entry, [], "no key").endswith(' lost="no key"')
+    assert json.loads(json_line(entry, [], "no key"))["lost"] == "no key"
 
 
 @given(st.text(max_size=20), st.text(max_size=20))

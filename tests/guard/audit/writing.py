@@ -15,7 +15,7 @@ import uvloop
 
 from guard.audit.ledger import Ledger, Limits
 from safeguards.exchange import Channel, ChannelId, ChannelKind
-from tests.guard.audit.fakes import exchange, outcome
+from tests.guard.audit.fakes import KEEP, data_keys, exchange, outcome
 
 
 class _Clock:
@@ -32,7 +32,7 @@ async def _write(ledger: Ledger, name: str) -> None:
         number += 1
         asked = exchange(f"{name}-{number}", text="x" * (number % 300))
         durable = number % 3 > 0
-        written = ledger.intent(asked, durable=durable, content=True)
+        written = ledger.intent(asked, durable=durable, keep=KEEP)
         if written is not None:
             await written
         os.write(1, f"{'durable' if durable else 'buffered'} {asked.id}\n".encode())
@@ -41,14 +41,16 @@ async def _write(ledger: Ledger, name: str) -> None:
         ledger.part(asked, channel)
         await asyncio.sleep(0)
         if number % 5:
-            ended = ledger.outcome(asked, outcome(), durable=durable, content=False)
+            ended = ledger.outcome(asked, outcome(), durable=durable)
             if ended is not None:
                 await ended
             os.write(1, f"ended {asked.id}\n".encode())
 
 
 async def _main(directory: Path, run: str) -> None:
-    ledger = Ledger.open(directory, _Clock(), limits=Limits(segment=40_000, interval=0.01))
+    ledger = Ledger.open(
+        directory, _Clock(), limits=Limits(segment=40_000, interval=0.01), keys=data_keys(directory.parent)
+    )
     await asyncio.gather(*(_write(ledger, f"{run}-{task}") for task in range(8)))
 
 

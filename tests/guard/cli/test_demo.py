@@ -10,6 +10,7 @@ import pytest
 
 from guard.cli import demo, main
 from guard.cli.demo_model import script
+from guard.policy.compile import check_compiles
 from guard.policy.load import load
 from guard.policy.report import report
 from tests.parts.configuration import write_configuration
@@ -38,6 +39,7 @@ def test_the_schemas_that_the_files_name_are_beside_them(tmp_path: Path) -> None
 def test_preparing_again_makes_new_secrets_and_keeps_the_records(tmp_path: Path) -> None:
     demo.prepare(tmp_path, PORTS, datetime.now(UTC))
     key = (tmp_path / "secrets" / "demo-app.key").read_text()
+    content = (tmp_path / "secrets" / "content-key").read_text()
     kept = tmp_path / "var" / "audit" / "record"
     kept.parent.mkdir(parents=True)
     kept.touch()
@@ -45,7 +47,8 @@ def test_preparing_again_makes_new_secrets_and_keeps_the_records(tmp_path: Path)
     assert (tmp_path / "secrets" / "demo-app.key").read_text() != key
     assert (tmp_path / "secrets" / "demo-app.key").stat().st_mode & 0o777 == 0o600
     assert kept.exists()
-    load(tmp_path)
+    assert (tmp_path / "secrets" / "content-key").read_text() == content  # what those records keep can still be opened
+    check_compiles(load(tmp_path))
 
 
 @pytest.mark.parametrize("name", PORTS)

@@ -11,6 +11,7 @@ import pytest
 
 from guard.credentials import digest
 from guard.onboarding.write import OccupiedError, write
+from guard.policy.compile import check_compiles
 from guard.policy.load import load, read_secret
 from guard.policy.source import ConfigError
 from tests.guard.onboarding.test_files import setup
@@ -42,6 +43,7 @@ def test_what_is_written_loads_and_knows_the_two_credentials_by_their_digests(tm
     assert key.digest == digest(pepper, credentials.key.encode())
     assert token.digest == digest(pepper, credentials.token.encode())
     assert key.expires == token.expires == date(2027, 2, 21)
+    check_compiles(config)  # the key of kept texts is one
 
 
 def test_no_file_holds_a_credential_and_the_secrets_are_their_owners_alone(tmp_path: Path) -> None:

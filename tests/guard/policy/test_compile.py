@@ -181,6 +181,20 @@ def test_a_pepper_that_no_worker_could_read_is_refused_and_can_be_left_out(tmp_p
     check_compiles(load(tmp_path), secrets=False)
 
 
+def test_a_signing_key_that_is_named_must_be_there(tmp_path: Path) -> None:
+    write_configuration(tmp_path)
+    path = tmp_path / "guard.yaml"
+    content = json.loads(path.read_text())
+    content["audit"] = {"signing_key": {"file": "secrets/log.pem"}}
+    path.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=r"^guard\.yaml:1: audit\.signing_key: secrets/log\.pem is missing$"):
+        check_compiles(load(tmp_path))
+    check_compiles(load(tmp_path), secrets=False)
+    (tmp_path / "secrets" / "log.pem").write_text("a key that is read when the guard begins")
+    (tmp_path / "secrets" / "log.pem").chmod(0o600)
+    check_compiles(load(tmp_path))
+
+
 def test_without_secrets_the_rest_of_an_upstream_is_still_judged(tmp_path: Path) -> None:
     write_configuration(tmp_path)
     path = tmp_path / "models" / "demo.yaml"

@@ -140,11 +140,26 @@ CASES: tuple[tuple[Any, ...], ...] = (
     (f"{TOKEN}/role", "responder", "viewer", W), (f"{TOKEN}/digest", "a", "b", N),
     (f"{TOKEN}/expires", "2027-01-01", "2027-02-01", W), (f"{TOKEN}/expires", "2027-02-01", "2027-01-01", S),
     ("guard/storage/state", "a", "b", W), ("guard/storage/audit", "a", "b", W), ("guard/keys/pepper/file", "a", "b", N),
+    ("guard/audit/origin", None, "a", W), ("guard/audit/signing_key", None, {"file": "a"}, W),
+    ("guard/audit/signing_key/file", "a", "b", N),
+    ("guard/audit/witnesses/w", None, {"key": "w"}, S), ("guard/audit/witnesses/w", {"key": "w"}, None, W),
+    ("guard/audit/witnesses/w/url", "http://a", "http://b", N), ("guard/audit/witnesses/w/key", "a", "b", W),
+    ("guard/content", None, {"key": {}}, N), ("guard/content", {"key": {}}, None, W),
+    ("guard/content/key/file", "a", "b", W), ("guard/content/wrapped", "a", "b", W),
+    ("guard/content/investigator", None, "a", S), ("guard/content/investigator", "a", None, W),
+    ("guard/content/investigator", "a", "b", W),
+    ("models/demo/safeguards/request_log/settings/outage_seconds", 0.0, 5.0, W),
+    ("models/demo/safeguards/request_log/settings/outage_seconds", 5.0, 0.0, S),
+    *(
+        (f"models/demo/safeguards/request_log/settings/retention/{key}", old, new, effect)
+        for key in ("content_days", "flagged_content_days") for old, new, effect in ((30, 31, S), (30, 29, W))
+    ),
     *(
         (f"guard/{key}", old, new, effect)
         for key in (
             "limits/body_bytes", "limits/header_bytes", "limits/concurrent", "limits/header_seconds",
             "limits/body_seconds", "limits/concurrent_per_key", "supervision/deaf_seconds",
+            "audit/checkpoint_seconds", "audit/epoch_seconds",
         )
         for old, new, effect in ((5, 6, W), (6, 5, S))
     ),
@@ -205,6 +220,7 @@ def test_every_key_of_a_full_configuration_has_a_row(tmp_path: Path) -> None:
     tls = {"certificate": "c.pem", "key": secret, "client_certificates": "required", "client_ca": "ca.pem"}
     guard = json.loads((tmp_path / "guard.yaml").read_text())
     guard["surfaces"][0].update(tls=tls, hosts=["models.example"])
+    guard["content"]["investigator"] = "investigator.pem"
     guard["admin"].update(tls=tls, hosts=["admin.example"])
     (tmp_path / "guard.yaml").write_text(json.dumps(guard))
     model = json.loads((tmp_path / "models" / "demo.yaml").read_text())

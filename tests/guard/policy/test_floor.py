@@ -225,6 +225,7 @@ def test_every_check_without_parameters_is_implemented_and_no_other_is_registere
         CheckName.MOUNTED_ANY_MODE,
         CheckName.SCREENS,
         CheckName.THRESHOLD,
+        CheckName.RETENTION,
         CheckName.BUILT_IN,
     }
     assert set(CHECKS) | set(DATED_CHECKS) == set(CheckName) - shaped

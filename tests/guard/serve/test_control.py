@@ -27,7 +27,7 @@ from guard.serve.control import (
 )
 
 PATIENCE = 30.0
-FROM_WORKER: list[FromWorker] = [Ready("digest"), Beat(0, b""), Beat(2**40, b"\x00" * 1000)]
+FROM_WORKER: list[FromWorker] = [Ready("digest"), Beat(0, b"", 0), Beat(2**40, b"\x00" * 1000, 2**60)]
 FROM_SUPERVISOR: list[FromSupervisor] = [Wake(), Drain(0.0), Drain(30.5)]
 
 
@@ -94,7 +94,7 @@ def test_reports_to_a_supervisor_that_does_not_listen_are_left_out_and_other_wor
         ours, theirs = socket.socketpair()
         _, writer = await asyncio.open_connection(sock=ours)
         for _ in range(200):
-            send(writer, Beat(1, b"x" * 100_000))
+            send(writer, Beat(1, b"x" * 100_000, 1))
         held = writer.transport.get_write_buffer_size()
         assert MAX_UNHEARD <= held <= MAX_UNHEARD + 200_000
         send(writer, Ready("digest"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -26,6 +27,10 @@ from tests.safeguards.exchanges import StillClock
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
+async def unrecorded(*_: str) -> None:
+    """Take an act that these tests do not look for."""
+
+
 class Judged:
     """A judging over a written configuration, with its clock, page and lines."""
 
@@ -35,7 +40,7 @@ class Judged:
         self.clock = StillClock(epoch=NOW.timestamp())
         meter = Meter(Origin.SUPERVISOR)
         self._exposition = Exposition(meter)
-        self.judging = Judging(load(directory), meter, JsonLog(self.clock), self.clock)
+        self.judging = Judging(load(directory), meter, JsonLog(self.clock), self.clock, unrecorded)
 
     def page(self) -> str:
         """Judge now and render the metrics."""
@@ -74,7 +79,7 @@ def test_what_is_renewed_is_no_longer_overdue(tmp_path: Path) -> None:
     assert "guard_attestation_overdue_seconds{" not in judged.page()
 
 
-def test_deviations_from_what_a_report_describes_are_counted_by_their_effect(tmp_path: Path) -> None:
+def test_deviations_from_what_a_report_describes_are_counted_and_put_on_record_once(tmp_path: Path) -> None:
     write_configuration(tmp_path, models=[ModelSpec()], now=NOW)
     config, clock, meter = load(tmp_path), Still(NOW.timestamp()), Meter(Origin.SUPERVISOR)
     policy = config.models["demo"]
@@ -87,20 +92,24 @@ def test_deviations_from_what_a_report_describes_are_counted_by_their_effect(tmp
     )
     weaker = policy.model_copy(update={"safeguards": shadowed})
     reported = replace(config, evidence=MappingProxyType({"demo": (described, *rest)}))
-    judging = Judging(reported, meter, JsonLog(clock, fd=os.open(os.devnull, os.O_WRONLY)), clock)
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    judging = Judging(reported, meter, JsonLog(clock, fd=quiet), clock, unrecorded)
 
     def counted() -> dict[tuple[str, ...], float]:
         gauges = meter.state().gauges.items()
         return {key[1:]: value for key, value in gauges if key[0] == "guard_controls_deviations"}
 
-    judging.judge()
+    assert judging.judge() == [("model routable", "demo", "example-internal 1")]
     assert counted() == {("demo", first.claim, effect): 0.0 for effect in ("stronger", "weaker", "neutral")}
     judging.take(replace(reported, models=MappingProxyType({"demo": weaker})))
-    judging.judge()
+    said = f"1: weaker since {first.claim}: model demo safeguards.limits.mode"
+    assert judging.judge()[0] == ("controls deviate", "demo", said)
+    assert judging.judge() == []
     assert counted()["demo", first.claim, "weaker"] == 1.0
     judging.take(config)
-    judging.judge()
+    assert judging.judge()[0] == ("controls as described", "demo", "nothing deviates any longer")
     assert counted() == {}
+    os.close(quiet)
 
 
 def test_each_model_is_judged_by_its_floor_and_its_coverage(tmp_path: Path) -> None:
@@ -108,7 +117,7 @@ def test_each_model_is_judged_by_its_floor_and_its_coverage(tmp_path: Path) -> N
     write_configuration(tmp_path, models=[ModelSpec(evidence_days=10), soft], now=NOW)
     clock, meter = Still(NOW.timestamp()), Meter(Origin.SUPERVISOR)
     quiet = os.open(os.devnull, os.O_WRONLY)
-    judging = Judging(load(tmp_path), meter, JsonLog(clock, fd=quiet), clock)
+    judging = Judging(load(tmp_path), meter, JsonLog(clock, fd=quiet), clock, unrecorded)
 
     def gauges(name: str) -> dict[tuple[str, ...], float]:
         return {key[1:]: value for key, value in meter.state().gauges.items() if key[0] == name}
@@ -126,3 +135,36 @@ def test_each_model_is_judged_by_its_floor_and_its_coverage(tmp_path: Path) -> N
     assert gauges("guard_policy_compliant") == {("demo", "2"): 0.0, ("soft", "2"): 1.0}
     assert gauges("guard_policy_unmet_rows")["demo",] == 2.0
     os.close(quiet)
+
+
+def test_a_lapse_and_what_comes_of_it_are_for_the_record_once_each_time(tmp_path: Path) -> None:
+    judging = (judged := Judged(tmp_path)).judging
+    assert judging.judge() == [("model routable", "demo", "example-internal 1")]
+    assert judging.judge() == []
+    judged.clock.epoch = at("2026-06-14")
+    card, usage, gone = judging.judge()
+    assert card == ("evidence lapsed", "demo L2.model_card model_card", "3 days ago: stop_serving")
+    assert usage[1] == "demo L2.usage_policy usage_policy"
+    assert gone == ("model not routable", "demo", "example-internal 1: L2.model_card, L2.usage_policy")
+    judged.clock.epoch = at("2026-06-02")
+    assert judging.judge() == [("model routable", "demo", "example-internal 1")]
+    judged.clock.epoch = at("2026-06-14")
+    assert len(judging.judge()) == 3
+
+
+def test_what_is_new_is_put_on_record_while_it_is_watched(tmp_path: Path) -> None:
+    write_configuration(tmp_path, now=NOW)
+    clock, recorded = StillClock(epoch=NOW.timestamp()), asyncio.Queue[tuple[str, ...]]()
+
+    async def record(*act: str) -> None:
+        recorded.put_nowait(act)
+
+    async def watch() -> tuple[str, ...]:
+        judging = Judging(load(tmp_path), Meter(Origin.SUPERVISOR), JsonLog(clock), clock, record)
+        watching = asyncio.ensure_future(judging.watch())
+        try:
+            return await asyncio.wait_for(recorded.get(), 30)
+        finally:
+            watching.cancel()
+
+    assert asyncio.run(watch()) == ("guard", "model routable", "demo", "example-internal 1")

@@ -1,0 +1,143 @@
+"""Legal holds: what may not be deleted, whatever its time; small files in the folder of the wrapped keys."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from guard.audit.body_places import where
+from guard.audit.directory import prepare
+from guard.audit.disk import FILE_MODE, LocalDisk
+from guard.audit.read import Damage, Entry, iter_records
+from guard.audit.records import Intent
+
+FOLDER: Final = "holds"
+_NAME: Final = re.compile(r"hold-[0-9a-f]{16}")
+FIRST, LAST = "0000-01-01", "9999-12-31"
+
+
+class HoldError(Exception):
+    """A hold cannot be read or made; nothing may be deleted while one cannot be read."""
+
+
+class Hold(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What is held: of days ``since`` to ``until`` (both included), everything, or one owner's, or one model's.
+
+    ``request`` says which request's owner and day it was made for.
+    """
+
+    id: str
+    who: str
+    reason: str
+    created: float
+    since: str = FIRST
+    until: str = LAST
+    owner: str = ""
+    model: str = ""
+    request: str = ""
+
+
+class Holds:
+    """The holds of one guard."""
+
+    def __init__(self, keys: Path) -> None:
+        """Take the folder of the wrapped keys."""
+        self._directory = keys / FOLDER
+
+    def all(self) -> tuple[Hold, ...]:
+        """Every hold; raises HoldError if one cannot be read."""
+        try:
+            paths = sorted(self._directory.iterdir())
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise HoldError(f"{self._directory}: {error.strerror}") from None
+        found = []
+        for path in paths:
+            if path.name.startswith("."):
+                continue
+            try:
+                hold = msgspec.json.decode(path.read_bytes(), type=Hold)
+            except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+                raise HoldError(f"{path}: is not a hold that can be read") from None
+            if path.name != f"{hold.id}.json" or not _NAME.fullmatch(hold.id):
+                raise HoldError(f"{path}: is not the hold that its name says")
+            found.append(hold)
+        return tuple(found)
+
+    def add(self, hold: Hold) -> None:
+        """Hold, durably; raises OSError."""
+        prepare(self._directory)
+        path = self._directory / f"{hold.id}.json"
+        unfinished = path.with_name(f".{path.name}.new")
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(hold) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+        LocalDisk().sync_directory(self._directory)
+
+    def release(self, name: str) -> None:
+        """End a hold; raises HoldError when there is none of that id."""
+        if not _NAME.fullmatch(name):
+            raise HoldError(f"there is no hold {name!a}")
+        try:
+            (self._directory / f"{name}.json").unlink()
+        except FileNotFoundError:
+            raise HoldError(f"there is no hold {name}") from None
+        LocalDisk().sync_directory(self._directory)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Holds, and of the models among them which owners used them on which days; None for not known."""
+
+    holds: tuple[Hold, ...]
+    used: frozenset[tuple[str, str, str]] | None
+
+    def by(self, owner: str, day: str) -> Hold | None:
+        """The hold on an owner's texts of a day, None for none."""
+        for hold in self.holds:
+            if not hold.since <= day <= hold.until or hold.owner not in {"", owner}:
+                continue
+            if not hold.model or self.used is None or (hold.model, owner, day) in self.used:
+                return hold
+        return None
+
+
+def held(audit: Path, holds: tuple[Hold, ...]) -> Held:
+    """Look up in the log who used the models that are held; raises LedgerError.
+
+    A log with damage may hide a use, so then every owner's texts of the days of such a hold are held.
+    """
+    if not any(hold.model for hold in holds):
+        return Held(holds, frozenset())
+    models = {hold.model for hold in holds}
+    used = set()
+    for item in iter_records(audit):
+        if isinstance(item, Damage):
+            return Held(holds, None)
+        record = item.record
+        if isinstance(record, Intent) and record.model in models and record.body:
+            try:
+                used.add((record.model, record.owner, where(record.body).day))
+            except ValueError:
+                return Held(holds, None)
+    return Held(holds, frozenset(used))
+
+
+def of_request(audit: Path, request: str) -> tuple[str, str] | None:
+    """The owner and day under which a request's texts are kept, None if it has none on record; raises LedgerError."""
+    for item in iter_records(audit):
+        if isinstance(item, Entry) and isinstance(item.record, Intent) and item.record.id == request:
+            try:
+                return item.record.owner, where(item.record.body).day
+            except ValueError:
+                return None
+    return None

@@ -1,0 +1,90 @@
+"""The leaves of one writer's directory, read in order from its segments as they grow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from guard.audit.frames import Scanner
+from guard.audit.segments import CHUNK, LedgerError, describe, first_of, listing
+from guard.audit.tree import VOID, leaf_hash
+
+
+class SealError(LedgerError):
+    """What is on the disk is not what was signed, or cannot be signed; the message names the place."""
+
+
+class Leaves:
+    """Reads from the segment that holds the record ``first`` on; ``next`` is the sequence that comes next.
+
+    A segment that a later one follows is synced before its end is passed: whoever wrote it may have been killed.
+    """
+
+    def __init__(self, directory: Path, first: int = 1) -> None:
+        """Begin with the record of this sequence."""
+        self._directory = directory
+        self.next = first
+        self._path: Path | None = None
+        self._scanner = Scanner()
+        self._position = 0
+
+    def read(self, budget: int) -> Iterator[tuple[int, bytes]]:
+        """What came since the last call, as sequence and leaf, until about ``budget`` bytes are read.
+
+        Raises SealError when a later segment writes records again that were read already, OSError when the disk fails.
+        """
+        # Listed before reading: whatever is not the newest now gets no more bytes.
+        paths = [path for path in listing(self._directory) if self._path is None or path.name >= self._path.name]
+        if self._path is None:
+            paths = paths[max(0, sum(first_of(path) <= self.next for path in paths) - 1) :]
+        for at, path in enumerate(paths):
+            if self._path != path:
+                yield from self._enter(path)
+            while budget > 0 and (data := self._chunk(path)):
+                budget -= len(data)
+                for frame in self._scanner.feed(data):
+                    if frame.sequence >= self.next:
+                        self.next = frame.sequence + 1
+                        yield frame.sequence, leaf_hash(frame.kind, frame.payload)
+            if budget <= 0:
+                return
+            if at + 1 < len(paths):
+                _sync(path)
+
+    def sync(self) -> None:
+        """Make durable what was read; raises OSError."""
+        if self._path is not None:
+            _sync(self._path)
+
+    def _enter(self, path: Path) -> Iterator[tuple[int, bytes]]:
+        first = first_of(path)
+        if self._path is not None and first < self.next:
+            raise SealError(f"{path}: begins at record {first} again, though there were {self.next - 1} before it")
+        self._path, self._scanner, self._position = path, Scanner(first), 0
+        for sequence in range(self.next, first):
+            self.next = sequence + 1
+            yield sequence, VOID
+
+    def _chunk(self, path: Path) -> bytes:
+        try:
+            with path.open("rb") as file:
+                file.seek(self._position)
+                data = file.read(CHUNK)
+        except FileNotFoundError:
+            return b""  # a segment that could not be begun is removed again
+        self._position += len(data)
+        return data
+
+
+def _sync(path: Path) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        os.fdatasync(descriptor)
+    except OSError as error:
+        raise SealError(f"{path}: {describe(error)}") from error
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,108 @@
+"""Deleting kept texts when their time is over, and before it for those who ask: never what is held, never a leaf.
+
+The time of a class is in its name: ``content-30`` of a day is kept for thirty whole days after it, and deleted then.
+What is deleted is the wrapped keys, which makes the texts unreadable wherever they were copied, and then, when no key
+of a class and day is left, the segments. While one owner's texts are held, the others' keys of that day go in time.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from guard.audit.body_places import FOLDER
+from guard.audit.disk import LocalDisk
+from guard.audit.holds import Held, Hold
+from guard.audit.keys import KeyFolder, Stored
+from guard.audit.read import writers
+from guard.audit.segments import listing
+
+ANY = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What of one class and day is to go: keys, and the folders of segments if none is left; and what is held."""
+
+    retention: str
+    day: str
+    keys: tuple[Stored, ...]
+    folders: tuple[Path, ...]
+    bytes: int
+    held: tuple[Hold, ...]
+
+    @property
+    def subject(self) -> str:
+        """As records have it."""
+        return f"{self.retention}/{self.day}"
+
+    def __str__(self) -> str:
+        """For people and for the record."""
+        words = f"{len(self.keys)} keys, {self.bytes} bytes in {len(self.folders)} folders"
+        return words + (f"; kept by {', '.join(sorted({hold.id for hold in self.held}))}" if self.held else "")
+
+
+def ends(retention: str, day: str, floor: int = 0) -> date:
+    """The first day on which texts of this class and day are kept no longer, never before ``floor`` whole days."""
+    return date.fromisoformat(day) + timedelta(days=1 + max(int(retention.rsplit("-", 1)[1]), floor))
+
+
+def classes(audit: Path, folder: KeyFolder) -> Iterator[tuple[str, str]]:
+    """Every class and day of which anything is there, keys or segments; raises LedgerError and KeyUnavailableError."""
+    found = {(stored.file.retention, day) for day in folder.days() for stored in folder.of(day)}
+    for writer in writers(audit):
+        found |= {(path.parent.name, path.name) for path in (writer / FOLDER).glob("*-*/????-??-??")}
+    yield from sorted(found, key=lambda each: (each[1], each[0]))
+
+
+def due(audit: Path, folder: KeyFolder, held: Held, today: date, floor: int) -> Iterator[Due]:
+    """What `retain` deletes on this day (UTC), oldest first; raises LedgerError and KeyUnavailableError.
+
+    ``floor`` is the most days that any standard asks for: what was promised less before is kept as long.
+    """
+    for retention, day in classes(audit, folder):
+        if ends(retention, day, floor) <= today:
+            one = _chosen(audit, folder, held, retention, day, ANY)
+            if one.keys or one.folders or one.held:
+                yield one
+
+
+def shredded(
+    audit: Path, folder: KeyFolder, held: Held, owner: str, retention: str, since: date, until: date
+) -> Iterator[Due]:
+    """What `shred` destroys: an owner's keys, or with ``ANY`` everybody's, of a class or any, of these days."""
+    for found, day in classes(audit, folder):
+        if since <= date.fromisoformat(day) <= until and retention in {ANY, found, found.rsplit("-", 1)[0]}:
+            one = _chosen(audit, folder, held, found, day, owner)
+            if one.keys or one.held:
+                yield one
+
+
+def delete(one: Due, folder: KeyFolder) -> None:
+    """Delete it: keys first, so that dying on the way leaves less that can be read and never more. Raises OSError."""
+    for stored in one.keys:
+        folder.destroy(stored)
+    for path in one.folders:
+        shutil.rmtree(path)
+        LocalDisk().sync_directory(path.parent)
+
+
+def _chosen(audit: Path, folder: KeyFolder, held: Held, retention: str, day: str, owner: str) -> Due:
+    keys, kept, stays = [], [], False
+    for stored in folder.of(day):
+        if stored.file.retention != retention:
+            continue
+        hold = held.by(stored.file.owner, day)
+        if owner not in {ANY, stored.file.owner}:
+            stays = True
+        elif hold is not None:
+            kept.append(hold)
+        else:
+            keys.append(stored)
+    folders = [writer / FOLDER / retention / day for writer in writers(audit)]
+    gone = () if stays or kept else tuple(path for path in folders if path.is_dir())
+    size = sum(path.stat().st_size for place in gone for path in listing(place))
+    return Due(retention, day, tuple(keys), gone, size, tuple(kept))

@@ -1,0 +1,182 @@
+"""Who reads kept texts: with which key, as which person, why; and the record of it, without which nothing is opened."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from guard.audit.contents import ContentError, Contents, Text
+from guard.audit.directory import InUseError
+from guard.audit.keys import KeyFolder
+from guard.audit.ledger import Ledger
+from guard.audit.read import Entry, Item
+from guard.audit.records import Outcome
+from guard.audit.segments import LedgerError
+from guard.audit.wrapping import Investigator, Kek, Opener
+from guard.clock import SystemClock
+from guard.policy.content import read_content_key
+from guard.policy.load import Config, read_secret
+from guard.policy.model import SecretRef
+from guard.policy.secret import read_secret_bytes
+from safeguards.decision import Unavailable
+
+WRITER: Final = "operator"  # the writer's name of these commands in the request log
+LOCK_SECONDS: Final = 10.0
+NOT_ALLOWED: Final = 4
+
+
+class RefusedError(Exception):
+    """Texts are not opened; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who acts, as he says and as the system says, and why."""
+
+    who: str
+    reason: str
+
+    @property
+    def named(self) -> str:
+        """As records have it."""
+        return f"{self.who} (uid {os.getuid()})"
+
+
+def add_person(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """Add ``--who`` and ``--reason``."""
+    parser.add_argument("--who", type=_words, required=required, metavar="NAME", help="the person who does this")
+    parser.add_argument("--reason", type=_words, required=required, metavar="TEXT", help="why; it is put on record")
+
+
+def add_access(parser: argparse.ArgumentParser) -> None:
+    """Add the options that open texts."""
+    parser.add_argument(
+        "--content",
+        action="store_true",
+        help="with the texts of prompts and completions: needs their key, --who and --reason, and is put on record",
+    )
+    add_person(parser, required=False)
+    add_key(parser)
+
+
+def add_key(parser: argparse.ArgumentParser) -> None:
+    """Add ``--key-file``."""
+    parser.add_argument(
+        "--key-file",
+        type=Path,
+        metavar="FILE",
+        help="what opens the texts in place of this guard's own key: an investigator's private key (X25519, PEM), or "
+        "an earlier key of the guard",
+    )
+
+
+def person(arguments: argparse.Namespace) -> Person:
+    """The person of ``--who`` and ``--reason``; raises RefusedError when either is missing."""
+    if not arguments.who or not arguments.reason:
+        raise RefusedError("texts are opened only with --who NAME and --reason TEXT, which are put on record")
+    return Person(arguments.who, arguments.reason)
+
+
+def audit_folder(config: Config) -> Path:
+    """Where the request log is."""
+    return config.directory / config.guard.storage.audit
+
+
+def key_folder(config: Config) -> KeyFolder:
+    """Where its wrapped keys are; raises RefusedError when the configuration has none."""
+    if config.guard.content is None:
+        raise RefusedError("guard.yaml has no section `content`: no text is kept")
+    return KeyFolder(config.directory / config.guard.content.wrapped)
+
+
+def opener(config: Config, file: Path | None) -> Opener:
+    """What opens the keys; raises RefusedError and ConfigError, neither of which quotes a key."""
+    section = config.guard.content
+    if section is None:
+        raise RefusedError("guard.yaml has no section `content`: no text is kept")
+    if file is None:
+        return Kek(read_content_key(config, section))
+    ref = SecretRef(file=str(file.resolve()))
+    content = read_secret_bytes(ref, Path())
+    if not content.startswith(b"-----BEGIN"):
+        try:
+            return Kek(read_secret(ref, Path()))
+        except ValueError as error:
+            raise RefusedError(f"{file}: {error}") from None
+    try:
+        private = load_pem_private_key(content, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise RefusedError(f"{file}: is not a private key in PEM, or is encrypted") from None
+    if not isinstance(private, X25519PrivateKey):
+        raise RefusedError(f"{file}: is not a private key of X25519")
+    return Investigator(private)
+
+
+def open_contents(config: Config, arguments: argparse.Namespace, subject: str) -> Contents:
+    """Put the reading on record, then open; raises RefusedError when either cannot be."""
+    reader = person(arguments)
+    contents = Contents(audit_folder(config), key_folder(config), opener(config, arguments.key_file))
+    record(config, reader, "read", subject)
+    return contents
+
+
+def record(config: Config, acting: Person, what: str, subject: str, more: str = "") -> None:
+    """Put an act on record, on the disk when this returns; raises RefusedError when it cannot be."""
+    directory = audit_folder(config) / WRITER
+    limit = time.monotonic() + LOCK_SECONDS
+    try:
+        if not directory.parent.is_dir():
+            raise RefusedError(f"{directory.parent}: there is no request log")
+        while True:
+            try:
+                ledger = Ledger.open(directory, SystemClock())
+                break
+            except InUseError:  # another command writes its record
+                if time.monotonic() > limit:
+                    raise
+                time.sleep(0.05)
+        try:
+            asyncio.run(_written(ledger, acting, what, subject, more))
+        finally:
+            ledger.close()
+    except (LedgerError, Unavailable) as error:
+        raise RefusedError(f"this could not be put on record: {error}") from None
+
+
+async def _written(ledger: Ledger, acting: Person, what: str, subject: str, more: str) -> None:
+    reason = f"{acting.reason} [{more}]" if more else acting.reason
+    await ledger.control(who=acting.named, what=what, subject=subject, reason=reason)
+
+
+def texts(contents: Contents | None, item: Item) -> tuple[tuple[Text, ...], str]:
+    """The texts of a record, and why there are none where there should be; of a flagged exchange all of them."""
+    if contents is None or not isinstance(item, Entry):
+        return (), ""
+    try:
+        if isinstance(item.record, Outcome) and item.record.flagged:
+            return contents.flagged(item.writer, item.record), ""
+        return contents.texts(item.writer, item.record), ""
+    except ContentError as error:
+        return (), str(error)
+
+
+def failed(error: Exception) -> int:
+    """Say why a command did nothing; returns its exit code."""
+    sys.stderr.write(f"guard: {error}\n")
+    return NOT_ALLOWED if isinstance(error, RefusedError) else 1
+
+
+def _words(text: str) -> str:
+    if not text.strip() or len(text) > 500 or not text.isprintable():  # noqa: PLR2004 - a line, not an essay
+        raise argparse.ArgumentTypeError("a line of at most 500 printable characters")
+    return text.strip()

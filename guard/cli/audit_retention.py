@@ -1,0 +1,213 @@
+"""``guard audit retain``, ``hold`` and ``shred``: deleting texts when their time is over, never, or before it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+from guard.audit.holds import FIRST, LAST, Held, Hold, HoldError, Holds, held, of_request
+from guard.audit.keys import KeyFolder
+from guard.audit.retention import ANY, Due, delete, due, ends, shredded
+from guard.audit.segments import LedgerError
+from guard.audit.wrapping import KeyUnavailableError
+from guard.cli.audit_access import Person, RefusedError, add_person, audit_folder, failed, key_folder, record
+from guard.cli.options import add_config, day
+from guard.policy.load import Config, load
+from guard.policy.retention import content_floor
+
+_FAILURES: Final = (LedgerError, KeyUnavailableError, HoldError, RefusedError)
+
+
+def add(group: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the commands."""
+    retain = group.add_parser(
+        "retain",
+        help="delete texts whose time is over; run it every day",
+        description="Destroys the keys and segments of texts that have been kept as long as their class says, never "
+        "before the floor of a standard, never what is held; each is put on record first. Leaves stay.",
+    )
+    add_config(retain)
+    retain.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
+    retain.add_argument("--who", default="retain", metavar="NAME", help="on whose behalf (default: %(default)s)")
+    retain.set_defaults(run=_retain)
+    hold = group.add_parser("hold", help="keep texts from deletion, list what is held, or release it")
+    add_config(hold)
+    what = hold.add_mutually_exclusive_group()
+    what.add_argument("--request", metavar="ID", help="hold the texts of its owner and day")
+    what.add_argument("--owner", metavar="NAME", help="hold the texts of an owner")
+    what.add_argument("--model", metavar="ALIAS", help="hold the texts of whoever used a model, on those days")
+    what.add_argument("--everything", action="store_true", help="hold all texts of the days")
+    what.add_argument("--release", metavar="HOLD", help="end a hold")
+    hold.add_argument("--since", type=day, metavar="DAY", help="from this day on")
+    hold.add_argument("--until", type=day, metavar="DAY", help="up to this day")
+    add_person(hold, required=False)
+    hold.set_defaults(run=_hold)
+    shred = group.add_parser(
+        "shred",
+        help="destroy the keys of texts before their time",
+        description="Makes texts of days gone by unreadable, everywhere and for good. Held texts are refused, and so "
+        "are those that a standard still asks to be kept, unless that is said.",
+    )
+    add_config(shred)
+    whose = shred.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--owner", metavar="NAME", help="an owner's texts")
+    whose.add_argument("--everybody", action="store_true", help="everybody's texts")
+    shred.add_argument("--class", dest="retention", choices=("content", "flagged"), help="only this class")
+    shred.add_argument("--since", type=day, required=True, metavar="DAY", help="from this day on")
+    shred.add_argument("--until", type=day, required=True, metavar="DAY", help="up to this day, at most yesterday")
+    shred.add_argument("--below-floor", action="store_true", help="also what a standard still asks to be kept")
+    shred.add_argument("--dry-run", action="store_true", help="only say what would be destroyed")
+    add_person(shred, required=True)
+    shred.set_defaults(run=_shred)
+
+
+def _retain(arguments: argparse.Namespace) -> int:
+    config = load(arguments.config)
+    acting = Person(arguments.who, "the time of these texts is over")
+    try:
+        folder = key_folder(config)
+        found = due(audit_folder(config), folder, _held(config, folder), _today(), content_floor(config))
+        return _carry_out(config, folder, found, acting, "retain", dry=arguments.dry_run)
+    except _FAILURES as error:
+        return failed(error)
+
+
+def _shred(arguments: argparse.Namespace) -> int:
+    config = load(arguments.config)
+    acting = Person(arguments.who, arguments.reason)
+    today = _today()
+    try:
+        folder = key_folder(config)
+        if arguments.until >= today:
+            raise RefusedError("only days that are over can be shredded: texts of today are still being written")
+        owner = ANY if arguments.everybody else arguments.owner
+        found = list(
+            shredded(
+                audit_folder(config),
+                folder,
+                _held(config, folder),
+                owner,
+                arguments.retention or ANY,
+                arguments.since,
+                arguments.until,
+            )
+        )
+        if names := sorted({hold.id for one in found for hold in one.held}):
+            raise RefusedError(f"held by {', '.join(names)}; nothing was destroyed")
+        floor = content_floor(config)
+        early = [one.subject for one in found if one.keys and today < ends("none-0", one.day, floor)]
+        if early and not arguments.below_floor:
+            raise RefusedError(
+                f"a standard asks that texts are kept for {floor} days, and {', '.join(early[:3])} are younger; "
+                "--below-floor destroys them nevertheless"
+            )
+        what = "shred below the floor" if early else "shred"
+        return _carry_out(config, folder, found, acting, what, dry=arguments.dry_run, whose=owner)
+    except _FAILURES as error:
+        return failed(error)
+
+
+def _carry_out(
+    config: Config,
+    folder: KeyFolder,
+    found: Iterable[Due],
+    acting: Person,
+    what: str,
+    *,
+    dry: bool,
+    whose: str = ANY,
+) -> int:
+    count = 0
+    for one in found:
+        count += 1
+        sys.stdout.write(f"{'would ' if dry else ''}{what} {one.subject}: {one}\n")
+        if dry or not (one.keys or one.folders):
+            continue
+        # First the record, then the deed: a deletion that nobody wrote down must not be possible.
+        record(config, acting, what, f"{one.subject}{f' of {whose}' if whose else ''}", str(one))
+        delete(one, folder)
+        sys.stdout.flush()
+    if not count:
+        sys.stdout.write("nothing to delete\n")
+    return 0
+
+
+def _hold(arguments: argparse.Namespace) -> int:
+    config = load(arguments.config)
+    try:
+        folder = key_folder(config)
+        holds = Holds(folder.directory)
+        asked = (arguments.request, arguments.owner, arguments.model, arguments.everything, arguments.release)
+        if not any(asked):
+            return _list(holds)
+        if not arguments.who or not arguments.reason:
+            raise RefusedError("a hold is made and released with --who NAME and --reason TEXT")
+        acting = Person(arguments.who, arguments.reason)
+        if arguments.release:
+            known = {hold.id for hold in holds.all()}
+            if arguments.release not in known:
+                raise HoldError(f"there is no hold {arguments.release!a}")
+            record(config, acting, "release", arguments.release)
+            holds.release(arguments.release)
+            return 0
+        hold = _made(config, arguments, acting)
+        holds.add(hold)
+        record(config, acting, "hold", hold.id, _described(hold))
+    except _FAILURES as error:
+        return failed(error)
+    sys.stdout.write(f"{hold.id}: {_described(hold)}\n")
+    return 0
+
+
+def _made(config: Config, arguments: argparse.Namespace, acting: Person) -> Hold:
+    since = str(arguments.since or FIRST)
+    until = str(arguments.until or LAST)
+    owner = arguments.owner or ""
+    if arguments.request:
+        found = of_request(audit_folder(config), arguments.request)
+        if found is None:
+            raise HoldError("no request of this id has kept texts")
+        owner = found[0]
+        first = date.fromisoformat(found[1])
+        # Its flagged copy lies under the day of its end.
+        since, until = str(first), str(first + timedelta(days=1))
+    if since > until:
+        raise HoldError("--since is after --until")
+    return Hold(
+        f"hold-{os.urandom(8).hex()}",
+        acting.named,
+        acting.reason,
+        time.time(),
+        since,
+        until,
+        owner,
+        arguments.model or "",
+        arguments.request or "",
+    )
+
+
+def _list(holds: Holds) -> int:
+    found = holds.all()
+    for hold in found:
+        sys.stdout.write(f"{hold.id}: {_described(hold)} by {hold.who!a} because {hold.reason!a}\n")
+    if not found:
+        sys.stdout.write("nothing is held\n")
+    return 0
+
+
+def _described(hold: Hold) -> str:
+    whose = f"of {hold.owner!a} " if hold.owner else f"of users of {hold.model} " if hold.model else ""
+    return f"texts {whose}from {hold.since} to {hold.until}" + (f" for request {hold.request}" if hold.request else "")
+
+
+def _held(config: Config, folder: KeyFolder) -> Held:
+    return held(audit_folder(config), Holds(folder.directory).all())
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()

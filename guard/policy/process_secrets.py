@@ -1,0 +1,35 @@
+"""The secrets of the process itself: without one of them it does not begin, so they are read with the policy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from guard.policy.config import Config
+from guard.policy.content import check_content
+from guard.policy.secret import read_secret, read_secret_bytes
+from guard.policy.source import ConfigError, Problem
+
+
+def lacking(config: Config, *, secrets: bool = True) -> Iterator[Problem]:
+    """Read what the process needs to begin and yield what is wrong: pepper, signing key, key of the texts.
+
+    Without ``secrets`` none is read, and only what can be told without them is.
+    """
+    guard, directory = config.guard, config.directory
+    if secrets:
+        yield from _told(
+            lambda: read_secret(guard.keys.pepper, directory, partial(config.problem, "guard.yaml", ("keys", "pepper")))
+        )
+        signing = guard.audit.signing_key
+        if signing is not None:
+            at = partial(config.problem, "guard.yaml", ("audit", "signing_key"))
+            yield from _told(lambda: read_secret_bytes(signing, directory, at))
+    yield from _told(lambda: check_content(config, secrets=secrets))
+
+
+def _told(read: Callable[[], object]) -> Iterator[Problem]:
+    try:
+        read()
+    except ConfigError as error:
+        yield from error.problems

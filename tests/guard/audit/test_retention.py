@@ -1,0 +1,134 @@
+"""Deleting: nothing before its time or while it is held, everything after, and no leaf ever."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guard.audit.contents import ContentError, Contents
+from guard.audit.holds import Held, Hold
+from guard.audit.keys import KeyFolder
+from guard.audit.read import Entry, iter_records
+from guard.audit.retention import ANY, Due, delete, due, ends, shredded
+from guard.audit.segments import listing
+from tests.guard.audit.fakes import KEEP, KEK, exchange, outcome, quiet_ledger, sealed_files
+
+DAY = date(2023, 11, 14)
+NONE = Held((), frozenset())
+OWNERS = ("search team", "another team")
+
+
+@pytest.fixture
+def audit(tmp_path: Path) -> Path:
+    """A flagged exchange of each of two owners, on one day."""
+    log = quiet_ledger(tmp_path / "audit")
+    for owner in OWNERS:
+        asked = exchange(owner)
+        asked = replace(asked, caller=replace(asked.caller, owner=owner))
+        log.intent(asked, durable=False, keep=KEEP)
+        log.outcome(asked, outcome(), durable=False)
+    log.close()
+    return tmp_path / "audit"
+
+
+def folder(audit: Path) -> KeyFolder:
+    return KeyFolder(audit.parent / "content-keys")
+
+
+def found(audit: Path, today: date, held: Held = NONE, floor: int = 0) -> list[Due]:
+    return list(due(audit, folder(audit), held, today, floor))
+
+
+def readable(audit: Path) -> dict[str, list[str]]:
+    """The owners whose texts can be read, of each kind of record."""
+    reader = Contents(audit, folder(audit), KEK)
+    readers: dict[str, list[str]] = {"Intent": [], "Outcome": []}
+    for item in iter_records(audit):
+        assert isinstance(item, Entry)
+        name = type(item.record).__name__
+        if name in readers:
+            try:
+                texts = reader.texts("w1", item.record) if name == "Intent" else reader.flagged("w1", item.record)  # type: ignore[arg-type]
+            except ContentError:
+                continue
+            assert texts
+            readers[name].append(item.record.id)  # type: ignore[union-attr]
+    return readers
+
+
+@given(st.dates(date(2020, 1, 1), date(2030, 1, 1)), st.integers(1, 4000), st.integers(0, 4000))
+def test_a_class_ends_after_its_whole_days_and_never_before_the_floor(day: date, days: int, floor: int) -> None:
+    end = ends(f"content-{days}", str(day), floor)
+    last_text = day + timedelta(days=1)  # the end of the day
+    assert end - last_text >= timedelta(days=max(days, floor))
+    assert end - last_text == timedelta(days=max(days, floor))
+
+
+def test_nothing_is_due_before_its_time_and_each_class_at_its_own(audit: Path) -> None:
+    assert found(audit, DAY + timedelta(days=30)) == []
+    assert [one.subject for one in found(audit, DAY + timedelta(days=31))] == ["content-30/2023-11-14"]
+    assert len(found(audit, DAY + timedelta(days=731))) == 2
+
+
+def test_what_is_due_is_gone_afterwards_and_nothing_else(audit: Path) -> None:
+    leaves = [path.read_bytes() for path in listing(audit / "w1")]
+    (one,) = found(audit, DAY + timedelta(days=31))
+    assert (len(one.keys), len(one.folders)) == (2, 1)
+    assert one.bytes == sum(path.stat().st_size for path in sealed_files(audit) if "content-30" in path.parts)
+    delete(one, folder(audit))
+    assert [path.parts[-3] for path in sealed_files(audit)] == ["flagged-730"]
+    assert readable(audit) == {"Intent": [], "Outcome": list(OWNERS)}
+    assert [path.read_bytes() for path in listing(audit / "w1")] == leaves
+    assert found(audit, DAY + timedelta(days=31)) == []
+
+
+def test_the_floor_of_a_standard_keeps_what_was_promised_for_less(audit: Path) -> None:
+    assert found(audit, DAY + timedelta(days=60), floor=60) == []
+    assert len(found(audit, DAY + timedelta(days=61), floor=60)) == 1
+
+
+def test_what_is_held_stays_and_the_others_keys_go_in_time(audit: Path) -> None:
+    held = Held((Hold("hold-1", "", "", 0.0, owner=OWNERS[0]),), frozenset())
+    (one,) = found(audit, DAY + timedelta(days=31), held)
+    assert ([each.file.owner for each in one.keys], one.folders, len(one.held)) == ([OWNERS[1]], (), 1)
+    assert "kept by hold-1" in str(one)
+    delete(one, folder(audit))
+    assert readable(audit)["Intent"] == [OWNERS[0]]
+    (rest,) = found(audit, DAY + timedelta(days=31))
+    delete(rest, folder(audit))
+    assert readable(audit)["Intent"] == []
+
+
+def test_dying_between_keys_and_segments_is_mended_by_the_next_run(audit: Path) -> None:
+    (one,) = found(audit, DAY + timedelta(days=31))
+    for stored in one.keys:
+        folder(audit).destroy(stored)
+    (again,) = found(audit, DAY + timedelta(days=31))
+    assert (again.keys, len(again.folders)) == ((), 1)
+    delete(again, folder(audit))
+    assert found(audit, DAY + timedelta(days=31)) == []
+
+
+def test_shredding_takes_an_owners_keys_of_the_days_and_classes_and_leaves_the_rest(audit: Path) -> None:
+    leaves = [path.read_bytes() for path in listing(audit / "w1")]
+    for one in list(shredded(audit, folder(audit), NONE, OWNERS[0], "content", DAY, DAY)):
+        delete(one, folder(audit))
+    assert readable(audit) == {"Intent": [OWNERS[1]], "Outcome": list(OWNERS)}
+    assert len(sealed_files(audit)) == 2
+    assert not list(shredded(audit, folder(audit), NONE, OWNERS[1], ANY, DAY + timedelta(days=1), date.max))
+    for one in list(shredded(audit, folder(audit), NONE, ANY, ANY, DAY, DAY)):
+        delete(one, folder(audit))
+    assert readable(audit) == {"Intent": [], "Outcome": []}
+    assert sealed_files(audit) == []
+    assert [path.read_bytes() for path in listing(audit / "w1")] == leaves
+
+
+def test_shredding_says_what_is_held(audit: Path) -> None:
+    held = Held((Hold("hold-1", "", "", 0.0),), frozenset())
+    for one in shredded(audit, folder(audit), held, OWNERS[0], ANY, DAY, DAY):
+        assert (one.keys, len(one.held)) == ((), 1)

@@ -1,0 +1,427 @@
+"""Verification names the first bad record in every case of tampering, and finds nothing where nothing is wrong.
+
+It is one file because it is one list of what an intruder may try.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from guard.audit.checkpoint import Checkpoint
+from guard.audit.epochs import FILE, read_chain
+from guard.audit.findings import Finding
+from guard.audit.frames import Frame, encode
+from guard.audit.heads import CHECKPOINT, read_head
+from guard.audit.ledger import Ledger
+from guard.audit.note import Note, Signer, parse_note
+from guard.audit.read import FLEET
+from guard.audit.segments import LedgerError, SegmentReader, listing
+from guard.audit.signing_keys import FOLDER, load_key, new_key
+from guard.audit.tiles import TileReader, TileWriter, tile_path
+from guard.audit.tree import leaf_hash, root
+from guard.audit.verify import Report, verify
+from tests.guard.audit.fakes import Clock, exchange
+from tests.guard.audit.sealed_log import Guard, grown, write
+
+
+def judged(guard: Guard, *earlier: Note) -> Report:
+    return verify(guard.audit, guard.ring().log.key, earlier)
+
+
+def first(guard: Guard, *earlier: Note) -> Finding:
+    report = judged(guard, *earlier)
+    assert not report.intact
+    return report.findings[0]
+
+
+def segments(guard: Guard, writer: str = "worker-0") -> list[Path]:
+    return listing(guard.audit / writer)
+
+
+def frames(path: Path) -> list[Frame]:
+    return list(SegmentReader(path).read())
+
+
+def put(path: Path, found: list[Frame]) -> None:
+    path.write_bytes(b"".join(encode(one.kind, one.sequence, one.payload) for one in found))
+
+
+def changed(frame: Frame) -> Frame:
+    """The same record with one byte of its text changed; its checksum is made anew when it is written."""
+    payload = frame.payload.replace(b"FORBIDDEN-MARKER", b"FORBIDDEN-MARKEX").replace(b"part", b"pert")
+    if payload == frame.payload:
+        data = bytearray(payload)
+        data[len(data) // 2] ^= 1
+        payload = bytes(data)
+    return Frame(frame.kind, frame.sequence, frame.offset, payload)
+
+
+@pytest.fixture
+def guard(tmp_path: Path) -> Guard:
+    """Two writers, more than 256 records each, over several segments and two epochs."""
+    return grown(tmp_path, rounds=3, requests=32)
+
+
+def test_what_was_not_touched_is_intact(guard: Guard) -> None:
+    read: list[int] = []
+    report = verify(guard.audit, guard.ring().log.key, (), read.append)
+    assert report.intact, report.findings
+    assert report.notices == []
+    assert report.open == []
+    assert report.epochs == 2
+    assert [log.writer for log in report.logs] == ["worker-0", "worker-1", FLEET]
+    assert all(log.size == log.signed > 256 for log in report.logs[:2])
+    assert all(log.heads >= 4 for log in report.logs[:2])
+    assert sum(read) == sum(path.stat().st_size for path in guard.audit.rglob("seg-*.log"))
+
+
+def test_a_bit_flipped_with_a_repaired_checksum_is_named_exactly(guard: Guard) -> None:
+    path = segments(guard)[2]
+    found = frames(path)
+    at = next(index for index, one in enumerate(found) if one.kind == 2)
+    put(path, [*found[:at], changed(found[at]), *found[at + 1 :]])
+    bad = first(guard)
+    assert bad.what == "the record is not the one that was signed"
+    place = bad.place
+    assert (place.writer, place.segment, place.offset) == ("worker-0", path.name, found[at].offset)
+    assert (place.sequence, place.kind) == (found[at].sequence, "intent")
+    assert place.request.startswith("worker-0-")
+
+
+@pytest.mark.parametrize("which", ["first", "last"])
+def test_the_first_and_the_last_record_are_watched_too(guard: Guard, which: str) -> None:
+    path = segments(guard)[0 if which == "first" else -1]
+    found = frames(path)
+    at = 0 if which == "first" else len(found) - 1
+    put(path, [*found[:at], changed(found[at]), *found[at + 1 :]])
+    assert first(guard).place.sequence == found[at].sequence
+
+
+def test_a_flipped_bit_without_its_checksum_is_named_exactly(guard: Guard) -> None:
+    path = segments(guard)[1]
+    third = frames(path)[2]
+    data = bytearray(path.read_bytes())
+    data[third.offset + 30] ^= 1
+    path.write_bytes(data)
+    bad = first(guard)
+    assert "the record's checksum is wrong" in bad.what
+    assert (bad.place.segment, bad.place.offset, bad.place.sequence) == (path.name, third.offset, third.sequence)
+
+
+def test_a_deleted_segment_is_named(guard: Guard) -> None:
+    path = segments(guard)[2]
+    gone = frames(path)
+    path.unlink()
+    bad = first(guard)
+    assert bad.what == (
+        f"records {gone[0].sequence} to {gone[-1].sequence} are missing: the segment is missing, or ends too early"
+    )
+    assert (bad.place.segment, bad.place.sequence) == (path.name, gone[0].sequence)
+    assert len(judged(guard).findings) == 1
+
+
+def test_the_first_segment_deleted_is_named(guard: Guard) -> None:
+    path = segments(guard)[0]
+    path.unlink()
+    assert first(guard).place.segment == path.name
+
+
+@pytest.mark.parametrize("cut", [0, 1, 7])
+def test_a_truncated_segment_is_named_where_it_ends(guard: Guard, cut: int) -> None:
+    path = segments(guard)[1]
+    found = frames(path)
+    path.write_bytes(path.read_bytes()[: found[2].offset + cut])
+    bad = first(guard)
+    assert "are missing" in bad.what
+    assert bad.place.sequence == found[2].sequence
+    if cut:
+        assert (bad.place.segment, bad.place.offset) == (path.name, found[2].offset)
+
+
+@pytest.mark.parametrize("cut", [0, 9])
+def test_a_truncated_end_is_named(guard: Guard, cut: int) -> None:
+    path = segments(guard)[-1]
+    found = frames(path)
+    path.write_bytes(path.read_bytes()[: found[1].offset + cut])
+    bad = first(guard)
+    assert (bad.place.segment, bad.place.offset, bad.place.sequence) == (
+        path.name,
+        found[1].offset,
+        found[1].sequence,
+    )
+    assert f"{found[1].sequence} to {found[-1].sequence} are missing" in bad.what
+
+
+def test_a_deleted_end_is_named(guard: Guard) -> None:
+    for path in segments(guard)[-3:]:
+        path.unlink()
+    last = frames(segments(guard)[-1])[-1]
+    bad = first(guard)
+    assert "the log ends here" in bad.what
+    assert bad.place.sequence == last.sequence + 1
+
+
+def test_a_replaced_segment_is_named(guard: Guard) -> None:
+    path, other = segments(guard)[2], segments(guard, "worker-1")[2]
+    shutil.copy(other, path)
+    begin = frames(path)[0]
+    bad = first(guard)
+    assert (bad.place.segment, bad.place.offset, bad.place.sequence) == (path.name, 0, begin.sequence)
+    assert bad.what == "the record is not the one that was signed"
+
+
+@pytest.mark.parametrize("renumbered", [True, False])
+def test_two_records_that_changed_places_are_named(guard: Guard, renumbered: bool) -> None:
+    path = segments(guard)[1]
+    found = frames(path)
+    one, two = found[3], found[4]
+    if renumbered:
+        moved = [
+            Frame(two.kind, one.sequence, one.offset, two.payload),
+            Frame(one.kind, two.sequence, two.offset, one.payload),
+        ]
+    else:
+        moved = [two, one]
+    put(path, [*found[:3], *moved, *found[5:]])
+    bad = first(guard)
+    assert (bad.place.segment, bad.place.offset, bad.place.sequence) == (path.name, one.offset, one.sequence)
+    assert ("out of its sequence" in bad.what) is not renumbered
+
+
+def rebuilt(guard: Guard, writer: str = "worker-0") -> None:
+    """What an intruder does who knows the format: all tiles made anew from the records as they are now."""
+    shutil.rmtree(guard.audit / writer / "tile")
+    tree = TileWriter(guard.audit / writer)
+    for path in segments(guard, writer):
+        for frame in frames(path):
+            tree.append(leaf_hash(frame.kind, frame.payload))
+    tree.flush()
+
+
+def test_a_record_changed_with_its_tiles_is_enclosed_by_the_heads_around_it(guard: Guard) -> None:
+    found = segments(guard)
+    heads = sorted(
+        head.size for epoch in read_chain(guard.audit).epochs for head in epoch.heads if "worker-0" in head.origin
+    )
+    target = found[len(found) // 2]
+    records = frames(target)
+    put(target, [changed(records[0]), *records[1:]])
+    rebuilt(guard)
+    bad = first(guard)
+    assert "is not the one that was signed: " in bad.what
+    assert bad.place.sequence <= records[0].sequence <= heads[-1]
+
+
+def test_a_tile_changed_to_hide_another_is_not_believed(guard: Guard) -> None:
+    path = guard.audit / "worker-0" / tile_path(0, 0)
+    data = bytearray(path.read_bytes())
+    data[32 * 7] ^= 1
+    path.write_bytes(data)
+    (bad,) = judged(guard).findings
+    assert bad.place.sequence == 0
+    assert "the records are those that were signed, but" in bad.what
+    assert "another hash at 7" in bad.what
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_changed_partial_tiles_and_missing_full_ones_are_named(guard: Guard, level: int) -> None:
+    size = next(log.signed for log in judged(guard).logs)
+    index = (size >> 8 * level) // 256
+    path = guard.audit / "worker-0" / tile_path(level, index, (size >> 8 * level) - 256 * index)
+    data = bytearray(path.read_bytes())
+    data[0] ^= 1
+    path.write_bytes(data)
+    assert tile_path(level, index) in first(guard).what
+    path.unlink()
+    report = judged(guard)
+    assert report.intact  # a power cut may do that
+    assert "it follows from the records" in report.notices[0]
+    (guard.audit / "worker-0" / tile_path(0, 0)).unlink()
+    assert "the tile is missing" in first(guard).what
+
+
+def test_one_writer_put_back_to_an_earlier_state_is_missed_by_the_fleet_log(tmp_path: Path) -> None:
+    guard = grown(tmp_path, rounds=1)
+    kept = tmp_path / "kept"
+    shutil.copytree(guard.audit / "worker-0", kept)
+    write(guard.audit, "worker-0", 100, 5)
+    guard.seal()
+    size = next(log.signed for log in judged(guard).logs)
+    shutil.rmtree(guard.audit / "worker-0")
+    shutil.copytree(kept, guard.audit / "worker-0")
+    bad = first(guard)
+    assert bad.place.writer == "worker-0"
+    assert f"to {size} are missing" in bad.what
+    shutil.rmtree(guard.audit / "worker-0")
+    assert "the whole log is missing" in first(guard).what
+
+
+def test_everything_put_back_together_shows_only_under_a_head_that_was_kept_elsewhere(tmp_path: Path) -> None:
+    guard = grown(tmp_path, rounds=1)
+    kept = tmp_path / "kept"
+    shutil.copytree(guard.audit, kept)
+    write(guard.audit, "worker-0", 100, 5)
+    guard.seal()
+    anchors = [read_head(guard.audit / FLEET), read_head(guard.audit / "worker-0")]
+    shutil.rmtree(guard.audit)
+    shutil.copytree(kept, guard.audit)
+    assert judged(guard).intact  # this is what an anchor is for
+    for anchor, writer in zip(anchors, (FLEET, "worker-0"), strict=True):
+        assert anchor is not None
+        bad = first(guard, anchor)
+        assert bad.place.writer == writer
+        assert "were signed" in bad.what
+
+
+def test_a_head_signed_by_another_key_is_named(guard: Guard) -> None:
+    path = guard.audit / "worker-0" / CHECKPOINT
+    text = parse_note(path.read_bytes()).text
+    other = Signer("asl-guard/test", load_key(new_key(), "here"))
+    path.write_bytes(Note(text, (other.sign(text),)).encode())
+    assert first(guard).what == "worker-0/checkpoint: not signed by the key of asl-guard/test"
+    # The log's key alone does not help who has taken it: the epoch's signed too.
+    path.write_bytes(Note(text, (guard.ring().log.sign(text),)).encode())
+    assert first(guard).what == "worker-0/checkpoint: not signed by the key of any epoch"
+    note = guard.ring().sign(text)
+    forged = Note(
+        text, (note.signatures[0], type(note.signatures[1])(note.signatures[1].name, note.signatures[1].id, b"x" * 64))
+    )
+    path.write_bytes(forged.encode())
+    assert "is wrong" in first(guard).what
+    path.write_bytes(read_other(guard))
+    assert "the head of asl-guard/test/worker-1" in first(guard).what
+    path.write_bytes(b"no note")
+    assert "not a signed note" in first(guard).what
+
+
+def read_other(guard: Guard) -> bytes:
+    return (guard.audit / "worker-1" / CHECKPOINT).read_bytes()
+
+
+def test_with_todays_keys_yesterday_cannot_be_signed_anew(guard: Guard) -> None:
+    """An intruder changes an early record, makes tiles, fleet log and heads anew with every key the host still has."""
+    size = next(log.signed for log in judged(guard).logs)
+    path = segments(guard)[0]
+    found = frames(path)
+    put(path, [*found[:1], changed(found[1]), *found[2:]])
+    rebuilt(guard)
+    shutil.rmtree(guard.audit / FLEET)
+    head = Checkpoint("asl-guard/test/worker-0", size, root(size, TileReader(guard.audit / "worker-0", size).node))
+    (guard.audit / "worker-0" / CHECKPOINT).write_bytes(guard.ring().sign(head.text()).encode())
+    (guard.audit / "worker-1" / CHECKPOINT).write_bytes(read_other(guard))
+    report = judged(guard)
+    bad = next(each for each in report.findings if each.place.writer == "worker-0")
+    assert "epoch 1 has another root" in bad.what
+    # Signing an old size with the key of now does not pass either.
+    old = next(each for each in read_chain(guard.audit).epochs[1].heads if each.origin == head.origin)
+    early = Checkpoint(head.origin, old.size - 1, head.root)
+    (guard.audit / "worker-0" / CHECKPOINT).write_bytes(guard.ring().sign(early.text()).encode())
+    assert any("were not signed in epoch 1" in each.what for each in judged(guard).findings)
+
+
+def test_a_broken_chain_of_keys_is_named(guard: Guard) -> None:
+    whole = (guard.audit / FILE).read_bytes()
+    (guard.state / FOLDER / "epoch").unlink()
+    guard.clock.pass_(3600.0)
+    write(guard.audit, "worker-0", 500, 1)
+    guard.seal()
+    assert first(guard).what == "epoch 2 is not signed by the key of epoch 1: the chain was broken there"
+    (guard.audit / FILE).write_bytes(whole.replace(b"time 1700", b"time 1600"))
+    assert "is wrong" in first(guard).what
+    (guard.audit / FILE).unlink()
+    assert "no head of this log was ever signed" in first(guard).what
+
+
+def test_entries_of_the_fleet_log_are_judged(tmp_path: Path) -> None:
+    guard = grown(tmp_path, rounds=2)
+    path = listing(guard.audit / FLEET)[0]
+    found = frames(path)
+    text = parse_note(found[0].payload).text
+    other = Signer("asl-guard/test", load_key(new_key(), "here"))
+    cases: dict[str, Frame] = {
+        "not signed by the key of asl-guard/test": Frame(7, 1, 0, Note(text, (other.sign(text),)).encode()),
+        "not a signed note": Frame(7, 1, 0, b"no note"),
+        "kind 6": Frame(6, 1, 0, b"{}"),
+    }
+    for words, forged in cases.items():
+        put(path, [forged, *found[1:]])
+        report = judged(guard)
+        assert any(words in each.what for each in report.findings), words
+        assert any(each.what == "the record is not the one that was signed" for each in report.findings), words
+
+
+def test_a_segment_that_begins_again_is_named(guard: Guard) -> None:
+    last = segments(guard)[-1]
+    begin = frames(last)[0]
+    (last.with_name(f"seg-{begin.sequence + 1:020d}.log")).write_bytes(encode(6, begin.sequence + 1, b"{}"))
+    assert f"begins at record {begin.sequence + 1} again" in first(guard).what
+
+
+def test_open_requests_and_torn_ends_are_told_and_are_no_fault(tmp_path: Path) -> None:
+    guard = grown(tmp_path, rounds=1)
+
+    async def _open() -> None:
+        ledger = Ledger.open(guard.audit / "worker-0", Clock())
+        written = ledger.intent(exchange("left-open"), durable=True, keep=None)
+        assert written is not None
+        await written
+        ledger.close()
+
+    asyncio.run(_open())
+    path = segments(guard)[-1]
+    path.write_bytes(path.read_bytes() + b"\xf5ASG half")
+    report = judged(guard)
+    assert report.intact
+    assert report.open == ["left-open"]
+    assert "ends in the middle of a record" in report.notices[0]
+    write(guard.audit, "worker-0", 700, 2)  # which sets the torn tail aside and records that the request was cut off
+    guard.seal()
+    report = judged(guard)
+    assert report.intact
+    assert report.open == []
+
+
+def control(guard: Guard, what: str, subject: str) -> None:
+    async def _control() -> None:
+        ledger = Ledger.open(guard.audit / "supervisor", Clock())
+        await ledger.control(who="ana", what=what, subject=subject, reason="thirty days are over")
+        ledger.close()
+
+    asyncio.run(_control())
+    guard.seal()
+
+
+def test_a_deletion_that_is_on_record_is_no_loss_and_no_more_than_it_says(guard: Guard) -> None:
+    one, two = segments(guard)[0], segments(guard)[1]
+    last = frames(one)[-1].sequence
+    control(guard, "retain", f"worker-0/{one.name}:{last}")
+    one.unlink()
+    report = judged(guard)
+    assert report.intact, report.findings
+    assert report.notices == [f"worker-0: records 1 to {last} were deleted, as the log says itself"]
+    two.unlink()  # a second one goes with it, unannounced
+    assert "are missing" in first(guard).what
+
+
+@pytest.mark.parametrize(
+    "break_", [lambda guard: (guard.audit / FILE).write_bytes(b"a\n\nb\n\n"), lambda guard: shutil.rmtree(guard.audit)]
+)
+def test_what_cannot_be_read_is_said_so(tmp_path: Path, break_: Callable[[Guard], object]) -> None:
+    guard = grown(tmp_path, rounds=1, requests=1)
+    key = guard.ring().log.key
+    break_(guard)
+    with pytest.raises(LedgerError):
+        verify(guard.audit, key)
+
+
+def test_a_kept_head_of_another_log_is_refused(tmp_path: Path) -> None:
+    guard, other = grown(tmp_path / "a", rounds=1, requests=1), grown(tmp_path / "b", rounds=1, requests=1)
+    note = read_head(other.audit / FLEET)
+    assert note is not None
+    with pytest.raises(LedgerError, match="that was given is not signed"):
+        judged(guard, note)

@@ -1,0 +1,209 @@
+"""``guard audit retain``, ``hold`` and ``shred``: what goes, what stays, and that all of it is on record first."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from guard.audit.keys import DataKeys, KeyFolder
+from guard.audit.ledger import Ledger
+from guard.audit.records import Control
+from guard.audit.wrapping import Kek
+from guard.cli import audit_retention, main
+from tests.guard.audit.fakes import KEEP, Clock, contents, exchange, outcome, sealed_files
+from tests.parts.configuration import ModelSpec, write_configuration
+
+NOW = datetime.now(UTC)
+OLD = NOW - timedelta(days=40)
+ACTING = ("--who", "ana", "--reason", "case 7")
+OWNERS = ("search team", "another team")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A flagged exchange of each of two owners, forty days ago and yesterday."""
+    write_configuration(tmp_path)
+    kek = Kek((tmp_path / "secrets" / "content-key").read_text().strip())
+    for day in (OLD, NOW - timedelta(days=1)):
+        keys = DataKeys(KeyFolder(tmp_path / "var" / "content-keys"), kek)
+        ledger = Ledger.open(tmp_path / "var" / "audit" / "worker-0", Clock(day.timestamp()), keys=keys)
+        for owner in OWNERS:
+            asked = exchange(f"{owner[:2]}-{day.date()}")
+            asked = replace(asked, caller=replace(asked.caller, owner=owner))
+            ledger.intent(asked, durable=False, keep=KEEP)
+            ledger.outcome(asked, outcome(), durable=False)
+        ledger.close()
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, list[str], str]:
+    capsys.readouterr()
+    code = main(["audit", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return code, out.splitlines(), err
+
+
+def acts(config: Path) -> list[str]:
+    return [one.what for one in contents(config / "var" / "audit") if isinstance(one, Control)]
+
+
+def left(config: Path) -> list[tuple[str, str]]:
+    found = [path.parts[-3:-1] for path in sealed_files(config / "var" / "audit")]
+    return sorted({(retention, day) for retention, day in found})
+
+
+def keys(config: Path) -> int:
+    return len(list((config / "var" / "content-keys").glob("*/*.key")))
+
+
+def test_retain_deletes_what_is_over_and_says_so_on_record(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (len(left(config)), keys(config)) == (4, 8)
+    code, lines, _ = run(capsys, "retain", "--dry-run", "--config", config)
+    assert (code, len(left(config)), acts(config)) == (0, 4, [])
+    assert lines[0].startswith(f"would retain content-30/{OLD.date()}: 2 keys, ")
+    assert run(capsys, "retain", "--config", config)[0] == 0
+    assert ("content-30", str(OLD.date())) not in left(config)
+    assert (len(left(config)), keys(config), acts(config)) == (3, 6, ["retain"])
+    assert run(capsys, "retain", "--config", config)[:2] == (0, ["nothing to delete"])
+    assert acts(config) == ["retain"]
+
+
+def test_the_floor_of_a_standard_binds_retain(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    standard = _standard(60)
+    (config / "standards").mkdir()
+    (config / "standards" / "own.yaml").write_text(json.dumps(standard))
+    model = json.loads((config / "models" / "demo.yaml").read_text())
+    model["framework"] = {"name": "own", "version": "1"}
+    (config / "models" / "demo.yaml").write_text(json.dumps(model))
+    assert run(capsys, "retain", "--config", config)[:2] == (0, ["nothing to delete"])
+    day = str(OLD.date())
+    shred = ("shred", "--owner", OWNERS[0], "--since", day, "--until", day, *ACTING, "--config", config)
+    code, _, err = run(capsys, *shred)
+    assert (code, keys(config)) == (4, 8)
+    assert "asks that texts are kept for 60 days" in err
+    assert run(capsys, *shred, "--below-floor")[0] == 0
+    assert (keys(config), acts(config)) == (6, ["shred below the floor"] * 2)
+
+
+def _standard(days: int) -> dict[str, object]:
+    row = {
+        "id": "R1",
+        "axis": "deployment",
+        "level": 1,
+        "requires": "Texts are kept.",
+        "source": "us",
+        "check": "retention",
+        "with": {"content_days": days},
+    }
+    return {"name": "own", "version": "1", "title": "own", "source": "https://example.com", "rows": [row]}
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        ["--owner", OWNERS[0]],
+        ["--model", "demo"],
+        ["--everything"],
+        ["--everything", "--since", str(OLD.date()), "--until", str(OLD.date())],
+        ["--request", f"se-{OLD.date()}"],
+    ],
+)
+def test_what_is_held_is_neither_deleted_nor_shredded(
+    what: list[str], config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, (line,), _ = run(capsys, "hold", *what, *ACTING, "--config", config)
+    assert code == 0
+    name = line.split(":")[0]
+    assert name in "".join(run(capsys, "hold", "--config", config)[1])
+    run(capsys, "retain", "--config", config)
+    assert ("content-30", str(OLD.date())) in left(config)
+    held = list((config / "var" / "content-keys" / str(OLD.date())).glob("content-30.*.key"))
+    assert len(held) == (1 if what[0] in {"--owner", "--request"} else 2)
+    day = str(OLD.date())
+    code, _, err = run(
+        capsys, "shred", "--owner", OWNERS[0], "--since", day, "--until", day, *ACTING, "--config", config
+    )
+    assert (code, err) == (4, f"guard: held by {name}; nothing was destroyed\n")
+    assert run(capsys, "hold", "--release", name, *ACTING, "--config", config)[0] == 0
+    assert run(capsys, "hold", "--config", config)[1] == ["nothing is held"]
+    run(capsys, "retain", "--config", config)
+    assert ("content-30", str(OLD.date())) not in left(config)
+    assert {"hold", "release", "retain"} == set(acts(config))
+
+
+def test_a_hold_needs_a_person_and_something_to_hold(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "hold", "--everything", "--config", config)[0] == 4
+    code, _, err = run(capsys, "hold", "--request", "none", *ACTING, "--config", config)
+    assert (code, err) == (1, "guard: no request of this id has kept texts\n")
+    code, _, err = run(capsys, "hold", "--release", "hold-0000000000000000", *ACTING, "--config", config)
+    assert (code, err) == (1, "guard: there is no hold 'hold-0000000000000000'\n")
+    later = ("--since", "2026-02-01", "--until", "2026-01-01")
+    code, _, err = run(capsys, "hold", "--everything", *later, *ACTING, "--config", config)
+    assert (code, err) == (1, "guard: --since is after --until\n")
+    assert acts(config) == []
+
+
+def test_while_a_hold_cannot_be_read_nothing_is_deleted(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "hold", "--owner", "nobody", *ACTING, "--config", config)[0] == 0
+    (path,) = (config / "var" / "content-keys" / "holds").iterdir()
+    path.write_text("{")
+    code, _, err = run(capsys, "retain", "--config", config)
+    assert (code, len(left(config))) == (1, 4)
+    assert "is not a hold that can be read" in err
+
+
+def test_shredding_destroys_an_owners_keys_and_only_of_days_that_are_over(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    today, yesterday = str(NOW.date()), str((NOW - timedelta(days=1)).date())
+    shred = ("shred", "--owner", OWNERS[0], *ACTING, "--config", config, "--since", str(OLD.date()))
+    code, _, err = run(capsys, *shred, "--until", today)
+    assert (code, keys(config)) == (4, 8)
+    assert "only days that are over can be shredded" in err
+    assert run(capsys, *shred, "--until", yesterday, "--dry-run")[0] == 0
+    assert keys(config) == 8
+    assert run(capsys, *shred, "--until", yesterday, "--class", "content")[0] == 0
+    assert keys(config) == 6
+    assert run(capsys, *shred, "--until", yesterday)[0] == 0
+    assert (keys(config), len(left(config))) == (4, 4)
+    assert acts(config) == ["shred"] * 4
+    access = ("--content", "--who", "ana", "--reason", "case 7", "--json", "--config", config)
+    shown = [json.loads(line) for line in run(capsys, "show", f"se-{yesterday}", *access)[1]]
+    assert all("destroyed with its time, or shredded" in each["lost"] for each in shown)
+    shown = [json.loads(line) for line in run(capsys, "show", f"an-{yesterday}", *access)[1]]
+    assert all(each["texts"] for each in shown)
+
+
+def test_what_cannot_be_put_on_record_is_not_deleted(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (config / "var" / "audit" / "operator").touch()
+    code, _, err = run(capsys, "retain", "--config", config)
+    assert (code, keys(config), len(left(config))) == (4, 8, 4)
+    assert "could not be put on record" in err
+
+
+def test_the_day_is_that_of_utc(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_retention, "_today", (OLD + timedelta(days=30)).date)
+    assert run(capsys, "retain", "--config", config)[1] == ["nothing to delete"]
+    monkeypatch.setattr(audit_retention, "_today", (OLD + timedelta(days=31)).date)
+    assert len(run(capsys, "retain", "--config", config)[1]) == 1
+
+
+def test_a_model_below_the_floor_fails_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    short = {"retention": {"content_days": 20}}
+    write_configuration(tmp_path, models=[ModelSpec(log=short)])
+    (tmp_path / "standards").mkdir()
+    (tmp_path / "standards" / "own.yaml").write_text(json.dumps(_standard(30)))
+    model = json.loads((tmp_path / "models" / "demo.yaml").read_text())
+    model["framework"] = {"name": "own", "version": "1"}
+    (tmp_path / "models" / "demo.yaml").write_text(json.dumps(model))
+    assert main(["check", "--config", str(tmp_path)]) == 1
+    assert "content_days of request_log is 20, at least 30 are asked" in capsys.readouterr().out
+    model["safeguards"][0]["settings"]["retention"]["content_days"] = 30
+    (tmp_path / "models" / "demo.yaml").write_text(json.dumps(model))
+    assert main(["check", "--config", str(tmp_path)]) == 0
