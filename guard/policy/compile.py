@@ -22,8 +22,8 @@ from guard.policy.model import (
     SafeguardKind,
 )
 from guard.policy.model import Mount as MountPolicy
+from guard.policy.necessary import lacking
 from guard.policy.order import misplaced
-from guard.policy.process_secrets import lacking
 from guard.policy.reaching import Departures, Reach, reach
 from guard.policy.source import ConfigError, Place, Problem
 from guard.serving import Serving

@@ -75,6 +75,8 @@ def configured(directory: Path, upstream: str, data: int, admin: int) -> str:
     pepper = os.urandom(32).hex()
     (directory / "pepper").write_text(pepper)
     (directory / "pepper").chmod(0o600)
+    (directory / "content-key").write_text(os.urandom(32).hex())
+    (directory / "content-key").chmod(0o600)
     key = new_secret("sk-guard", "tests", os.urandom)
     stored = digest(pepper.encode(), key.encode())
     entry = f'keys: [{{id: tests, owner: tests, tier: general, digest: "{stored}", expires: 2999-01-01}}]'
@@ -85,6 +87,7 @@ def configured(directory: Path, upstream: str, data: int, admin: int) -> str:
             "host: 172.30.82.2": "host: 127.0.0.1",
             "port: 9090": f"port: {admin}",
             "/run/secrets/pepper": "pepper",
+            "/run/secrets/content_key": "content-key",
             "/var/lib/guard/": "var/",
         },
         "tiers.yaml": {"keys: []": entry},

@@ -1,4 +1,4 @@
-"""A policy becomes a pipeline, or is refused with the file and the key that forbid it."""
+"""A policy becomes a pipeline (one file for all of compile), or is refused with the file and the key that forbid it."""
 
 from __future__ import annotations
 

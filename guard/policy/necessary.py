@@ -1,4 +1,4 @@
-"""The secrets of the process itself: without one of them it does not begin, so they are read with the policy."""
+"""What the process itself cannot begin without: its secrets are read together with the policy."""
 
 from __future__ import annotations
 
