@@ -14,6 +14,7 @@ from typing import Final
 from guard.approval.profiles import with_profiles
 from guard.cli.options import add_at, add_config
 from guard.policy.compile import check_compiles
+from guard.policy.controls import controls
 from guard.policy.explain import explain
 from guard.policy.explanation import Explanation
 from guard.policy.load import load
@@ -30,17 +31,20 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "explain",
         help="say what is in force for one model, and why",
         description="Says what the configuration puts in force for one model, and why. Exit codes: 0 routable; "
-        "1 not; 2 no such model, or an invalid configuration. Whether it is stopped: guard status.",
+        "1 not; 2 no such model, or an invalid configuration; with --controls 0 either way. Whether it is stopped: "
+        "guard status.",
     )
     parser.add_argument("model", metavar="MODEL", help="its alias")
     add_config(parser)
     add_at(parser)
-    parser.add_argument("--json", action="store_true", help="for machines")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="for machines")
+    form.add_argument("--controls", action="store_true", help="only its controls, for the attestation of a report")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the explanation; 0 routable, 1 not, 2 no such model."""
+    """Print the explanation or the controls alone; 0 routable, 1 not, 2 no such model."""
     config = with_profiles(load(arguments.config), datetime.now(UTC).timestamp())
     check_compiles(config)
     if arguments.model not in config.models:
@@ -50,6 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
             f"guard: there is no model {arguments.model!a}; there are: {', '.join(names[:_NAMED])}{more}\n"
         )
         return 2
+    if arguments.controls:
+        sys.stdout.write(controls(config, config.models[arguments.model]))
+        return 0
     found = explain(config, arguments.model, arguments.at or datetime.now(UTC))
     sys.stdout.write(for_machines(found) if arguments.json else for_people(found))
     return 0 if found.routable else 1
@@ -76,6 +83,7 @@ def for_people(found: Explanation) -> str:
         ("Safeguards, asked in this order", _safeguards(found)),
         (_count(found), _rows(found)),
         ("Evidence", _evidence(found)),
+        ("Not as a report describes it", _deviations(found)),
         ("Tiers that may use it", _tiers(found)),
         ("What this does not withstand", _limits(found)),
         ("Ends next", (f"{instant(each.when)}  {each.what}: {each.then}" for each in found.endings)),
@@ -103,6 +111,7 @@ def _head(found: Explanation) -> Iterator[str]:
     named = f"; every answer must name {upstream.expect_model}" if upstream.expect_model else ""
     yield from _said("", f"it is sent {' and '.join(proves)}{named}")
     yield from _said("classifiers", f"fingerprint {found.classifiers}")
+    yield from _said("controls", f"fingerprint {found.controls}")
     for surface in found.surfaces:
         tls = f"TLS, client certificates {surface.client_certificates}" if surface.tls else "without TLS"
         yield from _said("surface", f"{surface.name} at {surface.place}, {tls}")
@@ -167,6 +176,12 @@ def _evidence(found: Explanation) -> Iterator[str]:
         else:
             left = f"NOT YET: issued {each.issued}"
         yield f"{each.claim}: {left}; {each.owner}; {', '.join(each.rows) or 'no row asks for it'}"
+
+
+def _deviations(found: Explanation) -> Iterator[str]:
+    for each in found.deviations:
+        place = f"{each.subject} {each.key}".strip()
+        yield f"{each.effect} since {each.claim}: {place}: {each.described}, now {each.now}; {each.why}"
 
 
 def _tiers(found: Explanation) -> Iterator[str]:

@@ -12,7 +12,13 @@ from guard.policy.floor import Unmet, unmet
 from guard.policy.model import Framework, Levels
 
 CHOSEN: Final = ("example-internal", "1")
-STANDARDS: Final = (CHOSEN, ("anthropic-rsp", "2.2"), ("anthropic-rsp", "3.4"))
+STANDARDS: Final = (
+    CHOSEN,
+    ("anthropic-rsp", "2.2"),
+    ("anthropic-rsp", "3.4"),
+    ("openai-preparedness", "2"),
+    ("google-fsf", "3.1"),
+)
 LEVELS: Final = (1, 2, 3)
 
 

@@ -70,9 +70,9 @@ def levels(found: Sequence[Lack], asl: int) -> str:
     """Say what each level would still lack: the numbers for every standard, the rows for the one that was chosen."""
     counts = {(lack.standard, lack.version, lack.asl): len(lack.rows) for lack in found}
     lines = ["What each level would still lack (rows unmet)"]
-    lines.append("  " + " " * 20 + "".join(f"{f'ASL-{level}':>8}" for level in LEVELS))
+    lines.append("  " + " " * 22 + "".join(f"{f'ASL-{level}':>8}" for level in LEVELS))
     for name, version in STANDARDS:
-        lines.append(f"  {f'{name} {version}':<20}" + "".join(f"{counts[name, version, each]:>8}" for each in LEVELS))
+        lines.append(f"  {f'{name} {version}':<22}" + "".join(f"{counts[name, version, each]:>8}" for each in LEVELS))
     told: set[str] = set()
     for lack in found:
         fresh = [row for row in lack.rows if row.row not in told]

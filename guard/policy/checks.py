@@ -12,7 +12,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import assert_never
 
-from guard.policy import lineage, profile
+from guard.policy import controls, lineage, profile
 from guard.policy.evidence import lapse, midnight
 from guard.policy.fingerprint import of_classifiers
 from guard.policy.model import (
@@ -182,6 +182,7 @@ CHECKS: Mapping[CheckName, Callable[[View], str | None]] = MappingProxyType(
         CheckName.BOTH_AXES_RAISED: lineage.both_axes_raised,
         CheckName.SAME_WEIGHTS_DECLARED: lineage.same_weights_declared,
         CheckName.REPORTED_MODEL: lineage.reported_model,
+        CheckName.CONTROLS_AS_REPORTED: controls.as_reported,
     }
 )
 DATED_CHECKS: Mapping[CheckName, Callable[[View, datetime], str | None]] = MappingProxyType(

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from guard.policy.config import Config
 from guard.policy.diff_rules import Effect, Tree, rule_of
-from guard.policy.model import Attestation, ClassifierMount
+from guard.policy.model import Attestation, ClassifierMount, ModelPolicy
 from guard.policy.ssh_key import read_key
 
 _HIDDEN: Final = frozenset(
@@ -69,7 +69,9 @@ def tree(config: Config, without: Collection[str] = ()) -> Tree:
     guard["admin"]["tokens"] = _by(guard["admin"]["tokens"], "id")
     tiers = _plain(config.tiers)
     return {
-        "models": {alias: _model(config, alias) for alias in config.models if alias not in without},
+        "models": {
+            alias: model_tree(config, policy) for alias, policy in config.models.items() if alias not in without
+        },
         "tiers": tiers["tiers"],
         "keys": _by(tiers["keys"], "id"),
         "operators": _operators(config),
@@ -85,9 +87,9 @@ def _operators(config: Config) -> dict[str, Any]:
     return {each.id: {**_plain(each), "keys": keys[each.id]} for each in config.operators.persons}
 
 
-def _model(config: Config, alias: str) -> dict[str, Any]:
-    policy = config.models[alias]
-    model = _plain(policy)
+def model_tree(config: Config, policy: ModelPolicy) -> dict[str, Any]:
+    """Return one model's part of the tree, under this policy."""
+    alias, model = policy.model, _plain(policy)
     for mount, plain in zip(policy.safeguards, model["safeguards"], strict=True):
         if isinstance(mount, ClassifierMount):
             file = mount.settings.rules
@@ -105,7 +107,8 @@ def _model(config: Config, alias: str) -> dict[str, Any]:
 
 def _attestation(attestation: Attestation) -> dict[str, Any]:
     approvals = tuple(f"{each.role}: {each.person}, {each.on}" for each in attestation.approvals)
-    return {**_plain(attestation), "approvals": approvals}
+    controls = None if attestation.controls is None else attestation.controls.sha256
+    return {**_plain(attestation), "approvals": approvals, "controls": controls}
 
 
 def _plain(value: Any) -> dict[str, Any]:

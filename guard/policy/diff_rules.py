@@ -105,6 +105,11 @@ def evidence_hash(_old: Any, _new: Any, olds: Tree, news: Tree) -> Effect:
     return N if news["issued"] > olds["issued"] else W
 
 
+def described(old: Any, new: Any, olds: Tree, news: Tree) -> Effect:
+    """The controls that evidence describes: with them drift is noticed, without them not; others are other evidence."""
+    return S if old is None else W if new is None else evidence_hash(old, new, olds, news)
+
+
 def finding(old: Any, new: Any, *_: Tree) -> Effect:
     """A whole finding: without one the threshold counts as crossed, so only one that rules it out asks for less."""
     if new:
@@ -246,6 +251,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(f"{_CLAIM}/owner", always(N), "somebody else vouches for it"),
     Rule(f"{_CLAIM}/issued", rising(S), "older evidence"),
     Rule(f"{_CLAIM}/tested", always(N), "which classifiers were tested; whether they are those mounted is judged"),
+    Rule(f"{_CLAIM}/controls", described, "other controls are said to be described, under the same date"),
     Rule(f"{_CLAIM}/approvals", widened(S), "somebody less approved it"),
     Rule(f"{_CLAIM}/expires", until, "vouched for less long, or longer without being issued anew"),
     # Tiers and keys

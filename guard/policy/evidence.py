@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from guard.policy.described import Controls
 from guard.policy.fields import Claim, Day, Frozen, Line, MisplacedError, Sha256, Uri, unique
 
 
@@ -33,6 +34,9 @@ class Attestation(Frozen):
     tested: Sha256 | None = Field(
         default=None,
         description="The fingerprint of the classifiers that a red-team report tested, as `guard explain` prints it.",
+    )
+    controls: Controls | None = Field(
+        default=None, description="Which controls it describes, such as a risk report; null: none that are compared."
     )
     approvals: Annotated[tuple[Approval, ...], Field(max_length=16), AfterValidator(unique("the role", "role"))] = (
         Field(default=(), description="Who approved it or took note of it before it was issued.")

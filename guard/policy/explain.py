@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final, assert_never
 
+from guard.policy import described
 from guard.policy.checks import why_unmet
 from guard.policy.config import Config
+from guard.policy.controls import controls, deviations
 from guard.policy.evidence import Attestation, lapse, midnight
 from guard.policy.explanation import (
     Ending,
@@ -76,6 +78,7 @@ _BY: Final = {
     CheckName.SAME_WEIGHTS_DECLARED: "no other alias for these weights, or one that is declared on both sides",
     CheckName.VARIANT_EVALUATED: "no variant of another model, or one with an evaluation of its own",
     CheckName.REPORTED_MODEL: "upstream.expect_model",
+    CheckName.CONTROLS_AS_REPORTED: "the controls that the risk report describes",
 }
 
 
@@ -98,6 +101,8 @@ def explain(config: Config, model: str, at: datetime) -> Explanation:
         audience=policy.audience,
         standard=StandardUsed(standard.name, standard.version, standard.title, standard.source, of_standard(standard)),
         classifiers=of_classifiers(config, policy),
+        controls=described.fingerprint(controls(config, policy)),
+        deviations=deviations(config, policy),
         thresholds=tuple(_assessed(view, at)),
         limits=(_LIMIT,) if policy.asl.security >= _ASL_3 else (),
         upstream=_upstream(policy),

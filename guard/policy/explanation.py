@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from guard.policy.controls import Deviation
 from guard.policy.model import Axis, Mode, OnExpiry, OnFailure
 
 
@@ -124,8 +125,8 @@ class Ending:
 class Explanation:
     """Everything that holds for one model at an instant; ``endings`` are the next 20, the earliest first.
 
-    ``classifiers`` is the fingerprint that a red-team report of this model must name; ``limits`` say what the
-    levels do not claim to withstand.
+    ``classifiers`` is the fingerprint that a red-team report of this model must name, ``controls`` the SHA-256 of what
+    ``guard explain MODEL --controls`` prints; ``limits`` say what the levels do not claim to withstand.
     """
 
     model: str
@@ -138,6 +139,8 @@ class Explanation:
     audience: str
     standard: StandardUsed
     classifiers: str
+    controls: str
+    deviations: tuple[Deviation, ...]
     thresholds: tuple[ThresholdJudged, ...]
     limits: tuple[str, ...]
     upstream: UpstreamUsed

@@ -127,6 +127,12 @@ CHECKS: Final[Mapping[CheckName, Proof]] = MappingProxyType(
             _UNMET,
             f"{_TESTS}a_model_whose_answers_need_not_name_it_is_not_served",
         ),
+        CheckName.CONTROLS_AS_REPORTED: Proof(
+            "The attestation of risk_report carries the controls that the report describes, and none in force is "
+            "weaker. What is stronger or neutral is shown by guard check and guard explain.",
+            "guard_controls_deviations",
+            f"{_TESTS}a_model_with_weaker_controls_than_its_risk_report_describes_is_not_served",
+        ),
     }
 )
 

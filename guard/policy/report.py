@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 from math import inf
 
 from guard.policy.config import Config
+from guard.policy.controls import Deviation, deviations
 from guard.policy.floor import Overdue, Unmet, overdue, routable_until, unmet
 from guard.policy.standard import OnExpiry
 
 _WIDTH = 110
+_SHOWN = 20
 _THEN = {
     OnExpiry.STOP_NEW_PRINCIPALS: "so keys made since are refused",
     OnExpiry.WARN: "which only warns",
@@ -33,6 +35,7 @@ class ModelReport:
     until: datetime | None
     unmet: tuple[Unmet, ...]
     overdue: tuple[Overdue, ...]
+    deviations: tuple[Deviation, ...]
 
 
 def standing(config: Config, model: str, at: datetime) -> ModelReport:
@@ -50,6 +53,7 @@ def standing(config: Config, model: str, at: datetime) -> ModelReport:
         until=None if end is None or end == inf else datetime.fromtimestamp(end, UTC),
         unmet=unmet(config, model, at),
         overdue=overdue(config, model, at),
+        deviations=deviations(config, policy),
     )
 
 
@@ -93,6 +97,11 @@ def _model(each: ModelReport) -> list[str]:
             continue  # an unmet row has told it
         days = "1 day" if late.days == 1 else f"{late.days} days"
         lines.append(f"  overdue by {days}: {late.claim} ({late.row}), {_THEN[late.then]}")
+    for gone in each.deviations[:_SHOWN]:
+        place = f"{gone.subject} {gone.key}".strip()
+        lines.append(f"  not as {gone.claim} describes ({gone.effect}): {place}: {gone.described}, now {gone.now}")
+    if len(each.deviations) > _SHOWN:
+        lines.append(f"  and {len(each.deviations) - _SHOWN} more deviations; see guard check --json")
     return lines
 
 

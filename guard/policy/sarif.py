@@ -30,6 +30,7 @@ _PLACES: Final[Mapping[CheckName, Place]] = {
     CheckName.DURABLE_INTENT: ("safeguards", 0, "settings"),
     CheckName.LIMITS_PER_KEY: ("safeguards",),
     CheckName.LISTED_OPERATIONS: ("operations",),
+    CheckName.CONTROLS_AS_REPORTED: ("evidence",),
 }
 
 

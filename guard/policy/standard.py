@@ -55,6 +55,7 @@ class CheckName(StrEnum):
     SAME_WEIGHTS_DECLARED = "same_weights_declared"
     VARIANT_EVALUATED = "variant_evaluated"
     REPORTED_MODEL = "reported_model"
+    CONTROLS_AS_REPORTED = "controls_as_reported"
     RETENTION = "retention"
     BUILT_IN = "built_in"
 
@@ -220,6 +221,7 @@ class PlainRow(_Row):
         CheckName.SAME_WEIGHTS_DECLARED,
         CheckName.VARIANT_EVALUATED,
         CheckName.REPORTED_MODEL,
+        CheckName.CONTROLS_AS_REPORTED,
     ] = Field(description="The name of the check.")
 
 

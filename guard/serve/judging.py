@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from guard.policy.controls import Deviation, describing
 from guard.policy.coverage import unscreened
+from guard.policy.diff_rules import Effect
 from guard.policy.floor import Overdue, evidence_ends, overdue
 from guard.policy.load import Config
 from guard.policy.report import standing
@@ -20,10 +22,12 @@ from safeguards.ports import Clock
 JUDGE_SECONDS: Final = 5.0
 Record = Callable[[str, str, str, str], Awaitable[None]]
 MAX_ROWS: Final = 50
+MAX_NAMED: Final = 10
 _DATED: Final = (
     "guard_attestation_expiry_timestamp_seconds",
     "guard_attestation_overdue_seconds",
     "guard_threshold_expiry_timestamp_seconds",
+    "guard_controls_deviations",
 )
 
 
@@ -38,6 +42,7 @@ class Judging:
         self._clock = clock
         self._routable: dict[str, bool] = {}
         self._lapsed: set[tuple[str, str]] = set()
+        self._drift: dict[str, tuple[Deviation, ...]] = {}
         self._record = record
 
     async def watch(self) -> None:
@@ -57,6 +62,7 @@ class Judging:
             self._meter.forget("guard_attestation_expiry_timestamp_seconds", alias)
         for alias in gone:
             self._routable.pop(alias, None)
+            self._drift.pop(alias, None)
             policy_gone(self._meter, alias)
         self._config = config
 
@@ -79,6 +85,7 @@ class Judging:
             policy_judged(self._meter, alias, asl, framework, self._config.digest, len(report.unmet))
             coverage_judged(self._meter, alias, unscreened(self._config, alias))
             self._dates(alias, at)
+            news += self._drifted(alias, report.deviations)
             if self._routable.get(alias) is not report.routable:
                 self._routable[alias] = report.routable
                 if report.routable:
@@ -101,6 +108,20 @@ class Judging:
             if each.until is not None:
                 key = self._meter.bind("guard_threshold_expiry_timestamp_seconds", alias, each.threshold.name)
                 self._meter.set(key, each.until.timestamp())
+
+    def _drifted(self, alias: str, found: tuple[Deviation, ...]) -> list[tuple[str, str, str]]:
+        """Count what is not as evidence describes it; when that becomes other than it was, it is news (row E13)."""
+        for claim in describing(self._config, self._config.models[alias]):
+            for effect in Effect:
+                number = sum((each.claim, each.effect) == (claim, effect) for each in found)
+                self._meter.set(self._meter.bind("guard_controls_deviations", alias, claim, effect), float(number))
+        if found == self._drift.get(alias, ()):
+            return []
+        self._drift[alias] = found
+        if not found:
+            return [("controls as described", alias, "nothing deviates any longer")]
+        named = [f"{each.effect} since {each.claim}: {each.subject} {each.key}" for each in found[:MAX_NAMED]]
+        return [("controls deviate", alias, f"{len(found)}: {'; '.join(named)}")]
 
     def _late(self, alias: str, late: Overdue) -> None:
         """Say for how long it has lapsed; the first time it is logged."""

@@ -249,6 +249,13 @@ _ALL = (
         "When a finding that rules out a capability threshold lapses; absent where it counts as crossed.",
         ("model", "threshold"),
     ),
+    _metric(
+        "guard_controls_deviations",
+        Kind.GAUGE,
+        _S,
+        "How many controls of the model are not as an attestation describes them; absent where it describes none.",
+        ("model", "attestation", "effect"),
+    ),
     # The processes.
     _metric("guard_build_info", Kind.INFO, _S, "The running version.", ("version", "python")),
     _metric(

@@ -462,7 +462,7 @@ CASES = (
          "screens, durable_intent, limits_per_key, listed_operations, authenticated, declared_levels, "
          "level_defined, custom_profile, signed_bundle, both_axes_raised, threshold, thresholds_within_levels, "
          "same_weights_declared, "
-         "variant_evaluated, reported_model, retention, built_in"),
+         "variant_evaluated, reported_model, controls_as_reported, retention, built_in"),
     Case("a row that does not say its check", STANDARD, "    check: null\n", "",
          "standards/own.yaml:13: rows[1].check: is required"),
     Case("parameters of another check", STANDARD, "{safeguard: kill_switch}", "{claim: x}",
@@ -522,6 +522,29 @@ CASES = (
          "evidence/demo.yaml:10: attestations[0].approvals[1].role: the role is already used by item 0"),
     Case("a fingerprint that is none", EVIDENCE, "    expires:", "    tested: abc\n    expires:",
          "evidence/demo.yaml:8: attestations[0].tested: must be 64 lower-case hexadecimal digits"),
+    Case("controls that are not those of the hash", EVIDENCE, "    expires:",
+         f"    controls:\n      sha256: {'0' * 64}\n      lines: |\n        a=1\n    expires:",
+         "evidence/demo.yaml:9: attestations[0].controls.sha256: is not the SHA-256 of `lines`"),
+    Case("controls without a value", EVIDENCE, "    expires:",
+         f"    controls:\n      sha256: {'0' * 64}\n      lines: |\n        a=1\n        b\n    expires:",
+         "evidence/demo.yaml:10: attestations[0].controls.lines: line 2 must be path=value, as guard explain MODEL "
+         "--controls writes it"),
+    Case("controls that are not JSON", EVIDENCE, "    expires:",
+         f"    controls:\n      sha256: {'0' * 64}\n      lines: |\n        a=enforce\n    expires:",
+         "evidence/demo.yaml:10: attestations[0].controls.lines: line 1 must have a value of JSON"),
+    Case("controls with a mapping for a value", EVIDENCE, "    expires:",
+         f"    controls:\n      sha256: {'0' * 64}\n      lines: |\n        a={{}}\n    expires:",
+         "evidence/demo.yaml:10: attestations[0].controls.lines: line 1 must have a plain value or a list of texts"),
+    Case("controls that contradict themselves", EVIDENCE, "    expires:",
+         f"    controls:\n      sha256: {'0' * 64}\n      lines: |\n        a=1\n        a=2\n    expires:",
+         "evidence/demo.yaml:10: attestations[0].controls.lines: line 2 contradicts another line"),
+    Case("controls below a value", EVIDENCE, "    expires:",
+         f"    controls:\n      sha256: {'0' * 64}\n      lines: |\n        a=1\n        a/b=2\n    expires:",
+         "evidence/demo.yaml:10: attestations[0].controls.lines: line 2 goes on where another line ends"),
+    Case("controls in other letters", EVIDENCE, "    expires:",
+         f"    controls:\n      sha256: {'0' * 64}\n      lines: |\n        \u00e4=1\n    expires:",
+         "evidence/demo.yaml:10: attestations[0].controls.lines: line 1 must be printable ASCII of at most 4096 "
+         "characters"),
     Case("the day of a key as a word", TIERS, "    expires:", "    issued: today\n    expires:",
          "tiers.yaml:12: keys[0].issued: must be a day written as 2027-01-31"),
     Case("a built-in name with other contents", STANDARD, "name: own", "name: house",

@@ -22,10 +22,12 @@ import pytest
 
 from guard.policy.acceptance import Asked, NotAcceptedError, accept
 from guard.policy.config import Config, Signed
+from guard.policy.controls import controls
+from guard.policy.described import Controls
 from guard.policy.explain import explain
 from guard.policy.fingerprint import of_standard
 from guard.policy.load import builtin_standards, load
-from guard.policy.model import Levels, Operation, Target
+from guard.policy.model import Levels, Mode, OpaqueKey, Operation, Target
 from guard.policy.source import ConfigError
 from guard.state.reloads import Outcome
 from guard.telemetry.logs import JsonLog
@@ -188,6 +190,24 @@ def test_a_model_whose_answers_need_not_name_it_is_not_served() -> None:
         for stream in (False, True):
             got = compiled.ask(key="first", stream=stream)
             assert (got.status, got.forwarded, SAID.encode() in got.body) == (status, True, status == 200)
+
+
+def test_a_model_with_weaker_controls_than_its_risk_report_describes_is_not_served() -> None:
+    config = with_row("controls_as_reported")
+    assert not is_served(config)
+    lines = controls(config, config.models["demo"])
+    described = Controls(sha256=hashlib.sha256(lines.encode()).hexdigest(), lines=lines)
+    reported = with_evidence(config, claim="risk_report", controls=described)
+    assert is_served(reported)
+    assert not is_served(with_evidence(config, claim="risk_report"))
+    assert not is_served(with_evidence(config, claim="other", controls=described))
+    assert not is_served(with_mount(reported, "limits", mode=Mode.SHADOW))
+    assert not is_served(without_mount(reported, "limits"))
+    assert not is_served(with_policy(reported, allow_keys=(OpaqueKey.SIGNATURE,)))
+    (tier,) = config.tiers.tiers.values()
+    for rate, served in ((1.0, True), (1e6, False)):
+        changed = tier.model_copy(update={"rate": tier.rate.model_copy(update={"per_minute": rate})})
+        assert is_served(with_tiers(reported, tiers={"general": changed})) is served
 
 
 def test_a_model_at_level_four_under_a_standard_that_nobody_signed_is_not_served() -> None:

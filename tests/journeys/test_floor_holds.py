@@ -276,6 +276,7 @@ UNSEEN: Final = frozenset(
     {
         CheckName.BUILT_IN,
         CheckName.BOTH_AXES_RAISED,
+        CheckName.CONTROLS_AS_REPORTED,
         CheckName.CUSTOM_PROFILE,
         CheckName.RETENTION,
         CheckName.SIGNED_BUNDLE,

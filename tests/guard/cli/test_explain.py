@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,6 +51,39 @@ def test_a_model_below_its_floor_is_1_and_says_why(tmp_path: Path, capsys: pytes
         "UNMET  L2.model_card (deployment 2): the attestation of model_card expired 1 day ago (2026-06-11)\n",
     ):
         assert said in out
+
+
+def test_the_controls_can_be_pasted_into_a_reports_attestation_and_drift_from_it_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*arguments: str) -> str:
+        main([*arguments, "--config", str(tmp_path), *(() if "--controls" in arguments else ("--at", "2026-06-09"))])
+        return capsys.readouterr().out
+
+    write_configuration(tmp_path, now=NOW)
+    printed = run("explain", "demo", "--controls")
+    sha256 = hashlib.sha256(printed.encode()).hexdigest()
+    assert json.loads(run("explain", "demo", "--json"))["controls"] == sha256
+    assert f"controls    fingerprint {sha256}\n" in run("explain", "demo")
+    report = ["  - claim: risk_report", "    uri: x", f"    sha256: '{'0' * 64}'", "    owner: a team"]
+    report += ["    issued: 2026-06-01", "    expires: 2026-12-01", "    controls:", f"      sha256: '{sha256}'"]
+    report += ["      lines: |", *(f"        {line}" for line in printed.splitlines())]
+    (tmp_path / "evidence").mkdir(exist_ok=True)
+    (tmp_path / "evidence" / "report.yaml").write_text("\n".join(["version: 1", "attestations:", *report, ""]))
+    path = tmp_path / "models" / "demo.yaml"
+    model = json.loads(path.read_text())
+    path.write_text(json.dumps({**model, "evidence": "evidence/report.yaml"}))
+    assert json.loads(run("explain", "demo", "--json"))["deviations"] == []
+    model["safeguards"][-1]["deadline_seconds"] = 0.25
+    path.write_text(json.dumps({**model, "evidence": "evidence/report.yaml"}))
+    name = model["safeguards"][-1].get("name", model["safeguards"][-1]["use"])
+    place = f"model demo safeguards.{name}.deadline_seconds"
+    assert f"  neutral since risk_report: {place}: " in run("explain", "demo")
+    assert f"  not as risk_report describes (neutral): {place}: " in run("check")
+    (model,) = json.loads(run("check", "--json"))["models"]
+    assert [(each["claim"], each["effect"], each["now"]) for each in model["deviations"]] == [
+        ("risk_report", "neutral", "0.25")
+    ]
 
 
 def test_evidence_of_the_future_is_not_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,12 @@ def test_a_fresh_model_lacks_nothing_at_level_1_but_to_have_its_thresholds_ruled
     assert found["example-internal 1", 1] == set()
     assert found["example-internal 1", 2] == {"L2.model_card", "L2.usage_policy"}
     assert found["example-internal 1", 3] >= {"L2.model_card", "L3.durable_intent", "L3.threat_model"}
-    for published, thresholds in (("anthropic-rsp 2.2", "A5"), ("anthropic-rsp 3.4", "A14.states")):
+    for published, thresholds in (
+        ("anthropic-rsp 2.2", "A5"),
+        ("anthropic-rsp 3.4", "A14.states"),
+        ("openai-preparedness 2", "H13.states"),
+        ("google-fsf 3.1", "H14.states"),
+    ):
         assert found[published, 2] > found[published, 1] == {thresholds}
         assert len(found[published, 3]) > len(found[published, 2])
 

@@ -101,6 +101,8 @@ CASES: tuple[tuple[Any, ...], ...] = (
     (f"{CLAIM}/expires", "2027-01-01", "2027-02-01", W, MAY, MAY),
     (f"{CLAIM}/expires", "2027-01-01", "2027-02-01", S, MAY, JUNE),
     (f"{CLAIM}/tested", None, "a", N), (f"{CLAIM}/tested", "a", "b", N),
+    (f"{CLAIM}/controls", None, "a", S, MAY, MAY), (f"{CLAIM}/controls", "a", None, W, MAY, JUNE),
+    (f"{CLAIM}/controls", "a", "b", W, MAY, MAY), (f"{CLAIM}/controls", "a", "b", N, MAY, JUNE),
     (f"{CLAIM}/approvals", ("a",), ("a", "b"), S), (f"{CLAIM}/approvals", ("a",), (), W),
     ("keys/k/issued", None, "2026-01-01", W), ("keys/k/issued", "2026-02-01", "2026-01-01", W),
     ("keys/k/issued", "2026-01-01", "2026-02-01", S), ("keys/k/issued", "2026-01-01", None, S),

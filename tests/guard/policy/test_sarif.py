@@ -94,10 +94,15 @@ def test_a_finding_keeps_its_fingerprint_on_another_day(config: Config) -> None:
 
 
 def test_every_row_of_the_long_standards_has_a_place(config: Config) -> None:
-    for version in ("2.2", "3.4"):
+    for name, version in (
+        ("anthropic-rsp", "2.2"),
+        ("anthropic-rsp", "3.4"),
+        ("google-fsf", "3.1"),
+        ("openai-preparedness", "2"),
+    ):
         policy = config.models["demo"].model_copy(
             update={
-                "framework": Framework(name="anthropic-rsp", version=version),
+                "framework": Framework(name=name, version=version),
                 "asl": Levels(deployment=4, security=4),
             }
         )

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
+from guard.policy.controls import controls
+from guard.policy.described import Controls, fingerprint
 from guard.policy.load import load
+from guard.policy.model import Mode
 from guard.serve.judging import Judging
 from guard.telemetry.exposition import Exposition
 from guard.telemetry.logs import JsonLog
@@ -72,6 +77,39 @@ def test_what_is_renewed_is_no_longer_overdue(tmp_path: Path) -> None:
     assert "guard_attestation_overdue_seconds{" in judged.page()
     judged.clock.epoch = at("2026-06-02")
     assert "guard_attestation_overdue_seconds{" not in judged.page()
+
+
+def test_deviations_from_what_a_report_describes_are_counted_and_put_on_record_once(tmp_path: Path) -> None:
+    write_configuration(tmp_path, models=[ModelSpec()], now=NOW)
+    config, clock, meter = load(tmp_path), Still(NOW.timestamp()), Meter(Origin.SUPERVISOR)
+    policy = config.models["demo"]
+    lines = controls(config, policy)
+    first, *rest = config.evidence["demo"]
+    described = first.model_copy(update={"controls": Controls(sha256=fingerprint(lines), lines=lines)})
+    shadowed = tuple(
+        mount.model_copy(update={"mode": Mode.SHADOW}) if mount.use == "limits" else mount
+        for mount in policy.safeguards
+    )
+    weaker = policy.model_copy(update={"safeguards": shadowed})
+    reported = replace(config, evidence=MappingProxyType({"demo": (described, *rest)}))
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    judging = Judging(reported, meter, JsonLog(clock, fd=quiet), clock, unrecorded)
+
+    def counted() -> dict[tuple[str, ...], float]:
+        gauges = meter.state().gauges.items()
+        return {key[1:]: value for key, value in gauges if key[0] == "guard_controls_deviations"}
+
+    assert judging.judge() == [("model routable", "demo", "example-internal 1")]
+    assert counted() == {("demo", first.claim, effect): 0.0 for effect in ("stronger", "weaker", "neutral")}
+    judging.take(replace(reported, models=MappingProxyType({"demo": weaker})))
+    said = f"1: weaker since {first.claim}: model demo safeguards.limits.mode"
+    assert judging.judge()[0] == ("controls deviate", "demo", said)
+    assert judging.judge() == []
+    assert counted()["demo", first.claim, "weaker"] == 1.0
+    judging.take(config)
+    assert judging.judge()[0] == ("controls as described", "demo", "nothing deviates any longer")
+    assert counted() == {}
+    os.close(quiet)
 
 
 def test_each_model_is_judged_by_its_floor_and_its_coverage(tmp_path: Path) -> None:
