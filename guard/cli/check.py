@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime
 
 from guard.approval.profiles import with_profiles
+from guard.cli.in_force import warn
 from guard.cli.options import add_at, add_config
 from guard.policy.compile import check_compiles
 from guard.policy.config import Config
@@ -41,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.sarif:
             sys.stdout.write(sarif_invalid(arguments.config, error.problems))
         raise
+    warn(config)
     at = arguments.at or datetime.now(UTC)
     text, routable = (sarif if arguments.sarif else report_json if arguments.json else report)(config, at)
     sys.stdout.write(text)

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 from typing import Final
 
 from guard.approval.profiles import with_profiles
+from guard.cli.in_force import warn
 from guard.cli.options import add_at, add_config
 from guard.policy.compile import check_compiles
 from guard.policy.controls import controls
@@ -57,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.controls:
         sys.stdout.write(controls(config, config.models[arguments.model]))
         return 0
+    warn(config)
     found = explain(config, arguments.model, arguments.at or datetime.now(UTC))
     sys.stdout.write(for_machines(found) if arguments.json else for_people(found))
     return 0 if found.routable else 1
