@@ -217,7 +217,7 @@ _INVARIANTS: Final[tuple[tuple[Invariant, str, Callable[[Any], Any]], ...]] = (
     (Invariant.STANDARD_PINNED, "guard.policy.references:_standards", _always(lambda *_: iter(()))),
     (Invariant.STANDARD_PINNED, "guard.policy.fingerprint:of_standard", _always(lambda _: "")),
     (Invariant.CHANGED_WHILE_SERVED, "guard.serve.reloading:Reloading._attempt", _leaves_it),
-    (Invariant.LOWERED_BY_TWO, "guard.policy.acceptance:_is_level", _always(lambda _: False)),
+    (Invariant.LOWERED_BY_TWO, "guard.policy.lowering:_lowerings", _always(lambda *_: iter(()))),
     (Invariant.LIMITS_STATED, "guard.policy.explain:_LIMIT", _always("")),
 )
 MUTATIONS: Final[tuple[Mutation, ...]] = (
