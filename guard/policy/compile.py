@@ -14,6 +14,7 @@ from guard.policy.floor import closing_claims, required_claims, routable_until, 
 from guard.policy.model import (
     ClassifierMount,
     Durable,
+    Framework,
     Mode,
     ModelPolicy,
     OnFailure,
@@ -156,6 +157,7 @@ class _Compiling:
         self._before = made or Made({}, {})
         self.made = Made({}, {})
         self.problems: list[Problem] = []
+        self._frameworks: dict[Framework, str] = {}
 
     def serving(self, policy: ModelPolicy) -> Serving | None:
         before = len(self.problems)
@@ -193,7 +195,7 @@ class _Compiling:
             idle_seconds=policy.upstream.idle_seconds,
             unmet=(),
             expect_model=policy.upstream.expect_model or "",
-            framework=named(self._config.standard(policy.model)),
+            framework=self._framework(policy),
             grants=Grants(policy.upstream.kind.value, frozenset(key.value for key in policy.allow_keys)),
         )
 
@@ -212,6 +214,13 @@ class _Compiling:
                 return self._limits(policy)
             case SafeguardKind.CLASSIFIER:
                 return self._classifier(mount)
+
+    def _framework(self, policy: ModelPolicy) -> str:
+        """Name the standard with its hash, which takes long enough to be made once for all models of it."""
+        name = self._frameworks.get(policy.framework)
+        if name is None:
+            name = self._frameworks[policy.framework] = named(self._config.standard(policy.model))
+        return name
 
     def _upstream(self, policy: ModelPolicy) -> ModelServer | None:
         try:
