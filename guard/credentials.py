@@ -22,7 +22,7 @@ from safeguards.verdict import Code
 MAX_CREDENTIAL: Final = 256
 _BLOCK: Final = 64  # bytes of SHA-256's block
 _NAMES: Final = frozenset({b"authorization", b"x-api-key"})
-_FORM: Final = re.compile(rb"[A-Za-z0-9._-]{16,256}")
+_FORM: Final = re.compile(rb"[A-Za-z0-9._-]{16,%d}" % MAX_CREDENTIAL)
 T = TypeVar("T")
 Headers = Iterable[tuple[bytes, bytes]]
 

@@ -10,7 +10,7 @@ from guard.approval.folder import FOLDER, Filed, read_folder
 from guard.approval.order import STANDARD, Act
 from guard.approval.port import PEOPLE, ROLES, demand_for
 from guard.approval.verify import Heard, NotApproved, hear
-from guard.policy.config import Config, Signed
+from guard.policy.config import Config, SignedStandard
 from guard.policy.evidence import midnight
 from guard.policy.fingerprint import of_standard
 from guard.policy.profile import HIGHEST
@@ -34,7 +34,7 @@ def with_profiles(config: Config, at: float) -> Config:
 
 def _among(config: Config, filed_orders: Iterable[Filed], at: float) -> Config:
     own = {of_standard(config.standards[key]) for key in config.own}
-    signed: dict[str, Signed] = {}
+    signed: dict[str, SignedStandard] = {}
     for filed in filed_orders:
         if demand_for(Act.CUSTOM_PROFILE, STANDARD, "", filed.order.after).meant_by(filed.order):
             for found in _signed(config, filed, at):
@@ -44,14 +44,14 @@ def _among(config: Config, filed_orders: Iterable[Filed], at: float) -> Config:
     return replace(config, signed=MappingProxyType(signed))
 
 
-def _signed(config: Config, filed: Filed, at: float) -> Iterator[Signed]:
+def _signed(config: Config, filed: Filed, at: float) -> Iterator[SignedStandard]:
     try:
         heard = hear(filed.raw, filed.signatures, config.operators, at, ROLES)
     except NotApproved:
         return
     if len(heard.people) >= PEOPLE:
         order = filed.order
-        yield Signed(heard.people, order.issued, min(order.expires, _enough_until(config, heard)))
+        yield SignedStandard(heard.people, order.issued, min(order.expires, _enough_until(config, heard)))
 
 
 def _enough_until(config: Config, heard: Heard) -> float:

@@ -4,9 +4,13 @@
 ``segments`` are the files, ``recovery`` repairs what a crash left, ``commit`` makes batches durable, ``ledger`` writes,
 ``outage`` holds what waits for a disk that fails, ``read``, ``search``, ``render`` and ``export`` serve the commands.
 
-Texts lie apart: ``sealing`` and ``wrapping`` are the cryptography, ``keys`` the folder of wrapped data keys, ``bodies``
-and ``body_places`` the sealed segments, ``body_recovery`` their torn tails, ``keeping`` says which text lies where,
-``contents`` opens them, ``retention`` and ``holds`` say when they go.
+Texts lie apart: ``encryption`` and ``wrapping`` are the cryptography, ``keys`` the folder of wrapped data keys,
+``bodies`` and ``body_places`` the encrypted segments, ``body_recovery`` their torn tails, ``keeping`` says which text
+lies where, ``contents`` opens them, ``retention`` and ``holds`` say when they go.
 
-The CRC finds accidents, not forgery: whoever can write the directory can rewrite the ledger.
+That nothing was changed is for signed heads to show: ``tree`` and ``tiles`` hash, ``checkpoint``, ``note``, ``epochs``
+and ``signing_keys`` sign, ``sealer`` brings what is durable under a head, ``fleet`` keeps the heads of all writers,
+``verify``, ``rehash`` and ``findings`` check all of it, ``proof`` one record, ``cosigning`` is the witness's part.
+
+A CRC alone finds accidents, not forgery.
 """

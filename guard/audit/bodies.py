@@ -21,12 +21,12 @@ from typing import Final
 
 import msgspec
 
-from guard.audit import frames, sealing
+from guard.audit import encryption, frames
 from guard.audit.body_places import FOLDER, Kind, Opened, bound
 from guard.audit.directory import prepare
 from guard.audit.disk import Disk
+from guard.audit.encryption import Blob, Body, Seal
 from guard.audit.keys import DataKeys
-from guard.audit.sealing import Blob, Body, Seal
 from guard.audit.segments import Segment, describe, first_of, name
 from guard.audit.wrapping import DataKey
 
@@ -76,7 +76,7 @@ class Writing:
     def sealed(self, kind: Kind, key: DataKey, one: str | bytes, plain: bytes) -> bytes:
         """The next frame, sealed."""
         seal = self.seals.get(key.id) or self.seal(key)
-        return self.frame(kind, key.id + seal.close(self.next, bound(kind, one), sealing.squeezed(plain)))
+        return self.frame(kind, key.id + seal.close(self.next, bound(kind, one), encryption.squeezed(plain)))
 
 
 class Bodies:
@@ -110,7 +110,7 @@ class Bodies:
 
     def salt(self) -> bytes:
         """A new record's salt."""
-        return self._randomness.take(sealing.SALT)
+        return self._randomness.take(encryption.SALT)
 
     def write(
         self,
@@ -147,7 +147,7 @@ class Bodies:
                 data.append(writing.sealed(Kind.BLOB, key, match, text))
                 offset += len(data[-1])
             kept.append(Blob(place, match))
-        data.append(writing.sealed(Kind.BODY, key, one, sealing.pack(Body(salt, tuple(kept), labels))))
+        data.append(writing.sealed(Kind.BODY, key, one, encryption.pack(Body(salt, tuple(kept), labels))))
         self._append(writing, data[0] if len(data) == 1 else b"".join(data), now)
         while len(known) > MAX_KNOWN:
             del known[next(iter(known))]
@@ -249,7 +249,7 @@ class Bodies:
     def _begin(self, retention: str, day: str, hint: int) -> Writing:
         directory = self._directory / FOLDER / retention / day
         prepare(directory)
-        opened = Opened(self._directory.name, retention, day, self._randomness.take(sealing.SEGMENT_SALT))
+        opened = Opened(self._directory.name, retention, day, self._randomness.take(encryption.SEGMENT_SALT))
         for number in range(hint, hint + _TRIES):
             try:
                 segment = Segment(self._disk, directory / name(number))

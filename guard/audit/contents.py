@@ -13,11 +13,11 @@ from pathlib import Path
 
 import msgspec
 
-from guard.audit import frames, sealing
+from guard.audit import encryption, frames
 from guard.audit.body_places import FOLDER, Kind, Opened, Where, bound, where
+from guard.audit.encryption import Body, Seal, SealError
 from guard.audit.keys import KeyFolder, Stored
 from guard.audit.records import Control, Intent, Outcome, Part, Record
-from guard.audit.sealing import Body, Seal, SealError
 from guard.audit.segments import describe, name
 from guard.audit.wrapping import DataKey, KeyUnavailableError, Opener, data_key
 
@@ -77,16 +77,16 @@ class _Segment:
         frame = self.frame(offset)
         if frame.kind == Kind.TEXT:
             plain = self._opened(frame, Kind.TEXT, one, key)
-            return Body(plain[: sealing.SALT], (plain[sealing.SALT :],))
+            return Body(plain[: encryption.SALT], (plain[encryption.SALT :],))
         try:
-            return sealing.unpack(sealing.expanded(self._opened(frame, Kind.BODY, one, key)))
+            return encryption.unpack(encryption.expanded(self._opened(frame, Kind.BODY, one, key)))
         except SealError as error:
             raise ContentError(f"{self.path}: byte {offset}: {error}") from None
 
     def blob_at(self, offset: int, match: bytes, key: Callable[[bytes], DataKey]) -> bytes:
         """The text there; raises ContentError."""
         try:
-            return sealing.expanded(self._opened(self.frame(offset), Kind.BLOB, match, key))
+            return encryption.expanded(self._opened(self.frame(offset), Kind.BLOB, match, key))
         except SealError as error:
             raise ContentError(f"{self.path}: byte {offset}: {error}") from None
 
@@ -218,9 +218,9 @@ def _checked(places: Sequence[str], opened: tuple[Body, list[bytes]], said: Sequ
     if len(texts) != len(places):
         raise ContentError("the body holds another number of texts than its leaf")
     for index, (text, commitment) in enumerate(zip(texts, said, strict=False)):
-        if sealing.commitment(body.salt, index, text) != commitment:
+        if encryption.commitment(body.salt, index, text) != commitment:
             raise ContentError(f"text {index} is not the one that its leaf committed to")
     try:
-        return tuple(Text(place, sealing.decoded(text)) for place, text in zip(places, texts, strict=True))
+        return tuple(Text(place, encryption.decoded(text)) for place, text in zip(places, texts, strict=True))
     except SealError as error:
         raise ContentError(str(error)) from None

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from guard.audit.bodies import Bodies
 from guard.audit.body_places import Kind, bound, day_of
+from guard.audit.encryption import COMPRESSED_FROM, commitment, encoded
 from guard.audit.leaves import NOTHING, Sealed
-from guard.audit.sealing import COMPRESSED_FROM, commitment, encoded
 from guard.audit.wrapping import DataKey, KeyUnavailableError
 from safeguards.decision import Outcome
 from safeguards.exchange import Channel, Exchange

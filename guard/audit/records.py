@@ -1,7 +1,7 @@
 """What the ledger's records hold: JSON that a person can read, decoded back into these types.
 
 They are clear and pseudonymous, and hold no text of a caller or a model. What stands for a text: its length; a salted
-``commitment``, which whoever opens the sealed body can check and nobody else can guess at (`guard.audit.sealing`); a
+``commitment``, which whoever opens the sealed body can check and nobody else can guess at (`guard.audit.encryption`); a
 keyed ``match``, by which a known text is found while its data key exists; and in ``body`` the place of the texts.
 """
 

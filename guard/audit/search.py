@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from guard.audit.body_places import where
 from guard.audit.contents import Contents
+from guard.audit.encryption import encoded
 from guard.audit.read import Damage, Entry, Item
 from guard.audit.records import Control, Intent, Opened, Outcome
-from guard.audit.sealing import encoded
 
 MAX_OPEN = 1_000_000
 SETTLED = 10_000  # records after an outcome beyond which no other is awaited that sets it right

@@ -208,9 +208,9 @@ def _compile(mode: int, rules: Sequence[PatternRule], expressions: Sequence[str]
     return database
 
 
-def _guarded(scan: object, *arguments: object, **named: object) -> None:
+def _guarded(scan: Callable[..., object], *arguments: object, **named: object) -> None:
     """Call the engine; whatever it raises means that the text was not judged."""
     try:
-        scan(*arguments, **named)  # type: ignore[operator]
+        scan(*arguments, **named)
     except hyperscan.error as problem:
         raise Unavailable(Failure.CRASH, f"the pattern engine failed: {type(problem).__name__}") from None

@@ -12,7 +12,7 @@ from guard.policy.source import Place, Problem, located
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
+class SignedStandard:
     """Who signed a standard of the operator's own, and from when until when that holds (seconds since the epoch)."""
 
     people: tuple[str, ...]
@@ -45,7 +45,7 @@ class Config:
     digest: str
     lines: Mapping[str, Mapping[Place, int]]
     own: frozenset[tuple[str, str]] = frozenset()
-    signed: Mapping[str, Signed] = field(default_factory=lambda: MappingProxyType({}))
+    signed: Mapping[str, SignedStandard] = field(default_factory=lambda: MappingProxyType({}))
 
     def standard(self, model: str) -> Standard:
         """Return the standard that a model must meet; KeyError for an unknown model."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from guard.telemetry.catalogue import UPSTREAM_ERRORS
 from guard.telemetry.gen_ai import operation_name
 from guard.telemetry.meter import OTHER, Key, Meter
-from guard.telemetry.metric import AuthFailure, Cut, Phase, Unscanned, Written
+from guard.telemetry.metric import AuthFailure, Cut, Phase, Unscanned
 from safeguards.decision import Decision, Ending, Outcome, Target
 from safeguards.exchange import Exchange
 from safeguards.verdict import Code
@@ -185,12 +185,6 @@ def refused(meter: Meter, code: Code, failure: AuthFailure | None = None) -> Non
     meter.inc(meter.bind("guard_refusals_total", code))
     if failure is not None:
         meter.inc(meter.bind("guard_auth_failures_total", failure))
-
-
-def record_written(meter: Meter, result: Written, seconds: float) -> None:
-    """Count one record of the request log and the time until it was accepted."""
-    meter.inc(meter.bind("guard_audit_records_total", result))
-    meter.observe(meter.bind("guard_audit_append_seconds"), seconds)
 
 
 def policy_judged(meter: Meter, model: str, asl: int, framework: str, policy: str, unmet: int) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from guard.policy.acceptance import Asked, NotAcceptedError, accept
-from guard.policy.config import Config, Signed
+from guard.policy.config import Config, SignedStandard
 from guard.policy.controls import controls
 from guard.policy.described import Controls
 from guard.policy.explain import explain
@@ -218,7 +218,7 @@ def test_a_model_at_level_four_under_a_standard_that_nobody_signed_is_not_served
         config,
         standards=MappingProxyType({("house", "1"): fourth}),
         own=frozenset({("house", "1")}),
-        signed=MappingProxyType({of_standard(fourth): Signed(("ana", "ben"), 0.0, 9e9)}),
+        signed=MappingProxyType({of_standard(fourth): SignedStandard(("ana", "ben"), 0.0, 9e9)}),
     )
     assert is_served(own)
     assert not is_served(replace(own, signed=MappingProxyType({})))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.audit import bodies, frames, sealing
+from guard.audit import bodies, encryption, frames
 from guard.audit.bodies import Bodies, TooLongError
 from guard.audit.body_places import Kind, Where, day_of, where
 from guard.audit.contents import ContentError, Contents
@@ -50,13 +50,13 @@ class Desk:
         place, size = self.bodies.write(key, one, salt, texts, now=self.now, hint=self.hint, matches=matches)
         assert size > 0
         self.hint += 1
-        return Part(0.0, 0.0, one, "content[0]", 0, 0, sealing.commitment(salt, 0, texts[0]), place)
+        return Part(0.0, 0.0, one, "content[0]", 0, 0, encryption.commitment(salt, 0, texts[0]), place)
 
     def read(self, leaf: Part) -> bytes:
         """The text that a leaf names."""
         contents = Contents(self.audit, KeyFolder(self.audit.parent / "content-keys"), KEK)
         (text,) = contents.texts("w1", leaf)
-        return sealing.encoded(text.text)
+        return encryption.encoded(text.text)
 
 
 def test_what_was_written_is_in_the_file_sealed_and_for_its_owner_only(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from guard.telemetry.meter import DROPPED, Key, Meter
-from guard.telemetry.metric import AuthFailure, Cut, Origin, Phase, Unscanned, Written
+from guard.telemetry.metric import AuthFailure, Cut, Origin, Phase, Unscanned
 from guard.telemetry.observe import (
     Mounted,
     coverage_judged,
@@ -16,7 +16,6 @@ from guard.telemetry.observe import (
     exchange_ended,
     overhead,
     policy_judged,
-    record_written,
     refused,
     unscanned,
 )
@@ -180,15 +179,12 @@ def test_a_refusal_without_a_model_is_counted_by_its_code_and_the_credentials_fa
     assert counted(meter, "guard_auth_failures_total") == {("malformed",): 1.0}
 
 
-def test_the_journeys_own_moments_and_the_request_log_are_counted() -> None:
+def test_the_journeys_own_moments_are_counted() -> None:
     meter = Meter(Origin.WORKER)
     overhead(meter, "demo", Phase.REQUEST, 0.004)
     unscanned(meter, "demo", ROUTE, Unscanned.NOT_CLEARED)
-    record_written(meter, Written.DURABLE, 0.002)
     assert observed(meter, "guard_overhead_seconds", "demo", "request") == (0.004, 1)
     assert counted(meter, "guard_unscanned_total") == {("demo", ROUTE, "not_cleared"): 1.0}
-    assert counted(meter, "guard_audit_records_total") == {("durable",): 1.0}
-    assert observed(meter, "guard_audit_append_seconds") == (0.002, 1)
 
 
 def test_a_policy_that_was_judged_again_leaves_nothing_of_the_old_judgement() -> None:

@@ -9,8 +9,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.audit import sealing
-from guard.audit.sealing import Blob, Body, Seal, SealError
+from guard.audit import encryption
+from guard.audit.encryption import Blob, Body, Seal, SealError
 
 ANY = st.text(st.characters(), max_size=400)  # lone surrogates included
 SALT = b"s" * 16
@@ -18,17 +18,17 @@ SALT = b"s" * 16
 
 @given(ANY)
 def test_a_text_comes_back_as_it_was(text: str) -> None:
-    assert sealing.decoded(sealing.encoded(text)) == text
+    assert encryption.decoded(encryption.encoded(text)) == text
 
 
 @given(st.binary(max_size=2000))
 def test_bytes_come_back_from_compression_as_they_were(data: bytes) -> None:
-    assert sealing.expanded(sealing.squeezed(data)) == data
-    assert len(sealing.squeezed(data)) <= len(data) + 1
+    assert encryption.expanded(encryption.squeezed(data)) == data
+    assert len(encryption.squeezed(data)) <= len(data) + 1
 
 
 def test_what_compresses_takes_less() -> None:
-    assert len(sealing.squeezed(b"the same words again " * 100)) < 100
+    assert len(encryption.squeezed(b"the same words again " * 100)) < 100
 
 
 @pytest.mark.parametrize(
@@ -43,14 +43,14 @@ def test_what_compresses_takes_less() -> None:
 )
 def test_a_damaged_compression_is_an_error(data: bytes) -> None:
     with pytest.raises(SealError):
-        sealing.expanded(data)
+        encryption.expanded(data)
 
 
 def test_a_compressed_text_cannot_grow_beyond_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = sealing.squeezed(bytes(10_000))
-    monkeypatch.setattr(sealing, "MAX_PAYLOAD", 9_999)
+    data = encryption.squeezed(bytes(10_000))
+    monkeypatch.setattr(encryption, "MAX_PAYLOAD", 9_999)
     with pytest.raises(SealError, match="too great"):
-        sealing.expanded(data)
+        encryption.expanded(data)
 
 
 @given(st.binary(max_size=300), st.integers(0, 2**64 - 1), st.binary(max_size=20))
@@ -81,28 +81,28 @@ def test_a_changed_bit_does_not_open(data: bytes, draw: st.DataObject) -> None:
 
 def test_the_commitment_is_what_the_documentation_says() -> None:
     inner = hashlib.sha256(SALT + b"\0\0\0\2").digest()
-    assert sealing.commitment(SALT, 2, b"text") == hashlib.sha256(inner + b"text").hexdigest()
+    assert encryption.commitment(SALT, 2, b"text") == hashlib.sha256(inner + b"text").hexdigest()
 
 
 @given(st.binary(max_size=20), st.binary(max_size=20))
 def test_a_commitment_tells_texts_places_and_salts_apart(one: bytes, other: bytes) -> None:
-    assert (sealing.commitment(SALT, 0, one) == sealing.commitment(SALT, 0, other)) == (one == other)
-    assert sealing.commitment(SALT, 0, one) != sealing.commitment(SALT, 1, one)
-    assert sealing.commitment(SALT, 0, one) != sealing.commitment(b"t" * 16, 0, one)
+    assert (encryption.commitment(SALT, 0, one) == encryption.commitment(SALT, 0, other)) == (one == other)
+    assert encryption.commitment(SALT, 0, one) != encryption.commitment(SALT, 1, one)
+    assert encryption.commitment(SALT, 0, one) != encryption.commitment(b"t" * 16, 0, one)
 
 
 @given(st.lists(st.binary(max_size=9) | st.builds(Blob, st.integers(0, 2**40), st.binary(max_size=16)), max_size=5))
 def test_a_body_comes_back_as_it_was(texts: list[bytes | Blob]) -> None:
     body = Body(SALT, tuple(texts), ("a", "b"))
-    assert sealing.unpack(sealing.pack(body)) == body
+    assert encryption.unpack(encryption.pack(body)) == body
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff", b"\x93\x01", sealing.pack(Body(SALT, ()))[:-1]])
+@pytest.mark.parametrize("data", [b"", b"\xff", b"\x93\x01", encryption.pack(Body(SALT, ()))[:-1]])
 def test_bytes_that_are_no_body_are_an_error(data: bytes) -> None:
     with pytest.raises(SealError, match="not a body"):
-        sealing.unpack(data)
+        encryption.unpack(data)
 
 
 def test_bytes_that_are_no_text_are_an_error() -> None:
     with pytest.raises(SealError):
-        sealing.decoded(b"\xff")
+        encryption.decoded(b"\xff")
