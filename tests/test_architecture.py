@@ -86,6 +86,7 @@ ALLOWED: dict[str, set[str]] = {
     "guard.witness": {"guard.arrival", "guard.audit", "guard.refusal", "guard.telemetry"},
     "guard.approval": {"guard.policy"},
     "guard.admin": {"guard.credentials", "guard.policy", "guard.refusal", "guard.state"},
+    "guard.incidents": {"guard.policy"},
     "guard.onboarding": {"guard.credentials", "guard.policy"},
     "guard.app": {"*"},
     "guard.serve": {"*"},

@@ -157,6 +157,12 @@ ENDS = {
 }
 
 
+def incident_of(demo: Demo) -> str:
+    """The incident that an example before opened."""
+    state = demo.directory / "var" / "state" / "incidents"
+    return next((path.name for path in state.glob("0*")), "")
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_the_commands_of_the_readme_run(example: str, demo: Demo, tmp_path: Path) -> None:
     if example.startswith("guard serve"):
@@ -164,6 +170,8 @@ def test_the_commands_of_the_readme_run(example: str, demo: Demo, tmp_path: Path
         return  # the demo is this command with its directory prepared, and it is running
     request = ask(demo, "Say hello").headers["x-request-id"]
     line = example.replace("--config DIR", f"--config {demo.directory}").replace(" ID ", f" {request} ")
+    if example.startswith("guard incident"):
+        line = line.replace(f" {request} ", f" {incident_of(demo)} ")
     line = line.replace(" OLD NEW", f" {demo.directory} {demo.directory}")
     line = line.replace("http://127.0.0.1:8000", f"{demo.model} --dir {tmp_path / 'new'}")
     done = subprocess.run(

@@ -198,6 +198,15 @@ RECORD: Final = (
         decimals=0,
         named=True,
     ),
+    stat(
+        "Open incidents",
+        "Incidents that are not closed. What is due next: guard incident list. Runbook GuardIncidentDue.",
+        "short",
+        query(f"sum(guard_incidents_open{{{MODEL}}}) or vector(0)", "open"),
+        thresholds=steps(GREEN, (1, ORANGE)),
+        mappings=words(is_0=("NONE", GREEN)),
+        decimals=0,
+    ),
     panel(
         "table",
         "Evidence expires in",

@@ -96,7 +96,7 @@ def _stop_here(arguments: argparse.Namespace, config: Config | None, guard: Guar
     if arguments.state is None and config is not None:
         board = board_of(config)
         try:
-            placed = board.stop(arguments.scope, arguments.reason, _who(), Source.CLI)
+            placed = board.stop(arguments.scope, arguments.reason, who_on_host(), Source.CLI)
         except (UnknownScopeError, OrderError) as problem:
             return fail(str(problem), USAGE)
         workers = [str(index) for index in range(config.guard.workers)]
@@ -153,7 +153,7 @@ def _stop_blindly(arguments: argparse.Namespace, guard: GuardConfig | None) -> i
     try:
         scope = Scope.parse(arguments.scope)
         directory = OrderDirectory(state, create=False)
-        placed = place(directory, scope, arguments.reason, _who(), Source.CLI, now=time.time(), entropy=entropy)
+        placed = place(directory, scope, arguments.reason, who_on_host(), Source.CLI, now=time.time(), entropy=entropy)
     except OrderError as problem:
         return fail(str(problem), USAGE)
     return _await_obedience(
@@ -176,7 +176,7 @@ def _resume(arguments: argparse.Namespace) -> int:
         return fail("give --config DIR, or a token and --admin URL", USAGE)
     board = board_of(config)
     try:
-        order, plan = board.resume(arguments.target, arguments.reason, _who(), Source.CLI)
+        order, plan = board.resume(arguments.target, arguments.reason, who_on_host(), Source.CLI)
     except ResumeRefusedError as refusal:
         return fail(str(refusal), NOT_ALLOWED)
     except OrderError as problem:
@@ -261,7 +261,7 @@ def state_of(directory: Path, guard: GuardConfig) -> Path:
     return directory / guard.storage.state
 
 
-def _who() -> str:
+def who_on_host() -> str:
     """Name the user; a container may run as a number that has no name."""
     try:
         user = os.environ.get("SUDO_USER") or getpass.getuser()

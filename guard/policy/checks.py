@@ -25,6 +25,7 @@ from guard.policy.model import (
     Row,
     SafeguardKind,
 )
+from guard.policy.response import OnOverdue
 from guard.policy.retention import why_not_kept
 from guard.policy.standard import (
     Attested,
@@ -170,6 +171,13 @@ def _signed_bundle(view: View) -> str | None:
     return None if view.config.guard.signed_bundle else "signed_bundle of guard.yaml is not true"
 
 
+def _overdue_stops(view: View) -> str | None:
+    response = view.policy.response
+    if response is None:
+        return "response does not say within how many hours a weakness must be fixed"
+    return None if response.on_overdue is OnOverdue.STOP else "response.on_overdue is not stop"
+
+
 CHECKS: Mapping[CheckName, Callable[[View], str | None]] = MappingProxyType(
     {
         CheckName.DURABLE_INTENT: _durable_intent,
@@ -182,6 +190,7 @@ CHECKS: Mapping[CheckName, Callable[[View], str | None]] = MappingProxyType(
         CheckName.BOTH_AXES_RAISED: lineage.both_axes_raised,
         CheckName.SAME_WEIGHTS_DECLARED: lineage.same_weights_declared,
         CheckName.REPORTED_MODEL: lineage.reported_model,
+        CheckName.OVERDUE_STOPS: _overdue_stops,
         CheckName.CONTROLS_AS_REPORTED: controls.as_reported,
     }
 )

@@ -65,6 +65,7 @@ def tree(config: Config, without: Collection[str] = ()) -> Tree:
     """
     guard = _plain(config.guard)
     guard["surfaces"] = _by(guard["surfaces"], "name")
+    guard["clocks"] = _by(guard["clocks"], "name")
     guard["audit"]["witnesses"] = _by(guard["audit"]["witnesses"], "key")
     guard["admin"]["tokens"] = _by(guard["admin"]["tokens"], "id")
     tiers = _plain(config.tiers)

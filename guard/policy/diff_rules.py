@@ -139,6 +139,12 @@ def hosts(old: Any, new: Any, *_: Tree) -> Effect:
     return W if not frozenset(new) <= frozenset(old) else S if frozenset(new) < frozenset(old) else N
 
 
+def severe(old: Any, new: Any, olds: Tree, news: Tree) -> Effect:
+    """The hours of a severe weakness; null is those of any."""
+    before, after = old or olds["max_hours"], new or news["max_hours"]
+    return N if before == after else W if after > before else S
+
+
 def token(old: Any, new: Any, *_: Tree) -> Effect:
     """An administrator: one more may resume; one responder less may stop."""
     return S if not new and old["role"] == "viewer" else W
@@ -195,6 +201,10 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(f"{_MODEL}/surfaces", widened(W), "more listeners serve it"),
     Rule(f"{_MODEL}/operations", widened(W), "more can be asked of it"),
     Rule(f"{_MODEL}/allow_keys", widened(W), "more is let through that cannot be inspected"),
+    Rule(f"{_MODEL}/response", presence(added=S, removed=W), "within what time a weakness must be fixed"),
+    Rule(f"{_MODEL}/response/max_hours", rising(W), "a weakness may stand for longer"),
+    Rule(f"{_MODEL}/response/severe_max_hours", severe, "a severe weakness may stand for longer"),
+    Rule(f"{_MODEL}/response/on_overdue", ranked("stop", "alarm"), "whether a late answer stops the model"),
     # Safeguards
     Rule(f"{_MODEL}/order", order, "the order decides what is recorded and counted of a refused request"),
     Rule(_MOUNT, mount, "a safeguard less; one more is stronger if it blocks, also when it fails"),
@@ -313,6 +323,13 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("guard/supervision/deaf_seconds", rising(W), "a worker that hears no stop is ended later"),
     Rule("guard/supervision/drain_seconds", always(N), "running streams are watched until their end"),
     Rule("guard/signed_bundle", ranked("true", "false"), "whether two people sign every configuration"),
+    Rule("guard/clocks/*", presence(added=S, removed=W), "who outside must be told of an incident, and when"),
+    Rule("guard/clocks/*/name", always(N), "only a name"),
+    Rule("guard/clocks/*/starts", always(W), "it begins at another moment"),
+    Rule("guard/clocks/*/hours", rising(W), "it runs out later"),
+    Rule("guard/clocks/*/from_severity", rising(W), "it runs for fewer incidents"),
+    Rule("guard/clocks/*/to", always(N), "the words that say who is told"),
+    Rule("guard/clocks/*/source", always(N), "the words that say where it comes from"),
     Rule("guard/telemetry/log", ranked("info", "warning", "error"), "less is seen"),
     Rule("guard/telemetry/otlp_endpoint", presence(added=N, removed=W), "less is seen, or somebody else sees it"),
     Rule("guard/telemetry/trace_ratio", always(N), "records and metrics hold every exchange"),

@@ -28,6 +28,9 @@ class Invariant(StrEnum):
     LOG_APART = "log_apart"
     STANDARD_PINNED = "standard_pinned"
     LIMITS_STATED = "limits_stated"
+    INCIDENTS_TIMED = "incidents_timed"
+    CLOSED_WHEN_FIXED = "closed_when_fixed"
+    INCIDENTS_EXPORTED = "incidents_exported"
     CHANGED_WHILE_SERVED = "changed_while_served"
     LOWERED_BY_TWO = "lowered_by_two"
 
@@ -48,6 +51,9 @@ HOLDS: Final[Mapping[Invariant, str]] = MappingProxyType(
         Invariant.STANDARD_PINNED: "every record carries the standard's hash, and a built-in one cannot be altered",
         Invariant.CHANGED_WHILE_SERVED: "changed rules and classifiers come into force while models are served",
         Invariant.LOWERED_BY_TWO: "no level is lowered without two people, under another name neither",
+        Invariant.INCIDENTS_TIMED: "the discovery, triage, fixes and closing of an incident are timed and on record",
+        Invariant.CLOSED_WHEN_FIXED: "no incident closes while a surface of the model has not reported its fix",
+        Invariant.INCIDENTS_EXPORTED: "an incident is exported without texts, with a hash of everything in it",
         Invariant.LIMITS_STATED: "guard explain says what ASL-3 security does not claim to withstand",
     }
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from guard.policy.config import Config
 from guard.policy.evidence import lapse, midnight
 from guard.policy.model import Axis
 from guard.policy.server_identity import weights_of
@@ -82,3 +83,16 @@ def same_weights_declared(view: View) -> str | None:
     if silent:
         return f"the same model of the same server is also {', '.join(silent)}, and same_weights_as of both must say so"
     return None
+
+
+def aliases_of(config: Config, model: str) -> tuple[str, ...]:
+    """Return every configured alias of a model's weights, its own included; none for a model that is not here."""
+    policy = config.models.get(model)
+    if policy is None:
+        return ()
+    return tuple(sorted({model, *(alias for alias in policy.same_weights_as if alias in config.models)}))
+
+
+def surfaces_of(config: Config, model: str) -> tuple[str, ...]:
+    """Return every surface on which these weights are served, under whatever alias (row I9)."""
+    return tuple(sorted({name for alias in aliases_of(config, model) for name in config.models[alias].surfaces}))

@@ -38,6 +38,7 @@ from guard.policy.process import (
     Surface,
     Telemetry,
 )
+from guard.policy.response import Response
 from guard.policy.rules import Category, Rule, RuleSet
 from guard.policy.standard import Axis, CheckName, Levels, OnExpiry, Row, Standard
 from guard.policy.thresholds import Assessment, ThresholdState
@@ -105,6 +106,9 @@ class ModelPolicy(Frozen):
     ] = Field(default=(), description="Request keys that cannot be inspected and are let through; none from ASL-3 on.")
     safeguards: Annotated[tuple[Mount, ...], AfterValidator(unique("the name", "name"))] = Field(
         description="The safeguards, asked in this order; at least one.", min_length=1, max_length=32
+    )
+    response: Response | None = Field(
+        default=None, description="How soon a found weakness must be fixed on every surface; null: no limit is set."
     )
     evidence: Annotated[
         Annotated[EvidenceFileName, Tag("file")] | Annotated[Attestations, Tag("list")], Discriminator(_written_as)

@@ -28,6 +28,7 @@ from guard.policy.fields import (
     WitnessKey,
     unique,
 )
+from guard.policy.response import LegalClock
 
 
 class SecretRef(Frozen):
@@ -259,6 +260,9 @@ class GuardConfig(Frozen):
         description="Whether two people must sign a whole configuration before it comes into force: `guard approval`.",
     )
     telemetry: Telemetry = Field(default_factory=Telemetry, description="Logs and traces.")
+    clocks: Annotated[tuple[LegalClock, ...], Field(max_length=64), AfterValidator(unique("the name", "name"))] = Field(
+        default=(), description="Within what time who outside must be told of an incident; counsel decides which apply."
+    )
 
     @model_validator(mode="after")
     def _addresses_apart(self) -> GuardConfig:

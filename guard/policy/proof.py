@@ -127,6 +127,12 @@ CHECKS: Final[Mapping[CheckName, Proof]] = MappingProxyType(
             _UNMET,
             f"{_TESTS}a_model_whose_answers_need_not_name_it_is_not_served",
         ),
+        CheckName.OVERDUE_STOPS: Proof(
+            "The model's file says within how many hours a found weakness must be fixed on every surface; an incident "
+            "that runs past them stops the model.",
+            "guard_incident_due_timestamp_seconds",
+            f"{_TESTS}a_model_without_a_time_to_fix_weaknesses_is_not_served_and_a_late_fix_stops_it",
+        ),
         CheckName.CONTROLS_AS_REPORTED: Proof(
             "The attestation of risk_report carries the controls that the report describes, and none in force is "
             "weaker. What is stronger or neutral is shown by guard check and guard explain.",
@@ -193,6 +199,12 @@ _BY_ITSELF: Final[Mapping[Invariant, tuple[str, str]]] = MappingProxyType(
             "changed_rules_come_into_force_while_served",
         ),
         Invariant.LOWERED_BY_TWO: ("guard_policy_reloads_total", "a_level_is_not_lowered_without_two_people"),
+        Invariant.INCIDENTS_TIMED: (
+            "guard_incident_mitigation_seconds",
+            "an_incident_is_timed_from_end_to_end",
+        ),
+        Invariant.CLOSED_WHEN_FIXED: ("guard_incidents_open", "an_incident_stays_open_until_every_surface_is_fixed"),
+        Invariant.INCIDENTS_EXPORTED: ("guard_incidents_open", "an_exported_incident_shows_what_was_changed_in_it"),
         Invariant.LIMITS_STATED: (_UNMET, "what_the_level_does_not_withstand_is_said"),
     }
 )

@@ -57,6 +57,7 @@ class CheckName(StrEnum):
     REPORTED_MODEL = "reported_model"
     CONTROLS_AS_REPORTED = "controls_as_reported"
     RETENTION = "retention"
+    OVERDUE_STOPS = "overdue_stops"
     BUILT_IN = "built_in"
 
 
@@ -221,6 +222,7 @@ class PlainRow(_Row):
         CheckName.SAME_WEIGHTS_DECLARED,
         CheckName.VARIANT_EVALUATED,
         CheckName.REPORTED_MODEL,
+        CheckName.OVERDUE_STOPS,
         CheckName.CONTROLS_AS_REPORTED,
     ] = Field(description="The name of the check.")
 

@@ -25,6 +25,7 @@ from guard.app import json_log, python_version, storage
 from guard.audit.ledger import Ledger
 from guard.clock import SystemClock
 from guard.credentials import Holder, Register
+from guard.incidents.folder import IncidentFolder
 from guard.policy.acceptance import Approvals, NotApprovedError, Wanted, under_care
 from guard.policy.compile import first_moment
 from guard.policy.source import ConfigError, Problem
@@ -34,6 +35,7 @@ from guard.serve.beginning import Beginning, Checked, begin
 from guard.serve.certificates import watch
 from guard.serve.control import Wake
 from guard.serve.cosigning import Cosigning
+from guard.serve.handling import Handling
 from guard.serve.http import protocol_class
 from guard.serve.judging import Judging
 from guard.serve.processes import Standing
@@ -95,6 +97,8 @@ class Supervisor:
         self._tending = Tending(config, standing, self._sockets, self._exposition, meter, self._log, clock.now)
         switches = FileSwitches(OrderDirectory(state), clock)
         self._acts = Acts(config, switches, board, self._ledger, meter, self._log, clock, self._tending.tell)
+        folder = IncidentFolder(state)
+        self._handling = Handling(config, folder, board, meter, self._log, clock, self._acts.record, os.urandom)
         self._judging = Judging(config, meter, self._log, clock, self._acts.record)
         desk = Desk(meter, self._log, self._acts.record, clock)
         spreading = Spreading(self._tending, standing)
@@ -141,7 +145,7 @@ class Supervisor:
         """Go on with another configuration, all parts within one turn of the loop."""
         config = self.config = checked.config
         self._people.take(_people(checked, SystemClock()))
-        for part in (self._board, self._acts, self._judging):
+        for part in (self._board, self._acts, self._judging, self._handling):
             part.take(config)
 
     def refused(self, reason: str) -> None:
@@ -181,7 +185,7 @@ class Supervisor:
             policy=self.config.digest,
             workers=self.config.guard.workers,
         )
-        parts = (self._acts, self._judging, self._reloading, self._sealing, self._cosigning)
+        parts = (self._acts, self._judging, self._handling, self._reloading, self._sealing, self._cosigning)
         watching = [asyncio.ensure_future(part.watch()) for part in parts]
         if self._admin_tls is not None:
             watching.append(asyncio.ensure_future(watch([self._admin_tls], self._log)))

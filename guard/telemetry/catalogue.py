@@ -16,6 +16,7 @@ APPEND = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
 LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 PROPAGATION = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 DURATION = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+MITIGATION = (3600.0, 14400.0, 43200.0, 86400.0, 172800.0, 432000.0, 864000.0, 1296000.0, 2592000.0, 7776000.0)
 FIRST_TOKEN = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 15, 30, 60)
 TOKENS = tuple(float(4**power) for power in range(14))
 
@@ -162,6 +163,32 @@ _ALL = (
     _metric(
         "guard_kill_switch_last_change_timestamp_seconds", Kind.GAUGE, _S, "When a stop was last ordered or lifted."
     ),
+    # Incidents.
+    _metric(
+        "guard_incidents_open",
+        Kind.GAUGE,
+        _S,
+        "Incidents that are not closed; an empty model is one that is not configured any more.",
+        ("model", "severity"),
+        severity=tuple(map(str, range(5))),
+    ),
+    _metric(
+        "guard_incident_due_timestamp_seconds",
+        Kind.GAUGE,
+        _S,
+        "When the nearest clock of this name runs out; answer: every surface must be fixed.",
+        ("model", "clock"),
+    ),
+    _metric(
+        "guard_incident_mitigation_seconds",
+        Kind.HISTOGRAM,
+        _S,
+        "From the discovery of a weakness to its fix on one surface.",
+        ("model", "surface", "severity"),
+        MITIGATION,
+        severity=tuple(map(str, range(5))),
+    ),
+    _metric("guard_incidents_damaged", Kind.GAUGE, _S, "Files among the incidents that are no events."),
     # The request log.
     _metric(
         "guard_audit_records_total", Kind.COUNTER, _W, "Records of the request log.", ("result",), result=tuple(Written)

@@ -68,6 +68,8 @@ class Event(StrEnum):
     WITNESS_FAILED = "witness_failed"
     WITNESS_ANSWERS = "witness_answers"
     EVIDENCE_LAPSED = "evidence_lapsed"
+    INCIDENT = "incident"
+    INCIDENTS_UNREADABLE = "incidents_unreadable"
     ADMIN_REFUSED = "admin_refused"
     INTERNAL_ERROR = "internal_error"
     LIBRARY = "library"

@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from guard.cli import main as guard
+from guard.cli.incident_export import write
 from guard.policy.acceptance import Asked, NotAcceptedError, accept
 from guard.policy.config import Config, SignedStandard
 from guard.policy.controls import controls
@@ -28,6 +30,7 @@ from guard.policy.explain import explain
 from guard.policy.fingerprint import of_standard
 from guard.policy.load import builtin_standards, load
 from guard.policy.model import Levels, Mode, OpaqueKey, Operation, Target
+from guard.policy.response import OnOverdue, Response
 from guard.policy.source import ConfigError
 from guard.state.reloads import Outcome
 from guard.telemetry.logs import JsonLog
@@ -35,6 +38,7 @@ from guard.telemetry.meter import Meter
 from guard.telemetry.metric import Origin
 from guard.witness import Witness
 from safeguards.decision import Ending
+from tests.guard.incidents.stories import Story
 from tests.guard.policy.test_floor import (
     NOW,
     settings_of,
@@ -47,6 +51,7 @@ from tests.guard.policy.test_floor import (
 )
 from tests.guard.policy.test_lineage import beside, named, ruled_out, with_threshold, with_thresholds
 from tests.guard.road import Still
+from tests.guard.serve.test_handling import Desk
 from tests.guard.serve.test_reloading import Stand
 from tests.parts.approvals import NobodyApproves
 from tests.parts.compiled import CHAT, SAID, Compiled
@@ -190,6 +195,18 @@ def test_a_model_whose_answers_need_not_name_it_is_not_served() -> None:
         for stream in (False, True):
             got = compiled.ask(key="first", stream=stream)
             assert (got.status, got.forwarded, SAID.encode() in got.body) == (status, True, status == 200)
+
+
+def test_a_model_without_a_time_to_fix_weaknesses_is_not_served_and_a_late_fix_stops_it(tmp_path: Path) -> None:
+    config = with_row("overdue_stops")
+    assert not is_served(config)
+    stops = Response(max_hours=48)
+    assert is_served(with_policy(config, response=stops))
+    assert not is_served(with_policy(config, response=stops.model_copy(update={"on_overdue": OnOverdue.ALARM})))
+    desk, story = Desk(tmp_path), Story()
+    desk.folder.add(story.opened())
+    desk.look(1000)
+    assert desk.stopped == ["demo"]
 
 
 def test_a_model_with_weaker_controls_than_its_risk_report_describes_is_not_served() -> None:
@@ -413,6 +430,46 @@ def test_what_the_level_does_not_withstand_is_said(tmp_path: Path) -> None:
     (limit,) = explain(load(tmp_path), "demo", NOW).limits
     assert "sophisticated insider" in limit
     assert "a state" in limit
+
+
+def test_an_incident_is_timed_from_end_to_end(tmp_path: Path) -> None:
+    desk, story = Desk(tmp_path), Story()
+    events = (story.opened(), story.triaged(), story.mitigated("public"), story.mitigated("partner"), story.closed())
+    for event in events:
+        desk.folder.add(event)
+    page = desk.look()
+    assert desk.acts == [f"incident {what}" for what in ("open", "triage", "mitigate", "mitigate", "close")]
+    for surface, hours in (("public", 2), ("partner", 3)):
+        labels = f'model="demo",severity="2",surface="{surface}"'
+        assert f"guard_incident_mitigation_seconds_sum{{{labels}}} {hours * 3600.0}" in page
+    found = desk.folder.read(story.id).incident
+    assert found is not None
+    assert found.closed is not None
+    assert found.opened.discovered < (found.first_triage or 0.0) < found.mitigated["public"].at < found.closed.at
+
+
+def test_an_incident_stays_open_until_every_surface_is_fixed(tmp_path: Path) -> None:
+    desk, story = Desk(tmp_path), Story()
+    for event in (story.opened(), story.triaged(), story.mitigated("public")):
+        desk.folder.add(event)
+    assert guard(["incident", "close", story.id, "--config", str(tmp_path), "--resolution", "done"]) == 4
+    desk.folder.add(story.mitigated("partner"))
+    assert guard(["incident", "close", story.id, "--config", str(tmp_path), "--resolution", "done"]) == 0
+    found = desk.folder.read(story.id).incident
+    assert found is not None
+    assert found.closed is not None
+
+
+def test_an_exported_incident_shows_what_was_changed_in_it(tmp_path: Path) -> None:
+    desk, story = Desk(tmp_path), Story()
+    desk.folder.add(story.opened())
+    digest, _ = write(desk.config, desk.folder.read(story.id), tmp_path / "out", "ana", 0.0)
+    manifest = (tmp_path / "out" / "manifest.json").read_bytes()
+    assert hashlib.sha256(manifest).hexdigest() == digest
+    files = json.loads(manifest)["files"]
+    assert {each["name"] for each in files} == {"events.jsonl", "incident.json", "records.jsonl"}
+    for each in files:
+        assert hashlib.sha256((tmp_path / "out" / each["name"]).read_bytes()).hexdigest() == each["sha256"]
 
 
 # Safeguards

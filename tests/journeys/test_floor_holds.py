@@ -281,8 +281,7 @@ UNSEEN: Final = frozenset(
         CheckName.RETENTION,
         CheckName.SIGNED_BUNDLE,
         CheckName.SAME_WEIGHTS_DECLARED,
-        CheckName.RETENTION,
-        CheckName.SIGNED_BUNDLE,
+        CheckName.OVERDUE_STOPS,
         CheckName.VARIANT_EVALUATED,
     }
 )
@@ -396,6 +395,7 @@ def strict(place: Place, standard: tuple[str, str], deployment: int, security: i
         "operations": ["chat"] if named else ["chat", "completions"],  # only answers to chat can be held to a name
         "safeguards": list(mounts.values()),
         "upstream": {**document["upstream"], "expect_model": "up" if named else None},
+        "response": {"max_hours": 48},
         "thresholds": [finding(each.name) for each in place.standards[standard].thresholds],
         "evidence": [paper(claim, roles, place.tested) for claim, roles in place.asked(standard).items()],
     }

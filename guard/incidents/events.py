@@ -1,0 +1,125 @@
+"""What happens to an incident: immutable events with one strict JSON form.
+
+An event is never changed or taken back; a later one of its kind holds instead. Words are those of the people who handle
+the incident: they must not quote prompts or completions, which the request log holds sealed.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+MAX_EVENT_BYTES: Final = 65_536
+MAX_REQUESTS: Final = 100
+MAX_WORDS: Final = 500
+WORST: Final = 4
+ID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+
+Words = Annotated[str, Meta(min_length=1, max_length=MAX_WORDS)]
+Word = Annotated[str, Meta(min_length=1, max_length=128)]
+Moment = Annotated[float, Meta(ge=0.0, lt=32_503_680_000.0)]  # before the year 3000
+Severity = Annotated[int, Meta(ge=0, le=WORST)]
+
+
+class EventError(ValueError):
+    """An event, or the bytes of one, that breaks a rule; the message names the field and quotes nothing."""
+
+
+class Imminent(StrEnum):
+    """Whether there is an imminent risk of death or serious injury (F10)."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
+class _Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag=str.lower, kw_only=True):
+    """``id`` sorts by time; ``at`` is seconds since the epoch; ``who`` is a person, or ``guard`` itself."""
+
+    id: Word
+    incident: Word
+    at: Moment
+    who: Word
+
+
+class Opened(_Event, frozen=True, kw_only=True):
+    """Something was found: in which model, when it was discovered, and the ids of the requests that show it."""
+
+    model: Word
+    summary: Words
+    discovered: Moment
+    severity: Severity | None = None
+    requests: Annotated[tuple[Word, ...], Meta(max_length=MAX_REQUESTS)] = ()
+
+
+class Triaged(_Event, frozen=True, kw_only=True):
+    """How bad it is, who commands, and whether there is imminent risk (F10); the last one holds."""
+
+    severity: Severity
+    commander: Word
+    imminent: Imminent
+    note: str = ""
+
+
+class Mitigated(_Event, frozen=True, kw_only=True):
+    """One surface is fixed (I9), and how; ``policy`` is the digest that was in force."""
+
+    surface: Word
+    how: Words
+    policy: str = ""
+
+
+class Reported(_Event, frozen=True, kw_only=True):
+    """What a legal clock asks for was done, or found not to be asked for; ``reference`` says which, and where it is."""
+
+    clock: Word
+    reference: Words
+
+
+class Stepped(_Event, frozen=True, kw_only=True):
+    """The guard took the model a step down because the clock of its answer ran out (C8); ``order`` is the stop."""
+
+    order: Word
+    reason: Words
+
+
+class Closed(_Event, frozen=True, kw_only=True):
+    """It is over: every surface had reported its fix."""
+
+    resolution: Words
+
+
+Event = Opened | Triaged | Mitigated | Reported | Stepped | Closed
+_encode: Final = msgspec.json.Encoder(order="sorted").encode
+_decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
+
+
+def encode(event: Event) -> bytes:
+    """Write the one form: a line of JSON with sorted keys; raises EventError for what could not be read back."""
+    data = _encode(event) + b"\n"
+    decode(data)
+    return data
+
+
+def decode(raw: bytes) -> Event:
+    """Read one event strictly; raises EventError naming what is wrong."""
+    if len(raw) > MAX_EVENT_BYTES:
+        raise EventError(f"event: more than {MAX_EVENT_BYTES} bytes")
+    try:
+        event = _decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+        # msgspec's messages name the field and what is wanted, never the value.
+        raise EventError(f"event: {wrong if isinstance(wrong, msgspec.DecodeError) else 'not UTF-8'}") from None
+    for name in event.__struct_fields__:
+        value = getattr(event, name)
+        if isinstance(value, str) and not (len(value) <= MAX_WORDS and value.isprintable()):
+            raise EventError(f"{name}: at most {MAX_WORDS} printable characters")
+    if ID.fullmatch(event.id) is None or ID.fullmatch(event.incident) is None:
+        raise EventError("id, incident: 26 characters of Crockford's base 32, the first 0 to 7")
+    if isinstance(event, Opened) and event.id != event.incident:
+        raise EventError("incident: its first event gives it its id")
+    return event

@@ -1,0 +1,192 @@
+"""Incidents as the supervisor sees them: every new event is recorded, clocks are told, and one that runs out acts.
+
+A weakness that is not answered in the time of the model's file stops the model, and every alias of its weights, once
+for each incident (rows C7, C8). Whoever lifts that stop answers for it; the guard does not stop again for the same
+clock, and the alarm stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from guard.admin.switchboard import Switchboard
+from guard.incidents.clocks import Due, answer, legal
+from guard.incidents.events import Closed, EventError, Mitigated, Opened, Reported, Stepped, Triaged
+from guard.incidents.events import Event as IncidentEvent
+from guard.incidents.folder import IncidentFolder
+from guard.incidents.incident import Incident
+from guard.policy.lineage import aliases_of, surfaces_of
+from guard.policy.load import Config
+from guard.policy.response import OnOverdue
+from guard.state.orders import ENTROPY_BYTES, OrderError, Source, order_id
+from guard.telemetry.logs import Event, JsonLog, Level
+from guard.telemetry.meter import Meter
+from safeguards.ports import Clock
+
+TICK_SECONDS: Final = 1.0
+Record = Callable[[str, str, str, str], Awaitable[None]]
+_GAUGES: Final = ("guard_incidents_open", "guard_incident_due_timestamp_seconds", "guard_incidents_damaged")
+
+
+class Handling:
+    """Looks at the incidents of this host again and again."""
+
+    def __init__(
+        self,
+        config: Config,
+        folder: IncidentFolder,
+        board: Switchboard,
+        meter: Meter,
+        log: JsonLog,
+        clock: Clock,
+        record: Record,
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        """Take the files, what stops, where figures and lines go, the time, the record, and randomness."""
+        self._config = config
+        self._folder = folder
+        self._board = board
+        self._meter = meter
+        self._log = log
+        self._clock = clock
+        self._record = record
+        self._entropy = entropy
+        self._known: dict[str, IncidentEvent] = {}
+        self._fresh: list[Mitigated] = []
+        self._recorded: frozenset[str] | None = None
+        self._failed = ""
+
+    async def watch(self) -> None:
+        """Look for ever; a look that fails is logged and the next one comes."""
+        while True:
+            try:
+                await self.look()
+                self._failed = ""
+            except OSError as problem:
+                self._say(problem.strerror or str(problem))
+            except Exception as problem:  # noqa: BLE001 - whatever it was, a clock must be seen when it runs out
+                self._log.failure(Event.INTERNAL_ERROR, problem)
+            await asyncio.sleep(TICK_SECONDS)
+
+    def take(self, config: Config) -> None:
+        """Go by another configuration."""
+        self._config = config
+
+    async def look(self) -> None:
+        """Read what there is, record what is new, act on what is late, and measure; raises OSError."""
+        if self._recorded is None:
+            self._recorded = self._folder.recorded()
+        found: list[Incident] = []
+        damaged = 0
+        for one in self._folder.ids():
+            try:
+                read = self._folder.read(one, self._known.get)
+            except FileNotFoundError:
+                continue
+            damaged += len(read.damaged)
+            for event in read.events:
+                if event.id not in self._known:
+                    await self._remember(event)
+                    self._known[event.id] = event
+            incident = read.incident
+            if incident is not None:
+                found.append(incident)
+                self._fixed(incident)
+        for incident in found:
+            await self._late(incident)
+        self._measure(found, damaged)
+
+    async def _remember(self, event: IncidentEvent) -> None:
+        """Put an event on record, unless that was done before this start; after a crash between it may be twice."""
+        if event.id in (self._recorded or ()):
+            return
+        what, reason = _words(event)
+        await self._record(event.who, what, f"{event.incident} {event.id}", reason)
+        self._folder.note_recorded(event.id)
+        if isinstance(event, Mitigated):
+            self._fresh.append(event)
+        self._log.emit(Level.WARNING, Event.INCIDENT, who=event.who, subject=event.incident, reason=what)
+
+    def _fixed(self, incident: Incident) -> None:
+        """Measure the fixes that are new: from the discovery to the fix, for each surface of its own (row I9)."""
+        mine, self._fresh = [each for each in self._fresh if each.incident == incident.id], []
+        model = incident.opened.model
+        for event in mine if model in self._config.models else ():
+            surface = event.surface if event.surface in surfaces_of(self._config, model) else ""
+            key = self._meter.bind("guard_incident_mitigation_seconds", model, surface, str(incident.severity))
+            self._meter.observe(key, event.at - incident.opened.discovered)
+
+    async def _late(self, incident: Incident) -> None:
+        """Stop the model once if its answer is overdue and its file says so."""
+        model = incident.opened.model
+        policy = self._config.models.get(model)
+        response = None if policy is None else policy.response
+        due = answer(incident, response, surfaces_of(self._config, model))
+        now = self._clock.now()
+        if response is None or due is None or due.done is not None or not due.late(now) or incident.stepped:
+            return
+        if response.on_overdue is not OnOverdue.STOP:
+            return
+        hours = response.hours_for(incident.severity)
+        reason = f"incident {incident.id}: not fixed on every surface within {hours:g} hours"
+        for alias in aliases_of(self._config, model):
+            try:
+                placed = self._board.stop(f"model:{alias}", reason, "guard", Source.CLI)
+                stamp = order_id(now, self._entropy(ENTROPY_BYTES))
+                step = Stepped(
+                    id=stamp, incident=incident.id, at=now, who="guard", order=placed.order[:128], reason=reason
+                )
+                self._folder.add(step)
+            except (OSError, OrderError, EventError) as problem:
+                # The stop may stand without its event: then it is ordered again at the next look, and covers the same.
+                self._say(f"incident {incident.id}: {type(problem).__name__}")
+
+    def _measure(self, found: list[Incident], damaged: int) -> None:
+        for name in _GAUGES:
+            self._meter.forget(name)
+        self._meter.set(self._meter.bind("guard_incidents_damaged"), float(damaged))
+        open_ones: dict[tuple[str, str], int] = {}
+        nearest: dict[tuple[str, str], float] = {}
+        for incident in found:
+            model = incident.opened.model if incident.opened.model in self._config.models else ""
+            if incident.closed is None:
+                key = model, str(incident.severity)
+                open_ones[key] = open_ones.get(key, 0) + 1
+            for due in self._dues(incident):
+                if due.done is None:
+                    nearest[model, due.clock] = min(due.at, nearest.get((model, due.clock), due.at))
+        for (model, severity), count in open_ones.items():
+            self._meter.set(self._meter.bind("guard_incidents_open", model, severity), float(count))
+        for (model, clock), at in nearest.items():
+            self._meter.set(self._meter.bind("guard_incident_due_timestamp_seconds", model, clock), at)
+
+    def _dues(self, incident: Incident) -> list[Due]:
+        policy = self._config.models.get(incident.opened.model)
+        response = None if policy is None else policy.response
+        due = answer(incident, response, surfaces_of(self._config, incident.opened.model))
+        return [*([] if due is None else [due]), *legal(incident, self._config.guard.clocks)]
+
+    def _say(self, reason: str) -> None:
+        if reason != self._failed:
+            self._failed = reason
+            self._log.emit(Level.ERROR, Event.INCIDENTS_UNREADABLE, reason=reason)
+
+
+def _words(event: IncidentEvent) -> tuple[str, str]:
+    """What the record says of an event: the act, and the words of whoever did it."""
+    match event:
+        case Opened():
+            return "incident open", f"{event.model}: {event.summary}"
+        case Triaged():
+            judged = f"severity {event.severity}, commander {event.commander}, imminent risk {event.imminent}"
+            return "incident triage", f"{judged}; {event.note}".rstrip("; ")
+        case Mitigated():
+            return "incident mitigate", f"{event.surface}: {event.how}"
+        case Reported():
+            return "incident report", f"{event.clock}: {event.reference}"
+        case Stepped():
+            return "incident step", f"{event.order}: {event.reason}"
+        case Closed():
+            return "incident close", event.resolution

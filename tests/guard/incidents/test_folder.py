@@ -1,0 +1,90 @@
+"""Files are written whole, once, and read without trust."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from guard.incidents import folder as folder_module
+from guard.incidents.events import EventError, encode
+from guard.incidents.folder import IncidentFolder, TooManyError
+from tests.guard.incidents.stories import Story
+
+
+def test_what_is_added_is_read(tmp_path: Path) -> None:
+    folder, story = IncidentFolder(tmp_path), Story()
+    assert folder.ids() == ()
+    events = (story.opened(), story.triaged(), story.mitigated())
+    for event in events:
+        folder.add(event)
+    assert folder.ids() == (story.id,)
+    assert folder.read(story.id).events == events
+    assert [read.id for read in folder.all()] == [story.id]
+    assert sorted(path.name for path in (tmp_path / "incidents" / story.id).iterdir()) == sorted(
+        f"{event.id}.json" for event in events
+    )
+
+
+def test_an_event_is_never_written_over(tmp_path: Path) -> None:
+    folder, story = IncidentFolder(tmp_path), Story()
+    opened = story.opened()
+    folder.add(opened)
+    with pytest.raises(FileExistsError):
+        folder.add(opened)
+    assert folder.read(story.id).events == (opened,)
+
+
+def test_what_is_no_event_is_named_and_hides_nothing(tmp_path: Path) -> None:
+    folder, story, other = IncidentFolder(tmp_path), Story(), Story()
+    opened, foreign = story.opened(), other.opened(summary="another")
+    folder.add(opened)
+    place = tmp_path / "incidents" / story.id
+    (place / f"{story.triaged().id}.json").write_bytes(b"{")
+    (place / "note.txt").write_text("x")
+    (place / f"{story.triaged().id}.json").write_bytes(encode(foreign))
+    os.mkfifo(place / f"{story.triaged().id}.json")
+    read = folder.read(story.id)
+    assert read.events == (opened,)
+    assert len(read.damaged) == 4
+    assert read.incident is not None
+    assert "damaged" in read.incident.why_not_closed([])
+
+
+def test_a_name_that_is_no_id_is_no_incident(tmp_path: Path) -> None:
+    (tmp_path / "incidents" / "..evil").mkdir(parents=True)
+    assert IncidentFolder(tmp_path).ids() == ()
+
+
+def test_more_than_is_ever_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, story = IncidentFolder(tmp_path), Story()
+    monkeypatch.setattr(folder_module, "MAX_EVENTS", 2)
+    monkeypatch.setattr(folder_module, "MAX_INCIDENTS", 1)
+    folder.add(story.opened())
+    folder.add(story.triaged())
+    with pytest.raises(TooManyError):
+        folder.add(story.mitigated())
+    folder.add(Story(began=story.now + 1).opened())
+    with pytest.raises(TooManyError):
+        folder.ids()
+
+
+def test_what_breaks_a_rule_leaves_no_file(tmp_path: Path) -> None:
+    folder = IncidentFolder(tmp_path)
+    with pytest.raises(EventError):
+        folder.add(Story().opened(summary=""))
+    assert folder.ids() == ()
+
+
+def test_what_was_recorded_is_remembered(tmp_path: Path) -> None:
+    folder, story = IncidentFolder(tmp_path), Story()
+    assert folder.recorded() == frozenset()
+    opened, triaged = story.opened(), story.triaged()
+    folder.add(opened)
+    for event in (opened, triaged):
+        folder.note_recorded(event.id)
+    assert folder.recorded() == {opened.id, triaged.id}
+    with (tmp_path / "incidents" / ".recorded").open("ab") as file:
+        file.write(b"\xff torn")
+    assert folder.recorded() == {opened.id, triaged.id}

@@ -1,0 +1,173 @@
+"""The supervisor puts each event on record once, measures, and stops a model whose weakness is not fixed in time."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from guard.admin.switchboard import Switchboard
+from guard.incidents.folder import IncidentFolder
+from guard.policy.load import load
+from guard.serve.handling import Handling
+from guard.state.directory import OrderDirectory
+from guard.telemetry.exposition import Exposition
+from guard.telemetry.logs import JsonLog
+from guard.telemetry.meter import Meter
+from guard.telemetry.metric import Origin
+from tests.guard.incidents.stories import BEGAN, HOUR, Story, write
+from tests.safeguards.exchanges import StillClock
+
+STOPS: dict[str, Any] = {"max_hours": 48, "severe_max_hours": 12, "on_overdue": "stop"}
+ALARMS: dict[str, Any] = {**STOPS, "on_overdue": "alarm"}
+
+
+@dataclass
+class Desk:
+    """A handling over a written configuration, with everything it tells."""
+
+    directory: Path
+    response: dict[str, Any] | None = field(default_factory=lambda: STOPS)
+    recorded: list[tuple[str, str, str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Write and open all."""
+        write(self.directory, self.response, surfaces=("partner",))
+        self.config = load(self.directory)
+        state = self.directory / "var" / "state"
+        self.clock = StillClock(epoch=BEGAN)
+        self.folder = IncidentFolder(state)
+        orders = OrderDirectory(state)
+        self.board = Switchboard(self.config, orders, state, self.clock.now, lambda count: b"e" * count)
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin anew, as after a restart."""
+        meter = Meter(Origin.SUPERVISOR)
+        self.exposition = Exposition(meter)
+        numbers = iter(range(1000))
+        self.handling = Handling(
+            self.config,
+            self.folder,
+            self.board,
+            meter,
+            JsonLog(self.clock),
+            self.clock,
+            self.record,
+            lambda count: next(numbers).to_bytes(count, "big"),
+        )
+
+    async def record(self, *act: str) -> None:
+        """Take an act."""
+        who, what, subject, reason = act
+        self.recorded.append((who, what, subject, reason))
+
+    def look(self, hours: float = 0.0) -> str:
+        """Look after so many hours from the beginning; returns the metrics."""
+        self.clock.epoch = BEGAN + hours * HOUR
+        asyncio.run(self.handling.look())
+        return self.exposition.render("")[0].decode()
+
+    @property
+    def acts(self) -> list[str]:
+        """What was put on record."""
+        return [what for _, what, _, _ in self.recorded]
+
+    @property
+    def stopped(self) -> list[str]:
+        """The models that are held."""
+        return list(self.board.models_held())
+
+
+def test_each_event_is_recorded_once_over_restarts(tmp_path: Path) -> None:
+    desk, story = Desk(tmp_path), Story()
+    desk.folder.add(story.opened())
+    desk.look()
+    desk.folder.add(story.triaged())
+    desk.look()
+    desk.look()
+    assert desk.acts == ["incident open", "incident triage"]
+    assert all(subject.startswith(story.id) for _, _, subject, _ in desk.recorded)
+    desk.begin()
+    desk.folder.add(story.mitigated())
+    desk.look()
+    assert desk.acts == ["incident open", "incident triage", "incident mitigate"]
+
+
+def test_a_weakness_that_is_not_fixed_in_time_stops_the_model_once(tmp_path: Path) -> None:
+    desk, story = Desk(tmp_path), Story()
+    desk.folder.add(story.opened())
+    desk.folder.add(story.triaged(severity=2))
+    desk.folder.add(story.mitigated("public"))
+    desk.look(48.0)
+    assert desk.stopped == []
+    desk.look(48.01)
+    assert desk.stopped == ["demo"]
+    (held,) = desk.board.models_held()["demo"]
+    desk.look(49)
+    assert desk.board.models_held()["demo"] == (held,)
+    assert desk.acts.count("incident step") == 1
+    # Whoever lifts it answers for it: the guard does not stop again for the same clock.
+    desk.board.resume("model:demo", "the fix is out", "ana", desk.board.in_force()[0].stop.source)  # type: ignore[union-attr]
+    desk.look(60)
+    desk.begin()
+    desk.look(61)
+    assert desk.stopped == []
+
+
+def test_what_was_fixed_in_time_stops_nothing(tmp_path: Path) -> None:
+    desk, story = Desk(tmp_path), Story()
+    for event in (story.opened(), story.triaged(), story.mitigated("public"), story.mitigated("partner")):
+        desk.folder.add(event)
+    desk.look(10_000)
+    assert desk.stopped == []
+
+
+def test_where_the_file_says_alarm_or_nothing_the_model_goes_on(tmp_path: Path) -> None:
+    for name, response in (("a", ALARMS), ("b", None)):
+        desk, story = Desk(tmp_path / name, response), Story()
+        desk.folder.add(story.opened())
+        page = desk.look(1000)
+        assert desk.stopped == []
+        assert ('clock="answer"' in page) is (response is not None)
+
+
+def test_the_page_says_how_many_are_open_and_what_is_due_next(tmp_path: Path) -> None:
+    desk, story = Desk(tmp_path), Story()
+    desk.folder.add(story.opened())
+    page = desk.look()
+    assert 'guard_incidents_open{model="demo",severity="4"} 1' in page
+    (line,) = [each for each in page.splitlines() if 'clock="half-month"' in each]
+    assert float(line.split()[-1]) == BEGAN + 360 * HOUR
+    events = (story.triaged(severity=2), story.mitigated("public"), story.mitigated("partner", hours=2), story.closed())
+    for event in events:
+        desk.folder.add(event)
+    page = desk.look()
+    assert "guard_incidents_open{" not in page
+    assert "half-month" not in page
+    sums = {
+        each.split("surface=")[1][1:].split('"')[0]: float(each.split()[-1])
+        for each in page.splitlines()
+        if each.startswith("guard_incident_mitigation_seconds_sum")
+    }
+    assert sums == {"public": 2 * HOUR, "partner": 4 * HOUR}
+
+
+def test_damage_is_counted(tmp_path: Path) -> None:
+    desk, story = Desk(tmp_path), Story()
+    desk.folder.add(story.opened())
+    (tmp_path / "var" / "state" / "incidents" / story.id / "x").write_text("?")
+    assert "guard_incidents_damaged 1" in desk.look()
+
+
+def test_a_stop_that_cannot_be_written_is_tried_again(tmp_path: Path) -> None:
+    desk, story = Desk(tmp_path), Story()
+    desk.folder.add(story.opened())
+    orders = tmp_path / "var" / "state" / "orders"
+    orders.rename(tmp_path / "away")
+    desk.look(100)
+    assert desk.acts == ["incident open"]
+    (tmp_path / "away").rename(orders)
+    desk.look(101)
+    assert desk.stopped == ["demo"]
