@@ -16,23 +16,17 @@ import hashlib
 from typing import Final
 
 import msgspec
-import zstandard
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from guard.audit import compression
 from guard.audit.frames import MAX_PAYLOAD
 
 SALT: Final = 16
 SEGMENT_SALT: Final = 32
-COMPRESSED_FROM: Final = 256  # bytes; below that zstd gains nothing and costs more than the encryption
-_LEVEL: Final = 3
-_RAW: Final = b"\0"
-_ZSTD: Final = b"\1"
-
-_compressor: Final = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=False)
-_decompressor: Final = zstandard.ZstdDecompressor()
+COMPRESSED_FROM: Final = 256  # bytes; below that compression gains less than the cheap layout of a short text
 
 
 class SealError(ValueError):
@@ -57,6 +51,7 @@ class Body(msgspec.Struct, frozen=True, gc=False, array_like=True):
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(Body)
 pack = _encoder.encode
+squeezed = compression.squeezed
 
 
 def unpack(data: bytes) -> Body:
@@ -86,27 +81,12 @@ def commitment(salt: bytes, index: int, text: bytes) -> str:
     return hashlib.sha256(inner + text).hexdigest()
 
 
-def squeezed(data: bytes) -> bytes:
-    """The bytes with a mark before them: compressed where that helps."""
-    if len(data) >= COMPRESSED_FROM:
-        shorter = _compressor.compress(data)
-        if len(shorter) < len(data):
-            return _ZSTD + shorter
-    return _RAW + data
-
-
 def expanded(data: bytes) -> bytes:
     """What `squeezed` was given; raises SealError."""
-    if data[:1] == _RAW:
-        return data[1:]
-    if data[:1] != _ZSTD:
-        raise SealError("an unknown compression")
     try:
-        if not 0 <= zstandard.frame_content_size(data[1:]) <= MAX_PAYLOAD:
-            raise SealError("a compressed text without a size, or of too great a one")
-        return _decompressor.decompress(data[1:])
-    except zstandard.ZstdError:
-        raise SealError("a damaged compression") from None
+        return compression.expanded(data, MAX_PAYLOAD)
+    except compression.CompressionError as error:
+        raise SealError(str(error)) from None
 
 
 class Seal:

@@ -1,7 +1,9 @@
 """Framing of the ledger: bytes to frames and back, without touching a file.
 
 A frame is ``magic[4] version[1] kind[1] length[4] sequence[8] crc32[4] payload[length]``, big-endian; the CRC covers
-the header before it and the payload. A scan ends at the first byte that is not part of a whole, expected frame.
+the header before it and the payload as it stands there. In a frame of version 2 that is what
+`compression.squeezed_leaf` made of it; whoever reads gets what it was made of, so hashes and proofs know nothing of it.
+A scan ends at the first byte that is not part of a whole, expected frame.
 """
 
 from __future__ import annotations
@@ -11,9 +13,14 @@ import zlib
 from dataclasses import dataclass
 from enum import StrEnum
 
+from guard.audit.compression import CompressionError, expanded, squeezed_leaf
+
 # 0xF5 never occurs in UTF-8, so a frame's beginning can be told from text when a damaged file is looked at by hand.
 MAGIC = b"\xf5ASG"
 VERSION = 1
+COMPACT = 2
+# How many times longer than it lies on the disk a payload may be, lest a forged segment fill a reader's memory.
+MAX_EXPANSION = 64
 MAX_PAYLOAD = 64 * 1024 * 1024
 MAX_SEQUENCE = 2**64 - 1
 
@@ -30,18 +37,20 @@ class End(StrEnum):
     NOT_A_FRAME = "not_a_frame"
     TOO_LONG = "too_long"
     CHECKSUM = "checksum"
+    COMPRESSION = "compression"
     VERSION = "version"
     SEQUENCE = "sequence"
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One whole frame; ``offset`` is where it begins in its segment, in bytes."""
+    """One whole frame; ``offset`` is where it begins in its segment and ``size`` how long it is there, in bytes."""
 
     kind: int
     sequence: int
     offset: int
     payload: bytes
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +64,23 @@ class Scan:
 
 def encode(kind: int, sequence: int, payload: bytes) -> bytes:
     """One frame; raises ValueError for a kind, sequence or payload out of range (``MAX_PAYLOAD`` bytes)."""
+    return _encode(VERSION, kind, sequence, payload)
+
+
+def compact(kind: int, sequence: int, payload: bytes) -> bytes:
+    """The same with its payload compressed, where that makes it shorter."""
+    if len(payload) <= MAX_PAYLOAD:
+        shorter = squeezed_leaf(payload)
+        if len(shorter) < len(payload) <= MAX_EXPANSION * len(shorter):
+            return _encode(COMPACT, kind, sequence, shorter)
+    return encode(kind, sequence, payload)
+
+
+def _encode(version: int, kind: int, sequence: int, payload: bytes) -> bytes:
     if len(payload) > MAX_PAYLOAD:
         raise ValueError(f"payload: {len(payload)} bytes, at most {MAX_PAYLOAD}")
     try:
-        head = _HEAD.pack(MAGIC, VERSION, kind, len(payload), sequence)
+        head = _HEAD.pack(MAGIC, version, kind, len(payload), sequence)
     except struct.error:
         raise ValueError(f"kind {kind} or sequence {sequence} is out of range") from None
     return head + _CRC.pack(zlib.crc32(payload, zlib.crc32(head))) + payload
@@ -98,9 +120,9 @@ class Scanner:
                 self.end = frame
                 break
             frames.append(frame)
-            at += HEADER + len(frame.payload)
+            at += frame.size
             self._next = frame.sequence + 1
-            self.offset = frame.offset + HEADER + len(frame.payload)
+            self.offset = frame.offset + frame.size
         del buffer[:at]
         if self.end is not End.TORN:
             buffer.clear()
@@ -122,11 +144,16 @@ class Scanner:
         if zlib.crc32(payload, zlib.crc32(buffer[at : at + _HEAD.size])) != expected:
             return End.CHECKSUM
         # Only with a good checksum is another version a newer writer's and not a damaged byte.
-        if version != VERSION:
+        if version not in {VERSION, COMPACT}:
             return End.VERSION
         if self._next is not None and sequence != self._next:
             return End.SEQUENCE
-        return Frame(kind, sequence, self.offset, payload)
+        if version == COMPACT:
+            try:
+                payload = expanded(payload, min(MAX_PAYLOAD, MAX_EXPANSION * length))
+            except CompressionError:
+                return End.COMPRESSION
+        return Frame(kind, sequence, self.offset, payload, HEADER + length)
 
 
 def scan(data: bytes, first: int | None = None) -> Scan:

@@ -82,7 +82,7 @@ def outcome(
             one.enforced,
             one.denied,
             one.blocked,
-            one.seconds,
+            round(one.seconds, 6),  # what is shorter than a microsecond is noise, and costs nine bytes
             one.code,
             one.reason,
             one.category,

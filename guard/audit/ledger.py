@@ -354,7 +354,7 @@ class Ledger:
             raise self._refuse(Failure.OVERLOAD, f"a record of {len(payload)} bytes, at most {frames.MAX_PAYLOAD}")
         segment = self._writable(now, room - len(payload))
         future = asyncio.get_running_loop().create_future() if durable else None
-        frame = frames.encode(kind, self._next, payload)
+        frame = frames.compact(kind, self._next, payload)
         try:
             segment.write(frame)
         except Exception as error:  # whatever it was, nothing may follow what could be half a frame
@@ -418,10 +418,10 @@ class Ledger:
             self._clock.now(), self._clock.steady(), self._directory.name, os.getpid(), previous, open_ids
         )
         sequence = self._next
-        data = bytearray(frames.encode(records.Kind.OPENED, sequence, records.encode(opened)))
+        data = bytearray(frames.compact(records.Kind.OPENED, sequence, records.encode(opened)))
         for cause in causes:
             sequence += 1
-            data += frames.encode(records.Kind.RECOVERED, sequence, records.encode(cause))
+            data += frames.compact(records.Kind.RECOVERED, sequence, records.encode(cause))
         try:
             segment.write(bytes(data))
         except OSError:

@@ -280,6 +280,7 @@ _WORDS: Final[Mapping[End, str]] = {
     End.NOT_A_FRAME: "what stands here is no record",
     End.TOO_LONG: "what stands here says that it is longer than any record",
     End.CHECKSUM: "the record's checksum is wrong",
+    End.COMPRESSION: "the record's compression is damaged",
     End.VERSION: "the record is of a version that this guard does not know",
     End.SEQUENCE: "another record stands here: out of its sequence",
 }

@@ -12,7 +12,7 @@ from guard.audit.signing_keys import KeyRing, open_keys
 from safeguards.exchange import Channel, ChannelId, ChannelKind
 from tests.guard.audit.fakes import Clock, exchange, outcome
 
-SMALL = Limits(segment=6_000)
+SMALL = Limits(segment=2_000)
 
 
 def write(audit: Path, writer: str, first: int, count: int, *, limits: Limits = SMALL) -> int:

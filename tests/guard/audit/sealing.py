@@ -35,7 +35,7 @@ def _seal(base: Path, ledger: Ledger) -> None:
 
 
 async def _main(base: Path, run: str) -> None:
-    ledger = Ledger.open(base / "audit" / "worker-0", _Clock(), limits=Limits(segment=30_000, interval=0.005))
+    ledger = Ledger.open(base / "audit" / "worker-0", _Clock(), limits=Limits(segment=10_000, interval=0.005))
     threading.Thread(target=_seal, args=(base, ledger), daemon=True).start()
     number = 0
     while True:

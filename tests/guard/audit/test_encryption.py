@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,26 +20,7 @@ def test_a_text_comes_back_as_it_was(text: str) -> None:
     assert encryption.decoded(encryption.encoded(text)) == text
 
 
-@given(st.binary(max_size=2000))
-def test_bytes_come_back_from_compression_as_they_were(data: bytes) -> None:
-    assert encryption.expanded(encryption.squeezed(data)) == data
-    assert len(encryption.squeezed(data)) <= len(data) + 1
-
-
-def test_what_compresses_takes_less() -> None:
-    assert len(encryption.squeezed(b"the same words again " * 100)) < 100
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"\2x",
-        b"\1not zstd",
-        b"\1" + zstandard.ZstdCompressor().compress(b"x" * 300)[:-3],
-        b"\1" + zstandard.ZstdCompressor(write_content_size=False).compress(b"x" * 300),
-    ],
-)
+@pytest.mark.parametrize("data", [b"", b"\xffx", b"\1not zstd"])
 def test_a_damaged_compression_is_an_error(data: bytes) -> None:
     with pytest.raises(SealError):
         encryption.expanded(data)

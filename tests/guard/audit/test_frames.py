@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+from itertools import accumulate
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.audit import frames
-from guard.audit.frames import HEADER, MAX_PAYLOAD, MAX_SEQUENCE, End, Frame, Scanner, encode, scan
+from guard.audit.compression import squeezed_leaf
+from guard.audit.frames import COMPACT, MAX_PAYLOAD, MAX_SEQUENCE, End, Frame, Scanner, compact, encode, scan
 
-PAYLOADS = st.lists(st.binary(max_size=60), min_size=1, max_size=6)
+LEAF = b'{"record":"part","time":1,"monotonic":2,"id":"%b","channel":"content[0]","start":0,"chars":10,"body":""}'
+PAYLOADS = st.lists(
+    st.one_of(st.binary(max_size=60), st.binary(max_size=9).map(lambda name: LEAF % name.hex().encode())),
+    min_size=1,
+    max_size=6,
+)
+
+
+def made(payloads: list[bytes], first: int = 7) -> list[bytes]:
+    """Frames of both versions, for a log may hold both."""
+    return [(compact, encode)[at % 3 == 2](at % 256, first + at, each) for at, each in enumerate(payloads)]
 
 
 def segment(payloads: list[bytes], first: int = 7) -> bytes:
-    return b"".join(encode(index % 256, first + index, payload) for index, payload in enumerate(payloads))
+    return b"".join(made(payloads, first))
 
 
 def ends(payloads: list[bytes]) -> list[int]:
-    positions = [0]
-    for payload in payloads:
-        positions.append(positions[-1] + HEADER + len(payload))
-    return positions
+    return [0, *accumulate(map(len, made(payloads)))]
 
 
 @given(PAYLOADS)
@@ -105,7 +117,7 @@ def test_a_repeated_frame_is_a_wrong_sequence() -> None:
 
 
 def test_a_newer_version_with_a_good_checksum_is_told_from_damage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frames, "VERSION", 2)
+    monkeypatch.setattr(frames, "VERSION", 3)
     newer = encode(1, 7, b"abc")
     monkeypatch.undo()
     assert scan(newer, 7).end is End.VERSION
@@ -125,3 +137,43 @@ def test_what_does_not_fit_a_frame_is_refused() -> None:
         with pytest.raises(ValueError, match="out of range"):
             encode(kind, sequence, b"")
     assert scan(encode(255, MAX_SEQUENCE, b"")).frames[0].sequence == MAX_SEQUENCE
+
+
+def test_a_leaf_takes_less_and_is_read_as_it_was() -> None:
+    leaf = LEAF % (b"0123456789abcdef" * 2)
+    frame = compact(3, 7, leaf)
+    assert len(frame) < len(encode(3, 7, leaf)) // 2
+    (found,) = scan(frame, 7).frames
+    assert (found.kind, found.sequence, found.payload, found.size) == (3, 7, leaf, len(frame))
+
+
+def test_what_does_not_get_shorter_is_framed_as_ever() -> None:
+    for payload in (b"", b"x", bytes(range(256))):
+        assert compact(1, 7, payload) == encode(1, 7, payload)
+
+
+def forged(payload: bytes) -> bytes:
+    """A compact frame with a good checksum around anything."""
+    head = struct.pack(">4sBBIQ", frames.MAGIC, COMPACT, 3, len(payload), 7)
+    return head + struct.pack(">I", zlib.crc32(payload, zlib.crc32(head))) + payload
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"\x03not zstd",
+        b"\xff",
+        squeezed_leaf(LEAF)[:-1],
+        squeezed_leaf(LEAF) + b"x",
+        squeezed_leaf(bytes(1_000_000)),
+    ],
+)
+def test_a_forged_compression_ends_the_scan_and_fills_no_memory(payload: bytes) -> None:
+    assert scan(forged(payload), 7).end is End.COMPRESSION
+
+
+def test_what_would_expand_too_far_is_not_compressed() -> None:
+    frame = compact(3, 7, bytes(1_000_000))
+    assert len(frame) > 1_000_000
+    assert scan(frame, 7).frames[0].payload == bytes(1_000_000)

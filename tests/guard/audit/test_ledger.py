@@ -132,7 +132,7 @@ def test_a_part_of_a_request_without_an_intent_keeps_no_text(tmp_path: Path) -> 
 
 
 def test_segments_are_rotated_and_a_request_open_across_them_is_closed_after_a_crash(tmp_path: Path) -> None:
-    log = opened(tmp_path, limits=Limits(segment=3000, interval=30.0))
+    log = opened(tmp_path, limits=Limits(segment=1500, interval=30.0))
     log.intent(exchange("open"), durable=False, keep=None)
     for number in range(40):
         log.intent(exchange(f"r{number}"), durable=False, keep=None)
@@ -140,7 +140,7 @@ def test_segments_are_rotated_and_a_request_open_across_them_is_closed_after_a_c
     log.close()
     paths = listing(tmp_path / "w1")
     assert len(paths) > 5
-    assert all(path.stat().st_size < 3000 + 2000 for path in paths)
+    assert all(path.stat().st_size < 1500 + 1000 for path in paths)
     opened(tmp_path).close()
     found = find(tmp_path, "open")
     assert [one.ending for one in found.recovered] == ["unknown (crash)"]
@@ -177,7 +177,7 @@ def test_after_closing_nothing_is_accepted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("run", runners())
-@pytest.mark.parametrize("room", [0, 1, 300])
+@pytest.mark.parametrize("room", [0, 1, 100])
 def test_a_full_disk_refuses_at_once_and_goes_on_in_a_new_segment(tmp_path: Path, run: Run, room: int) -> None:
     async def journey() -> None:
         disk, clock = FaultyDisk(), Clock()
@@ -355,7 +355,7 @@ def test_a_record_beyond_the_bound_is_refused_and_the_segment_lives(
 def test_a_disk_that_falls_behind_refuses_requests_before_outcomes(tmp_path: Path) -> None:
     async def journey() -> None:
         disk = FaultyDisk()
-        log = opened(tmp_path, disk, Limits(unsynced=1200, interval=0.01))
+        log = opened(tmp_path, disk, Limits(unsynced=900, interval=0.01))
         disk.gate.clear()
         log.intent(exchange("r0", passages=8), durable=False, keep=None)
         with pytest.raises(Unavailable, match="the disk does not keep up") as refused:

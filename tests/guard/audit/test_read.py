@@ -13,7 +13,7 @@ from guard.audit.segments import LedgerError, listing, name
 from safeguards.exchange import Channel, ChannelId, ChannelKind
 from tests.guard.audit.fakes import Clock, exchange, outcome
 
-QUIET = Limits(segment=2500, interval=30.0)
+QUIET = Limits(segment=900, interval=30.0)
 
 
 def requests(audit: Path, since: float = 0.0) -> list[str]:

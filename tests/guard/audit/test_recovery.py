@@ -78,7 +78,7 @@ def test_after_a_power_cut_everything_before_it_is_read_and_nothing_wrong(crashe
     pairs = enumerate(zip(crashed, left, strict=False))
     same = next((at for at, (was, now) in pairs if was != now), min(len(crashed), len(left)))
     whole = frames.scan(crashed, 1).frames
-    kept = [frame for frame in whole if frame.offset + frames.HEADER + len(frame.payload) <= same]
+    kept = [frame for frame in whole if frame.offset + frame.size <= same]
     with tempfile.TemporaryDirectory() as name_:
         directory = Path(name_) / "w1"
         directory.mkdir()
@@ -95,7 +95,7 @@ def test_after_a_power_cut_everything_before_it_is_read_and_nothing_wrong(crashe
         asked = {one.id for one in read if isinstance(one, records.Intent)}
         ended = {one.id for one in read if isinstance(one, records.Outcome | records.Recovered)}
         assert asked == ended - {""}
-        end = kept[-1].offset + frames.HEADER + len(kept[-1].payload) if kept else 0
+        end = kept[-1].offset + kept[-1].size if kept else 0
         assert {path.stat().st_mode & 0o777 for path in directory.iterdir() if path.name != name(1)} == {0o600}
         asides = [path.read_bytes() for path in directory.glob("*.torn-*")]
         assert asides == ([left[end:]] if len(left) > end else [])
@@ -122,7 +122,7 @@ def test_the_first_record_of_a_segment_stands_for_all_before_it(tmp_path: Path) 
 
 
 def test_a_newer_versions_segment_is_refused_and_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frames, "VERSION", 2)
+    monkeypatch.setattr(frames, "VERSION", 3)
     newer = frames.encode(1, 1, b"{}")
     monkeypatch.undo()
     (tmp_path / name(1)).write_bytes(newer)

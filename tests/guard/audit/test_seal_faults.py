@@ -42,6 +42,11 @@ def repaired(data: bytearray, offset: int, length: int) -> None:
     data[offset + HEADER - 4 : offset + HEADER] = zlib.crc32(payload, zlib.crc32(head)).to_bytes(4, "big")
 
 
+def payloads(path: Path) -> list[bytes]:
+    """What is recorded in a segment, as far as it can be read."""
+    return [frame.payload for frame in SegmentReader(path).read()]
+
+
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_changed_byte_of_any_record_is_named_exactly(
@@ -53,13 +58,14 @@ def test_any_changed_byte_of_any_record_is_named_exactly(
     path = data.draw(st.sampled_from([*listing(guard.audit / "worker-0"), *listing(guard.audit / "worker-1")]))
     frame = data.draw(st.sampled_from(list(SegmentReader(path).read())))
     content = bytearray(path.read_bytes())
-    at = frame.offset + data.draw(st.integers(0, HEADER + len(frame.payload) - 1))
+    at = frame.offset + data.draw(st.integers(0, frame.size - 1))
     content[at] ^= data.draw(st.integers(1, 255))
     if data.draw(st.booleans()):
-        repaired(content, frame.offset, len(frame.payload))
+        repaired(content, frame.offset, frame.size - HEADER)
     path.write_bytes(content)
     report = verify(guard.audit, guard.ring().log.key)
-    if content == (host / path.relative_to(base)).read_bytes():  # the changed byte was one of the checksum's
+    if payloads(path) == payloads(host / path.relative_to(base)):
+        # The changed byte was one of the checksum's, or a bit of the compression that means nothing.
         assert report.intact
         return
     place = report.findings[0].place

@@ -5,6 +5,7 @@ It is one file because all of it is one promise of the sealer.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from guard.audit.checkpoint import Checkpoint, parse_checkpoint
 from guard.audit.epochs import judge_chain, read_chain
 from guard.audit.fleet import FleetLog, entries, last_heads
-from guard.audit.frames import Frame, encode
+from guard.audit.frames import Frame, compact, encode
 from guard.audit.heads import CHECKPOINT, read_head, trusted_head
 from guard.audit.leaf_reader import Leaves, SealError
 from guard.audit.note import Note, signed_by
@@ -171,8 +172,8 @@ def rewritten(path: Path, number: int) -> None:
     found = list(SegmentReader(path).read())
     data = bytearray(found[number].payload)
     data[-2] ^= 1
-    found[number] = Frame(found[number].kind, found[number].sequence, 0, bytes(data))
-    path.write_bytes(b"".join(encode(one.kind, one.sequence, one.payload) for one in found))
+    found[number] = replace(found[number], payload=bytes(data))
+    path.write_bytes(b"".join(compact(one.kind, one.sequence, one.payload) for one in found))
 
 
 def test_a_changed_record_is_not_signed_on(tmp_path: Path) -> None:

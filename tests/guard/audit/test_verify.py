@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from guard.audit.checkpoint import Checkpoint
 from guard.audit.epochs import FILE, read_chain
 from guard.audit.findings import Finding
-from guard.audit.frames import Frame, encode
+from guard.audit.frames import Frame, compact, encode
 from guard.audit.heads import CHECKPOINT, read_head
 from guard.audit.ledger import Ledger
 from guard.audit.note import Note, Signer, parse_note
@@ -48,7 +49,7 @@ def frames(path: Path) -> list[Frame]:
 
 
 def put(path: Path, found: list[Frame]) -> None:
-    path.write_bytes(b"".join(encode(one.kind, one.sequence, one.payload) for one in found))
+    path.write_bytes(b"".join(compact(one.kind, one.sequence, one.payload) for one in found))
 
 
 def changed(frame: Frame) -> Frame:
@@ -58,7 +59,7 @@ def changed(frame: Frame) -> Frame:
         data = bytearray(payload)
         data[len(data) // 2] ^= 1
         payload = bytes(data)
-    return Frame(frame.kind, frame.sequence, frame.offset, payload)
+    return replace(frame, payload=payload)
 
 
 @pytest.fixture
@@ -78,6 +79,14 @@ def test_what_was_not_touched_is_intact(guard: Guard) -> None:
     assert all(log.size == log.signed > 256 for log in report.logs[:2])
     assert all(log.heads >= 4 for log in report.logs[:2])
     assert sum(read) == sum(path.stat().st_size for path in guard.audit.rglob("seg-*.log"))
+
+
+def test_segments_of_before_leaves_were_compressed_stand_under_the_same_heads(guard: Guard) -> None:
+    for path in segments(guard)[:2]:
+        size = path.stat().st_size
+        path.write_bytes(b"".join(encode(one.kind, one.sequence, one.payload) for one in frames(path)))
+        assert path.stat().st_size > 1.5 * size
+    assert judged(guard).intact
 
 
 def test_a_bit_flipped_with_a_repaired_checksum_is_named_exactly(guard: Guard) -> None:
@@ -180,13 +189,7 @@ def test_two_records_that_changed_places_are_named(guard: Guard, renumbered: boo
     path = segments(guard)[1]
     found = frames(path)
     one, two = found[3], found[4]
-    if renumbered:
-        moved = [
-            Frame(two.kind, one.sequence, one.offset, two.payload),
-            Frame(one.kind, two.sequence, two.offset, one.payload),
-        ]
-    else:
-        moved = [two, one]
+    moved = [replace(two, sequence=one.sequence), replace(one, sequence=two.sequence)] if renumbered else [two, one]
     put(path, [*found[:3], *moved, *found[5:]])
     bad = first(guard)
     assert (bad.place.segment, bad.place.offset, bad.place.sequence) == (path.name, one.offset, one.sequence)
@@ -344,9 +347,9 @@ def test_entries_of_the_fleet_log_are_judged(tmp_path: Path) -> None:
     text = parse_note(found[0].payload).text
     other = Signer("asl-guard/test", load_key(new_key(), "here"))
     cases: dict[str, Frame] = {
-        "not signed by the key of asl-guard/test": Frame(7, 1, 0, Note(text, (other.sign(text),)).encode()),
-        "not a signed note": Frame(7, 1, 0, b"no note"),
-        "kind 6": Frame(6, 1, 0, b"{}"),
+        "not signed by the key of asl-guard/test": replace(found[0], payload=Note(text, (other.sign(text),)).encode()),
+        "not a signed note": replace(found[0], payload=b"no note"),
+        "kind 6": replace(found[0], kind=6, payload=b"{}"),
     }
     for words, forged in cases.items():
         put(path, [forged, *found[1:]])

@@ -49,7 +49,7 @@ async def _write(ledger: Ledger, name: str) -> None:
 
 async def _main(directory: Path, run: str) -> None:
     ledger = Ledger.open(
-        directory, _Clock(), limits=Limits(segment=40_000, interval=0.01), keys=data_keys(directory.parent)
+        directory, _Clock(), limits=Limits(segment=15_000, interval=0.01), keys=data_keys(directory.parent)
     )
     await asyncio.gather(*(_write(ledger, f"{run}-{task}") for task in range(8)))
 
