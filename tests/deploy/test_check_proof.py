@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from guard.audit.frames import compact
 from guard.audit.heads import read_head
 from guard.audit.note import Algorithm, Signer
 from guard.audit.proof import Proof, encode_proof, prove
 from guard.audit.read import FLEET
-from guard.audit.segments import listing
+from guard.audit.segments import SegmentReader, listing
 from guard.audit.signing_keys import load_key, new_key
+from guard.audit.verify import verify
 from tests.guard.audit.sealed_log import Guard, grown, write
 
 CHECKER = Path(__file__).resolve().parents[2] / "deploy" / "check_proof.py"
@@ -127,6 +130,46 @@ def test_it_proves_in_an_empty_environment_also_when_the_log_is_gone(tmp_path: P
     assert run(folder, "--key", "log.vkey")[0] == 0
     shutil.rmtree(guard.audit)
     assert run(folder, "--key", "log.vkey")[0] == 0
+
+
+def _deleted(path: Path, _: Path) -> None:
+    path.unlink()
+
+
+def _truncated(path: Path, _: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _replaced(path: Path, other: Path) -> None:
+    shutil.copy(other, path)
+
+
+def _flipped(path: Path, _: Path) -> None:
+    """One record is another, under a good checksum."""
+    found = list(SegmentReader(path).read())
+    bad = found[-1].payload.replace(b"worker-0-", b"worker-0=")
+    assert bad != found[-1].payload
+    path.write_bytes(b"".join(compact(one.kind, one.sequence, one.payload) for one in found[:-1]))
+    with path.open("ab") as file:
+        file.write(compact(found[-1].kind, found[-1].sequence, bad))
+
+
+@pytest.mark.parametrize("tamper", [_deleted, _truncated, _replaced, _flipped])
+def test_a_proof_made_before_a_tampering_still_proves_what_was_recorded(
+    tmp_path: Path, tamper: Callable[[Path, Path], None]
+) -> None:
+    guard = grown(tmp_path / "host", rounds=2, requests=20)
+    path, other = listing(guard.audit / "worker-0")[1], listing(guard.audit / "worker-1")[1]
+    last = list(SegmentReader(path).read())[-1]
+    request = str(json.loads(last.payload)["id"])
+    folder = handed_over(guard, tmp_path / "auditor", prove(guard.audit, "asl-guard/test", request))
+    tamper(path, other)
+    report = verify(guard.audit, guard.ring().log.key)
+    assert not report.intact
+    assert report.findings[0].place.sequence <= last.sequence
+    code, out, err = run(folder, "--key", "log.vkey", "--show")
+    assert (code, err) == (0, "")
+    assert ascii(json.loads(last.payload)) in out
 
 
 def test_it_imports_nothing_but_the_standard_library() -> None:

@@ -60,7 +60,7 @@ def crashed() -> bytes:
         return written(Path(directory))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_after_a_power_cut_everything_before_it_is_read_and_nothing_wrong(crashed: bytes, data: st.DataObject) -> None:
     durable = data.draw(st.integers(0, len(crashed)), label="durable bytes")
