@@ -30,7 +30,7 @@ def test_the_wheel_holds_the_two_packages_and_their_data(wheel: Path) -> None:
     assert "guard/data/standards/google-fsf-3.1.yaml" in names
     assert "guard/data/standards/openai-preparedness-2.yaml" in names
     assert "guard/data/demo/models/demo.yaml" in names
-    assert {"guard/audit/dictionaries/text-1.txt", "guard/audit/dictionaries/leaf-1.zdict"} <= set(names)
+    assert {"guard/audit/dictionaries/text-1.zdict", "guard/audit/dictionaries/leaf-1.zdict"} <= set(names)
     assert "guard/py.typed" in names
     assert not [name for name in names if "test" in name or name.endswith((".pyc", ".c"))]
 

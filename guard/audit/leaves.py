@@ -38,7 +38,7 @@ def intent(exchange: Exchange, time: float, monotonic: float, sealed: Sealed = N
     )
     return records.Intent(
         time,
-        monotonic,
+        _micro(monotonic),
         exchange.id,
         exchange.received,
         caller.key,
@@ -62,7 +62,7 @@ def part(
 ) -> records.Part:
     """The fresh text of a channel."""
     return records.Part(
-        time, monotonic, exchange.id, str(channel.id), channel.start, len(channel.fresh), commitment, body
+        time, _micro(monotonic), exchange.id, str(channel.id), channel.start, len(channel.fresh), commitment, body
     )
 
 
@@ -82,7 +82,7 @@ def outcome(
             one.enforced,
             one.denied,
             one.blocked,
-            round(one.seconds, 6),  # what is shorter than a microsecond is noise, and costs nine bytes
+            _micro(one.seconds),
             one.code,
             one.reason,
             one.category,
@@ -98,7 +98,7 @@ def outcome(
     )
     return records.Outcome(
         time,
-        monotonic,
+        _micro(monotonic),
         exchange.id,
         ended.ending,
         ended.status,
@@ -109,12 +109,17 @@ def outcome(
         ended.events,
         ended.sent_bytes,
         ended.ended,
-        ended.seconds,
-        ended.upstream_seconds,
-        ended.first_byte_seconds,
+        _micro(ended.seconds),
+        _micro(ended.upstream_seconds),
+        None if ended.first_byte_seconds is None else _micro(ended.first_byte_seconds),
         ended.prompt_tokens,
         ended.completion_tokens,
         ended.dropped_fields,
         sealed.body,
         flagged,
     )
+
+
+def _micro(seconds: float) -> float:
+    """A duration to the microsecond: what is shorter is noise, and takes as many bytes again."""
+    return round(seconds, 6)

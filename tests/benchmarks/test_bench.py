@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from guard.wire.openai_chat import OpenAIChat
-from tests.benchmarks import before, plot, policy, reload, sealing, strict
+from tests.benchmarks import before, durable, plot, policy, reload, sealing, strict
 from tests.benchmarks.__main__ import ALONE, main, options
 from tests.benchmarks.bystanders import LARGE, Large, bystanders
 from tests.benchmarks.measure import Run
@@ -302,5 +302,12 @@ def test_parts_alone_need_no_target(capsys: pytest.CaptureFixture[str], monkeypa
 
 def test_sealing_is_measured_on_a_log_that_verifies() -> None:
     figures = sealing.measure(600)
-    assert len(figures) == 4
+    assert len(figures) == 5
     assert all(value > 0 for _, values, _ in figures for value in values)
+
+
+def test_the_durable_log_is_measured_in_every_figure() -> None:
+    figures = durable.measure(0.02)
+    assert len(figures) == 9 + len(durable.SHAPES)
+    assert all(len(values) == durable.ROUNDS for _, values, _ in figures)
+    assert all(value > 0 for title, values, _ in figures if "added" not in title for value in values)
