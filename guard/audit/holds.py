@@ -13,7 +13,7 @@ import msgspec
 from guard.audit.body_places import where
 from guard.audit.directory import prepare
 from guard.audit.disk import FILE_MODE, LocalDisk
-from guard.audit.read import Damage, Entry, iter_records
+from guard.audit.read import Damage, Entry, iter_records, search
 from guard.audit.records import Intent
 
 FOLDER: Final = "holds"
@@ -134,8 +134,8 @@ def held(audit: Path, holds: tuple[Hold, ...]) -> Held:
 
 def of_request(audit: Path, request: str) -> tuple[str, str] | None:
     """The owner and day under which a request's texts are kept, None if it has none on record; raises LedgerError."""
-    for item in iter_records(audit):
-        if isinstance(item, Entry) and isinstance(item.record, Intent) and item.record.id == request:
+    for item in search(audit, request):
+        if isinstance(item, Entry) and isinstance(item.record, Intent):
             try:
                 return item.record.owner, where(item.record.body).day
             except ValueError:

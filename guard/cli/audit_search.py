@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from guard.audit.contents import ContentError, Contents
-from guard.audit.read import Damage, Entry, iter_records
+from guard.audit.read import Damage, Entry
 from guard.audit.render import json_line, line
-from guard.audit.search import Exchanged, KnownText, Wanted, exchanges
+from guard.audit.search import Exchanged, KnownText, Wanted, found
 from guard.audit.segments import LedgerError
 from guard.cli.audit_access import RefusedError, add_access, audit_folder, failed, open_contents, texts
 from guard.cli.options import add_config, instant
@@ -102,14 +102,14 @@ def _search(arguments: argparse.Namespace) -> int:
             contents = open_contents(config, arguments, described(arguments))
         text = known_text(arguments, contents)
         shown = contents if arguments.content else None
-        items = iter_records(audit_folder(config))
-        for found in exchanges(items, wanted(arguments), text, whole=arguments.content, passed=progress):
+        audit, asked = audit_folder(config), wanted(arguments)
+        for hit in found(audit, asked, text, whole=arguments.content, passed=progress):
             progress.end()
-            if isinstance(found, Damage):
-                sys.stderr.write(line(found) + "\n")
+            if isinstance(hit, Damage):
+                sys.stderr.write(line(hit) + "\n")
                 continue
             count += 1
-            for item in entries(found):
+            for item in entries(hit):
                 sys.stdout.write(render(item, *texts(shown, item)) + "\n")
     except (LedgerError, RefusedError, ContentError, MemoryError) as error:
         return failed(error)
@@ -120,6 +120,6 @@ def _search(arguments: argparse.Namespace) -> int:
     return 0 if count else 1
 
 
-def entries(found: Exchanged) -> list[Entry]:
+def entries(hit: Exchanged) -> list[Entry]:
     """The records of an exchange in the order in which they were written."""
-    return [found.intent, *found.rest, *([found.outcome] if found.outcome else [])]
+    return [hit.intent, *hit.rest, *([hit.outcome] if hit.outcome else [])]

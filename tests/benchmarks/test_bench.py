@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from guard.wire.openai_chat import OpenAIChat
-from tests.benchmarks import before, plot, policy, reload, sealing, strict
+from tests.benchmarks import before, indexing, plot, policy, reload, sealing, strict
 from tests.benchmarks.__main__ import ALONE, main, options
 from tests.benchmarks.bystanders import LARGE, Large, bystanders
 from tests.benchmarks.measure import Run
@@ -303,4 +303,10 @@ def test_parts_alone_need_no_target(capsys: pytest.CaptureFixture[str], monkeypa
 def test_sealing_is_measured_on_a_log_that_verifies() -> None:
     figures = sealing.measure(600)
     assert len(figures) == 4
+    assert all(value > 0 for _, values, _ in figures for value in values)
+
+
+def test_lookups_are_measured_on_requests_that_are_found() -> None:
+    figures = indexing.measure(600, segment=100)
+    assert len(figures) == 2
     assert all(value > 0 for _, values, _ in figures for value in values)
