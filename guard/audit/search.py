@@ -27,7 +27,10 @@ SETTLED = 10_000  # records after an outcome beyond which no other is awaited th
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What an exchange must be; empty means anything. Times are seconds since the epoch."""
+    """What an exchange must be; empty means anything. Times are seconds since the epoch.
+
+    ``score`` is the least that a decision was scored with; without one no decision that has a score is asked for.
+    """
 
     id: str = ""
     since: float = float("-inf")
@@ -41,11 +44,17 @@ class Wanted:
     safeguard: str = ""
     category: str = ""
     rule: str = ""
+    score: float | None = None
 
     @property
     def of_outcome(self) -> bool:
         """Tell whether it asks anything that only an outcome can answer."""
-        return any((self.ending, self.code, self.safeguard, self.category, self.rule))
+        return any((self.ending, self.code, self.of_decision))
+
+    @property
+    def of_decision(self) -> bool:
+        """Tell whether it asks for a decision that denied or failed."""
+        return any((self.safeguard, self.category, self.rule, self.score is not None))
 
     def asked(self, intent: Intent) -> bool:
         """Tell whether the intent may be one."""
@@ -66,13 +75,14 @@ class Wanted:
             return not self.of_outcome
         if not (self.ending in {"", outcome.ending} and self.code in {"", outcome.code}):
             return False
-        if not (self.safeguard or self.category or self.rule):
+        if not self.of_decision:
             return True
         return any(
             (one.denied or one.failure is not None)
             and self.safeguard in {"", one.safeguard}
             and self.category in {"", one.category}
             and self.rule in {"", one.rule}
+            and (self.score is None or (one.score is not None and one.score >= self.score))
             for one in outcome.decisions
         )
 

@@ -14,7 +14,7 @@ from guard.audit.render import json_line, line
 from guard.audit.search import Exchanged, KnownText, Wanted, found
 from guard.audit.segments import LedgerError
 from guard.cli.audit_access import RefusedError, add_access, audit_folder, failed, open_contents, texts
-from guard.cli.options import add_config, instant
+from guard.cli.options import add_config, instant, score
 from guard.cli.progress import Progress
 from guard.policy.load import load
 
@@ -40,6 +40,9 @@ def add_wanted(parser: argparse.ArgumentParser) -> None:
     for name, words in _WORDS.items():
         parser.add_argument(f"--{name}", default="", help=words)
     parser.add_argument(
+        "--score", type=score, metavar="X", help="a decision whose classifier scored X or more, from 0 to 1"
+    )
+    parser.add_argument(
         "--text-file",
         type=Path,
         metavar="FILE",
@@ -60,13 +63,16 @@ def add(group: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def wanted(arguments: argparse.Namespace) -> Wanted:
     """What the options ask for."""
-    return Wanted(since=arguments.since, until=arguments.until, **{name: getattr(arguments, name) for name in _WORDS})
+    words = {name: getattr(arguments, name) for name in _WORDS}
+    return Wanted(since=arguments.since, until=arguments.until, score=arguments.score, **words)
 
 
 def described(arguments: argparse.Namespace) -> str:
     """What the options ask for, in words for the record; a known text is not quoted."""
     asked = [f"{name}={getattr(arguments, name)}" for name in _WORDS if getattr(arguments, name)]
     asked += [f"{name}={value:.0f}" for name in ("since", "until") if abs(value := getattr(arguments, name)) < 1e12]  # noqa: PLR2004 - not infinite
+    if arguments.score is not None:
+        asked.append(f"score>={arguments.score:g}")
     if arguments.text_file is not None:
         asked.append("a known text")
     return "exchanges: " + (" ".join(asked)[:800] or "all")

@@ -195,7 +195,10 @@ def _decided(outcome: Outcome) -> Iterator[str]:
     for one in outcome.decisions:
         mode = "enforced" if one.enforced else "SHADOW"
         side = _SIDES.get(one.target, one.target)
-        said = ", ".join(filter(None, (one.code, one.category, f"rule {one.rule}" if one.rule else "", one.reason)))
+        scored = "" if one.score is None else f"score {one.score:.3g}"
+        scored += "" if one.threshold is None else f" (threshold {one.threshold:.3g})"
+        rule = f"rule {one.rule}" if one.rule else ""
+        said = ", ".join(filter(None, (one.code, one.category, rule, scored.strip(), one.reason)))
         failure = f" failed: {one.failure};" if one.failure else ""
         detail = f"{one.safeguard} ({side}, {mode}, {one.seconds * 1000:.3g} ms)"
         yield f"  {_said(one):<14}{detail}{':' if said or failure else ''}{failure}{f' {said}' if said else ''}"

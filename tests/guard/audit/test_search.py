@@ -68,6 +68,9 @@ def found(audit: Path, wanted: Wanted, text: KnownText | None = None) -> list[st
         (Wanted(safeguard="rules", rule="r7"), ["r2"]),
         (Wanted(safeguard="access"), []),
         (Wanted(model="demo", category="cbrn"), []),
+        (Wanted(score=0.91, category="cbrn"), ["r2"]),
+        (Wanted(score=0.0), ["r2"]),
+        (Wanted(score=0.92), []),
     ],
 )
 def test_what_is_wanted_is_found_and_nothing_else(audit: Path, wanted: Wanted, expected: list[str]) -> None:

@@ -70,6 +70,16 @@ def test_search_prints_the_records_of_what_it_finds_and_puts_nothing_on_record(
     assert acts(config) == []
 
 
+def test_search_by_score_finds_what_scored_as_much(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(run(capsys, "search", "--score", "0.9", "--config", config)[1]) == 6
+    assert run(capsys, "search", "--score", "0.95", "--config", config)[0] == 1
+    for score in ("1.01", "-0.1", "nan", "high"):
+        with pytest.raises(SystemExit) as ended:
+            run(capsys, "search", "--score", score, "--config", config)
+        assert ended.value.code == 2
+        assert "a number from 0 to 1" in capsys.readouterr().err
+
+
 def test_what_is_not_there_is_said(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, lines, err = run(capsys, "search", "--model", "none", "--config", config)
     assert (code, lines, err) == (1, [], "guard: no such exchange is on record\n")
