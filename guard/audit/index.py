@@ -105,6 +105,12 @@ def entry(key: bytes, offset: int) -> bytes:
     return key + _OFFSET.pack(offset)
 
 
+def offset_of(one: bytes) -> int:
+    """The offset of an entry."""
+    offset: int = _OFFSET.unpack_from(one, _KEY)[0]
+    return offset
+
+
 def encode(span: Span, entries: Sequence[bytes], facts: Facts) -> bytes:
     """A run of these sorted entries; raises ValueError for a span that no index can have."""
     said = msgspec.json.encode(facts, order="deterministic")

@@ -27,6 +27,7 @@ from guard.audit.index import (
     encode,
     entry,
     key_of,
+    offset_of,
     path_of,
 )
 from guard.audit.records import Kind
@@ -134,6 +135,26 @@ class Collected:
         self._first, self._begin = spans[0].first, spans[0].begin
         return self
 
+    def beyond(self, index: Index, *, whole: bool) -> bool:
+        """Tell whether there is more here than in an index; raises StaleIndexError and OSError.
+
+        What it says of times and values counts only if it is about the whole segment.
+        """
+        spans = [run.span for run in index.runs]
+        known = set(index.entries())
+        if any(each not in known for each in self._entries if offset_of(each) < spans[-1].end):
+            return True
+        if not whole:
+            return False
+        facts = index.facts()
+        told = {name: getattr(facts, name) for name in _VALUES}
+        return (
+            min(span.earliest for span in spans) > self._earliest
+            or max(span.latest for span in spans) < self._latest
+            or spans[-1].last < self._last
+            or any(given is not None and not self._values[name] <= given for name, given in told.items())
+        )
+
     def _facts(self) -> Facts:
         given = {name: frozenset(found) if len(found) <= MOST_VALUES else None for name, found in self._values.items()}
         return Facts(**given)
@@ -164,6 +185,17 @@ def _read(segment: Path, first: int, begin: int) -> Collected:
     for frame in SegmentReader(segment, begin, first).read():
         found.take(frame)
     return found
+
+
+def hides(segment: Path, found: Collected) -> bool:
+    """Tell whether an index that would be believed keeps anything of this from a search; raises OSError.
+
+    ``found`` is what was read of the whole segment. No damage does that, only somebody who wants it.
+    """
+    with contextlib.suppress(FileNotFoundError, StaleIndexError), Index(segment) as index:
+        reach = bound(segment, index)
+        return reach is not None and found.beyond(index, whole=reach[0].end == reach[1])
+    return False
 
 
 def put(segment: Path, run: bytes) -> None:
