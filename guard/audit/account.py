@@ -7,7 +7,7 @@ the next start will record that; which of the two is judged by whether the proce
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -68,9 +68,9 @@ class Account:
         return entry.sequence <= dict(self.signed).get(entry.writer, 0)
 
 
-def account(audit: Path, request: str) -> Account:
-    """Gather it; raises LedgerError when there is no log or it cannot be read."""
-    items = list(search(audit, request))
+def account(audit: Path, request: str, passed: Callable[[int], None] = lambda _: None) -> Account:
+    """Gather it; raises LedgerError when there is no log or it cannot be read. ``passed`` is as in `search`."""
+    items = list(search(audit, request, passed))
     entries = tuple(item for item in items if isinstance(item, Entry))
     found = [entry.record for entry in entries]
     intent = next((one for one in found if isinstance(one, Intent)), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -111,16 +112,18 @@ class Held:
         return None
 
 
-def held(audit: Path, holds: tuple[Hold, ...]) -> Held:
-    """Look up in the log who used the models that are held; raises LedgerError.
+def held(audit: Path, holds: tuple[Hold, ...], passed: Callable[[int], None] = lambda _: None) -> Held:
+    """Look up in the log who used the models that are held, telling ``passed`` how many records were read.
 
-    A log with damage may hide a use, so then every owner's texts of the days of such a hold are held.
+    A log with damage may hide a use, so then every owner's texts of the days of such a hold are held. Raises
+    LedgerError.
     """
     if not any(hold.model for hold in holds):
         return Held(holds, frozenset())
     models = {hold.model for hold in holds}
     used = set()
-    for item in iter_records(audit):
+    for count, item in enumerate(iter_records(audit), 1):
+        passed(count)
         if isinstance(item, Damage):
             return Held(holds, None)
         record = item.record

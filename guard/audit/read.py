@@ -61,6 +61,7 @@ class _Tail:
 
     directory: Path
     skips: Callable[[About], bool] | None = None
+    last: int = 0
     time: float = ALWAYS
     expected: int = 0
     reader: SegmentReader | None = None
@@ -69,6 +70,8 @@ class _Tail:
         """What came since the last call, each with its place in time."""
         # Listed before reading: whatever is not the newest now gets no more bytes.
         paths = listing(self.directory)
+        if self.reader is None and self.last:
+            paths = paths[_holding(paths, self.last) :]
         done = self.reader.path.name if self.reader else ""
         for path in [path for path in paths if path.name >= done]:
             if self.reader is None or self.reader.path != path:
@@ -130,14 +133,22 @@ def writers(audit: Path) -> list[Path]:
         raise LedgerError(f"{audit}: {describe(error)}") from error
 
 
-def iter_records(audit: Path, since: float = ALWAYS, skips: Callable[[About], bool] | None = None) -> Iterator[Item]:
+def _holding(paths: list[Path], last: int) -> int:
+    """Which segment to begin with to read the last so many records, whatever the newest segment still gets."""
+    upto = first_of(paths[-1]) - last if paths else 0
+    return max(0, sum(first_of(path) <= upto for path in paths) - 1)
+
+
+def iter_records(
+    audit: Path, since: float = ALWAYS, skips: Callable[[About], bool] | None = None, last: int = 0
+) -> Iterator[Item]:
     """Everything written at or after ``since`` (seconds since the epoch), by time, each writer's in its own order.
 
     Sealed segments that ``skips`` says yes to, by default those that end before ``since``, are not read; it is asked
-    when their turn has come. Damage of what is read is reported whenever it was, for what it hides has no time. Raises
-    LedgerError.
+    when their turn has come. With ``last``, segments before each writer's last so many records are not read either.
+    Damage of what is read is reported whenever it was, for what it hides has no time. Raises LedgerError.
     """
-    return _merged([_Tail(directory, skips or _before(since)) for directory in writers(audit)], since)
+    return _merged([_Tail(directory, skips or _before(since), last) for directory in writers(audit)], since)
 
 
 def follow(audit: Path, wait: Callable[[], bool], since: float = ALWAYS) -> Iterator[Item]:

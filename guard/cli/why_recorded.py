@@ -28,6 +28,7 @@ from guard.cli.audit_access import (
     person,
     record,
 )
+from guard.cli.progress import Progress
 from guard.cli.switch import state_of
 from guard.clock import SystemClock
 from guard.policy.config import Config
@@ -63,10 +64,12 @@ def run(arguments: Namespace) -> int:
     """Put the question on record and answer it; 0 told, 1 nothing to tell, 4 not entitled."""
     config = load(arguments.config)
     request: str = arguments.request
+    progress = Progress("MiB of the log")
     try:
         acting = entitled(config, person(arguments), ASKS_WHY, SystemClock().now())
         record(config, acting, "why", f"request:{request[:_ID_SHOWN]}")
-        found = account(audit_folder(config), request)
+        found = account(audit_folder(config), request, progress.read)
+        progress.end()
         policy = None if found.intent is None else policy_of(config, found.intent)
         texts = _texts(config, found)
     except (LedgerError, RefusedError) as error:
