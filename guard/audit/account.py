@@ -29,7 +29,7 @@ class State(StrEnum):
 
     ENDED = "ended"
     RUNNING = "running"
-    DIED = "died"  # its process is gone, and that is not on record yet
+    DIED = "died"  # no process here writes its log, and that it was cut off is not on record yet
     CUT_OFF = "cut_off"  # on record: it has no outcome and will have none
     PARTIAL = "partial"  # records of it, but neither intent nor end
     UNKNOWN = "unknown"

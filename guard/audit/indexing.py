@@ -34,6 +34,7 @@ from guard.audit.records import Kind
 from guard.audit.segments import SegmentReader, first_of, listing
 
 STRIDE_BYTES: Final = 1024 * 1024  # of a growing segment; what is not indexed yet is read by every search
+MOST_RUNS: Final = 8  # of an index; a lookup asks each
 BUDGET_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -213,10 +214,15 @@ def grow(segment: Path, stride: int = STRIDE_BYTES) -> int:
     Raises OSError, and ValueError for a segment that is too long to be indexed.
     """
     first, begin, whole = first_of(segment), 0, 0
-    with contextlib.suppress(FileNotFoundError), Index(segment) as index:
+    with contextlib.suppress(FileNotFoundError, StaleIndexError), Index(segment) as index:
         reach = bound(segment, index)
         if reach is not None:
             first, begin, whole = reach[0].last + 1, reach[0].end, index.runs[-1].size
+            if len(index.runs) >= MOST_RUNS and reach[1] - begin >= stride:
+                found = _read(segment, first, begin)
+                read = found.end - begin
+                put(segment, found.joined(index).run(segment))
+                return read
     if segment.stat().st_size - begin < stride:
         return 0
     found = _read(segment, first, begin)

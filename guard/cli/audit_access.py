@@ -27,6 +27,7 @@ from guard.audit.read import Entry, Item
 from guard.audit.records import Outcome
 from guard.audit.segments import LedgerError
 from guard.audit.wrapping import Investigator, Kek, Opener
+from guard.cli.in_force import operators
 from guard.clock import SystemClock
 from guard.policy.content import read_content_key
 from guard.policy.evidence import midnight
@@ -107,11 +108,15 @@ def person(arguments: argparse.Namespace) -> Person:
 def entitled(config: Config, acting: Person, roles: frozenset[OperatorRole], now: float) -> Person:
     """The person as operators.yaml names him, by id or name; raises RefusedError unless he holds one of the roles.
 
-    Without the file nobody does.
+    What counts is the policy in force, and without the file nobody does. Raises ConfigError if it cannot be read.
     """
-    if config.operators is None:
-        raise RefusedError("there is no operators.yaml, so nobody is known who may do this")
-    found = next((one for one in config.operators.persons if acting.who in {one.id, one.name}), None)
+    try:
+        known = operators(config)
+    except OSError as error:
+        raise RefusedError(f"it cannot be known who may do this: {error.strerror}") from None
+    if known is None:
+        raise RefusedError("there is no operators.yaml in force, so nobody is known who may do this")
+    found = next((one for one in known.persons if acting.who in {one.id, one.name}), None)
     if found is None:
         raise RefusedError(f"operators.yaml names nobody {acting.who!a}")
     if roles.isdisjoint(found.roles):

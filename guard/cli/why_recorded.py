@@ -7,12 +7,14 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Final
 
 import msgspec
 
 from guard.audit.account import Account, State, account
 from guard.audit.body_places import FOLDER, where
+from guard.audit.read import Entry
 from guard.audit.records import Decision, Intent, Outcome
 from guard.audit.render import line, moment, printable
 from guard.audit.retention import ends
@@ -42,8 +44,8 @@ _ID_SHOWN: Final = 64
 _STATES: Final = {
     State.ENDED: "ended",
     State.RUNNING: "no end on record: it is still running",
-    State.DIED: "no end on record, and the process that served it is gone: the next start, or `guard audit recover`, "
-    "records that it was cut off",
+    State.DIED: "no end on record, and no process on this host writes its log: the next start, or `guard audit "
+    "recover`, records that it was cut off",
     State.CUT_OFF: "CUT OFF: how it ended was never recorded",
     State.PARTIAL: "neither its beginning nor its end is on record",
     State.UNKNOWN: "not on record",
@@ -161,14 +163,20 @@ def for_people(found: Account, policy: Policy | None, texts: str) -> Iterator[st
     if found.entries:
         yield ""
         yield "On record"
-    for entry in found.entries:
-        head = "under a signed head" if found.sealed(entry) else "under no signed head yet"
-        kind = type(entry.record).__name__.lower()
-        place = f"{entry.writer}/{entry.segment} record {entry.sequence}"
-        yield f"  {kind:<10} {moment(entry.record.time)}  {place}, {head}"
+    for (kind, head, segment), group in groupby(found.entries, lambda entry: _stands(found, entry)):
+        entries = list(group)
+        first, last = entries[0].sequence, entries[-1].sequence
+        several = f"record {first}" if first == last else f"{len(entries)} records, {first} to {last}"
+        yield f"  {kind:<10} {moment(entries[-1].record.time)}  {segment} {several}, {head}"
     if any(found.sealed(entry) for entry in found.entries):
         yield f"  to prove it to somebody else: guard audit prove {found.request}"
     yield from _hidden(found)
+
+
+def _stands(found: Account, entry: Entry) -> tuple[str, str, str]:
+    """A record's kind, whether a head covers it, and its segment: the many parts of a stream are told as one line."""
+    head = "under a signed head" if found.sealed(entry) else "under no signed head yet"
+    return type(entry.record).__name__.lower(), head, f"{entry.writer}/{entry.segment}"
 
 
 def _verdict(found: Account) -> str:
@@ -189,7 +197,8 @@ def _asked(intent: Intent, policy: Policy, texts: str) -> Iterator[str]:
     for each in policy.classifiers:
         yield f"  classifier {each}"
     chars = sum(passage.chars for passage in intent.passages)
-    yield f"  texts: {len(intent.passages)} passages of {chars} characters; {texts}"
+    count = len(intent.passages)
+    yield f"  texts: {count} passage{'' if count == 1 else 's'} of {chars} characters; {texts}"
 
 
 def _decided(outcome: Outcome) -> Iterator[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from guard.cli import main
 from guard.policy.bundle import read_bundle
-from guard.state.snapshots import Snapshots
+from guard.state.snapshots import Current, Snapshots
 from tests.parts.configuration import ModelSpec, write_configuration, write_operators
 from tests.parts.guard_thread import GuardThread
 from tests.parts.raw_caller import RawCaller
@@ -64,7 +64,9 @@ def test_what_is_told_of_a_request_is_what_its_caller_got(tmp_path: Path, capsys
             assert "  denied with status 403" in out
             assert "  BLOCKED       access (prompt, enforced, " in out
             # The policy of then is told from what the guard keeps of it, once the files have changed.
-            Snapshots(tmp_path / "var" / "state").put(bundle.digest, bundle.files)
+            snapshots = Snapshots(tmp_path / "var" / "state")
+            snapshots.put(bundle.digest, bundle.files)
+            snapshots.choose(Current(bundle.digest, 5.0, "start", frozenset()))
             rules = tmp_path / "rules" / "test.yaml"
             rules.write_text(rules.read_text().replace('"release": "1"', '"release": "2"'))
             out, found = told(tmp_path, request, capsys)

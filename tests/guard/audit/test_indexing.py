@@ -50,6 +50,21 @@ def test_a_growing_segment_gets_a_run_for_every_stride(tmp_path: Path) -> None:
     log.close()
 
 
+def test_many_runs_become_one(tmp_path: Path) -> None:
+    log = Ledger.open(tmp_path / "w1", Clock(), limits=LONG)
+    (segment,) = listing(tmp_path / "w1")
+    counts = []
+    for turn in range(20):
+        asked(log, "r1", f"turn {turn}")
+        assert grow(segment, stride=1) > 0
+        with Index(segment) as index:
+            counts.append(len(index.runs))
+    log.close()
+    assert counts == [1, 2, 3, 4, 5, 6, 7, 8] * 2 + [1, 2, 3, 4]
+    for one in ("r1", "turn 0", "turn 19"):
+        assert offsets(segment, one) == truth(segment, one)
+
+
 def test_a_sealed_segment_gets_one_run_that_says_what_its_runs_said(tmp_path: Path) -> None:
     log = Ledger.open(tmp_path / "w1", Clock(), limits=LONG)
     (segment,) = listing(tmp_path / "w1")

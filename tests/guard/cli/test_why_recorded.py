@@ -72,7 +72,7 @@ def test_a_request_that_was_cut_is_told_with_everything_that_decided_it(config: 
         "  for chat (streamed) of demo, ASL-2, on public\n",
         "  standard house 1 beef\n",
         f"  policy {'c0ffee' * 10}: no longer readable on this host\n",
-        f"1 passages of {len(PROMPT)} characters; kept sealed as content-30 of 2023-11-14, until 2023-12-15;",
+        f"1 passage of {len(PROMPT)} characters; kept sealed as content-30 of 2023-11-14, until 2023-12-15;",
         "  passed        access (prompt, enforced, 0.001 ms)\n",
         "  would block   rules (answer, SHADOW, 2 ms): failed: timeout; content_blocked, cbrn, rule r7, score 0.91 ",
         " score 0.91 (threshold 0.8), classifier demo-1\n",
@@ -179,6 +179,7 @@ def test_a_request_that_runs_says_so_and_what_can_have_left_at_most(config: Path
     assert code == 0
     assert "  no end on record: it is still running\n" in out
     assert "What left at most: what was recorded before it could\n  content[0]: 10 characters\n" in out
+    assert "seg-00000000000000000001.log 2 records, 3 to 4, under no signed head yet\n" in out
     log.close()
 
 
@@ -188,7 +189,7 @@ def test_a_request_that_a_crash_cut_off_says_so_before_and_after_the_recovery(co
         ledger(config).intent(exchange("r1"), durable=False, keep=None)
         os._exit(9)  # as a kill leaves it: nothing is closed
     os.waitpid(child, 0)
-    assert "and the process that served it is gone" in tell("r1")[1]
+    assert "and no process on this host writes its log" in tell("r1")[1]
     assert json.loads(tell("r1", "--json")[1])["state"] == "died"
     ledger(config).close()
     code, out, _ = tell("r1")
