@@ -207,7 +207,10 @@ class Index:
         if (magic, version) != (MAGIC, VERSION) or whole > size or said > _MAX_FACTS:
             raise StaleIndexError
         data = _checked(head + self._read(at + _HEAD.size, wide + _CRC.size))
-        return Run(Span(*numbers), count, data[_HEAD.size :], blocks, facts, whole)
+        span = Span(*numbers)
+        if not span.begin <= span.at < span.end <= MAX_OFFSET:
+            raise StaleIndexError
+        return Run(span, count, data[_HEAD.size :], blocks, facts, whole)
 
     def _block(self, run: Run, number: int) -> bytes:
         count = min(_BLOCK, run.count - number * _BLOCK)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +16,6 @@ import msgspec
 from guard.audit.disk import DIRECTORY_MODE, FILE_MODE
 from guard.audit.frames import HEADER, Frame
 from guard.audit.index import (
-    FOLDER,
     MOST_VALUES,
     Facts,
     Index,
@@ -31,11 +28,10 @@ from guard.audit.index import (
     path_of,
 )
 from guard.audit.records import Kind
-from guard.audit.segments import SegmentReader, first_of, listing
+from guard.audit.segments import SegmentReader, first_of
 
 STRIDE_BYTES: Final = 1024 * 1024  # of a growing segment; what is not indexed yet is read by every search
 MOST_RUNS: Final = 8  # of an index; a lookup asks each
-BUDGET_BYTES: Final = 16 * 1024 * 1024
 
 
 class _Named(msgspec.Struct):
@@ -76,7 +72,7 @@ class Collected:
         """Begin with the frame ``first`` at the offset ``begin``."""
         self._first, self._begin = first, begin
         self._last, self._end = first - 1, begin
-        self._tail, self._at = b"", begin
+        self._at = begin
         self._earliest, self._latest = float("inf"), float("-inf")
         self._entries: list[bytes] = []
         self._values: dict[str, set[str]] = {name: set() for name in _VALUES}
@@ -165,7 +161,7 @@ _KINDS: Final = frozenset(Kind)
 
 
 def index_sealed(segment: Path) -> None:
-    """Make the index of a segment that nobody writes any more, one run, if it has none.
+    """Make the index of a segment that nobody writes any more, one run, unless it has one that is whole.
 
     Raises OSError, and ValueError for a segment that is too long to have one.
     """
@@ -174,6 +170,8 @@ def index_sealed(segment: Path) -> None:
         if reach is not None:
             last, size = reach
             if last.end == size and len(index.runs) == 1:
+                index.entries()
+                index.facts()
                 return
             rest = _read(segment, last.last + 1, last.end)
             put(segment, rest.joined(index).run(segment))
@@ -189,11 +187,11 @@ def _read(segment: Path, first: int, begin: int) -> Collected:
 
 
 def hides(segment: Path, found: Collected) -> bool:
-    """Tell whether an index that would be believed keeps anything of this from a search; raises OSError.
+    """Tell whether an index that would be believed keeps anything of this from a search.
 
     ``found`` is what was read of the whole segment. No damage does that, only somebody who wants it.
     """
-    with contextlib.suppress(FileNotFoundError, StaleIndexError), Index(segment) as index:
+    with contextlib.suppress(OSError, StaleIndexError), Index(segment) as index:
         reach = bound(segment, index)
         return reach is not None and found.beyond(index, whole=reach[0].end == reach[1])
     return False
@@ -239,50 +237,3 @@ def _write(path: Path, data: bytes, flag: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flag, FILE_MODE)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
-
-
-@dataclass(slots=True)
-class _Known:
-    """What was done in one writer's folder: sealed segments that are settled, by size, and whether orphans are gone."""
-
-    settled: dict[str, int]
-    cleaned: int = -1
-
-
-class Indexer:
-    """Keeps the indexes of one audit folder, a bounded piece at a time; from one thread."""
-
-    def __init__(self) -> None:
-        """Know nothing yet."""
-        self._known: dict[Path, _Known] = {}
-
-    def round(self, directories: Iterable[Path], budget: int = BUDGET_BYTES) -> str:
-        """Index what has come, until about ``budget`` bytes are read; returns the first problem, if any."""
-        problem = ""
-        for directory in directories:
-            known = self._known.setdefault(directory, _Known({}))
-            try:
-                paths = listing(directory)
-                if known.cleaned != len(paths):
-                    _clean(directory, {path.stem for path in paths})
-                    known.cleaned = len(paths)
-                for path in paths[:-1]:
-                    if path.name not in known.settled and budget > 0:
-                        size = path.stat().st_size
-                        with contextlib.suppress(ValueError):
-                            index_sealed(path)
-                        known.settled[path.name] = size
-                        budget -= size
-                if paths and budget > 0:
-                    with contextlib.suppress(ValueError):
-                        budget -= grow(paths[-1])
-            except OSError as error:
-                problem = problem or f"{error.filename or directory}: {error.strerror}"
-        return problem
-
-
-def _clean(directory: Path, stems: set[str]) -> None:
-    """Remove the indexes of segments that are gone, and what a kill left."""
-    for path in (directory / FOLDER).glob("*"):
-        if path.suffix == ".new" or path.stem not in stems:
-            path.unlink(missing_ok=True)

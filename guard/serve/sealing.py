@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from guard.app import storage
-from guard.audit.indexing import Indexer
+from guard.audit.indexer import Indexer
 from guard.audit.note import Key
 from guard.audit.sealer import Round, Sealer, logs, open_sealer
 from guard.audit.segments import LedgerError, describe

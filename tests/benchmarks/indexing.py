@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from guard.audit.frames import encode
-from guard.audit.indexing import Indexer
+from guard.audit.indexer import Indexer
 from guard.audit.read import Entry, search
 from guard.audit.records import Kind
 from guard.audit.segments import listing, name

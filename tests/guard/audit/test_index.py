@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -31,7 +33,8 @@ def written(segment: Path, *runs: bytes | bytearray) -> Path:
     return segment
 
 
-@given(st.dictionaries(KEYS, st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=900, unique=True), max_size=30))
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(KEYS, st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=900, unique=True), max_size=6))
 def test_every_offset_of_every_key_is_found_in_order(tmp_path_factory: pytest.TempPathFactory, put: object) -> None:
     assert isinstance(put, dict)
     segment = tmp_path_factory.mktemp("index") / name(1)
@@ -76,7 +79,7 @@ def test_runs_that_follow_one_another_are_one_index_and_others_are_left_out(segm
         assert index.last is None
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 10**6), st.integers(0, 7))
 def test_a_flipped_bit_is_noticed_where_it_is_read(segment: Path, at: int, bit: int) -> None:
     entries = sorted(entry(key_of(str(number)), number) for number in range(1000))
@@ -100,3 +103,9 @@ def test_more_values_than_it_holds_are_none_that_it_knows() -> None:
 def test_a_segment_beyond_four_gibibytes_has_no_index() -> None:
     with pytest.raises(ValueError, match="too long"):
         encode(span(end=2**32), [], Facts())
+
+
+@pytest.mark.parametrize("wrong", [{"at": 2**64 - 1}, {"begin": 2000}, {"at": 1000}])
+def test_a_span_that_cannot_be_is_not_believed(wrong: dict[str, Any], segment: Path) -> None:
+    with Index(written(segment, encode(replace(span(), **wrong), [entry(b"a" * 8, 1)], Facts()))) as index:
+        assert index.last is None

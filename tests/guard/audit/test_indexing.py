@@ -6,31 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from guard.audit import frames, records
-from guard.audit.index import Index, StaleIndexError, key_of, path_of
-from guard.audit.indexing import Indexer, bound, grow, index_sealed
-from guard.audit.ledger import Ledger, Limits
+from guard.audit.index import Index, StaleIndexError, path_of
+from guard.audit.indexing import bound, grow, index_sealed
+from guard.audit.ledger import Ledger
 from guard.audit.segments import listing, name
-from tests.guard.audit.fakes import Clock, exchange, outcome
-
-LONG = Limits(interval=30.0)
-
-
-def asked(log: Ledger, *ids: str) -> None:
-    for one in ids:
-        log.intent(exchange(one), durable=False, keep=None)
-        log.outcome(exchange(one), outcome(), durable=False)
-
-
-def offsets(segment: Path, request: str) -> list[int]:
-    with Index(segment) as index:
-        return list(index.offsets(key_of(request)))
-
-
-def truth(segment: Path, request: str) -> list[int]:
-    """Where its records begin, by reading all of it."""
-    found = frames.scan(segment.read_bytes()).frames
-    return [one.offset for one in found if getattr(records.decode(one.kind, one.payload), "id", "") == request]
+from tests.guard.audit.fakes import Clock
+from tests.guard.audit.indexed import LONG, asked, offsets, truth
 
 
 def test_a_growing_segment_gets_a_run_for_every_stride(tmp_path: Path) -> None:
@@ -118,67 +99,6 @@ def test_half_a_run_that_a_kill_left_is_written_over(tmp_path: Path) -> None:
     log.close()
 
 
-def test_a_round_indexes_what_is_sealed_and_what_grew_and_removes_what_is_gone(tmp_path: Path) -> None:
-    log = Ledger.open(tmp_path / "w1", Clock(), limits=Limits(segment=2500, interval=30.0))
-    asked(log, *(f"r{number}" for number in range(20)))
-    indexer = Indexer()
-    assert indexer.round([tmp_path / "w1"]) == ""
-    paths = listing(tmp_path / "w1")
-    assert [path_of(path).exists() for path in paths] == [True] * (len(paths) - 1) + [False]
-    (paths[0].parent / "index" / ".seg-1.idx.77.new").write_bytes(b"half")
-    paths[0].unlink()
-    asked(log, *(f"s{number}" for number in range(5)))
-    assert indexer.round([tmp_path / "w1"]) == ""
-    left = {path.name for path in (tmp_path / "w1" / "index").iterdir()}
-    assert left == {path_of(path).name for path in listing(tmp_path / "w1")[:-1]}
-    log.close()
-
-
-def test_a_round_reads_no_more_than_its_budget_and_the_next_goes_on(tmp_path: Path) -> None:
-    log = Ledger.open(tmp_path / "w1", Clock(), limits=Limits(segment=2500, interval=30.0))
-    asked(log, *(f"r{number}" for number in range(20)))
-    log.close()
-    indexer, made = Indexer(), []
-    for _ in range(3):
-        indexer.round([tmp_path / "w1"], budget=1)
-        made.append(len(list((tmp_path / "w1" / "index").iterdir())))
-    assert made == [1, 2, 3]
-
-
-def test_what_cannot_be_written_is_told_and_the_others_are_indexed(tmp_path: Path) -> None:
-    for writer in ("w1", "w2"):
-        log = Ledger.open(tmp_path / writer, Clock(), limits=Limits(segment=2500, interval=30.0))
-        asked(log, *(f"r{number}" for number in range(20)))
-        log.close()
-    (tmp_path / "w1" / "index").write_text("a file")
-    indexer = Indexer()
-    problem = indexer.round([tmp_path / "w1", tmp_path / "w2"])
-    assert str(tmp_path / "w1" / "index") in problem
-    assert list((tmp_path / "w2" / "index").iterdir())
-    (tmp_path / "w1" / "index").unlink()
-    assert indexer.round([tmp_path / "w1", tmp_path / "w2"]) == ""
-    assert list((tmp_path / "w1" / "index").iterdir())
-
-
-def test_a_segment_that_ends_in_damage_is_indexed_up_to_it_and_not_tried_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    log = Ledger.open(tmp_path / "w1", Clock(), limits=Limits(segment=2500, interval=30.0))
-    asked(log, *(f"r{number}" for number in range(20)))
-    log.close()
-    segment = listing(tmp_path / "w1")[0]
-    end = segment.stat().st_size
-    with segment.open("ab") as file:
-        file.write(b"no frame")
-    indexer = Indexer()
-    indexer.round([tmp_path / "w1"])
-    with Index(segment) as index:
-        assert index.last is not None
-        assert index.last.end == end
-    monkeypatch.setattr("guard.audit.indexing.index_sealed", lambda path: pytest.fail(f"{path} once more"))
-    indexer.round([tmp_path / "w1"])
-
-
 def test_the_index_of_another_file_is_made_anew(tmp_path: Path) -> None:
     for writer in ("w1", "w2"):
         log = Ledger.open(tmp_path / writer, Clock(), limits=LONG)
@@ -209,3 +129,19 @@ def test_damaged_entries_are_not_carried_over_into_a_new_index(tmp_path: Path) -
         index.entries()
     index_sealed(segment)
     assert offsets(segment, "r1") == truth(segment, "r1")
+
+
+@pytest.mark.parametrize("place", ["blocks", "facts"])
+def test_an_index_that_is_damaged_within_is_made_anew(place: str, tmp_path: Path) -> None:
+    log = Ledger.open(tmp_path / "w1", Clock(), limits=LONG)
+    asked(log, "r1", "r2")
+    log.close()
+    (segment,) = listing(tmp_path / "w1")
+    index_sealed(segment)
+    whole = path_of(segment).read_bytes()
+    data = bytearray(whole)
+    with Index(segment) as index:
+        data[getattr(index.runs[0], place) + 3] ^= 1
+    path_of(segment).write_bytes(data)
+    index_sealed(segment)
+    assert path_of(segment).read_bytes() == whole

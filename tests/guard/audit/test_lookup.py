@@ -142,7 +142,7 @@ def test_an_index_that_is_lost_or_damaged_is_made_anew_and_changes_no_answer(dam
     assert {segment: path_of(segment).read_bytes() for segment in sealed} == before
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(which=st.integers(0, 10**6), at=st.integers(0, 10**6), bit=st.integers(0, 7))
 def test_no_flipped_bit_of_an_index_changes_an_answer(which: int, at: int, bit: int, audit: Path) -> None:
     chosen = segments(audit)
@@ -155,7 +155,7 @@ def test_no_flipped_bit_of_an_index_changes_an_answer(which: int, at: int, bit: 
     path.write_bytes(whole)
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(which=st.integers(0, 10**6), at=st.integers(0, 10**6))
 def test_where_a_segment_is_damaged_no_less_is_found_than_by_reading_it_and_nothing_false(
     which: int, at: int, audit: Path

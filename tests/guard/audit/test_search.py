@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.audit import records, search
@@ -199,6 +199,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return audit
 
 
+@settings(deadline=None)
 @given(
     wanted=st.builds(
         Wanted,

@@ -167,7 +167,7 @@ def test_trouble_of_the_whole_is_told_and_it_begins_again_from_the_disk(
 def test_what_grew_is_indexed_and_trouble_with_it_is_told_once_and_stops_nothing(
     sealed: Sealed, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("guard.audit.indexing.grow", partial(grow, stride=1))
+    monkeypatch.setattr("guard.audit.indexer.grow", partial(grow, stride=1))
     folder = sealed.audit / "worker-0" / "index"
 
     async def steps() -> None:
@@ -177,7 +177,7 @@ def test_what_grew_is_indexed_and_trouble_with_it_is_told_once_and_stops_nothing
         folder.unlink()
         await sealed.sealing.index()
         assert {path.stem for path in folder.iterdir()} == {path.stem for path in listing(sealed.audit / "worker-0")}
-        monkeypatch.setattr("guard.audit.indexing.listing", lambda _: 1 / 0)
+        monkeypatch.setattr("guard.audit.indexer.listing", lambda _: 1 / 0)
         await sealed.sealing.index()
         await sealed.sealing.seal({})
 
