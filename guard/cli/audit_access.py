@@ -1,4 +1,4 @@
-"""Who reads the log and its texts: as which person, with which key, why; and the record of it, without it nothing.
+"""Who reads texts or asks why: as which person, with which key, for which reason; it is put on record before.
 
 Who somebody is, is what he says and what the system says of his process (its uid); both are put on record. What keeps
 others out is the mode of the folders and the key of the texts.
@@ -101,7 +101,7 @@ def add_key(parser: argparse.ArgumentParser) -> None:
 def person(arguments: argparse.Namespace) -> Person:
     """The person of ``--who`` and ``--reason``; raises RefusedError when either is missing."""
     if not arguments.who or not arguments.reason:
-        raise RefusedError("texts are opened only with --who NAME and --reason TEXT, which are put on record")
+        raise RefusedError("this takes --who NAME and --reason TEXT, which are put on record")
     return Person(arguments.who, arguments.reason)
 
 

@@ -36,6 +36,7 @@ from guard.clock import SystemClock
 from guard.policy.config import Config
 from guard.policy.load import load
 from guard.policy.model import ClassifierMount
+from guard.policy.retention import content_floor
 from guard.policy.source import ConfigError
 from guard.state.snapshots import Snapshots
 
@@ -124,7 +125,8 @@ def _texts(config: Config, found: Account) -> str:
         return f"removed with their time, as {named}"
     if not any(one.file.owner == intent.owner for one in keys):
         return f"unreadable for good: their key, {named}, was destroyed with its time or shredded"
-    return f"kept sealed as {named}, until {ends(place.retention, place.day)}; `guard audit show --content` opens them"
+    until = ends(place.retention, place.day, content_floor(config))
+    return f"kept sealed as {named}, until {until}; `guard audit show --content` opens them"
 
 
 def for_machines(found: Account, policy: Policy | None, texts: str) -> dict[str, Any]:
