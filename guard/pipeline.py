@@ -309,5 +309,7 @@ def _decision(mount: Mount, target: Target, verdict: object, failure: Failure | 
             rule=verdict.rule,
             failure=failure,
             retry_after=verdict.retry_after,
+            score=verdict.score,
+            threshold=verdict.threshold,
         )
     return Decision(mount.name, target, mount.enforce, False, False, seconds, failure=failure)

@@ -79,7 +79,12 @@ class Classification(Safeguard):
 
     def _block(self, hit: Hit) -> Block:
         return Block(
-            Code.CONTENT_BLOCKED, f"classifier {self._classifier.version}", category=hit.category, rule=hit.rule
+            Code.CONTENT_BLOCKED,
+            f"classifier {self._classifier.version}",
+            category=hit.category,
+            rule=hit.rule,
+            score=hit.score,
+            threshold=hit.threshold,
         )
 
 

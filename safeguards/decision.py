@@ -42,7 +42,7 @@ class Decision:
     """What one mounted safeguard decided about one side of one exchange.
 
     ``denied`` is the verdict, ``blocked`` what was done about it: a mount in shadow denies without blocking.
-    ``seconds`` is the time the safeguard took in all.
+    ``seconds`` is the time the safeguard took in all; ``score`` and ``threshold`` are a classifier's that denied.
     """
 
     safeguard: str
@@ -57,6 +57,8 @@ class Decision:
     rule: str = ""
     failure: Failure | None = None
     retry_after: float | None = None
+    score: float | None = None
+    threshold: float | None = None
 
 
 class Ending(StrEnum):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from safeguards.ports import Hit, Session
@@ -124,7 +125,7 @@ class JsonTextSession:
         if isinstance(found, Hit):
             return found
         if isinstance(second, Hit):
-            return Hit(second.rule, second.category, -1)
+            return replace(second, end=-1)
         return min(found, self._unescaper.raw_offset(second))
 
 

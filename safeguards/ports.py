@@ -73,11 +73,16 @@ class Log(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A rule of a classifier that matched; ``end`` is a character offset, or -1 when not known."""
+    """A rule of a classifier that matched; ``end`` is a character offset, or -1 when not known.
+
+    ``score`` and the ``threshold`` it reached are a scoring classifier's, from 0 to 1; one that matches has neither.
+    """
 
     rule: str
     category: str
     end: int
+    score: float | None = None
+    threshold: float | None = None
 
 
 class Session(Protocol):

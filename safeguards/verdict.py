@@ -48,7 +48,8 @@ class Block:
     """It must not go on.
 
     ``reason`` is for records and never reaches a caller; it must not quote a prompt or a completion.
-    ``rule`` names the operator's rule or order that decided, ``retry_after`` is seconds.
+    ``rule`` names the operator's rule or order that decided, ``retry_after`` is seconds. ``score`` and ``threshold``
+    are those of a classifier that has them.
     """
 
     code: Code
@@ -56,6 +57,8 @@ class Block:
     category: str = ""
     rule: str = ""
     retry_after: float | None = None
+    score: float | None = None
+    threshold: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,11 +98,11 @@ class Scanner:
     frame; ``end`` is COMPLETE or TORN while more bytes could still help, and anything else for good.
     """
 
-    def __init__(self, first: int | None = None) -> None:
-        """Begin at offset 0."""
+    def __init__(self, first: int | None = None, offset: int = 0) -> None:
+        """Begin at this offset, where a frame begins."""
         self._buffer = bytearray()
         self._next = first
-        self.offset = 0
+        self.offset = offset
         self.end = End.COMPLETE
 
     def feed(self, data: bytes) -> list[Frame]:

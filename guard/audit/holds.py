@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,7 @@ import msgspec
 from guard.audit.body_places import where
 from guard.audit.directory import prepare
 from guard.audit.disk import FILE_MODE, LocalDisk
-from guard.audit.read import Damage, Entry, iter_records
+from guard.audit.read import Damage, Entry, iter_records, search
 from guard.audit.records import Intent
 
 FOLDER: Final = "holds"
@@ -111,16 +112,18 @@ class Held:
         return None
 
 
-def held(audit: Path, holds: tuple[Hold, ...]) -> Held:
-    """Look up in the log who used the models that are held; raises LedgerError.
+def held(audit: Path, holds: tuple[Hold, ...], passed: Callable[[int], None] = lambda _: None) -> Held:
+    """Look up in the log who used the models that are held, telling ``passed`` how many records were read.
 
-    A log with damage may hide a use, so then every owner's texts of the days of such a hold are held.
+    A log with damage may hide a use, so then every owner's texts of the days of such a hold are held. Raises
+    LedgerError.
     """
     if not any(hold.model for hold in holds):
         return Held(holds, frozenset())
     models = {hold.model for hold in holds}
     used = set()
-    for item in iter_records(audit):
+    for count, item in enumerate(iter_records(audit), 1):
+        passed(count)
         if isinstance(item, Damage):
             return Held(holds, None)
         record = item.record
@@ -134,8 +137,8 @@ def held(audit: Path, holds: tuple[Hold, ...]) -> Held:
 
 def of_request(audit: Path, request: str) -> tuple[str, str] | None:
     """The owner and day under which a request's texts are kept, None if it has none on record; raises LedgerError."""
-    for item in iter_records(audit):
-        if isinstance(item, Entry) and isinstance(item.record, Intent) and item.record.id == request:
+    for item in search(audit, request):
+        if isinstance(item, Entry) and isinstance(item.record, Intent):
             try:
                 return item.record.owner, where(item.record.body).day
             except ValueError:

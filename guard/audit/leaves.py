@@ -89,6 +89,8 @@ def outcome(
             one.rule,
             one.failure,
             one.retry_after,
+            one.score,
+            one.threshold,
         )
         for one in ended.decisions
     )

@@ -20,10 +20,11 @@ from guard.audit.cosigning import cosigned_heads
 from guard.audit.fleet import HEAD_KIND, entries
 from guard.audit.frames import Frame
 from guard.audit.heads import read_head
+from guard.audit.lookup import Request, locate
 from guard.audit.note import Key, Note, NoteError, cosigned_at, decode_base64, parse_note, signed_by
 from guard.audit.read import FLEET, writers
 from guard.audit.records import Kind, RecordError, decode
-from guard.audit.segments import LedgerError, SegmentReader, describe, listing
+from guard.audit.segments import LedgerError, describe, listing
 from guard.audit.tiles import TileError, TileReader
 from guard.audit.tree import ProofError, check_inclusion, inclusion, leaf_hash
 
@@ -229,11 +230,10 @@ def _anchors(audit: Path, origin: str, *, newest: bool = False) -> list[_FleetHe
 
 
 def _find(directory: Path, request: str, kinds: Collection[Kind]) -> list[Frame]:
-    needle = msgspec.json.encode(request.encode(errors="replace").decode())
-    found = []
-    for path in listing(directory):
-        for frame in SegmentReader(path).read():
-            if needle not in frame.payload or (kinds and frame.kind not in kinds):
+    wanted, found, paths = Request(request), [], listing(directory)
+    for path in paths:
+        for frame in locate(path, wanted, sealed=path is not paths[-1]).frames:
+            if kinds and frame.kind not in kinds:
                 continue
             try:
                 record = decode(frame.kind, frame.payload)

@@ -74,6 +74,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     rule: str = ""
     failure: str | None = None
     retry_after: float | None = None
+    score: float | None = None
+    threshold: float | None = None
 
 
 class Opened(_Record, frozen=True, gc=False):

@@ -3,6 +3,7 @@
 What is compared: each frame's checksum and sequence, each tile of every level, the root at every size that was ever
 signed. A record that differs is named exactly while its tile is authentic, which the signed root shows; where tiles
 were changed with the records, the heads before and after still enclose it, most often within one second of records.
+An index must not keep from a search what stands in its segment. It is one file because all of it is one pass.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import msgspec
 from guard.audit.checkpoint import Checkpoint
 from guard.audit.findings import Expected, Finding, Place, Rehashed
 from guard.audit.frames import End, Frame, Scanner
+from guard.audit.index import path_of
+from guard.audit.indexing import Collected, hides
 from guard.audit.records import Control, Kind, RecordError, decode
 from guard.audit.segments import CHUNK, LedgerError, describe, first_of, listing
 from guard.audit.tiles import HEIGHT, WIDTH, TileError, TileReader, split, tile_path, tile_width
@@ -67,6 +70,7 @@ class _Rehash:
         self._at: dict[int, list[Expected]] = {}
         for each in expected:
             self._at.setdefault(each.head.size, []).append(each)
+        self._hiding: list[Path] = []
         self._frontier = Frontier()
         self._rows: list[list[bytes]] = [[]]
         # Of the leaves in the first row: where each record stands. The last head that held, and the record after it.
@@ -98,16 +102,25 @@ class _Rehash:
         if self._frontier.size < self._signed:
             self._short(last)
         self._judge()
+        # Where records were changed, their index must differ too: they are what is to be named.
+        for path in self._hiding if not found.findings else ():
+            what = f"{path_of(path)} was changed to hide records from searches; remove it"
+            self._find(Place(found.writer, path.name, 0, first_of(path)), what)
         return found
 
     def _segment(self, path: Path) -> Scanner:
         scanner = Scanner(first_of(path))
+        collected = Collected(first_of(path), 0) if path_of(path).exists() else None
         try:
             with path.open("rb") as file:
                 while data := file.read(CHUNK):
                     self._progress(len(data))
                     for frame in scanner.feed(data):
                         self._record(path.name, frame)
+                        if collected is not None:
+                            collected.take(frame)
+            if collected is not None and hides(path, collected):
+                self._hiding.append(path)
         except OSError as error:
             raise LedgerError(f"{path}: {describe(error)}") from error
         return scanner

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -61,10 +62,11 @@ def _known(directory: Path, index: int, row: list[bytes]) -> bool:
     return TileReader(directory, (above + 1) << 2 * HEIGHT).node(HEIGHT, index) == complete_root(row)
 
 
-def rebuild_tiles(directory: Path, head: Checkpoint) -> None:
+def rebuild_tiles(directory: Path, head: Checkpoint, passed: Callable[[int], None] = lambda _: None) -> None:
     """Replace the tiles by what the first ``head.size`` records give; raises SealError if that is not its root.
 
-    Nobody may write there meanwhile. The old tiles stay until the new ones are whole and proved; raises OSError.
+    Nobody may write there meanwhile; ``passed`` is told how many records were hashed. The old tiles stay until the new
+    ones are whole and proved; raises OSError.
     """
     fresh = directory / FRESH
     shutil.rmtree(fresh, ignore_errors=True)
@@ -73,6 +75,7 @@ def rebuild_tiles(directory: Path, head: Checkpoint) -> None:
         if sequence > head.size:
             break
         tree.append(leaf)
+        passed(sequence)
     tree.flush()
     tree.settle()
     if (tree.size, tree.root() if head.size else head.root) != (head.size, head.root):

@@ -45,11 +45,14 @@ class SegmentReader:
     ``offset`` is the end of the last whole frame and ``end`` why nothing follows it yet, or ever.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Take the file; its first record must have the sequence of its name."""
+    def __init__(self, path: Path, begin: int = 0, first: int = 0) -> None:
+        """Take the file; its first record must have the sequence of its name.
+
+        With ``begin`` it reads from that offset on, where the record ``first`` begins.
+        """
         self.path = path
-        self._scanner = Scanner(first_of(path))
-        self._position = 0
+        self._scanner = Scanner(first or first_of(path), begin)
+        self._position = begin
 
     def read(self) -> Iterator[Frame]:
         """The whole frames that came since the last call; raises OSError."""

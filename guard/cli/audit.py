@@ -16,6 +16,7 @@ from guard.audit.segments import LedgerError
 from guard.cli import audit_export, audit_proof, audit_retention, audit_search
 from guard.cli.audit_access import RefusedError, add_access, audit_folder, failed, open_contents, texts
 from guard.cli.options import add_config, instant
+from guard.cli.progress import Progress
 from guard.policy.load import load
 
 _POLL_SECONDS = 0.2
@@ -51,7 +52,9 @@ def _tail(arguments: argparse.Namespace) -> int:
         contents = _contents(arguments, "every record" if arguments.last is None else f"the last {arguments.last}")
         audit = audit_folder(load(arguments.config))
         items: Iterable[Item] = (
-            follow(audit, _wait, arguments.since) if arguments.follow else iter_records(audit, arguments.since)
+            follow(audit, _wait, arguments.since)
+            if arguments.follow
+            else iter_records(audit, arguments.since, last=arguments.last or 0)
         )
         if arguments.last is not None:
             items = deque(items, arguments.last)
@@ -67,13 +70,17 @@ def _tail(arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     render = json_line if arguments.json else line
     known = False
+    progress = Progress("MiB of the log")
     try:
         contents = _contents(arguments, f"request:{arguments.id[:64]}")
-        for item in search(audit_folder(load(arguments.config)), arguments.id):
+        for item in search(audit_folder(load(arguments.config)), arguments.id, progress.read):
+            progress.end()
             known |= isinstance(item, Entry) and isinstance(item.record, Intent | Outcome)
             sys.stdout.write(render(item, *texts(contents, item)) + "\n")
     except (LedgerError, RefusedError) as error:
         return failed(error)
+    finally:
+        progress.end()
     if not known:
         sys.stderr.write("guard: no request of this id is on record\n")
         return 1

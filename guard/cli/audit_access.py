@@ -1,4 +1,8 @@
-"""Who reads kept texts: with which key, as which person, why; and the record of it, without which nothing is opened."""
+"""Who reads texts or asks why: as which person, with which key, for which reason; it is put on record before.
+
+Who somebody is, is what he says and what the system says of his process (its uid); both are put on record. What keeps
+others out is the mode of the folders and the key of the texts.
+"""
 
 from __future__ import annotations
 
@@ -23,20 +27,33 @@ from guard.audit.read import Entry, Item
 from guard.audit.records import Outcome
 from guard.audit.segments import LedgerError
 from guard.audit.wrapping import Investigator, Kek, Opener
+from guard.cli.in_force import operators
 from guard.clock import SystemClock
 from guard.policy.content import read_content_key
+from guard.policy.evidence import midnight
 from guard.policy.load import Config, read_secret
 from guard.policy.model import SecretRef
+from guard.policy.operators import OperatorRole
 from guard.policy.secret import read_secret_bytes
 from safeguards.decision import Unavailable
 
 WRITER: Final = "operator"  # the writer's name of these commands in the request log
 LOCK_SECONDS: Final = 10.0
 NOT_ALLOWED: Final = 4
+READS_TEXTS: Final = frozenset({OperatorRole.INVESTIGATOR})
+ASKS_WHY: Final = frozenset(
+    {
+        OperatorRole.RESPONDER,
+        OperatorRole.SAFEGUARDS_ENGINEER,
+        OperatorRole.INVESTIGATOR,
+        OperatorRole.AUDITOR,
+        OperatorRole.RESPONSIBLE_SCALING_OFFICER,
+    }
+)
 
 
 class RefusedError(Exception):
-    """Texts are not opened; the message says why."""
+    """Nothing is opened or told; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +71,7 @@ class Person:
 
 def add_person(parser: argparse.ArgumentParser, *, required: bool) -> None:
     """Add ``--who`` and ``--reason``."""
-    parser.add_argument("--who", type=_words, required=required, metavar="NAME", help="the person who does this")
+    parser.add_argument("--who", type=_words, required=required, metavar="NAME", help="who does this")
     parser.add_argument("--reason", type=_words, required=required, metavar="TEXT", help="why; it is put on record")
 
 
@@ -63,7 +80,8 @@ def add_access(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--content",
         action="store_true",
-        help="with the texts of prompts and completions: needs their key, --who and --reason, and is put on record",
+        help="with the texts of prompts and completions: for an investigator of operators.yaml, with their key, --who "
+        "and --reason; it is put on record",
     )
     add_person(parser, required=False)
     add_key(parser)
@@ -83,8 +101,29 @@ def add_key(parser: argparse.ArgumentParser) -> None:
 def person(arguments: argparse.Namespace) -> Person:
     """The person of ``--who`` and ``--reason``; raises RefusedError when either is missing."""
     if not arguments.who or not arguments.reason:
-        raise RefusedError("texts are opened only with --who NAME and --reason TEXT, which are put on record")
+        raise RefusedError("this takes --who NAME and --reason TEXT, which are put on record")
     return Person(arguments.who, arguments.reason)
+
+
+def entitled(config: Config, acting: Person, roles: frozenset[OperatorRole], now: float) -> Person:
+    """The person as operators.yaml names him, by id or name; raises RefusedError unless he holds one of the roles.
+
+    What counts is the policy in force, and without the file nobody does. Raises ConfigError if it cannot be read.
+    """
+    try:
+        known = operators(config)
+    except OSError as error:
+        raise RefusedError(f"it cannot be known who may do this: {error.strerror}") from None
+    if known is None:
+        raise RefusedError("there is no operators.yaml in force, so nobody is known who may do this")
+    found = next((one for one in known.persons if acting.who in {one.id, one.name}), None)
+    if found is None:
+        raise RefusedError(f"operators.yaml names nobody {acting.who!a}")
+    if roles.isdisjoint(found.roles):
+        raise RefusedError(f"{found.id} has none of the roles that this takes: {', '.join(sorted(roles))}")
+    if now >= midnight(found.expires).timestamp():
+        raise RefusedError(f"the entry of {found.id} in operators.yaml has expired")
+    return Person(found.id, acting.reason)
 
 
 def audit_folder(config: Config) -> Path:
@@ -123,8 +162,8 @@ def opener(config: Config, file: Path | None) -> Opener:
 
 
 def open_contents(config: Config, arguments: argparse.Namespace, subject: str) -> Contents:
-    """Put the reading on record, then open; raises RefusedError when either cannot be."""
-    reader = person(arguments)
+    """Put the reading on record, then open; raises RefusedError for whoever may not, or when either cannot be."""
+    reader = entitled(config, person(arguments), READS_TEXTS, SystemClock().now())
     contents = Contents(audit_folder(config), key_folder(config), opener(config, arguments.key_file))
     record(config, reader, "read", subject)
     return contents

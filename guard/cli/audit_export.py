@@ -11,9 +11,9 @@ from pathlib import Path
 from guard import __version__
 from guard.audit.contents import ContentError, Contents
 from guard.audit.export import MANIFEST, RECORDS, Purpose, Tally, export
-from guard.audit.read import Damage, iter_records
+from guard.audit.read import Damage
 from guard.audit.render import json_line, line
-from guard.audit.search import exchanges
+from guard.audit.search import found
 from guard.audit.segments import LedgerError
 from guard.cli.audit_access import (
     Person,
@@ -78,14 +78,12 @@ def _lines(config: Config, arguments: argparse.Namespace, contents: Contents | N
     progress = Progress("records")
     shown = contents if arguments.content else None
     try:
-        for found in exchanges(
-            iter_records(audit_folder(config)), wanted(arguments), text, whole=True, passed=progress
-        ):
-            if isinstance(found, Damage):
-                tally.damage.append(line(found))
+        for hit in found(audit_folder(config), wanted(arguments), text, whole=True, passed=progress):
+            if isinstance(hit, Damage):
+                tally.damage.append(line(hit))
                 continue
             tally.exchanges += 1
-            for item in entries(found):
+            for item in entries(hit):
                 opened, lost = texts(shown, item)
                 tally.records += 1
                 tally.lost += bool(lost)

@@ -26,6 +26,7 @@ from guard.audit.tree import ProofError
 from guard.audit.verify import verify
 from guard.cli.audit_report import as_json, as_text
 from guard.cli.options import add_config
+from guard.cli.progress import Progress
 from guard.policy.load import Config, load
 from guard.serve import witnessing
 from guard.serve.sealing import key_ring, log_key
@@ -197,7 +198,7 @@ async def _recovered(config: Config) -> int:
     ring = key_ring(config)
     # Held until the end: a running guard has it, and one that starts meanwhile must not.
     own = Ledger.open(audit / "supervisor", SYSTEM_CLOCK)
-    code = 0
+    code, progress = 0, Progress("records")
     try:
         for directory in logs(audit):
             if directory.name != "supervisor":
@@ -206,7 +207,9 @@ async def _recovered(config: Config) -> int:
                 note = read_head(directory)
                 if note is not None:
                     origin = f"{ring.origin}/{directory.name}"
-                    rebuild_tiles(directory, trusted_head(note, origin, ring.log.key, directory / CHECKPOINT))
+                    head = trusted_head(note, origin, ring.log.key, directory / CHECKPOINT)
+                    rebuild_tiles(directory, head, progress)
+                    progress.end()
             except LedgerError as error:
                 sys.stderr.write(f"guard: {error}\n")
                 code = 1

@@ -17,6 +17,7 @@ from guard.audit.segments import LedgerError
 from guard.audit.wrapping import KeyUnavailableError
 from guard.cli.audit_access import Person, RefusedError, add_person, audit_folder, failed, key_folder, record
 from guard.cli.options import add_config, day
+from guard.cli.progress import Progress
 from guard.policy.load import Config, load
 from guard.policy.retention import content_floor
 
@@ -206,7 +207,11 @@ def _described(hold: Hold) -> str:
 
 
 def _held(config: Config, folder: KeyFolder) -> Held:
-    return held(audit_folder(config), Holds(folder.directory).all())
+    progress = Progress("records")
+    try:
+        return held(audit_folder(config), Holds(folder.directory).all(), progress)
+    finally:
+        progress.end()
 
 
 def _today() -> date:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from guard.audit.contents import ContentError, Contents
-from guard.audit.read import Damage, Entry, iter_records
+from guard.audit.read import Damage, Entry
 from guard.audit.render import json_line, line
-from guard.audit.search import Exchanged, KnownText, Wanted, exchanges
+from guard.audit.search import Exchanged, KnownText, Wanted, found
 from guard.audit.segments import LedgerError
 from guard.cli.audit_access import RefusedError, add_access, audit_folder, failed, open_contents, texts
-from guard.cli.options import add_config, instant
+from guard.cli.options import add_config, instant, score
 from guard.cli.progress import Progress
 from guard.policy.load import load
 
@@ -40,6 +40,9 @@ def add_wanted(parser: argparse.ArgumentParser) -> None:
     for name, words in _WORDS.items():
         parser.add_argument(f"--{name}", default="", help=words)
     parser.add_argument(
+        "--score", type=score, metavar="X", help="a decision whose classifier scored X or more, from 0 to 1"
+    )
+    parser.add_argument(
         "--text-file",
         type=Path,
         metavar="FILE",
@@ -60,13 +63,16 @@ def add(group: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def wanted(arguments: argparse.Namespace) -> Wanted:
     """What the options ask for."""
-    return Wanted(since=arguments.since, until=arguments.until, **{name: getattr(arguments, name) for name in _WORDS})
+    words = {name: getattr(arguments, name) for name in _WORDS}
+    return Wanted(since=arguments.since, until=arguments.until, score=arguments.score, **words)
 
 
 def described(arguments: argparse.Namespace) -> str:
     """What the options ask for, in words for the record; a known text is not quoted."""
     asked = [f"{name}={getattr(arguments, name)}" for name in _WORDS if getattr(arguments, name)]
     asked += [f"{name}={value:.0f}" for name in ("since", "until") if abs(value := getattr(arguments, name)) < 1e12]  # noqa: PLR2004 - not infinite
+    if arguments.score is not None:
+        asked.append(f"score>={arguments.score:g}")
     if arguments.text_file is not None:
         asked.append("a known text")
     return "exchanges: " + (" ".join(asked)[:800] or "all")
@@ -102,14 +108,14 @@ def _search(arguments: argparse.Namespace) -> int:
             contents = open_contents(config, arguments, described(arguments))
         text = known_text(arguments, contents)
         shown = contents if arguments.content else None
-        items = iter_records(audit_folder(config))
-        for found in exchanges(items, wanted(arguments), text, whole=arguments.content, passed=progress):
+        audit, asked = audit_folder(config), wanted(arguments)
+        for hit in found(audit, asked, text, whole=arguments.content, passed=progress):
             progress.end()
-            if isinstance(found, Damage):
-                sys.stderr.write(line(found) + "\n")
+            if isinstance(hit, Damage):
+                sys.stderr.write(line(hit) + "\n")
                 continue
             count += 1
-            for item in entries(found):
+            for item in entries(hit):
                 sys.stdout.write(render(item, *texts(shown, item)) + "\n")
     except (LedgerError, RefusedError, ContentError, MemoryError) as error:
         return failed(error)
@@ -120,6 +126,6 @@ def _search(arguments: argparse.Namespace) -> int:
     return 0 if count else 1
 
 
-def entries(found: Exchanged) -> list[Entry]:
+def entries(hit: Exchanged) -> list[Entry]:
     """The records of an exchange in the order in which they were written."""
-    return [found.intent, *found.rest, *([found.outcome] if found.outcome else [])]
+    return [hit.intent, *hit.rest, *([hit.outcome] if hit.outcome else [])]

@@ -117,6 +117,7 @@ def prepare(directory: Path, ports: dict[str, int], now: datetime) -> None:
             "expires: 2027-01-01": f"expires: {later}",
         },
     )
+    _edit(source / "operators.yaml", directory / "operators.yaml", {"expires: 2027-01-01": f"expires: {later}"})
     _edit(directory / "models" / "demo.yaml", directory / "models" / "demo.yaml", {":8081": f":{ports['model']}"})
     _edit(
         directory / "evidence" / "demo.yaml",

@@ -1,4 +1,4 @@
-"""Says where the files of a configuration are not what is in force on this host."""
+"""Says where the files of a configuration are not what is in force on this host, and who is named by what is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import sys
 
 from guard.cli.switch import state_of
 from guard.policy.config import Config
+from guard.policy.load import load
+from guard.policy.operators import OperatorsFile
 from guard.state.snapshots import SnapshotError, Snapshots
 
 
@@ -19,3 +21,20 @@ def warn(config: Config) -> None:
         sys.stderr.write(
             f"guard: these files are NOT what is in force here, which is {current.digest[:16]}: see guard status\n"
         )
+
+
+def operators(config: Config) -> OperatorsFile | None:
+    """The people of the policy in force on this host, or of these files where none ever was in force.
+
+    So nobody gives himself a role by a line that two people were to approve. Raises SnapshotError and ConfigError when
+    that cannot be known.
+    """
+    snapshots = Snapshots(state_of(config.directory, config.guard))
+    current = snapshots.current()
+    if current is None or current.digest == config.digest:
+        return config.operators
+    place = snapshots.place(current.digest)
+    kept = load(place)
+    if kept.digest != current.digest:
+        raise SnapshotError(f"{place} is not the policy that is in force")
+    return kept.operators

@@ -35,6 +35,17 @@ def instant(text: str) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
+def score(text: str) -> float:
+    """A classifier's score."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError("a number from 0 to 1")
+    return value
+
+
 def day(text: str) -> date:
     """A day of the calendar."""
     try:

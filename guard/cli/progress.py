@@ -19,10 +19,20 @@ class Progress:
         self._shows = sys.stderr.isatty()
         self._next = time.monotonic() + EVERY_SECONDS
         self._shown = False
+        self._bytes = 0
+
+    def read(self, size: int) -> None:
+        """So many bytes more were read; counted in mebibytes."""
+        self._bytes += size
+        self._show(self._bytes >> 20)
 
     def __call__(self, count: int) -> None:
         """So many are done."""
-        if not self._shows or count % EVERY or time.monotonic() < self._next:
+        if count % EVERY == 0:
+            self._show(count)
+
+    def _show(self, count: int) -> None:
+        if not self._shows or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + EVERY_SECONDS
         self._shown = True
@@ -32,5 +42,6 @@ class Progress:
     def end(self) -> None:
         """Leave a clean line."""
         if self._shown:
+            self._shown = False
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""``guard why``: which safeguards would decide what, for a request that nobody has made; nothing is written."""
+"""``guard why``: which safeguards decided what about a past request, or would, for a request that nobody has made."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from guard.approval.profiles import with_profiles
+from guard.cli import why_recorded
+from guard.cli.audit_access import add_person
 from guard.cli.options import add_at, add_config
 from guard.cli.switch import fail, out, state_of
 from guard.clock import SystemClock
@@ -46,13 +48,18 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "why",
-        help="say which safeguards would decide what, for a hypothetical request",
-        description="Takes a request without a text through the guard's own parts, with the stop orders and the "
-        "counters of this host as they stand; writes and counts nothing. Exit codes: 0 it would be forwarded; 1 it "
-        "would be refused; 2 an invalid configuration, or a listener that does not exist.",
+        help="say which safeguards decided what about a past request, or would decide about a hypothetical one",
+        description="With a REQUEST-ID: tells from the request log what was decided, and why; for people of "
+        "operators.yaml whose role it is, with --who and --reason, and it is put on record. Exit codes: 0 told; 1 not "
+        "on record; 4 not entitled. With --as and --model: takes a request without a text through the guard's own "
+        "parts, with the stop orders and the counters of this host as they stand; writes and counts nothing. Exit "
+        "codes: 0 it would be forwarded; 1 it would be refused; 2 an invalid configuration, or a listener that does "
+        "not exist.",
     )
-    parser.add_argument("--as", dest="key", required=True, metavar="KEY-ID", help="the id of the caller's key")
-    parser.add_argument("--model", required=True, metavar="MODEL", help="the alias that is asked for")
+    parser.add_argument("request", nargs="?", metavar="REQUEST-ID", help="as in the answer's x-request-id")
+    add_person(parser, required=False)
+    parser.add_argument("--as", dest="key", metavar="KEY-ID", help="the id of the caller's key")
+    parser.add_argument("--model", metavar="MODEL", help="the alias that is asked for")
     parser.add_argument(
         "--operation",
         type=Operation,
@@ -64,11 +71,23 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     add_config(parser)
     add_at(parser)
     parser.add_argument("--json", action="store_true", help="for machines")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=_run, usage=parser.error)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """Answer for a past request or a hypothetical one, never for a mixture."""
+    supposed = (arguments.key, arguments.model, arguments.operation, arguments.surface, arguments.at)
+    if arguments.request is not None:
+        if any(given is not None for given in supposed):
+            arguments.usage("a past request is named by its REQUEST-ID alone")
+        return why_recorded.run(arguments)
+    if arguments.key is None or arguments.model is None:
+        arguments.usage("give a REQUEST-ID, or --as KEY-ID and --model MODEL")
+    return run(arguments)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the answer; 0 forwarded, 1 refused, 2 it cannot be judged."""
+    """Print the answer for a hypothetical request; 0 forwarded, 1 refused, 2 it cannot be judged."""
     config = with_profiles(load(arguments.config), datetime.now(UTC).timestamp())
     question = default_question(config, arguments.key, arguments.model, arguments.operation, arguments.surface)
     surfaces = [surface.name for surface in config.guard.surfaces]

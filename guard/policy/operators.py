@@ -41,7 +41,10 @@ class Person(Frozen):
         tuple[Annotated[OperatorRole, LAX], ...],
         Field(min_length=1, max_length=len(OperatorRole)),
         AfterValidator(unique("the role")),
-    ] = Field(description="What the person may do; two with approver or responsible_scaling_officer approve together.")
+    ] = Field(
+        description="What the person may do: two with approver or responsible_scaling_officer approve together; an "
+        "investigator opens texts."
+    )
     keys: Annotated[tuple[KeyLine, ...], Field(min_length=1, max_length=16)] = Field(
         description="SSH public keys, each as its .pub file has it: Ed25519, ECDSA, RSA from 3072 bits, hardware keys."
     )

@@ -1,4 +1,4 @@
-"""Bringing the request log under signed heads while the guard runs: in a thread, so that nothing waits for it."""
+"""Bringing the request log under signed heads, and indexing it, while the guard runs: in a thread of its own."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from guard.app import storage
+from guard.audit.indexer import Indexer
 from guard.audit.note import Key
-from guard.audit.sealer import Round, Sealer, open_sealer
+from guard.audit.sealer import Round, Sealer, logs, open_sealer
 from guard.audit.segments import LedgerError, describe
 from guard.audit.signing_keys import KeyRing, open_keys, public_key
 from guard.policy.load import Config
@@ -67,6 +68,8 @@ class Sealing:
         self._clock = clock
         self._sealer: Sealer | None = None
         self._failing: dict[str, str] = {}
+        self._indexer = Indexer()
+        self._unindexed = ""
         self._closing = False
         self._thread = ThreadPoolExecutor(1, "audit-seal")
 
@@ -74,6 +77,7 @@ class Sealing:
         """Seal for ever."""
         while True:
             await self.seal(self._durable())
+            await self.index()
             await asyncio.sleep(self._settings.checkpoint_seconds)
 
     async def seal(self, durable: Mapping[str, int | None]) -> bool:
@@ -93,6 +97,19 @@ class Sealing:
             subject = f"{found.epoch.number} {found.epoch.key}"
             await self._acts.record(GUARD, "audit_epoch", subject, "the key that signs the request log from here on")
         return any(each.behind for each in found.writers)
+
+    async def index(self) -> None:
+        """Index what has come; without it a search is slow and no less right, so it is only logged."""
+        try:
+            problem = await asyncio.get_running_loop().run_in_executor(self._thread, self._index)
+        except Exception as error:  # noqa: BLE001 - nothing relies on an index
+            problem = str(error) if isinstance(error, LedgerError) else _words(error)
+        if problem and problem != self._unindexed:
+            self._log.emit(Level.WARNING, Event.INDEX_FAILED, reason=problem)
+        self._unindexed = problem
+
+    def _index(self) -> str:
+        return self._indexer.round(logs(self._audit))
 
     async def close(self) -> None:
         """Seal what the ended writers left, and give everything back."""

@@ -65,6 +65,7 @@ class Event(StrEnum):
     LOG_RECOVERED = "log_recovered"
     SEAL_FAILED = "seal_failed"
     SEALED_AGAIN = "sealed_again"
+    INDEX_FAILED = "index_failed"
     WITNESS_FAILED = "witness_failed"
     WITNESS_ANSWERS = "witness_answers"
     EVIDENCE_LAPSED = "evidence_lapsed"

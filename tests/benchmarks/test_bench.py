@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from guard.wire.openai_chat import OpenAIChat
-from tests.benchmarks import before, durable, plot, policy, reload, sealing, strict
+from tests.benchmarks import before, durable, indexing, plot, policy, reload, sealing, strict
 from tests.benchmarks.__main__ import ALONE, main, options
 from tests.benchmarks.bystanders import LARGE, Large, bystanders
 from tests.benchmarks.measure import Run
@@ -311,3 +311,9 @@ def test_the_durable_log_is_measured_in_every_figure() -> None:
     assert len(figures) == 9 + len(durable.SHAPES)
     assert all(len(values) == durable.ROUNDS for _, values, _ in figures)
     assert all(value > 0 for title, values, _ in figures if "added" not in title for value in values)
+
+
+def test_lookups_are_measured_on_requests_that_are_found() -> None:
+    figures = indexing.measure(600, segment=100)
+    assert len(figures) == 2
+    assert all(value > 0 for _, values, _ in figures for value in values)

@@ -23,7 +23,7 @@ EXCHANGE = Exchange(
     *((Passage("messages[0].content", "user", "hi"),), "policy", 0.0),
 )
 REQUEST = Request("demo", streamed=True, passages=EXCHANGE.passages, fields={})
-NO = Block(Code.CONTENT_BLOCKED, "rule", category="other", rule="r1")
+NO = Block(Code.CONTENT_BLOCKED, "rule", category="other", rule="r1", score=0.9, threshold=0.8)
 EVERYTHING = object()
 
 
@@ -118,6 +118,7 @@ def test_the_first_enforced_denial_ends_the_asking(late: bool) -> None:
     answer, decisions = admit(mounts(Says(), Says(NO, late=late), last))
     assert isinstance(answer, Decision)
     assert (answer.code, answer.category, answer.rule, answer.blocked) == (NO.code, "other", "r1", True)
+    assert (answer.score, answer.threshold) == (0.9, 0.8)
     assert [each.safeguard for each in decisions] == ["m0", "m1"]
     assert last.asked == []
 

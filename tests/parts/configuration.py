@@ -10,6 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from guard.credentials import digest, new_secret
 
 MARKER: Final = "FORBIDDEN-MARKER"
@@ -134,6 +137,15 @@ def write_configuration(
     for spec in models:
         _write(directory / "models" / f"{spec.name}.yaml", model_file(spec, now))
     return Credentials(made["app"], made["stranger"], made["slow"], made["lapsed"], made["responder"], made["viewer"])
+
+
+def write_operators(directory: Path, roles: Mapping[str, Sequence[str]], expires: str = "2099-01-01") -> None:
+    """Write operators.yaml: a person of each id with these roles, and a key that nobody has the other half of."""
+    persons = []
+    for one, held in roles.items():
+        key = Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        persons.append({"id": one, "name": f"{one} the person", "roles": list(held), "keys": [key], "expires": expires})
+    _write(directory / "operators.yaml", {"version": 1, "persons": persons})
 
 
 def model_file(spec: ModelSpec, now: datetime) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class Finding:
 
     def judge(self, texts: list[str]) -> Hit | None:
         """Look for the word."""
-        return Hit("rule-1", "cyber", -1) if any(self.word in text for text in texts) else None
+        return Hit("rule-1", "cyber", -1, 0.9, 0.8) if any(self.word in text for text in texts) else None
 
     def session(self) -> FindingSession:
         """Count and begin."""
@@ -68,7 +68,7 @@ def classification(word: str = "bad", *, inputs: bool = True, outputs: bool = Tr
     return Classification("words", Finding(word), screens_input=inputs, screens_output=outputs)
 
 
-BLOCK = Block(Code.CONTENT_BLOCKED, "classifier finding/1", category="cyber", rule="rule-1")
+BLOCK = Block(Code.CONTENT_BLOCKED, "classifier finding/1", category="cyber", rule="rule-1", score=0.9, threshold=0.8)
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,8 @@ DECISIONS = (
         rule="r7",
         failure=Failure.TIMEOUT,
         retry_after=3.5,
+        score=0.91,
+        threshold=0.8,
     ),
 )
 

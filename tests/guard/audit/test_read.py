@@ -186,3 +186,15 @@ def test_a_directory_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
     for act in (lambda: iter_records(tmp_path / "no"), lambda: find(tmp_path / "no", "r1")):
         with pytest.raises(LedgerError, match=r"/no: No such file or directory"):
             act()
+
+
+@pytest.mark.parametrize("last", [1, 7, 20, 10_000])
+def test_the_last_records_are_read_without_the_segments_before_them(last: int, tmp_path: Path) -> None:
+    for writer in ("w1", "w2"):
+        many(tmp_path, 30, writer)
+    whole, end = list(iter_records(tmp_path)), list(iter_records(tmp_path, last=last))
+    assert end[-last:] == whole[-last:]
+    assert len(end) < 2 * last + 40
+    newest = listing(tmp_path / "w1")[-1]
+    newest.write_bytes(b"")  # just begun: what is wanted stands before it
+    assert list(iter_records(tmp_path, last=last))[-last:] == list(iter_records(tmp_path))[-last:]

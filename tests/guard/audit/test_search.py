@@ -6,15 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.audit import records, search
 from guard.audit.contents import Contents
+from guard.audit.indexing import index_sealed
 from guard.audit.keys import KeyFolder
+from guard.audit.ledger import Ledger, Limits
 from guard.audit.read import Damage, Entry, Item, iter_records
 from guard.audit.search import Exchanged, KnownText, Wanted, exchanges
-from guard.audit.segments import listing
+from guard.audit.segments import SegmentReader, listing
 from guard.audit.wrapping import Kek
 from safeguards.decision import Ending
 from safeguards.exchange import Channel, ChannelId, ChannelKind
@@ -66,6 +68,9 @@ def found(audit: Path, wanted: Wanted, text: KnownText | None = None) -> list[st
         (Wanted(safeguard="rules", rule="r7"), ["r2"]),
         (Wanted(safeguard="access"), []),
         (Wanted(model="demo", category="cbrn"), []),
+        (Wanted(score=0.91, category="cbrn"), ["r2"]),
+        (Wanted(score=0.0), ["r2"]),
+        (Wanted(score=0.92), []),
     ],
 )
 def test_what_is_wanted_is_found_and_nothing_else(audit: Path, wanted: Wanted, expected: list[str]) -> None:
@@ -160,3 +165,94 @@ def test_no_order_of_records_confuses_it(written: list[tuple[str, str]]) -> None
             item.record.id for item in (hit.intent, *hit.rest) if isinstance(item.record, records.Intent | records.Part)
         }
         assert len(ids) == 1
+
+
+def many_days(audit: Path) -> None:
+    """Sixty exchanges over many segments: an hour apart, of two models and three owners, a few cut off or corrected."""
+    clock = Clock()
+    log = Ledger.open(audit / "w1", clock, limits=Limits(segment=3000, interval=30.0))
+    for number in range(60):
+        if number == 30:
+            log.close()  # what ran then was cut off
+            log = Ledger.open(audit / "w1", clock, limits=Limits(segment=3000, interval=30.0))
+        clock.pass_(-7200.0 if number == 40 else 3600.0)
+        one = exchange(f"r{number}")
+        owner = f"team {number // 20}"
+        one = replace(one, model="rare" if number in {7, 45} else "demo", caller=replace(one.caller, owner=owner))
+        log.intent(one, durable=False, keep=None)
+        if number not in {13, 28}:
+            log.outcome(one, outcome(), durable=False)
+        if number % 10 == 0:
+            log.outcome(one, replace(outcome(), ending=Ending.CALLER_GONE), durable=False)
+    log.close()
+
+
+TIMES = st.sampled_from([float("-inf"), float("inf"), *(1_700_000_000.0 + 3600.0 * hour for hour in range(0, 62, 3))])
+
+
+@pytest.fixture(scope="module")
+def days(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    audit = tmp_path_factory.mktemp("days")
+    many_days(audit)
+    for segment in listing(audit / "w1")[:-1]:
+        index_sealed(segment)
+    return audit
+
+
+@settings(deadline=None)
+@given(
+    wanted=st.builds(
+        Wanted,
+        since=TIMES,
+        until=TIMES,
+        model=st.sampled_from(["", "demo", "rare", "none"]),
+        owner=st.sampled_from(["", "team 0", "team 1", "nobody"]),
+        ending=st.sampled_from(["", "caller_gone"]),
+    ),
+    whole=st.booleans(),
+)
+def test_what_is_skipped_is_nothing_that_is_wanted(wanted: Wanted, whole: bool, days: Path) -> None:
+    everything = list(exchanges(iter_records(days), wanted, whole=whole))
+    assert list(search.found(days, wanted, whole=whole)) == everything
+
+
+@pytest.mark.parametrize(
+    ("wanted", "most"),
+    [
+        (Wanted(model="none"), 1),
+        (Wanted(since=1e12), 1),
+        (Wanted(until=1_700_000_000.0), 1),
+        (Wanted(owner="team 2"), 12),
+        (Wanted(id="r7"), 0),
+        (Wanted(), 99),
+    ],
+)
+def test_segments_that_cannot_matter_are_not_read(
+    wanted: Wanted, most: int, days: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = []
+
+    class Counting(SegmentReader):
+        def __init__(self, path: Path, begin: int = 0, first: int = 0) -> None:
+            super().__init__(path, begin, first)
+            if begin == 0:
+                begun.append(path)
+
+    monkeypatch.setattr("guard.audit.read.SegmentReader", Counting)
+    list(search.found(days, wanted))
+    count = len(listing(days / "w1"))
+    assert count > 20
+    assert len(begun) <= most
+    assert len(begun) == count or most < count
+
+
+def test_one_exchange_is_found_by_its_id_with_all_of_it(days: Path) -> None:
+    (hit,) = search.found(days, Wanted(id="r20"), whole=True)
+    assert isinstance(hit, Exchanged)
+    assert hit.outcome is not None
+    assert [type(one.record).__name__ for one in (hit.intent, *hit.rest, hit.outcome)] == [
+        "Intent",
+        "Outcome",
+        "Outcome",
+    ]
+    assert list(search.found(days, Wanted(id="r20", model="rare"))) == []

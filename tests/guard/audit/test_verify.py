@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,9 @@ from guard.audit.epochs import FILE, read_chain
 from guard.audit.findings import Finding
 from guard.audit.frames import Frame, compact, encode
 from guard.audit.heads import CHECKPOINT, read_head
+from guard.audit.index import Facts, Index, key_of, path_of
+from guard.audit.index import encode as encode_index
+from guard.audit.indexing import grow, index_sealed
 from guard.audit.ledger import Ledger
 from guard.audit.note import Note, Signer, parse_note
 from guard.audit.read import FLEET
@@ -428,3 +432,58 @@ def test_a_kept_head_of_another_log_is_refused(tmp_path: Path) -> None:
     assert note is not None
     with pytest.raises(LedgerError, match="that was given is not signed"):
         judged(guard, note)
+
+
+def forged(segment: Path, *, without: str = "", facts: Facts | None = None, **span: Any) -> None:
+    """Write an index with good checksums that leaves something out."""
+    index_sealed(segment)
+    with Index(segment) as index:
+        entries = [one for one in index.entries() if not one.startswith(key_of(without))]
+        assert index.last is not None
+        path_of(segment).write_bytes(encode_index(replace(index.last, **span), entries, facts or index.facts()))
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda segment: forged(segment, without="worker-0-1"),
+        lambda segment: forged(segment, facts=Facts()),
+        lambda segment: forged(segment, earliest=1.9e9, latest=1.9e9),
+        lambda segment: forged(segment, latest=0.0),
+    ],
+    ids=["a request", "its values", "its times", "its end"],
+)
+def test_an_index_that_hides_records_from_searches_is_named(guard: Guard, forge: Callable[[Path], None]) -> None:
+    for path in segments(guard):
+        index_sealed(path)
+    assert judged(guard).intact
+    forge(segments(guard)[0])
+    report = judged(guard)
+    assert [(one.place.segment, one.place.offset) for one in report.findings] == [(segments(guard)[0].name, 0)]
+    assert (
+        "seg-00000000000000000001.idx was changed to hide records from searches; remove it" in report.findings[0].what
+    )
+    path_of(segments(guard)[0]).unlink()
+    assert judged(guard).intact
+
+
+def test_where_records_were_changed_they_are_named_and_not_their_index(guard: Guard) -> None:
+    path = segments(guard)[0]
+    index_sealed(path)
+    put(path, [changed(one) if one.sequence == 3 else one for one in frames(path)])
+    (finding, *_) = judged(guard).findings
+    assert finding.place.sequence == 3
+
+
+def test_an_index_that_is_damaged_or_of_less_or_of_another_file_hides_nothing(guard: Guard) -> None:
+    one, two, three, *_ = segments(guard)
+    index_sealed(two)
+    path_of(one).write_bytes(path_of(two).read_bytes())
+    data = bytearray(path_of(two).read_bytes())
+    data[-6] ^= 1
+    path_of(two).write_bytes(data)
+    grow(three, stride=1)
+    write(guard.audit, "worker-0", 900, 1)
+    guard.seal()
+    grow(segments(guard)[-1], stride=1)
+    assert judged(guard).intact

@@ -17,7 +17,7 @@ from guard.audit.records import Control
 from guard.audit.wrapping import Kek
 from guard.cli import main
 from tests.guard.audit.fakes import KEEP, Clock, contents, exchange, outcome
-from tests.parts.configuration import write_configuration
+from tests.parts.configuration import write_configuration, write_operators
 
 PROMPT = "the prompt's own words"
 ACCESS = ("--who", "ana", "--reason", "case 7")
@@ -27,6 +27,7 @@ ACCESS = ("--who", "ana", "--reason", "case 7")
 def config(tmp_path: Path) -> Path:
     """Three exchanges, each a minute after the other."""
     write_configuration(tmp_path)
+    write_operators(tmp_path, {"ana": ["investigator"], "ben": ["auditor"]})
     asyncio.run(_write(tmp_path))
     return tmp_path
 
@@ -67,6 +68,16 @@ def test_search_prints_the_records_of_what_it_finds_and_puts_nothing_on_record(
     assert [line.split()[2] for line in lines] == ["intent", "outcome"] * 2
     assert not any(PROMPT in line for line in lines)
     assert acts(config) == []
+
+
+def test_search_by_score_finds_what_scored_as_much(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(run(capsys, "search", "--score", "0.9", "--config", config)[1]) == 6
+    assert run(capsys, "search", "--score", "0.95", "--config", config)[0] == 1
+    for score in ("1.01", "-0.1", "nan", "high"):
+        with pytest.raises(SystemExit) as ended:
+            run(capsys, "search", "--score", score, "--config", config)
+        assert ended.value.code == 2
+        assert "a number from 0 to 1" in capsys.readouterr().err
 
 
 def test_what_is_not_there_is_said(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,7 +31,7 @@ def test_the_example_is_routable_on_any_day_and_not_once_its_evidence_has_lapsed
 def test_the_schemas_that_the_files_name_are_beside_them(tmp_path: Path) -> None:
     demo.prepare(tmp_path, PORTS, datetime.now(UTC))
     files = sorted(tmp_path.rglob("*.yaml"))
-    assert len(files) == 5
+    assert len(files) == 6
     for file in files:
         assert (file.parent / file.read_text().splitlines()[0].partition("$schema=")[2]).is_file()
 

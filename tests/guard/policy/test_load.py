@@ -45,9 +45,9 @@ def test_operators_may_be_absent_and_count_for_the_digest_when_they_are_there(di
     shutil.copy(EXAMPLE / "operators.yaml", directory)
     config = load(directory, BUILTIN)
     assert config.operators is not None
-    assert [person.id for person in config.operators.persons] == ["ana", "ben"]
+    assert [person.id for person in config.operators.persons] == ["ana", "ben", "dan"]
     assert config.digest != without.digest
-    assert config.problem("operators.yaml", ("persons", 1, "keys", 0), "x").line == 16
+    assert config.problem("operators.yaml", ("persons", 1, "keys", 0), "x").line == 17
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -12,7 +13,9 @@ import pytest
 
 from guard.audit.checkpoint import parse_checkpoint
 from guard.audit.heads import read_head
+from guard.audit.indexing import grow
 from guard.audit.read import FLEET
+from guard.audit.segments import listing
 from guard.policy.load import load
 from guard.serve.acts import Acts
 from guard.serve.sealing import Sealing, key_ring, log_key
@@ -158,6 +161,30 @@ def test_trouble_of_the_whole_is_told_and_it_begins_again_from_the_disk(
     assert said.count('"seal_failed"') == 1
     assert "fleet" in said
     assert sealed.metric('guard_audit_seal_failing{writer="all"}') == 0.0
+    assert sealed.size() == sealed.last
+
+
+def test_what_grew_is_indexed_and_trouble_with_it_is_told_once_and_stops_nothing(
+    sealed: Sealed, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guard.audit.indexer.grow", partial(grow, stride=1))
+    folder = sealed.audit / "worker-0" / "index"
+
+    async def steps() -> None:
+        folder.write_text("a file in its place")
+        for _ in range(3):
+            await sealed.sealing.index()
+        folder.unlink()
+        await sealed.sealing.index()
+        assert {path.stem for path in folder.iterdir()} == {path.stem for path in listing(sealed.audit / "worker-0")}
+        monkeypatch.setattr("guard.audit.indexer.listing", lambda _: 1 / 0)
+        await sealed.sealing.index()
+        await sealed.sealing.seal({})
+
+    run(sealed, steps())
+    said = capfd.readouterr().err
+    assert said.count('"index_failed"') == 2
+    assert "ZeroDivisionError" in said
     assert sealed.size() == sealed.last
 
 
