@@ -25,8 +25,10 @@ from guard.audit.segments import LedgerError
 from guard.audit.wrapping import Investigator, Kek, Opener
 from guard.clock import SystemClock
 from guard.policy.content import read_content_key
+from guard.policy.evidence import midnight
 from guard.policy.load import Config, read_secret
 from guard.policy.model import SecretRef
+from guard.policy.roles import DOES, Act, may_any, told
 from guard.policy.secret import read_secret_bytes
 from safeguards.decision import Unavailable
 
@@ -80,10 +82,22 @@ def add_key(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def person(arguments: argparse.Namespace) -> Person:
-    """The person of ``--who`` and ``--reason``; raises RefusedError when either is missing."""
+def person(config: Config, arguments: argparse.Namespace, act: Act) -> Person:
+    """The person of ``--who`` and ``--reason``; raises RefusedError when either is missing, or the role.
+
+    Where there is operators.yaml, it must name the person, in a role that entitles to this, today. Who types the name
+    is known from the system's user alone, which is on record beside it.
+    """
     if not arguments.who or not arguments.reason:
-        raise RefusedError("texts are opened only with --who NAME and --reason TEXT, which are put on record")
+        raise RefusedError(f"to {DOES[act].partition(':')[0]} takes --who NAME and --reason TEXT")
+    if config.operators is not None:
+        found = config.operators.person(arguments.who)
+        if found is None:
+            raise RefusedError(f"--who: is the id of nobody in operators.yaml, and this takes {told(act)}")
+        if midnight(found.expires).timestamp() <= time.time():
+            raise RefusedError(f"--who: the entry of {found.id} in operators.yaml has expired")
+        if not may_any(found.roles, act):
+            raise RefusedError(f"--who: no role of {found.id} in operators.yaml may do this; it takes {told(act)}")
     return Person(arguments.who, arguments.reason)
 
 
@@ -124,7 +138,7 @@ def opener(config: Config, file: Path | None) -> Opener:
 
 def open_contents(config: Config, arguments: argparse.Namespace, subject: str) -> Contents:
     """Put the reading on record, then open; raises RefusedError when either cannot be."""
-    reader = person(arguments)
+    reader = person(config, arguments, Act.READ_TEXTS)
     contents = Contents(audit_folder(config), key_folder(config), opener(config, arguments.key_file))
     record(config, reader, "read", subject)
     return contents

@@ -31,7 +31,6 @@ from guard.policy.process import (
     KeyStorage,
     LogLevel,
     RequestLimits,
-    Role,
     SecretRef,
     StorageConfig,
     Supervision,
@@ -39,6 +38,7 @@ from guard.policy.process import (
     Telemetry,
 )
 from guard.policy.response import Response
+from guard.policy.roles import OperatorRole as Role
 from guard.policy.rules import Category, Rule, RuleSet
 from guard.policy.standard import Axis, CheckName, Levels, OnExpiry, Row, Standard
 from guard.policy.thresholds import Assessment, ThresholdState

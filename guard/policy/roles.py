@@ -12,7 +12,18 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from guard.policy.operators import OperatorRole as Role
+
+class OperatorRole(StrEnum):
+    """What a person is trusted with; the list is closed."""
+
+    VIEWER = "viewer"
+    RESPONDER = "responder"
+    APPROVER = "approver"
+    SAFEGUARDS_ENGINEER = "safeguards_engineer"
+    INVESTIGATOR = "investigator"
+    AUDITOR = "auditor"
+    OPERATOR = "operator"
+    RESPONSIBLE_SCALING_OFFICER = "responsible_scaling_officer"
 
 
 class Act(StrEnum):
@@ -45,16 +56,18 @@ DOES: Final[Mapping[Act, str]] = MappingProxyType(
     }
 )
 
-_MAY: Final[Mapping[Role, frozenset[Act]]] = MappingProxyType(
+_MAY: Final[Mapping[OperatorRole, frozenset[Act]]] = MappingProxyType(
     {
-        Role.VIEWER: frozenset({Act.SEE_STATUS}),
-        Role.RESPONDER: frozenset({Act.SEE_STATUS, Act.STOP, Act.RESUME, Act.RELOAD, Act.READ_RECORDS}),
-        Role.APPROVER: frozenset({Act.SEE_STATUS, Act.STOP, Act.APPROVE}),
-        Role.SAFEGUARDS_ENGINEER: frozenset({Act.SEE_STATUS, Act.STOP, Act.RELOAD, Act.READ_RECORDS}),
-        Role.INVESTIGATOR: frozenset({Act.SEE_STATUS, Act.STOP, Act.READ_RECORDS, Act.READ_TEXTS, Act.HOLD_TEXTS}),
-        Role.AUDITOR: frozenset({Act.SEE_STATUS, Act.READ_RECORDS, Act.HOLD_TEXTS}),
-        Role.OPERATOR: frozenset({Act.SEE_STATUS, Act.STOP, Act.RESUME, Act.RELOAD}),
-        Role.RESPONSIBLE_SCALING_OFFICER: frozenset(
+        OperatorRole.VIEWER: frozenset({Act.SEE_STATUS}),
+        OperatorRole.RESPONDER: frozenset({Act.SEE_STATUS, Act.STOP, Act.RESUME, Act.RELOAD, Act.READ_RECORDS}),
+        OperatorRole.APPROVER: frozenset({Act.SEE_STATUS, Act.STOP, Act.APPROVE}),
+        OperatorRole.SAFEGUARDS_ENGINEER: frozenset({Act.SEE_STATUS, Act.STOP, Act.RELOAD, Act.READ_RECORDS}),
+        OperatorRole.INVESTIGATOR: frozenset(
+            {Act.SEE_STATUS, Act.STOP, Act.READ_RECORDS, Act.READ_TEXTS, Act.HOLD_TEXTS}
+        ),
+        OperatorRole.AUDITOR: frozenset({Act.SEE_STATUS, Act.READ_RECORDS, Act.HOLD_TEXTS}),
+        OperatorRole.OPERATOR: frozenset({Act.SEE_STATUS, Act.STOP, Act.RESUME, Act.RELOAD}),
+        OperatorRole.RESPONSIBLE_SCALING_OFFICER: frozenset(
             {
                 Act.SEE_STATUS,
                 Act.STOP,
@@ -70,16 +83,22 @@ _MAY: Final[Mapping[Role, frozenset[Act]]] = MappingProxyType(
 )
 
 
-def may(role: Role, act: Act) -> bool:
+def may(role: OperatorRole, act: Act) -> bool:
     """Whether a role alone entitles to an act."""
     return act in _MAY[role]
 
 
-def may_any(roles: Iterable[Role], act: Act) -> bool:
+def may_any(roles: Iterable[OperatorRole], act: Act) -> bool:
     """Whether one of a person's roles entitles to an act."""
     return any(may(role, act) for role in roles)
 
 
-def entitled(act: Act) -> frozenset[Role]:
+def entitled(act: Act) -> frozenset[OperatorRole]:
     """Return the roles that entitle to an act."""
-    return frozenset(role for role in Role if may(role, act))
+    return frozenset(role for role in OperatorRole if may(role, act))
+
+
+def told(act: Act) -> str:
+    """Name the roles that entitle to an act, in the order of the list, as words for people."""
+    names = [role.value for role in OperatorRole if may(role, act)]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"

@@ -20,14 +20,14 @@ import uvloop
 
 from guard import __version__
 from guard.admin.api import Person, Readiness, admin_app
+from guard.admin.people import holders
 from guard.admin.switchboard import Switchboard
 from guard.app import json_log, python_version, storage
 from guard.audit.ledger import Ledger
 from guard.clock import SystemClock
-from guard.credentials import Holder, Register
 from guard.incidents.folder import IncidentFolder
+from guard.credentials import Register
 from guard.policy.acceptance import Approvals, NotApprovedError, Wanted, under_care
-from guard.policy.compile import first_moment
 from guard.policy.source import ConfigError, Problem
 from guard.serve.acts import Acts
 from guard.serve.approving import SignedApprovals
@@ -242,11 +242,7 @@ class Supervisor:
 
 
 def _people(checked: Checked, clock: Clock) -> Register[Person]:
-    holders = {
-        token.digest: Holder(Person(token.id, token.person, token.role), first_moment(token.expires))
-        for token in checked.config.guard.admin.tokens
-    }
-    return Register(checked.pepper, holders, clock)
+    return Register(checked.pepper, holders(checked.config), clock)
 
 
 def _current(beginning: Beginning, now: float) -> Current:

@@ -158,7 +158,8 @@ CASES = (
     Case("a way out of the folder", GUARD, "secrets/pepper", "../pepper",
          "guard.yaml:14: keys.pepper.file: must name a file or folder without `..` and without a slash at its end"),
     Case("an unknown role", GUARD, "role: viewer", "role: root",
-         "guard.yaml:26: admin.tokens[1].role: must be viewer or responder"),
+         "guard.yaml:26: admin.tokens[1].role: must be viewer, responder, approver, safeguards_engineer, "
+         "investigator, auditor, operator or responsible_scaling_officer"),
     Case("two tokens of one digest", GUARD, "ab" + ZEROS, "aa" + ZEROS,
          "guard.yaml:27: admin.tokens[1].digest: the digest is already used by item 0"),
     Case("two tokens of one id", GUARD, "id: reader", "id: oncall",
@@ -293,9 +294,13 @@ CASES = (
     # operators.yaml
     Case("no person", OPERATORS, "", "version: 1\npersons: []\n",
          "operators.yaml:2: persons: must not be empty"),
-    Case("a person without a key", OPERATORS, "", persons("  - {id: ana, name: Ana, roles: [viewer], keys: [], "
+    Case("an approver without a key", OPERATORS, "", persons("  - {id: ana, name: Ana, roles: [approver], keys: [], "
          "expires: 2027-01-01}"),
-         "operators.yaml:3: persons[0].keys: must not be empty"),
+         "operators.yaml:3: persons[0].keys: must not be empty: with these roles the person approves by signatures"),
+    Case("a token of a role that its person does not have, and one of nobody", OPERATORS, "",
+         persons(person("rita", ED25519)),
+         "guard.yaml:21: admin.tokens[0].role: is no role of rita in operators.yaml, which says: approver\n"
+         "guard.yaml:25: admin.tokens[1].person: is the id of nobody in operators.yaml; there are: rita"),
     Case("a role that does not exist", OPERATORS, "", persons(person("ana", ED25519, role="root")),
          "operators.yaml:5: persons[0].roles[0]: must be viewer, responder, approver, safeguards_engineer, "
          "investigator, auditor, operator or responsible_scaling_officer"),

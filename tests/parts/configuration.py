@@ -136,6 +136,19 @@ def write_configuration(
     return Credentials(made["app"], made["stranger"], made["slow"], made["lapsed"], made["responder"], made["viewer"])
 
 
+def write_operators(directory: Path, persons: Sequence[Mapping[str, Any]], now: datetime | None = None) -> None:
+    """Write operators.yaml with these persons and those of the configuration's tokens, which name them from now on."""
+    guard = json.loads((directory / "guard.yaml").read_text())
+    expires = _day(now or datetime.now(UTC), 400)
+    holders = []
+    for token in guard["admin"]["tokens"]:
+        token["person"] = f"{token['role']}-in-person"
+        holders.append({"id": token["person"], "name": token["person"], "roles": [token["role"]], "keys": []})
+    _write(directory / "guard.yaml", guard)
+    added = [{**each, "expires": expires} for each in holders]
+    _write(directory / "operators.yaml", {"version": 1, "persons": [*persons, *added]})
+
+
 def model_file(spec: ModelSpec, now: datetime) -> dict[str, Any]:
     """One model's file as plain data, its evidence within it."""
     return {

@@ -80,7 +80,7 @@ def test_texts_are_opened_only_for_a_person_with_a_reason(config: Path, capsys: 
     for missing in ([], ["--who", "ana"], ["--reason", "case 7"]):
         code, lines, err = run(capsys, "show", "request-1", "--content", *missing, "--config", config)
         assert (code, lines) == (4, [])
-        assert err == "guard: texts are opened only with --who NAME and --reason TEXT, which are put on record\n"
+        assert err == "guard: to read kept prompts and completions takes --who NAME and --reason TEXT\n"
     assert not (config / "var" / "audit" / "operator").exists()
 
 

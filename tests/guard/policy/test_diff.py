@@ -76,6 +76,7 @@ def test_who_may_approve_is_compared_person_by_person(tmp_path: Path, old: Confi
     one, two, three = (soft_key(KeyKind.ED25519, number).line for number in range(3))
     ana = {"id": "ana", "name": "Ana", "roles": ["approver"], "keys": [one, two], "expires": "2027-01-01"}
     ben = {**ana, "id": "ben", "name": "Ben", "roles": ["viewer"], "keys": [three]}
+    edit(old.directory / "guard.yaml", lambda guard: guard["admin"].update(tokens=[]))  # they would be other persons
     (old.directory / "operators.yaml").write_text(yaml.safe_dump({"version": 1, "persons": [ana, ben]}))
     (tmp_path / "new").mkdir()
     new = {**ana, "keys": [one.replace("a comment", "another")], "roles": ["approver", "operator"]}

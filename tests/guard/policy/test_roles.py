@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from guard.policy.operators import OperatorRole as Role
-from guard.policy.roles import DOES, Act, entitled, may, may_any
+from guard.policy.roles import DOES, Act, entitled, may, may_any, told
+from guard.policy.roles import OperatorRole as Role
 
 EXPECTED = {
     Role.VIEWER: "see_status",
@@ -44,3 +44,9 @@ def test_a_person_may_what_any_of_the_roles_may() -> None:
     assert may_any((Role.AUDITOR, Role.APPROVER), Act.APPROVE)
     assert not may_any((Role.AUDITOR, Role.VIEWER), Act.STOP)
     assert not may_any((), Act.SEE_STATUS)
+
+
+def test_the_roles_are_named_in_words() -> None:
+    assert told(Act.READ_TEXTS) == "investigator"
+    assert told(Act.APPROVE) == "approver or responsible_scaling_officer"
+    assert told(Act.RELOAD) == "responder, safeguards_engineer or operator"
