@@ -270,6 +270,7 @@ RULES: Final[tuple[Rule, ...]] = (
     # Tiers and keys
     Rule("tiers/*", presence(added=W, removed=S), "a tier more may use models"),
     Rule("tiers/*/models/*", widened(W), "more is granted"),
+    Rule("tiers/*/audience", always(W), "other models may be granted to it"),
     Rule("tiers/*/rate/per_minute", rising(W), "a higher rate"),
     Rule("tiers/*/rate/burst", rising(W), "a higher rate"),
     Rule("keys/*", presence(added=W, removed=S), "a key more may call"),

@@ -138,6 +138,9 @@ def _tiers(loaded: Loaded, sources: Sources) -> Iterator[Problem]:
                 if label not in sources.broken:
                     yield document.problem(place, f"there is no file {label}")
                 continue
+            if policy.audience is not tier.audience:
+                words = f"{label} is for the audience {policy.audience}, and this tier is for {tier.audience}"
+                yield document.problem(place, words)
             for index, operation in enumerate(operations):
                 if operation not in policy.operations:
                     yield document.problem((*place, index), f"{label} does not list the operation {operation}")

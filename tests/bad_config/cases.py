@@ -493,8 +493,8 @@ CASES = (
          "standards/own.yaml:19: rows[1].with.thresholds: must not be empty"),
     Case("an unknown invariant", STANDARD, "check: null", "check: built_in\n    with: {invariant: prayer}",
          "standards/own.yaml:19: rows[1].with.invariant: must be levels_cumulate, known_thresholds, known_surfaces, "
-         "below_floor_refused, one_journey, exact_routes, unreadable_refused, released_when_cleared, keys_end, "
-         "refusals_counted, log_apart, standard_pinned, limits_stated, "
+         "audiences_apart, below_floor_refused, one_journey, exact_routes, unreadable_refused, released_when_cleared, "
+         "keys_end, refusals_counted, log_apart, standard_pinned, limits_stated, "
          "changed_while_served or lowered_by_two"),
     Case("an unknown consequence of a lapse", STANDARD, "check: null",
          "check: attested\n    with: {claim: card, on_expiry: hope}",
@@ -644,6 +644,11 @@ CASES = (
          "standards/own.yaml:1: name: high 1 is already given by standards/high.yaml"),
     Case("the same weights on one side alone", "models/twin.yaml", "", TWIN,
          "models/twin.yaml:3: same_weights_as[0]: models/demo.yaml does not name twin in turn"),
+    Case("a model granted to another audience", MODEL, "audience: general", "audience: internal",
+         "tiers.yaml:5: tiers.general.models.demo: models/demo.yaml is for the audience internal, and this tier is for "
+         "general"),
+    Case("a tier of no known audience", TIERS, "    models:", "    audience: everybody\n    models:",
+         "tiers.yaml:4: tiers.general.audience: must be general, restricted or internal"),
     Case("an operation that the model does not list", TIERS, "[chat]", "[chat, embeddings]",
          "tiers.yaml:5: tiers.general.models.demo[1]: models/demo.yaml does not list the operation "
          "embeddings"),

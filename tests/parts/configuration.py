@@ -24,7 +24,8 @@ class ModelSpec:
 
     At level 3 intents are durable before forwarding and parts are written, unless ``log`` says otherwise. ``claims``
     are the attestations it has; they expire ``evidence_days`` after the configuration's now. Every tier that may use
-    the model is granted all its ``operations``.
+    the model is granted all its ``operations``. A model of another ``audience`` than general has the tier and the key
+    of its audience's name.
     """
 
     name: str = "demo"
@@ -40,6 +41,7 @@ class ModelSpec:
     evidence_days: int = 90
     times: Mapping[str, float] = field(default_factory=dict)
     operations: tuple[str, ...] = ("chat",)
+    audience: str = "general"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +96,25 @@ def write_configuration(
         _secret(secrets / f"{name}.{suffix}", text)
         return {"id": name, "digest": digest(pepper.encode(), text.encode()), "expires": _day(now, days)}
 
-    every = {spec.name: list(spec.operations) for spec in models}
+    offered: dict[str, dict[str, list[str]]] = {"general": {}}
+    for spec in models:
+        offered.setdefault(spec.audience, {})[spec.name] = list(spec.operations)
+    every = offered.pop("general")
+    rate = {"per_minute": per_minute, "burst": burst}
     tiers = {
         "version": 1,
         "tiers": {
-            "general": {"models": every, "rate": {"per_minute": per_minute, "burst": burst}},
+            "general": {"models": every, "rate": rate},
             "slow": {"models": every, "rate": {"per_minute": 1 / 60, "burst": 1}},
             "nothing": {"models": {}, "rate": {"per_minute": 60, "burst": 10}},
+            **{name: {"audience": name, "models": theirs, "rate": rate} for name, theirs in offered.items()},
         },
         "keys": [
             {**credential("sk-guard", "app", "key"), "owner": "an application", "tier": "general"},
             {**credential("sk-guard", "stranger", "key"), "owner": "a stranger", "tier": "nothing"},
             {**credential("sk-guard", "slow", "key"), "owner": "a slow application", "tier": "slow"},
             {**credential("sk-guard", "lapsed", "key", days=-1), "owner": "an old application", "tier": "general"},
+            *({**credential("sk-guard", name, "key"), "owner": f"{name} staff", "tier": name} for name in offered),
         ],
     }
     listeners = {"public": data_port, **(surfaces or {})}
@@ -156,7 +164,7 @@ def model_file(spec: ModelSpec, now: datetime) -> dict[str, Any]:
         "model": spec.name,
         "framework": {"name": "example-internal", "version": "1"},
         "asl": {"deployment": spec.asl, "security": spec.asl},
-        "audience": "general",
+        "audience": spec.audience,
         "surfaces": list(spec.surfaces),
         "upstream": {
             "url": spec.upstream,

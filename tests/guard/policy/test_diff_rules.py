@@ -106,6 +106,7 @@ CASES: tuple[tuple[Any, ...], ...] = (
     ("keys/k/issued", None, "2026-01-01", W), ("keys/k/issued", "2026-02-01", "2026-01-01", W),
     ("keys/k/issued", "2026-01-01", "2026-02-01", S), ("keys/k/issued", "2026-01-01", None, S),
     ("tiers/t", None, {"rate": {}}, W), ("tiers/t", {"rate": {}}, None, S),
+    ("tiers/t/audience", "general", "internal", W), ("tiers/t/audience", "internal", "general", W),
     ("tiers/t/models/m", None, ["chat"], W), ("tiers/t/models/m", ["chat"], None, S),
     ("tiers/t/models/m", ["chat"], ["chat", "messages"], W),
     ("tiers/t/rate/per_minute", 60.0, 61.0, W), ("tiers/t/rate/per_minute", 60.0, 59.0, S),
