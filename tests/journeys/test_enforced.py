@@ -29,6 +29,7 @@ from guard.policy.described import Controls
 from guard.policy.explain import explain
 from guard.policy.fingerprint import of_standard
 from guard.policy.load import builtin_standards, load
+from guard.policy.lowering import levels_in
 from guard.policy.model import Levels, Mode, OpaqueKey, Operation, Target
 from guard.policy.response import OnOverdue, Response
 from guard.policy.source import ConfigError
@@ -449,6 +450,10 @@ def test_a_level_is_not_lowered_without_two_people(tmp_path: Path) -> None:
     with pytest.raises(NotAcceptedError, match="model demo: its levels are lower"):
         accept(Asked(before, lower, frozenset(), 0.0, running=False), NobodyApproves())
     assert accept(Asked(lower, before, frozenset(), 0.0, running=False), NobodyApproves()).approved_by == ()
+    empty = replace(before, models={})  # nor by way of a time without it
+    back = Asked(empty, lower, frozenset(), 0.0, running=False, levels=levels_in(before))
+    with pytest.raises(NotAcceptedError, match="model demo: its levels are lower"):
+        accept(back, NobodyApproves())
 
 
 def test_what_the_level_does_not_withstand_is_said(tmp_path: Path) -> None:
