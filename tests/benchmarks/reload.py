@@ -7,6 +7,7 @@ counts too: the least disturbed window, of each kind, is compared.
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ from guard.policy.bundle import Bundle, read_bundle
 from guard.policy.compile import Models, Ports, check_compiles
 from guard.policy.load import Memory, load, understand
 from guard.serve.beside import gently
+from guard.serve.garbage import in_small_passes, settle
 from guard.state.reloads import posted
 from tests.benchmarks.measure import Run
 from tests.benchmarks.process import stop
@@ -53,7 +55,7 @@ async def _held(work: Callable[[], object]) -> float:
     def run() -> None:
         nonlocal ended
         clocks.append(time.pthread_getcpuclockid(threading.get_ident()))
-        with gently():
+        with gently(), in_small_passes():
             work()
         clocks.clear()
         ended = True
@@ -75,6 +77,8 @@ def _holding(directory: Path, rounds: int) -> list[Figure]:
     absent: Any = None
     ports, memory = Ports(absent, absent, absent, SYSTEM_CLOCK), Memory()
     before = build_policy(understand(read_bundle(directory), directory, memory), ports).models
+    passes = gc.get_threshold()
+    settle()  # as a worker does before it serves
     changed, counted = [], []
     for number in range(max(3, rounds)):
         for path in (directory / "models").glob("*.yaml"):
@@ -83,6 +87,8 @@ def _holding(directory: Path, rounds: int) -> list[Figure]:
         work = partial(_made, bundle, directory, memory, ports, before)
         changed.append(asyncio.run(_held(work)))
         counted.append(asyncio.run(_held(_count)))
+    gc.unfreeze()
+    gc.set_threshold(*passes)
     remark = "a thread that only counts, for comparison"
     return [
         (f"{MODELS} files changed: interpreter held at most, ms", changed, _goal(median(changed), STALL_MS, "ms")),
