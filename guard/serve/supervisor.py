@@ -24,8 +24,8 @@ from guard.admin.switchboard import Switchboard
 from guard.app import json_log, python_version, storage
 from guard.audit.ledger import Ledger
 from guard.clock import SystemClock
-from guard.incidents.folder import IncidentFolder
 from guard.credentials import Register
+from guard.incidents.folder import IncidentFolder
 from guard.policy.acceptance import Approvals, NotApprovedError, Wanted
 from guard.policy.fingerprint import standards_in
 from guard.policy.source import ConfigError, Problem

@@ -69,12 +69,16 @@ async def _held(work: Callable[[], object]) -> float:
     while not ended:
         await asyncio.sleep(0.001)
         with contextlib.suppress(OSError, IndexError):  # it ended meanwhile
-            now = time.clock_gettime(clocks[0]), int(waited.read_text().split()[1]) / 1e9
+            now = time.clock_gettime(clocks[0]), _waited(waited)
             if last is not None:
                 most = max(most, (now[0] - last[0] - (now[1] - last[1])) * 1000)
             last = now
     thread.join()
     return most
+
+
+def _waited(schedstat: Path) -> float:
+    return int(schedstat.read_text().split()[1]) / 1e9
 
 
 def _holding(directory: Path, rounds: int) -> list[Figure]:
