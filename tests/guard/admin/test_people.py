@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from guard.admin.people import holders
@@ -25,10 +25,11 @@ def test_without_operators_a_token_has_the_name_and_the_role_of_its_own_entry(tm
 
 
 def test_a_token_ends_with_its_own_entry_or_with_its_persons_whichever_is_first(tmp_path: Path) -> None:
-    write_configuration(tmp_path)
-    write_operators(tmp_path, [])
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    write_configuration(tmp_path, now=now)
+    write_operators(tmp_path, [], now)
     persons = json.loads((tmp_path / "operators.yaml").read_text())
-    soon = datetime.now(UTC).date().replace(year=2026, month=11, day=24)
+    soon = date(2026, 7, 1)
     persons["persons"][0]["expires"] = str(soon)
     (tmp_path / "operators.yaml").write_text(json.dumps(persons))
     config = load(tmp_path)
