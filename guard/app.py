@@ -213,7 +213,7 @@ def build_policy(config: Config, ports: Ports, before: Models | None = None) -> 
     config = with_profiles(config, ports.clock.now())
     models = Models(config, ports, before)
     pepper = read_secret(config.guard.keys.pepper, config.directory).encode()
-    holders = {key.digest: holder_of(key) for key in config.tiers.keys}
+    holders = {key.digest: holder_of(key, config.tiers) for key in config.tiers.keys}
     given = config.guard.limits
     limits = Limits(given.body_bytes, given.body_seconds, given.concurrent, given.concurrent_per_key)
     return Policy(config, models, Callers(pepper, holders, ports.clock), limits)

@@ -105,7 +105,7 @@ class Arrivals:
             caller = self.again(scope, caller)
         try:
             fields = parse_object(body)
-            serving = self.serving(fields.get("model"), dialect)
+            serving = self.serving(fields.get("model"), dialect, caller)
             request = dialect.read_request(fields, serving.grants)
         except BadField as bad:
             raise Refused(Code.BAD_REQUEST, str(bad)) from None
@@ -164,8 +164,11 @@ class Arrivals:
             self._live.arriving -= 1
             self._live.let_go(caller.key)
 
-    def serving(self, model: object, dialect: Dialect) -> Serving:
-        """Find the model that is asked for, where it is served on this surface for this operation; raises Refused."""
+    def serving(self, model: object, dialect: Dialect, caller: Caller) -> Serving:
+        """Find the model that is asked for, served on this surface, to this audience, for this operation.
+
+        Surface and audience are part of which policy it is (row C13). Raises Refused.
+        """
         if model is None:
             raise BadField("model", "is missing")
         if type(model) is not str:
@@ -173,6 +176,9 @@ class Arrivals:
         serving = self._catalogue.find(model)
         if serving is None or self._surface not in serving.surfaces:
             raise Refused(Code.UNKNOWN_MODEL)
+        if caller.audience != serving.audience:
+            words = f"the key is for the audience {caller.audience}, the model for {serving.audience}"
+            raise Refused(Code.AUDIENCE_DENIED, model=serving.model, reason=words)
         if dialect.operation not in serving.dialects:
             raise Refused(Code.ACCESS_DENIED, model=serving.model, reason="operation not listed")
         if serving.unmet:

@@ -102,7 +102,7 @@ class _Asking:
             caller = self._arrivals.enter(self._scope(), "POST")
             key = next(each for each in config.tiers.keys if each.id == asked.key)
             self._pass("key", f"{key.id} of {key.owner}, tier {key.tier}, until {key.expires}")
-            serving = self._arrivals.serving(asked.model, self._dialect)
+            serving = self._arrivals.serving(asked.model, self._dialect, caller)
         except Refused as refused:
             return self._refused(refused)
         self._found()
@@ -125,6 +125,7 @@ class _Asking:
         self._pass(
             "model", f"{policy.model}, deployment ASL-{policy.asl.deployment}, security ASL-{policy.asl.security}"
         )
+        self._pass("audience", f"the model and the key are for the audience {policy.audience}")
         self._pass("operation", f"{self._question.operation} is listed")
         self._pass("floor", f"every row of {standard.name} {standard.version} that binds it is met")
 
@@ -139,6 +140,8 @@ class _Asking:
             step, detail = "key", f"{key.id} of {key.owner} has expired: its last day was the one before {key.expires}"
         elif refused.code is Code.UNKNOWN_MODEL:
             step, detail = "model", self._unknown()
+        elif refused.code is Code.AUDIENCE_DENIED:
+            step = "audience"
         elif refused.code is Code.ACCESS_DENIED:
             listed = ", ".join(config.models[asked.model].operations)
             step, detail = "operation", f"{asked.model} does not list {asked.operation}; it lists: {listed}"
@@ -245,7 +248,7 @@ def _callers(config: Config, key: str, clock: Clock) -> Callers:
     holders = {}
     for each in config.tiers.keys:
         if each.id == key:
-            holders[digest(_PEPPER, _credential(key))] = holder_of(each)
+            holders[digest(_PEPPER, _credential(key))] = holder_of(each, config.tiers)
     return Callers(_PEPPER, holders, clock)
 
 

@@ -13,6 +13,7 @@ class Caller:
 
     ``peer`` is whom the certificate of the connection is for, empty where none was shown; it grants nothing.
     ``issued`` is when the key was made, in seconds since the epoch; one that does not say counts as new.
+    ``audience`` is whom the tier's keys stand for; a model of another one is not served to them (row C13).
     """
 
     key: str
@@ -20,6 +21,7 @@ class Caller:
     tier: str
     peer: str = ""
     issued: float = math.inf
+    audience: str = "general"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ class Code(StrEnum):
     UNAUTHENTICATED = "unauthenticated"
     KEY_EXPIRED = "key_expired"
     UNKNOWN_MODEL = "unknown_model"
+    AUDIENCE_DENIED = "audience_denied"
     NOT_ROUTABLE = "not_routable"
     # A safeguard decided.
     ACCESS_DENIED = "access_denied"

@@ -18,6 +18,7 @@ import pytest
 
 from guard.cli import parser
 from guard.policy.model import SafeguardKind
+from guard.policy.roles import Act, OperatorRole, may
 from safeguards.verdict import Code
 from tests.docs.reference import pages
 
@@ -40,6 +41,12 @@ def test_every_code_is_in_the_table_that_answers_are_made_from() -> None:
     page = (ROOT / "guard" / "wire" / "CODES.md").read_text()
     for code in Code:
         assert f"| `{code.value}` |" in page
+
+
+def test_the_table_of_roles_is_the_one_that_decides() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|((?: (?:yes )?\|)+)$", README, re.MULTILINE)
+    told = {role: [cell == " yes " for cell in cells.split("|")[:-1]] for role, cells in rows}
+    assert told == {role.value: [may(role, act) for act in Act] for role in OperatorRole}
 
 
 def commands(of: argparse.ArgumentParser, prefix: str = "guard") -> Iterator[str]:

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from guard.admin.switchboard import ResumeRefusedError, Switchboard, UnknownScopeError
 from guard.credentials import Register
 from guard.policy.model import Role
+from guard.policy.roles import Act, may, told
 from guard.refusal import Refused
 from guard.state.orders import MAX_REASON, OrderError, Source
 from guard.state.reloads import Outcome, Reloaded
@@ -113,11 +114,11 @@ class _Admin:
                 Route("/health/live", self._live, methods=["GET"]),
                 Route("/health/ready", self._ready, methods=["GET"]),
                 Route("/metrics", self._metrics, methods=["GET"]),
-                Route("/v1/status", self._as(Role.VIEWER, self._status), methods=["GET"]),
-                Route("/v1/stops", self._as(Role.RESPONDER, self._stop), methods=["POST"]),
-                Route("/v1/resumes", self._as(Role.RESPONDER, self._resume), methods=["POST"]),
-                Route("/v1/reloads", self._as(Role.RESPONDER, self._reload), methods=["POST"]),
-                Route("/v1/orders/{order}", self._as(Role.VIEWER, self._order), methods=["GET"]),
+                Route("/v1/status", self._as(Act.SEE_STATUS, self._status), methods=["GET"]),
+                Route("/v1/stops", self._as(Act.STOP, self._stop), methods=["POST"]),
+                Route("/v1/resumes", self._as(Act.RESUME, self._resume), methods=["POST"]),
+                Route("/v1/reloads", self._as(Act.RELOAD, self._reload), methods=["POST"]),
+                Route("/v1/orders/{order}", self._as(Act.SEE_STATUS, self._order), methods=["GET"]),
             ],
             exception_handlers={404: _not_here, 405: _not_here},
         )
@@ -142,9 +143,9 @@ class _Admin:
         return Response(page, headers={"content-type": content_type})
 
     def _as(
-        self, role: Role, act: Callable[[Request, Person], Awaitable[Response]]
+        self, act: Act, handler: Callable[[Request, Person], Awaitable[Response]]
     ) -> Callable[[Request], Awaitable[Response]]:
-        """Let a handler be called only by a person with this role; responders may also see."""
+        """Let a handler be called only by a person whose role entitles to the act."""
 
         async def guarded(request: Request) -> Response:
             try:
@@ -153,11 +154,11 @@ class _Admin:
                 self._fleet.refused(refused.reason)
                 words = "the token has expired" if refused.code is Code.KEY_EXPIRED else "send a valid token"
                 return _problem(401, words)
-            if role is Role.RESPONDER and person.role is not Role.RESPONDER:
+            if not may(person.role, act):
                 self._fleet.refused(f"{person.token} is a {person.role.value}")
-                return _problem(403, f"the role {person.role.value} may not do this; it takes a responder")
+                return _problem(403, f"the role {person.role.value} may not do this; it takes {told(act)}")
             try:
-                return await act(request, person)
+                return await handler(request, person)
             except (UnknownScopeError, OrderError) as wrong:
                 return _problem(400, str(wrong))
             except (msgspec.DecodeError, UnicodeDecodeError) as wrong:

@@ -16,13 +16,14 @@ from guard.approval.folder import FOLDER, Filed, read_folder
 from guard.approval.order import CONFIGURATION, STANDARD, STANDING, Act, levels_text
 from guard.approval.used import UsedError, UsedOrders
 from guard.approval.verify import Approved, Demand, NotApproved, verify
+from guard.policy import roles
 from guard.policy.config import Config
 from guard.policy.lowering import Lowering
-from guard.policy.operators import OperatorRole, OperatorsFile
+from guard.policy.operators import OperatorsFile
 from guard.policy.source import ConfigError
 
 PEOPLE: Final = 2
-ROLES: Final = frozenset({OperatorRole.APPROVER, OperatorRole.RESPONSIBLE_SCALING_OFFICER})
+ROLES: Final = roles.entitled(roles.Act.APPROVE)
 
 
 def demand_for(act: Act, subject: str, before: str, after: str) -> Demand:

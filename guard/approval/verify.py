@@ -15,7 +15,8 @@ from guard.approval.sshsig import NAMESPACE, BadSignature
 from guard.approval.sshsig import parse as parse_signature
 from guard.approval.sshsig import verify as verify_signature
 from guard.policy.evidence import midnight
-from guard.policy.operators import OperatorRole, OperatorsFile, Person
+from guard.policy.operators import OperatorsFile, Person
+from guard.policy.roles import OperatorRole
 from guard.policy.ssh_key import read_key
 
 MAX_SIGNATURES: Final = 32
@@ -139,7 +140,7 @@ def _end(person: Person) -> float:
 
 def _judge(raw: bytes, signed: Signed, operators: OperatorsFile, at: float, roles: frozenset[OperatorRole]) -> None:
     """Let a signature pass that counts for its person; raises BadSignature."""
-    person = next((each for each in operators.persons if each.id == signed.person), None)
+    person = operators.person(signed.person)
     if person is None:
         raise BadSignature("is named for nobody in operators.yaml")
     if roles.isdisjoint(person.roles):

@@ -105,7 +105,7 @@ class Collected:
             for name in _VALUES:
                 self._values[name].add(getattr(named, name))
         self._earliest, self._latest = min(self._earliest, named.time), max(self._latest, named.time)
-        self._last, self._at, self._end = frame.sequence, frame.offset, frame.offset + HEADER + len(frame.payload)
+        self._last, self._at, self._end = frame.sequence, frame.offset, frame.offset + frame.size
 
     def run(self, segment: Path) -> bytes:
         """The run, empty if there is no frame to index; raises OSError, and ValueError for too long a segment."""

@@ -54,6 +54,7 @@ def intent(exchange: Exchange, time: float, monotonic: float, sealed: Sealed = N
         passages,
         exchange.framework,
         sealed.body,
+        caller.audience,
     )
 
 
@@ -119,6 +120,7 @@ def outcome(
         ended.dropped_fields,
         sealed.body,
         flagged,
+        exchange.framework,
     )
 
 

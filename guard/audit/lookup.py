@@ -127,7 +127,7 @@ def _named(segment: Path, offsets: list[int], request: Request, last: int) -> li
             if not first_of(segment) <= frame.sequence <= last or key_of(one) != request.key:
                 raise StaleIndexError
             if one == request.id:  # else another id of the same key
-                found.append(Frame(frame.kind, frame.sequence, offset, frame.payload))
+                found.append(Frame(frame.kind, frame.sequence, offset, frame.payload, frame.size))
     except RecordError:
         raise StaleIndexError from None
     finally:

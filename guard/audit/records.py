@@ -90,6 +90,7 @@ class Opened(_Record, frozen=True, gc=False):
 class Intent(_Record, frozen=True, gc=False):
     """A request before the model sees it; ``framework`` is the standard that binds it: name, version and hash.
 
+    ``audience`` is whom the key and the model are for, ``surface`` the listener: part of which policy it was.
     ``body`` holds the passages' texts in their order.
     """
 
@@ -108,6 +109,7 @@ class Intent(_Record, frozen=True, gc=False):
     passages: tuple[Passage, ...]
     framework: str = ""
     body: str = ""
+    audience: str = ""
 
 
 class Part(_Record, frozen=True, gc=False):
@@ -122,7 +124,7 @@ class Part(_Record, frozen=True, gc=False):
 
 
 class Outcome(_Record, frozen=True, gc=False):
-    """How it ended, as `safeguards.decision.Outcome` has it.
+    """How it ended, as `safeguards.decision.Outcome` has it, and under which standard (``framework``), as its intent.
 
     ``body`` holds the released texts in their order, unless the parts do; ``flagged`` the whole exchange once more, to
     be kept longer, when a classifier objected to it: the passages, then each channel with what was withheld of it.
@@ -146,6 +148,7 @@ class Outcome(_Record, frozen=True, gc=False):
     dropped_fields: int = 0
     body: str = ""
     flagged: str = ""
+    framework: str = ""
 
 
 class Recovered(_Record, frozen=True, gc=False):

@@ -39,7 +39,9 @@ from guard.policy.diff import diff, effect_of
 from guard.policy.diff_rules import Effect
 from guard.policy.fingerprint import of_standard
 from guard.policy.load import load
-from guard.policy.lowering import lowerings
+from guard.policy.lowering import NONE_KNOWN, LevelsByName, lowerings
+from guard.serve.remembering import last_levels
+from guard.state.snapshots import Snapshots
 
 _CODES: Final = "Exit codes: 0 done; 1 nothing to approve, or not approved; 2 invalid or wrong usage."
 
@@ -87,12 +89,18 @@ def _change(arguments: argparse.Namespace) -> int:
         sys.stderr.write("guard: nothing is weaker, so nothing needs to be approved\n")
         return 1
     wanted = [(Act.WEAKER_POLICY, CONFIGURATION, old.digest, new.digest)]
-    for each in lowerings(old, new):
+    for each in lowerings(old, new, _gone(new)):
         before, after = (levels_text(levels.deployment, levels.security) for levels in (each.before, each.after))
         wanted.append((Act.LOWER_LEVEL, each.model, before, after))
     sides = str(arguments.old), str(arguments.new)
     looks = ("diff", *sides), ("approval", "check", "--in-force", sides[0], "--config", sides[1])
     return _write(arguments, new, old, wanted, looks)
+
+
+def _gone(config: Config) -> LevelsByName:
+    """The levels of models that were removed, where the state of the guard that remembers them lies here."""
+    current = Snapshots(config.directory / config.guard.storage.state).current()
+    return NONE_KNOWN if current is None else last_levels(current)
 
 
 def _profile(arguments: argparse.Namespace) -> int:
@@ -203,7 +211,7 @@ def _concerns(config: Config, in_force: Config | None, order: Order) -> tuple[st
     """Say what an order is about, and whether that is so of this configuration (and the one in force, if known)."""
     if order.act is Act.LOWER_LEVEL:
         now = _levels(config, order.subject)
-        here = now == order.after and (in_force is None or _levels(in_force, order.subject) == order.before)
+        here = now == order.after and (in_force is None or _lowers(in_force, config, order))
         return f"model {order.subject}: {order.before} -> {order.after} (here: {now})", here
     if order.act is Act.CUSTOM_PROFILE:
         for (name, version), standard in config.standards.items():
@@ -217,6 +225,13 @@ def _concerns(config: Config, in_force: Config | None, order: Order) -> tuple[st
     if in_force is None or order.before != in_force.digest:
         return f"{what}, in place of {order.before[:12]}…", here and in_force is None
     return f"{what}, in place of the one in force", here
+
+
+def _lowers(in_force: Config, config: Config, order: Order) -> bool:
+    return any(
+        (each.model, levels_text(each.before.deployment, each.before.security)) == (order.subject, order.before)
+        for each in lowerings(in_force, config, _gone(config))
+    )
 
 
 def _levels(config: Config, model: str) -> str:

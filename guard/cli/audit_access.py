@@ -33,23 +33,13 @@ from guard.policy.content import read_content_key
 from guard.policy.evidence import midnight
 from guard.policy.load import Config, read_secret
 from guard.policy.model import SecretRef
-from guard.policy.operators import OperatorRole
+from guard.policy.roles import DOES, NEVER_UNNAMED, Act, may_any, told
 from guard.policy.secret import read_secret_bytes
 from safeguards.decision import Unavailable
 
 WRITER: Final = "operator"  # the writer's name of these commands in the request log
 LOCK_SECONDS: Final = 10.0
 NOT_ALLOWED: Final = 4
-READS_TEXTS: Final = frozenset({OperatorRole.INVESTIGATOR})
-ASKS_WHY: Final = frozenset(
-    {
-        OperatorRole.RESPONDER,
-        OperatorRole.SAFEGUARDS_ENGINEER,
-        OperatorRole.INVESTIGATOR,
-        OperatorRole.AUDITOR,
-        OperatorRole.RESPONSIBLE_SCALING_OFFICER,
-    }
-)
 
 
 class RefusedError(Exception):
@@ -98,32 +88,30 @@ def add_key(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def person(arguments: argparse.Namespace) -> Person:
-    """The person of ``--who`` and ``--reason``; raises RefusedError when either is missing."""
-    if not arguments.who or not arguments.reason:
-        raise RefusedError("this takes --who NAME and --reason TEXT, which are put on record")
-    return Person(arguments.who, arguments.reason)
+def person(config: Config, arguments: argparse.Namespace, act: Act) -> Person:
+    """The person of ``--who`` (an id or a full name) and ``--reason``; raises RefusedError for whoever may not do this.
 
-
-def entitled(config: Config, acting: Person, roles: frozenset[OperatorRole], now: float) -> Person:
-    """The person as operators.yaml names him, by id or name; raises RefusedError unless he holds one of the roles.
-
-    What counts is the policy in force, and without the file nobody does. Raises ConfigError if it cannot be read.
+    Named by operators.yaml, of the policy in force, in a role that entitles to it, today. Without that file texts are
+    opened for nobody and nobody is told why; for the rest any name goes. Raises ConfigError if it cannot be read.
     """
+    if not arguments.who or not arguments.reason:
+        raise RefusedError(f"to {DOES[act].partition(':')[0]} takes --who NAME and --reason TEXT")
     try:
         known = operators(config)
     except OSError as error:
         raise RefusedError(f"it cannot be known who may do this: {error.strerror}") from None
     if known is None:
-        raise RefusedError("there is no operators.yaml in force, so nobody is known who may do this")
-    found = next((one for one in known.persons if acting.who in {one.id, one.name}), None)
+        if act in NEVER_UNNAMED:
+            raise RefusedError(f"there is no operators.yaml in force, and this takes {told(act)}")
+        return Person(arguments.who, arguments.reason)
+    found = next((one for one in known.persons if arguments.who in {one.id, one.name}), None)
     if found is None:
-        raise RefusedError(f"operators.yaml names nobody {acting.who!a}")
-    if roles.isdisjoint(found.roles):
-        raise RefusedError(f"{found.id} has none of the roles that this takes: {', '.join(sorted(roles))}")
-    if now >= midnight(found.expires).timestamp():
-        raise RefusedError(f"the entry of {found.id} in operators.yaml has expired")
-    return Person(found.id, acting.reason)
+        raise RefusedError(f"--who: is nobody in operators.yaml, and this takes {told(act)}")
+    if midnight(found.expires).timestamp() <= time.time():
+        raise RefusedError(f"--who: the entry of {found.id} in operators.yaml has expired")
+    if not may_any(found.roles, act):
+        raise RefusedError(f"--who: no role of {found.id} in operators.yaml may do this; it takes {told(act)}")
+    return Person(found.id, arguments.reason)
 
 
 def audit_folder(config: Config) -> Path:
@@ -162,8 +150,8 @@ def opener(config: Config, file: Path | None) -> Opener:
 
 
 def open_contents(config: Config, arguments: argparse.Namespace, subject: str) -> Contents:
-    """Put the reading on record, then open; raises RefusedError for whoever may not, or when either cannot be."""
-    reader = entitled(config, person(arguments), READS_TEXTS, SystemClock().now())
+    """Put the reading on record, then open; raises RefusedError when either cannot be."""
+    reader = person(config, arguments, Act.READ_TEXTS)
     contents = Contents(audit_folder(config), key_folder(config), opener(config, arguments.key_file))
     record(config, reader, "read", subject)
     return contents

@@ -16,13 +16,13 @@ from guard.audit.render import json_line, line
 from guard.audit.search import found
 from guard.audit.segments import LedgerError
 from guard.cli.audit_access import (
-    Person,
     RefusedError,
     add_key,
     add_person,
     audit_folder,
     failed,
     open_contents,
+    person,
     record,
     texts,
 )
@@ -30,6 +30,7 @@ from guard.cli.audit_search import add_wanted, described, entries, known_text, w
 from guard.cli.options import add_config
 from guard.cli.progress import Progress
 from guard.policy.load import Config, load
+from guard.policy.roles import Act
 
 
 def add(group: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -51,12 +52,12 @@ def add(group: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _export(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
-    acting = Person(arguments.who, arguments.reason)
     asked = described(arguments)
     if arguments.out.exists():
         sys.stderr.write(f"guard: {arguments.out} exists, and nothing is overwritten\n")
         return 2
     try:
+        acting = person(config, arguments, Act.READ_TEXTS if arguments.content else Act.READ_RECORDS)
         contents = None
         if arguments.content or arguments.text_file is not None:
             contents = open_contents(config, arguments, asked)

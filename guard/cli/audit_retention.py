@@ -15,11 +15,12 @@ from guard.audit.keys import KeyFolder
 from guard.audit.retention import ANY, Due, delete, due, ends, shredded
 from guard.audit.segments import LedgerError
 from guard.audit.wrapping import KeyUnavailableError
-from guard.cli.audit_access import Person, RefusedError, add_person, audit_folder, failed, key_folder, record
+from guard.cli.audit_access import Person, RefusedError, add_person, audit_folder, failed, key_folder, person, record
 from guard.cli.options import add_config, day
 from guard.cli.progress import Progress
 from guard.policy.load import Config, load
 from guard.policy.retention import content_floor
+from guard.policy.roles import Act
 
 _FAILURES: Final = (LedgerError, KeyUnavailableError, HoldError, RefusedError)
 
@@ -80,9 +81,9 @@ def _retain(arguments: argparse.Namespace) -> int:
 
 def _shred(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
-    acting = Person(arguments.who, arguments.reason)
     today = _today()
     try:
+        acting = person(config, arguments, Act.DELETE_TEXTS)
         folder = key_folder(config)
         if arguments.until >= today:
             raise RefusedError("only days that are over can be shredded: texts of today are still being written")
@@ -146,9 +147,7 @@ def _hold(arguments: argparse.Namespace) -> int:
         asked = (arguments.request, arguments.owner, arguments.model, arguments.everything, arguments.release)
         if not any(asked):
             return _list(holds)
-        if not arguments.who or not arguments.reason:
-            raise RefusedError("a hold is made and released with --who NAME and --reason TEXT")
-        acting = Person(arguments.who, arguments.reason)
+        acting = person(config, arguments, Act.RELEASE_HOLD if arguments.release else Act.HOLD_TEXTS)
         if arguments.release:
             known = {hold.id for hold in holds.all()}
             if arguments.release not in known:

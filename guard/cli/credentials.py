@@ -80,10 +80,25 @@ def _wrong(arguments: argparse.Namespace, config: Config) -> str:
         return f"ID: {arguments.id} is taken; an entry is replaced by a new one beside it, under another id"
     if not _holds(Line, arguments.who):
         return "who answers for it: 1 to 256 printable characters"
+    if arguments.command == "token" and (wrong := _no_such_person(arguments, config)):
+        return wrong
     if not 1 <= arguments.days <= MOST_DAYS:
         return f"--days: 1 to {MOST_DAYS}"
     if arguments.command == "key" and arguments.tier not in config.tiers.tiers:
         return f"--tier: there is no such tier; there are: {', '.join(sorted(config.tiers.tiers)) or 'none'}"
+    return ""
+
+
+def _no_such_person(arguments: argparse.Namespace, config: Config) -> str:
+    """Say that operators.yaml, where there is one, does not have the person in this role."""
+    if config.operators is None:
+        return ""
+    person = config.operators.person(arguments.who)
+    if person is None:
+        there = ", ".join(each.id for each in config.operators.persons)
+        return f"--person: is the id of nobody in operators.yaml; there are: {there}"
+    if Role(arguments.role) not in person.roles:
+        return f"--role: is no role of {person.id} in operators.yaml, which says: {', '.join(person.roles)}"
     return ""
 
 

@@ -27,6 +27,7 @@ from guard.cli.progress import Progress
 from guard.incidents.events import encode
 from guard.incidents.folder import IncidentFolder, Read
 from guard.policy.load import Config, load
+from guard.policy.roles import Act
 
 MANIFEST: Final = "manifest.json"
 MODE: Final = 0o600
@@ -57,8 +58,8 @@ def _export(arguments: argparse.Namespace) -> int:
         sys.stderr.write(f"guard: {arguments.out} exists, and nothing is overwritten\n")
         return 2
     read = folder.read(arguments.incident)
-    acting = person(arguments)
     try:
+        acting = person(config, arguments, Act.READ_RECORDS)
         record(config, acting, "export", f"incident {read.id}", "redacted")
         digest, records = write(config, read, arguments.out, acting.named, time.time())
         record(config, acting, "exported", f"incident {read.id}", f"{MANIFEST} sha256 {digest}")

@@ -21,10 +21,8 @@ from guard.audit.retention import ends
 from guard.audit.segments import LedgerError
 from guard.audit.wrapping import KeyUnavailableError
 from guard.cli.audit_access import (
-    ASKS_WHY,
     RefusedError,
     audit_folder,
-    entitled,
     failed,
     key_folder,
     person,
@@ -32,11 +30,11 @@ from guard.cli.audit_access import (
 )
 from guard.cli.progress import Progress
 from guard.cli.switch import state_of
-from guard.clock import SystemClock
 from guard.policy.config import Config
 from guard.policy.load import load
 from guard.policy.model import ClassifierMount
 from guard.policy.retention import content_floor
+from guard.policy.roles import Act
 from guard.policy.source import ConfigError
 from guard.state.snapshots import Snapshots
 
@@ -69,7 +67,7 @@ def run(arguments: Namespace) -> int:
     request: str = arguments.request
     progress = Progress("MiB of the log")
     try:
-        acting = entitled(config, person(arguments), ASKS_WHY, SystemClock().now())
+        acting = person(config, arguments, Act.ASK_WHY)
         record(config, acting, "why", f"request:{request[:_ID_SHOWN]}")
         found = account(audit_folder(config), request, progress.read)
         progress.end()

@@ -95,6 +95,7 @@ def _tiers(setup: Setup, digests: Digests) -> str:
 version: 1
 tiers:
   starter:
+    audience: internal          # whom its keys stand for: only models of this audience can be granted to them
     models:
       {_quoted(setup.alias)}: [chat]       # model alias -> operations
     rate: {{per_minute: 600, burst: 50}}      # for each key

@@ -7,13 +7,13 @@ way around. What a running process cannot change is refused by name at a reload,
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from guard.policy.config import Config
 from guard.policy.diff import Change, diff, effect_of
 from guard.policy.diff_rules import Effect
-from guard.policy.lowering import Lowering, lowerings
+from guard.policy.lowering import NONE_KNOWN, LevelsByName, Lowering, lowerings
 from guard.policy.server_identity import server_of
 from guard.policy.source import Problem
 
@@ -57,14 +57,16 @@ class Approvals(Protocol):
 class Accepted:
     """A change that may come into force: what it does, who approved what is weaker, and for whom it is stricter.
 
-    ``stricter`` are the models whose running streams are no longer under the policy they began with. ``wanted`` is what
-    `Approvals.use` is to be told when it comes into force, None where nothing had to be approved.
+    ``lowered`` are the levels that it lowers, ``stricter`` the models whose running streams are no longer under the
+    policy they began with. ``wanted`` is what `Approvals.use` is to be told when it comes into force, None where
+    nothing had to be approved.
     """
 
     changes: tuple[Change, ...]
     approved_by: tuple[str, ...]
     stricter: tuple[str, ...]
     wanted: Wanted | None = None
+    lowered: tuple[Lowering, ...] = ()
 
     @property
     def effect(self) -> Effect:
@@ -76,8 +78,8 @@ class Accepted:
 class Asked:
     """The question: from the policy in force to another, at a moment (seconds since the epoch); from None at the first.
 
-    ``remembered`` is what `under_care` said of every policy that was ever in force here; ``running`` is whether a guard
-    is to change without a restart.
+    ``remembered`` is what `under_care` said of every policy that was ever in force here, ``levels`` the last that
+    `levels_in` said of each name; ``running`` is whether a guard is to change without a restart.
     """
 
     before: Config | None
@@ -85,6 +87,7 @@ class Asked:
     remembered: Collection[str]
     at: float
     running: bool
+    levels: LevelsByName = field(default_factory=lambda: NONE_KNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ def accept(asked: Asked, approvals: Approvals) -> Accepted:
         raise NotAcceptedError(map(str, fixed))
     changes = diff(before, after)
     weaker = tuple(weaker_under_care(asked, before, changes))
-    lowered = lowerings(before, after)
+    lowered = lowerings(before, after, asked.levels)
     wanted = Wanted(asked, bool(weaker))
     approved: tuple[str, ...] = ()
     if weaker or lowered:
@@ -118,7 +121,7 @@ def accept(asked: Asked, approvals: Approvals) -> Accepted:
         except NotApprovedError as missing:
             raise NotAcceptedError([*_named(weaker), *map(_told, lowered), str(missing)]) from None
     people = tuple(dict.fromkeys((*approved, *_signed(wanted, approvals))))
-    return Accepted(changes, people, stricter_models(changes), wanted if weaker or lowered else None)
+    return Accepted(changes, people, stricter_models(changes), wanted if weaker or lowered else None, lowered)
 
 
 def _signed(wanted: Wanted, approvals: Approvals) -> tuple[str, ...]:
@@ -133,8 +136,8 @@ def _signed(wanted: Wanted, approvals: Approvals) -> tuple[str, ...]:
 
 
 def _told(lowered: Lowering) -> str:
-    levels = (f"deployment {asl.deployment}, security {asl.security}" for asl in (lowered.before, lowered.after))
-    return f"model {lowered.model}: its levels are lower ({' -> '.join(levels)})"
+    alias, _, levels = str(lowered).partition(": ")
+    return f"model {alias}: its levels are lower ({levels})"
 
 
 def unchangeable(before: Config, after: Config) -> Iterator[Problem]:

@@ -195,6 +195,7 @@ class _Compiling:
             idle_seconds=policy.upstream.idle_seconds,
             unmet=(),
             expect_model=policy.upstream.expect_model or "",
+            audience=policy.audience.value,
             framework=self._framework(policy),
             grants=Grants(policy.upstream.kind.value, frozenset(key.value for key in policy.allow_keys)),
         )

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from guard.policy.config import Config
 from guard.policy.diff_rules import Effect, Tree, rule_of
-from guard.policy.model import Attestation, ClassifierMount, ModelPolicy
+from guard.policy.model import AdminToken, Attestation, ClassifierMount, ModelPolicy
 from guard.policy.ssh_key import read_key
 
 _HIDDEN: Final = frozenset(
@@ -67,7 +67,7 @@ def tree(config: Config, without: Collection[str] = ()) -> Tree:
     guard["surfaces"] = _by(guard["surfaces"], "name")
     guard["clocks"] = _by(guard["clocks"], "name")
     guard["audit"]["witnesses"] = _by(guard["audit"]["witnesses"], "key")
-    guard["admin"]["tokens"] = _by(guard["admin"]["tokens"], "id")
+    guard["admin"]["tokens"] = {each.id: _token(config, each) for each in config.guard.admin.tokens}
     tiers = _plain(config.tiers)
     return {
         "models": {
@@ -78,6 +78,13 @@ def tree(config: Config, without: Collection[str] = ()) -> Tree:
         "operators": _operators(config),
         "guard": guard,
     }
+
+
+def _token(config: Config, token: AdminToken) -> dict[str, Any]:
+    """As it is taken: none outlives its person's entry, so who lengthens or removes that lengthens it."""
+    person = None if config.operators is None else config.operators.person(token.person)
+    ends = token.expires if person is None else min(token.expires, person.expires)
+    return {**_plain(token), "expires": str(ends)}
 
 
 def _operators(config: Config) -> dict[str, Any]:

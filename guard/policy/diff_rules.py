@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from guard.policy.roles import Act, may
+from guard.policy.roles import OperatorRole as Role
+
 Tree = Mapping[str, Any]
 Judge = Callable[[Any, Any, Tree, Tree], "Effect | None"]
 
@@ -146,8 +149,8 @@ def severe(old: Any, new: Any, olds: Tree, news: Tree) -> Effect:
 
 
 def token(old: Any, new: Any, *_: Tree) -> Effect:
-    """An administrator: one more may resume; one responder less may stop."""
-    return S if not new and old["role"] == "viewer" else W
+    """An administrator: one more may act; one less, unless only to look, may stop."""
+    return S if not new and not may(Role(old["role"]), Act.STOP) else W
 
 
 _OPPOSITE: Final = {S: W, W: S, N: N}
@@ -267,6 +270,7 @@ RULES: Final[tuple[Rule, ...]] = (
     # Tiers and keys
     Rule("tiers/*", presence(added=W, removed=S), "a tier more may use models"),
     Rule("tiers/*/models/*", widened(W), "more is granted"),
+    Rule("tiers/*/audience", always(W), "other models may be granted to it"),
     Rule("tiers/*/rate/per_minute", rising(W), "a higher rate"),
     Rule("tiers/*/rate/burst", rising(W), "a higher rate"),
     Rule("keys/*", presence(added=W, removed=S), "a key more may call"),
@@ -292,7 +296,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(_TOKEN, token, "one more may resume, or one less may stop"),
     Rule(f"{_TOKEN}/id", always(W), "records know it by its name"),
     Rule(f"{_TOKEN}/person", always(W), "another person may resume"),
-    Rule(f"{_TOKEN}/role", always(W), "one more may resume, or one less may stop"),
+    Rule(f"{_TOKEN}/role", always(W), "it may do something else"),
     Rule(f"{_TOKEN}/digest", always(W), "another credential stands for it; replace a token by a new one beside it"),
     Rule(f"{_TOKEN}/expires", rising(W), "it is taken for longer"),
     Rule("guard/storage/state", always(W), "stop orders that stand in the old folder are no longer seen"),

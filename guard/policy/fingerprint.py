@@ -20,6 +20,12 @@ def named(standard: Standard) -> str:
     return f"{standard.name} {standard.version} {of_standard(standard)}"
 
 
+def standards_in(config: Config) -> tuple[str, ...]:
+    """Return every standard that binds a model of the configuration, as records name it, each once."""
+    used = {policy.framework: alias for alias, policy in config.models.items()}
+    return tuple(sorted(named(config.standard(alias)) for alias in used.values()))
+
+
 def of_classifiers(config: Config, policy: ModelPolicy) -> str:
     """Return the fingerprint of a model's classifiers: their order, modes, engines, and every rule that they load.
 

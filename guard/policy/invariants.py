@@ -18,6 +18,7 @@ class Invariant(StrEnum):
     LEVELS_CUMULATE = "levels_cumulate"
     KNOWN_THRESHOLDS = "known_thresholds"
     KNOWN_SURFACES = "known_surfaces"
+    AUDIENCES_APART = "audiences_apart"
     BELOW_FLOOR_REFUSED = "below_floor_refused"
     ONE_JOURNEY = "one_journey"
     EXACT_ROUTES = "exact_routes"
@@ -40,6 +41,7 @@ HOLDS: Final[Mapping[Invariant, str]] = MappingProxyType(
         Invariant.LEVELS_CUMULATE: "a model's level binds it to the rows of every lower level too",
         Invariant.KNOWN_THRESHOLDS: "an assessment of a threshold that the standard does not know is an error",
         Invariant.KNOWN_SURFACES: "a model is known on the listeners that its file names, and a wrong name is an error",
+        Invariant.AUDIENCES_APART: "a key reaches models of its own audience alone, and no tier can be granted others",
         Invariant.BELOW_FLOOR_REFUSED: "a model with an unmet row is refused, and judged anew when evidence lapses",
         Invariant.ONE_JOURNEY: "every request on every surface, of every key, goes through the same pipeline",
         Invariant.EXACT_ROUTES: "only the routes of a fixed table are answered, compared byte by byte",

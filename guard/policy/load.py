@@ -63,7 +63,7 @@ def understand(bundle: Bundle, directory: Path, memory: Memory | None = None) ->
     evidence = reading.folder("evidence", EvidenceFile)
     standards = reading.folder("standards", Standard)
     shipped = reading.folder(BUILTIN, Standard)
-    loaded = Loaded(guard, tiers, models, rules, evidence, standards, shipped)
+    loaded = Loaded(guard, tiers, models, rules, evidence, standards, shipped, operators)
     problems = [*reading.problems, *check(loaded, Sources(reading.documents, reading.broken))]
     if problems or guard is None or tiers is None:
         raise ConfigError(problems)

@@ -31,7 +31,6 @@ from guard.policy.process import (
     KeyStorage,
     LogLevel,
     RequestLimits,
-    Role,
     SecretRef,
     StorageConfig,
     Supervision,
@@ -39,10 +38,11 @@ from guard.policy.process import (
     Telemetry,
 )
 from guard.policy.response import Response
+from guard.policy.roles import OperatorRole as Role
 from guard.policy.rules import Category, Rule, RuleSet
 from guard.policy.standard import Axis, CheckName, Levels, OnExpiry, Row, Standard
 from guard.policy.thresholds import Assessment, ThresholdState
-from guard.policy.tiers import Key, Operation, Operations, Rate, Tier, TiersFile
+from guard.policy.tiers import Audience, Key, Operation, Operations, Rate, Tier, TiersFile
 from guard.policy.upstream import ServerKind, Upstream, UpstreamTls
 
 _NOTHING_OPAQUE = 3
@@ -53,14 +53,6 @@ class Framework(Frozen):
 
     name: Name = Field(description="The standard's name.")
     version: Line = Field(description='The standard\'s version, in quotes: "2.2".')
-
-
-class Audience(StrEnum):
-    """Whom the model is offered to."""
-
-    GENERAL = "general"
-    RESTRICTED = "restricted"
-    INTERNAL = "internal"
 
 
 def _written_as(evidence: object) -> str:
@@ -93,7 +85,9 @@ class ModelPolicy(Frozen):
     same_weights_as: Annotated[tuple[Alias, ...], Field(max_length=64), AfterValidator(unique("the alias"))] = Field(
         default=(), description="The other aliases that serve the same weights; each of them must name this one too."
     )
-    audience: Annotated[Audience, LAX] = Field(description="Whom it is offered to.")
+    audience: Annotated[Audience, LAX] = Field(
+        description="Whom it is offered to: keys of this audience's tiers reach it; others take a file of their own."
+    )
     surfaces: Annotated[tuple[Name, ...], AfterValidator(unique("the surface"))] = Field(
         description="The listeners it is served on, at least one.", min_length=1, max_length=64
     )

@@ -1,27 +1,14 @@
-"""Who the people behind the guard are, what each may do, and by which SSH keys each signs (requirements row D2)."""
+"""Who the people behind the guard are, in which roles, and by which SSH keys each signs (requirements row D2)."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from guard.policy.fields import LAX, Day, Frozen, Line, MisplacedError, Name, unique
+from guard.policy.roles import Act, OperatorRole, may_any
 from guard.policy.ssh_key import read_key
-
-
-class OperatorRole(StrEnum):
-    """What a person is trusted with; the list is closed."""
-
-    VIEWER = "viewer"
-    RESPONDER = "responder"
-    APPROVER = "approver"
-    SAFEGUARDS_ENGINEER = "safeguards_engineer"
-    INVESTIGATOR = "investigator"
-    AUDITOR = "auditor"
-    OPERATOR = "operator"
-    RESPONSIBLE_SCALING_OFFICER = "responsible_scaling_officer"
 
 
 def _key(line: str) -> str:
@@ -42,13 +29,21 @@ class Person(Frozen):
         Field(min_length=1, max_length=len(OperatorRole)),
         AfterValidator(unique("the role")),
     ] = Field(
-        description="What the person may do: two with approver or responsible_scaling_officer approve together; an "
-        "investigator opens texts."
+        description="What the person may do, by the table of roles in the README; two who may approve do so together."
     )
-    keys: Annotated[tuple[KeyLine, ...], Field(min_length=1, max_length=16)] = Field(
-        description="SSH public keys, each as its .pub file has it: Ed25519, ECDSA, RSA from 3072 bits, hardware keys."
+    keys: Annotated[tuple[KeyLine, ...], Field(max_length=16)] = Field(
+        description="SSH public keys, each as its .pub file has it: Ed25519, ECDSA, RSA from 3072 bits, hardware keys. "
+        "Only who approves needs one."
     )
-    expires: Day = Field(description="The first day on which the person's signatures do not count (from 00:00 UTC).")
+    expires: Day = Field(
+        description="The first day on which the person's signatures and tokens do not count (from 00:00 UTC)."
+    )
+
+    @model_validator(mode="after")
+    def _can_sign(self) -> Person:
+        if not self.keys and may_any(self.roles, Act.APPROVE):
+            raise MisplacedError("must not be empty: with these roles the person approves by signatures", "keys")
+        return self
 
 
 def _keys_apart(persons: tuple[Person, ...]) -> tuple[Person, ...]:
@@ -74,3 +69,10 @@ class OperatorsFile(Frozen):
         AfterValidator(unique("the name", "name")),
         AfterValidator(_keys_apart),
     ] = Field(description="The persons, at least one; no id, name or key twice.")
+
+    def person(self, identity: str) -> Person | None:
+        """Return the person of this id, None if there is none."""
+        return next((each for each in self.persons if each.id == identity), None)
+
+
+__all__ = ["KeyLine", "OperatorRole", "OperatorsFile", "Person"]

@@ -29,6 +29,7 @@ from guard.policy.fields import (
     unique,
 )
 from guard.policy.response import LegalClock
+from guard.policy.roles import OperatorRole
 
 
 class SecretRef(Frozen):
@@ -117,19 +118,14 @@ class Surface(Listener):
     name: Name = Field(description="The name by which model files and records refer to it.")
 
 
-class Role(StrEnum):
-    """What a token of the admin listener may do."""
-
-    VIEWER = "viewer"
-    RESPONDER = "responder"
-
-
 class AdminToken(Frozen):
     """One person's access to the admin listener, known only by its digest."""
 
     id: Name = Field(description="The name that records give it; not secret.")
-    person: Line = Field(description="The person it belongs to.")
-    role: Annotated[Role, LAX] = Field(description="responder: stop, resume and see; viewer: see.")
+    person: Line = Field(description="The person it belongs to: where there is operators.yaml, an id of that file.")
+    role: Annotated[OperatorRole, LAX] = Field(
+        description="What it may do, by the table of roles in the README; one of the person's in operators.yaml."
+    )
     digest: Sha256 = Field(description="HMAC-SHA256 of the token under the pepper, in hexadecimal.")
     expires: Day = Field(description="The first day on which it is refused (from 00:00 UTC).")
 

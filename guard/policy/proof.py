@@ -185,6 +185,7 @@ _BY_ITSELF: Final[Mapping[Invariant, tuple[str, str]]] = MappingProxyType(
             "guard_refusals_total",
             "a_model_is_unknown_on_a_surface_it_is_not_for",
         ),
+        Invariant.AUDIENCES_APART: ("guard_refusals_total", "a_key_of_one_audience_does_not_reach_a_model_of_another"),
         Invariant.BELOW_FLOOR_REFUSED: ("guard_policy_compliant", "a_model_below_its_floor_is_not_served"),
         Invariant.ONE_JOURNEY: (_DECISIONS, "every_surface_and_every_key_meets_the_same_safeguards"),
         Invariant.EXACT_ROUTES: ("guard_refusals_total", "nothing_but_the_exact_routes_is_answered"),

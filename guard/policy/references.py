@@ -12,6 +12,7 @@ from guard.policy.model import (
     EvidenceFile,
     GuardConfig,
     ModelPolicy,
+    OperatorsFile,
     RequestLogMount,
     RuleSet,
     Standard,
@@ -31,6 +32,7 @@ class Loaded:
     evidence: Mapping[str, EvidenceFile]
     standards: Mapping[str, Standard]
     shipped: Mapping[str, Standard]
+    operators: OperatorsFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ def check(loaded: Loaded, sources: Sources) -> Iterator[Problem]:
     for label, policy in loaded.models.items():
         yield from _model(label, policy, loaded, sources)
     yield from _tiers(loaded, sources)
+    yield from _tokens(loaded, sources)
     yield from _standards(loaded, sources)
 
 
@@ -135,6 +138,9 @@ def _tiers(loaded: Loaded, sources: Sources) -> Iterator[Problem]:
                 if label not in sources.broken:
                     yield document.problem(place, f"there is no file {label}")
                 continue
+            if policy.audience is not tier.audience:
+                words = f"{label} is for the audience {policy.audience}, and this tier is for {tier.audience}"
+                yield document.problem(place, words)
             for index, operation in enumerate(operations):
                 if operation not in policy.operations:
                     yield document.problem((*place, index), f"{label} does not list the operation {operation}")
@@ -142,6 +148,23 @@ def _tiers(loaded: Loaded, sources: Sources) -> Iterator[Problem]:
         if key.tier not in tiers.tiers:
             there = ", ".join(tiers.tiers)
             yield document.problem(("keys", index, "tier"), f"no tier {key.tier} above; there are: {there}")
+
+
+def _tokens(loaded: Loaded, sources: Sources) -> Iterator[Problem]:
+    """Hold each administrator's token to a person of operators.yaml, and to one of that person's roles (row D2)."""
+    if loaded.guard is None or loaded.operators is None:
+        return
+    document = sources.documents["guard.yaml"]
+    for index, token in enumerate(loaded.guard.admin.tokens):
+        person = loaded.operators.person(token.person)
+        if person is None:
+            there = ", ".join(each.id for each in loaded.operators.persons)
+            yield document.problem(
+                ("admin", "tokens", index, "person"), f"is the id of nobody in operators.yaml; there are: {there}"
+            )
+        elif token.role not in person.roles:
+            words = f"is no role of {person.id} in operators.yaml, which says: {', '.join(person.roles)}"
+            yield document.problem(("admin", "tokens", index, "role"), words)
 
 
 def _standards(loaded: Loaded, sources: Sources) -> Iterator[Problem]:

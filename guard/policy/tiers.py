@@ -24,6 +24,14 @@ class Operation(StrEnum):
     COUNT_TOKENS = "count_tokens"
 
 
+class Audience(StrEnum):
+    """Whom a model is offered to, and whom a tier's keys stand for; the list is closed."""
+
+    GENERAL = "general"
+    RESTRICTED = "restricted"
+    INTERNAL = "internal"
+
+
 Operations = Annotated[
     tuple[Annotated[Operation, LAX], ...],
     Field(min_length=1, max_length=len(Operation)),
@@ -41,6 +49,9 @@ class Rate(Frozen):
 class Tier(Frozen):
     """What the keys of one tier may do."""
 
+    audience: Annotated[Audience, LAX] = Field(
+        default=Audience.GENERAL, description="Whom its keys stand for: they reach models of this audience alone."
+    )
     models: Annotated[
         Mapping[Alias, Operations], Field(max_length=5000), AfterValidator(MappingProxyType), PlainSerializer(dict)
     ] = Field(description="Model alias to the operations granted on it; a model not named is not granted.")

@@ -42,7 +42,7 @@ class SignedApprovals:
         asked = wanted.asked
         if asked.before is None:
             raise NotApprovedError("nothing was in force that could have been changed")
-        lowered = lowerings(asked.before, asked.after)
+        lowered = lowerings(asked.before, asked.after, asked.levels)
         try:
             return _port(wanted).orders(
                 asked.before.digest, asked.after.digest, asked.at, lowered, weaker=wanted.weaker

@@ -22,6 +22,7 @@ from guard.policy.model import GuardConfig
 from guard.policy.source import ConfigError, Problem, parse
 from guard.policy.validate import validate
 from guard.serve.certificates import Certificates, admin_certificates, surface_certificates
+from guard.serve.remembering import last_levels
 from guard.state.snapshots import Current, SnapshotError, Snapshots
 
 
@@ -89,7 +90,7 @@ def begin(directory: Path, approvals: Approvals, now: Callable[[], float]) -> Be
         held = tuple(map(str, wrong.problems))
     else:
         before = understand(kept, directory, kept_memory)
-        asked = Asked(before, checked.config, last.remembered, now(), running=False)
+        asked = Asked(before, checked.config, last.remembered, now(), running=False, levels=last_levels(last))
         try:
             return Beginning(checked, bundle, last, accept(asked, approvals), (), memory, seen)
         except NotAcceptedError as refusal:

@@ -2,7 +2,8 @@
 
 Reading and compiling happen in a thread. The interpreter has one lock, so while that thread works the loop waits for
 the lock at most one switch interval, which is made short; what holds the lock for longer in one piece (the validation
-of one file) is bounded by the bounds of a file. What has not changed is not made again.
+of one file) is bounded by the bounds of a file, and passes of the garbage collector are small. What has not
+changed is not made again.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from guard.policy.load import Memory, understand
 from guard.policy.source import ConfigError
 from guard.serve.beside import gently
 from guard.serve.control import Adopt, Adopted, FromWorker, Prepare, Prepared
+from guard.serve.garbage import in_small_passes
 from guard.serve.http import GuardProtocol, rebound
 from guard.serve.outgrown import Outgrown
 from guard.telemetry.logs import Event
@@ -98,7 +100,7 @@ class Changeover:
 
     def _build(self, order: Prepare) -> Policy:
         worker = self._worker
-        with gently():
+        with gently(), in_small_passes():
             bundle = read_snapshot(Path(order.snapshot))
             if bundle.digest != order.digest:
                 raise ValueError("the snapshot is not what was put there")

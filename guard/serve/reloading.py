@@ -22,14 +22,15 @@ from guard.policy.acceptance import (
     NotApprovedError,
     Wanted,
     accept,
-    under_care,
 )
 from guard.policy.bundle import Bundle, UnsettledError, read_settled, stamps
 from guard.policy.config import Config
+from guard.policy.fingerprint import standards_in
 from guard.policy.source import ConfigError
 from guard.serve.beginning import Beginning, Checked, check
 from guard.serve.beside import aside
 from guard.serve.processes import Standing
+from guard.serve.remembering import MAX_TOLD, in_words, last_levels, note
 from guard.serve.spreading import Spreading
 from guard.state.acknowledgements import process_started
 from guard.state.reloads import MAX_WORDS, Outcome, Posted, Reloaded, post
@@ -183,7 +184,7 @@ class Reloading:
                 self._spreading.abandon(standing)
                 return replace(attempt, problems=problems)
             if not same:
-                await self._choose(bundle.digest, checked.config, attempt, standing, accepted.wanted)
+                await self._choose(checked.config, attempt, standing, accepted.wanted)
         except NotApprovedError as lacking:
             return replace(attempt, outcome=Outcome.REFUSED, problems=(str(lacking),))
         except OSError as failure:
@@ -198,6 +199,8 @@ class Reloading:
             effect="" if same else str(accepted.effect) if accepted.changes else "same",
             changes=len(accepted.changes),
             approved_by=accepted.approved_by,
+            lowered=tuple(map(str, accepted.lowered)),
+            standards=standards_in(checked.config),
             workers=checked.config.guard.workers - len(missing),
             missing=missing,
             streams_cut=cut,
@@ -219,15 +222,14 @@ class Reloading:
         """Whether it could be served, and whether it may; in a thread."""
         now = self._desk.clock.now()
         checked = check(bundle, self._directory, self._memory, now, self._checked.made)
-        asked = Asked(self._checked.config, checked.config, self._current.remembered, now, running=True)
+        current = self._current
+        before, after, levels = self._checked.config, checked.config, last_levels(current)
+        asked = Asked(before, after, current.remembered, now, running=True, levels=levels)
         return checked, accept(asked, self._approvals)
 
-    async def _choose(
-        self, digest: str, config: Config, attempt: Reloaded, standing: Standing, wanted: Wanted | None
-    ) -> None:
+    async def _choose(self, config: Config, attempt: Reloaded, standing: Standing, wanted: Wanted | None) -> None:
         """Put it in force on disk; what approved it is used up just before, so that a crash between costs an order."""
-        remembered = self._current.remembered | under_care(config)
-        current = Current(digest, self._desk.clock.now(), attempt.by, remembered)
+        current = note(config, self._desk.clock.now(), attempt.by, self._current)
         try:
             if wanted is not None:
                 await asyncio.to_thread(self._approvals.use, wanted)
@@ -262,14 +264,19 @@ class Reloading:
                 effect=found.effect,
                 changes=found.changes,
                 approved_by=list(found.approved_by),
+                lowered=list(found.lowered[:MAX_TOLD]),
                 workers=found.workers,
                 missing=list(found.missing),
                 cut=found.streams_cut,
             )
-            approved = f", approved by {', '.join(found.approved_by)}" if found.approved_by else ""
-            changes = f"{found.changes} change{'' if found.changes == 1 else 's'}"
-            effect = f"{changes}: {found.effect or 'none'}{approved}"
-            await desk.record(found.by, f"policy {found.outcome.value}", change, _joined(reason, effect))
+            words = in_words(
+                found.changes,
+                found.effect,
+                approved_by=found.approved_by,
+                lowered=found.lowered,
+                standards=found.standards,
+            )
+            await desk.record(found.by, f"policy {found.outcome.value}", change, _joined(reason, words))
 
     def _tell_differs(self) -> None:
         meter = self._desk.meter

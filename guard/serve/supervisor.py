@@ -12,7 +12,6 @@ import signal
 import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,14 +19,15 @@ import uvloop
 
 from guard import __version__
 from guard.admin.api import Person, Readiness, admin_app
+from guard.admin.people import holders
 from guard.admin.switchboard import Switchboard
 from guard.app import json_log, python_version, storage
 from guard.audit.ledger import Ledger
 from guard.clock import SystemClock
-from guard.credentials import Holder, Register
+from guard.credentials import Register
 from guard.incidents.folder import IncidentFolder
-from guard.policy.acceptance import Approvals, NotApprovedError, Wanted, under_care
-from guard.policy.compile import first_moment
+from guard.policy.acceptance import Approvals, NotApprovedError, Wanted
+from guard.policy.fingerprint import standards_in
 from guard.policy.source import ConfigError, Problem
 from guard.serve.acts import Acts
 from guard.serve.approving import SignedApprovals
@@ -40,6 +40,7 @@ from guard.serve.http import protocol_class
 from guard.serve.judging import Judging
 from guard.serve.processes import Standing
 from guard.serve.reloading import Desk, Reloading
+from guard.serve.remembering import MAX_TOLD, in_words, note
 from guard.serve.sealing import Sealing, key_ring
 from guard.serve.secured import secured
 from guard.serve.server import address, listening, server
@@ -214,8 +215,11 @@ class Supervisor:
         elif last != self.config.digest:
             change = f"{last[:16] or 'none'} -> {self.config.digest[:16]}"
             accepted = begun.accepted
-            effect = "first" if accepted is None else f"{len(accepted.changes)} changes: {accepted.effect.value}"
-            approved = "" if accepted is None else ", ".join(accepted.approved_by)
+            effect, approved = ("first", ()) if accepted is None else (accepted.effect.value, accepted.approved_by)
+            lowered = () if accepted is None else tuple(map(str, accepted.lowered))
+            changes = 0 if accepted is None else len(accepted.changes)
+            standards = standards_in(self.config)
+            words = in_words(changes, effect, approved_by=approved, lowered=lowered, standards=standards)
             self._log.emit(
                 Level.INFO,
                 Event.POLICY_IN_FORCE,
@@ -223,9 +227,11 @@ class Supervisor:
                 before=last,
                 policy=self.config.digest,
                 effect=effect,
-                approved_by=approved,
+                changes=changes,
+                approved_by=list(approved),
+                lowered=list(lowered[:MAX_TOLD]),
             )
-            await self._acts.record("guard", "policy in_force", change, f"at the start, {effect} {approved}".strip())
+            await self._acts.record("guard", "policy in_force", change, f"at the start, {words}")
 
     def _signalled(self) -> None:
         if self._leaving.is_set():
@@ -242,20 +248,15 @@ class Supervisor:
 
 
 def _people(checked: Checked, clock: Clock) -> Register[Person]:
-    holders = {
-        token.digest: Holder(Person(token.id, token.person, token.role), first_moment(token.expires))
-        for token in checked.config.guard.admin.tokens
-    }
-    return Register(checked.pepper, holders, clock)
+    return Register(checked.pepper, holders(checked.config), clock)
 
 
 def _current(beginning: Beginning, now: float) -> Current:
     """Return the note of what is in force from this start on; what was in force already keeps its time."""
     config, last = beginning.checked.config, beginning.last
-    remembered = under_care(config) | (frozenset() if last is None else last.remembered)
     if last is not None and last.digest == config.digest:
-        return replace(last, remembered=remembered)
-    return Current(config.digest, now, "start", remembered)
+        return note(config, last.since, last.who, last)
+    return note(config, now, "start", last)
 
 
 def _use_up(approvals: Approvals, wanted: Wanted) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import resource
 import socket
 import time
@@ -20,6 +19,7 @@ from guard.policy.load import Memory, understand
 from guard.serve.certificates import surface_certificates, watch
 from guard.serve.changeover import Changeover
 from guard.serve.control import Abandon, Adopt, Beat, Drain, Prepare, Prepared, Ready, Wake, hear_supervisor, send
+from guard.serve.garbage import settle
 from guard.serve.http import GuardProtocol, protocol_class
 from guard.serve.processes import OTHER_POLICY, Standing
 from guard.serve.secured import secured
@@ -185,9 +185,7 @@ async def serve(standing: Standing, index: int, listeners: Mapping[str, int], co
         protocols[surface.name] = http
         listener = socket.socket(fileno=listeners[surface.name])
         servers.append((server(worker.edges[surface.name].proxy, http, keep_alive=KEEP_ALIVE_SECONDS), listener))
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 50, 50)
+    settle()
     known = worker.switches.state.ids
     beside.acknowledge(dict.fromkeys(known, 0), time.time())
     meter = worker.witness.meter

@@ -28,8 +28,9 @@ class Reloaded:
     """One attempt: ``before`` is the digest that was in force, ``digest`` the one that was to be (empty: unknown).
 
     ``problems`` says why it is not in force, ``missing`` which workers have not confirmed that it is, ``effect`` what
-    the change does (empty if nothing changed). ``by`` is who asked: a person, ``signal``, ``files`` or ``start``;
-    ``at`` is seconds since the epoch.
+    the change does (empty if nothing changed), ``lowered`` which levels are lower, in words, ``standards`` which bind
+    models now, by name, version and hash. ``by`` is who asked: a person, ``signal``, ``files`` or ``start``; ``at`` is
+    seconds since the epoch.
     """
 
     outcome: Outcome
@@ -40,6 +41,8 @@ class Reloaded:
     effect: str = ""
     changes: int = 0
     approved_by: tuple[str, ...] = ()
+    lowered: tuple[str, ...] = ()
+    standards: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     workers: int = 0
     missing: tuple[str, ...] = ()

@@ -15,8 +15,9 @@ import re
 import shutil
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 KEPT: Final = 5
@@ -38,13 +39,15 @@ class SnapshotError(OSError):
 class Current:
     """Which policy is in force, since when (seconds since the epoch), by whose act.
 
-    ``remembered`` are subjects that were under two people's care in any policy that was ever in force here.
+    ``remembered`` are subjects that were under two people's care in any policy that was ever in force here, ``levels``
+    the last levels (deployment, security) of every name of a model, or of weights, that ever was.
     """
 
     digest: str
     since: float
     who: str
     remembered: frozenset[str]
+    levels: Mapping[str, tuple[int, int]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class Snapshots:
@@ -76,10 +79,14 @@ class Snapshots:
         try:
             note = json.loads(raw) if len(raw) <= _MAX_BYTES else {}
             found = Current(
-                str(note["digest"]), float(note["since"]), str(note["who"]), frozenset(map(str, note["remembered"]))
+                str(note["digest"]),
+                float(note["since"]),
+                str(note["who"]),
+                frozenset(map(str, note["remembered"])),
+                {str(name): (int(one), int(two)) for name, (one, two) in note.get("levels", {}).items()},
             )
             self.place(found.digest)
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise SnapshotError(
                 f"{self._current} is damaged, so it is not known which policy is in force; put it back"
             ) from None
@@ -123,10 +130,10 @@ class Snapshots:
     def choose(self, current: Current) -> None:
         """Make it the policy in force, on disk when this returns; raises OSError, then the one before stays.
 
-        Beyond 20,000 remembered subjects it is an error: nothing may be forgotten.
+        Beyond 20,000 remembered subjects or levels it is an error: nothing may be forgotten.
         """
-        if len(current.remembered) > MAX_REMEMBERED:
-            raise SnapshotError(f"more than {MAX_REMEMBERED} models and servers were under two people's care here")
+        if max(len(current.remembered), len(current.levels)) > MAX_REMEMBERED:
+            raise SnapshotError(f"more than {MAX_REMEMBERED} models and servers are to be remembered here")
         self.place(current.digest)
         note = {
             "version": 1,
@@ -134,6 +141,7 @@ class Snapshots:
             "since": current.since,
             "who": current.who,
             "remembered": sorted(current.remembered),
+            "levels": dict(sorted(current.levels.items())),
         }
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         aside = self.folder / f".current.{os.getpid()}"

@@ -132,6 +132,7 @@ TOLD: Mapping[Code, Told] = {
     Code.KEY_EXPIRED: Told(401, "This API key has expired."),
     Code.UNKNOWN_MODEL: Told(404, "There is no such model, or your key may not see it."),
     Code.NOT_ROUTABLE: Told(503, "This model is not served: it does not meet the standard of its safety level."),
+    Code.AUDIENCE_DENIED: Told(403, "The model is not offered to the audience of your key."),
     Code.ACCESS_DENIED: Told(403, "Your access tier does not include this model or operation."),
     Code.RATE_LIMITED: Told(429, "Your key's rate limit is used up.", retry=True),
     Code.CONTENT_BLOCKED: Told(403, "Blocked by the content policy of this model."),

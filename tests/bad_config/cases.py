@@ -158,7 +158,8 @@ CASES = (
     Case("a way out of the folder", GUARD, "secrets/pepper", "../pepper",
          "guard.yaml:14: keys.pepper.file: must name a file or folder without `..` and without a slash at its end"),
     Case("an unknown role", GUARD, "role: viewer", "role: root",
-         "guard.yaml:26: admin.tokens[1].role: must be viewer or responder"),
+         "guard.yaml:26: admin.tokens[1].role: must be viewer, responder, approver, safeguards_engineer, "
+         "investigator, auditor, operator or responsible_scaling_officer"),
     Case("two tokens of one digest", GUARD, "ab" + ZEROS, "aa" + ZEROS,
          "guard.yaml:27: admin.tokens[1].digest: the digest is already used by item 0"),
     Case("two tokens of one id", GUARD, "id: reader", "id: oncall",
@@ -293,9 +294,13 @@ CASES = (
     # operators.yaml
     Case("no person", OPERATORS, "", "version: 1\npersons: []\n",
          "operators.yaml:2: persons: must not be empty"),
-    Case("a person without a key", OPERATORS, "", persons("  - {id: ana, name: Ana, roles: [viewer], keys: [], "
+    Case("an approver without a key", OPERATORS, "", persons("  - {id: ana, name: Ana, roles: [approver], keys: [], "
          "expires: 2027-01-01}"),
-         "operators.yaml:3: persons[0].keys: must not be empty"),
+         "operators.yaml:3: persons[0].keys: must not be empty: with these roles the person approves by signatures"),
+    Case("a token of a role that its person does not have, and one of nobody", OPERATORS, "",
+         persons(person("rita", ED25519)),
+         "guard.yaml:21: admin.tokens[0].role: is no role of rita in operators.yaml, which says: approver\n"
+         "guard.yaml:25: admin.tokens[1].person: is the id of nobody in operators.yaml; there are: rita"),
     Case("a role that does not exist", OPERATORS, "", persons(person("ana", ED25519, role="root")),
          "operators.yaml:5: persons[0].roles[0]: must be viewer, responder, approver, safeguards_engineer, "
          "investigator, auditor, operator or responsible_scaling_officer"),
@@ -462,7 +467,7 @@ CASES = (
          "screens, durable_intent, limits_per_key, listed_operations, authenticated, declared_levels, "
          "level_defined, custom_profile, signed_bundle, both_axes_raised, threshold, thresholds_within_levels, "
          "same_weights_declared, "
-         "variant_evaluated, reported_model, controls_as_reported, retention, built_in"),
+         "variant_evaluated, reported_model, controls_as_reported, retention, overdue_stops, built_in"),
     Case("a row that does not say its check", STANDARD, "    check: null\n", "",
          "standards/own.yaml:13: rows[1].check: is required"),
     Case("parameters of another check", STANDARD, "{safeguard: kill_switch}", "{claim: x}",
@@ -488,8 +493,9 @@ CASES = (
          "standards/own.yaml:19: rows[1].with.thresholds: must not be empty"),
     Case("an unknown invariant", STANDARD, "check: null", "check: built_in\n    with: {invariant: prayer}",
          "standards/own.yaml:19: rows[1].with.invariant: must be levels_cumulate, known_thresholds, known_surfaces, "
-         "below_floor_refused, one_journey, exact_routes, unreadable_refused, released_when_cleared, keys_end, "
-         "refusals_counted, log_apart, standard_pinned, limits_stated, "
+         "audiences_apart, below_floor_refused, one_journey, exact_routes, unreadable_refused, released_when_cleared, "
+         "keys_end, refusals_counted, log_apart, standard_pinned, limits_stated, incidents_timed, closed_when_fixed, "
+         "incidents_exported, "
          "changed_while_served or lowered_by_two"),
     Case("an unknown consequence of a lapse", STANDARD, "check: null",
          "check: attested\n    with: {claim: card, on_expiry: hope}",
@@ -639,6 +645,11 @@ CASES = (
          "standards/own.yaml:1: name: high 1 is already given by standards/high.yaml"),
     Case("the same weights on one side alone", "models/twin.yaml", "", TWIN,
          "models/twin.yaml:3: same_weights_as[0]: models/demo.yaml does not name twin in turn"),
+    Case("a model granted to another audience", MODEL, "audience: general", "audience: internal",
+         "tiers.yaml:5: tiers.general.models.demo: models/demo.yaml is for the audience internal, and this tier is for "
+         "general"),
+    Case("a tier of no known audience", TIERS, "    models:", "    audience: everybody\n    models:",
+         "tiers.yaml:4: tiers.general.audience: must be general, restricted or internal"),
     Case("an operation that the model does not list", TIERS, "[chat]", "[chat, embeddings]",
          "tiers.yaml:5: tiers.general.models.demo[1]: models/demo.yaml does not list the operation "
          "embeddings"),

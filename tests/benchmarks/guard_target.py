@@ -123,7 +123,7 @@ keys:
 model: bench
 framework: {{name: example-internal, version: "1"}}
 asl: {{deployment: 3, security: 3}}
-audience: internal
+audience: general
 surfaces: [public]
 upstream: {{url: "{upstream_url}", kind: openai, model: bench, max_idle: 1000, total_seconds: 3600}}
 operations: [chat]

@@ -120,6 +120,8 @@ def test_a_model_below_its_floor_is_refused_with_the_rows_for_the_log_only() -> 
         ({"model": "other"}, Code.UNKNOWN_MODEL),
         ({"surfaces": frozenset({"internal"})}, Code.UNKNOWN_MODEL),
         ({"dialects": {}}, Code.ACCESS_DENIED),
+        ({"audience": "internal"}, Code.AUDIENCE_DENIED),
+        ({"audience": "internal", "dialects": {}, "unmet": ("L2.row",)}, Code.AUDIENCE_DENIED),
     ],
 )
 def test_a_model_that_is_not_offered_here_is_refused(fields: dict[str, Any], code: Code) -> None:

@@ -29,6 +29,7 @@ from guard.policy.described import Controls
 from guard.policy.explain import explain
 from guard.policy.fingerprint import of_standard
 from guard.policy.load import builtin_standards, load
+from guard.policy.lowering import levels_in
 from guard.policy.model import Levels, Mode, OpaqueKey, Operation, Target
 from guard.policy.response import OnOverdue, Response
 from guard.policy.source import ConfigError
@@ -300,6 +301,32 @@ def test_a_model_is_unknown_on_a_surface_it_is_not_for(tmp_path: Path) -> None:
         loaded(tmp_path, lambda file: file.update(surfaces=["public", "nowhere"]))
 
 
+def test_a_key_of_one_audience_does_not_reach_a_model_of_another(tmp_path: Path) -> None:
+    log_alone = ("access", "limits", "evidence")  # not even where nothing looks at what tiers are granted
+    specs = [
+        ModelSpec(surfaces=("public", "internal")),
+        ModelSpec("inner", audience="internal", surfaces=("public", "internal"), without=log_alone),
+        ModelSpec("outer", asl=1, surfaces=("public", "internal"), without=log_alone),
+    ]
+    write_configuration(tmp_path, models=specs, now=NOW, surfaces={"internal": 0})
+    compiled = Compiled(load(tmp_path), NOW.timestamp())
+    compiled.hold()
+    compiled.held = {alias: replace(each, unmet=()) for alias, each in compiled.held.items()}
+    for surface in ("public", "internal"):
+        assert compiled.ask(surface=surface).forwarded
+        assert compiled.ask(key="internal", model="inner", surface=surface).forwarded
+        assert compiled.ask(key="stranger", model="outer", surface=surface).forwarded
+        refused(compiled, "audience_denied", key="app", model="inner", surface=surface)
+        refused(compiled, "audience_denied", key="stranger", model="inner", surface=surface)
+        refused(compiled, "audience_denied", key="internal", surface=surface)
+        refused(compiled, "audience_denied", key="internal", model="outer", surface=surface)
+    tiers = json.loads((tmp_path / "tiers.yaml").read_text())
+    tiers["tiers"]["slow"]["models"]["inner"] = ["chat"]
+    (tmp_path / "tiers.yaml").write_text(json.dumps(tiers))
+    with pytest.raises(ConfigError, match=r"slow.models.inner: .* is for the audience internal, and this tier is for"):
+        load(tmp_path)
+
+
 def test_a_model_below_its_floor_is_not_served(compiled: Compiled) -> None:
     assert not is_served(with_row(None))
     assert not is_served(with_row("attested", {"claim": "other"}))
@@ -423,6 +450,10 @@ def test_a_level_is_not_lowered_without_two_people(tmp_path: Path) -> None:
     with pytest.raises(NotAcceptedError, match="model demo: its levels are lower"):
         accept(Asked(before, lower, frozenset(), 0.0, running=False), NobodyApproves())
     assert accept(Asked(lower, before, frozenset(), 0.0, running=False), NobodyApproves()).approved_by == ()
+    empty = replace(before, models={})  # nor by way of a time without it
+    back = Asked(empty, lower, frozenset(), 0.0, running=False, levels=levels_in(before))
+    with pytest.raises(NotAcceptedError, match="model demo: its levels are lower"):
+        accept(back, NobodyApproves())
 
 
 def test_what_the_level_does_not_withstand_is_said(tmp_path: Path) -> None:

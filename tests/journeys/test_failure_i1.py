@@ -83,8 +83,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Configured:
     documents["guard"]["surfaces"][1]["tls"] = dict(tls)
     documents["guard"]["admin"]["tls"] = dict(tls)
     documents["guard"]["telemetry"] = {"log": "info"}
+    documents["guard"]["clocks"] = [{"name": "c", "starts": "discovered", "hours": 1, "to": "x", "source": "x"}]
     documents["model"]["framework"] = {"name": "lenient", "version": "1"}
     documents["model"]["allow_keys"] = ["signature"]
+    documents["model"]["response"] = {"max_hours": 1, "on_overdue": "stop"}
     finding = {"threshold": "T", "state": "ruled_out", "assessed": "2026-01-01", "expires": "2027-01-01"}
     documents["model"]["thresholds"] = [finding]
     found = tuple(switch for kind, document in documents.items() for switch in switches(kind, document))

@@ -27,7 +27,7 @@ from guard.audit.read import Entry, iter_records
 from guard.policy.load import load
 from guard.policy.ssh_key import KeyKind
 from guard.state.snapshots import Snapshots
-from tests.parts.configuration import MARKER, Credentials, ModelSpec, model_file, write_configuration
+from tests.parts.configuration import MARKER, Credentials, ModelSpec, model_file, write_configuration, write_operators
 from tests.parts.guard_process import GUARD, GuardProcess, wait_until
 from tests.parts.raw_caller import RawCaller
 from tests.parts.ssh_keys import soft_key
@@ -251,7 +251,7 @@ def test_a_weaker_policy_comes_in_when_two_people_have_signed_it_and_its_order_i
         {"id": who, "name": who, "roles": ["approver"], "keys": [key.line], "expires": until}
         for who, key in people.items()
     ]
-    (tmp_path / "operators.yaml").write_text(json.dumps({"version": 1, "persons": persons}))
+    write_operators(tmp_path, persons)
 
     def allow(burst: int) -> str:
         edit(tmp_path / "tiers.yaml", lambda tiers: tiers["tiers"]["slow"]["rate"].update(burst=burst))

@@ -20,6 +20,7 @@ from tests.parts.raw_caller import RawCaller
 from tests.parts.upstream import ScriptedUpstream, says
 
 SHADOW = {"mode": "shadow"}
+BOTH_SHADOW = dict.fromkeys(("access", "limits"), SHADOW)
 PATHS: dict[str, tuple[str, dict[str, Any]]] = {
     "chat": ("/v1/chat/completions", {"messages": [{"role": "user", "content": "hello"}]}),
     "completions": ("/v1/completions", {"prompt": "hello"}),
@@ -40,6 +41,8 @@ class Host:
         """What the guard answers: the status and the code; 200 and none once it has asked the model."""
         before = len(self.upstream.requests)
         credential = getattr(self.credentials, key, "sk-guard-nobody-0123456789abcdef")
+        if key == "internal":
+            credential = (self.config / "secrets" / "internal.key").read_text().strip()
         path, fields = PATHS[operation]
         with RawCaller(self.guard.ports[surface], credential) as caller:
             caller.post(json.dumps({"model": model, **fields}).encode(), path=path)
@@ -54,8 +57,10 @@ def host(tmp_path: Path) -> Iterator[Host]:
         models = [
             ModelSpec(upstream=upstream.url, surfaces=("public", "inside"), operations=("chat", "completions")),
             ModelSpec("inside-only", upstream=upstream.url, surfaces=("inside",)),
+            ModelSpec("staff-only", upstream=upstream.url, audience="internal"),
+            ModelSpec("staff-lenient", asl=1, upstream=upstream.url, audience="internal", safeguards=BOTH_SHADOW),
             ModelSpec("below", upstream=upstream.url, claims=()),
-            ModelSpec("lenient", asl=1, upstream=upstream.url, safeguards=dict.fromkeys(("access", "limits"), SHADOW)),
+            ModelSpec("lenient", asl=1, upstream=upstream.url, safeguards=BOTH_SHADOW),
             ModelSpec("strict", asl=3, upstream=upstream.url),
         ]
         credentials = write_configuration(tmp_path, models=models, surfaces={"inside": 0})
@@ -107,6 +112,10 @@ CASES: dict[tuple[str, str, str, str], tuple[str, str]] = {
     ("key", "missing", "chat", "public"): (Code.UNKNOWN_MODEL, ""),
     ("key", "inside-only", "chat", "public"): (Code.UNKNOWN_MODEL, ""),
     ("key", "demo", "embeddings", "public"): (Code.ACCESS_DENIED, ""),
+    ("key", "staff-only", "chat", "public"): (Code.AUDIENCE_DENIED, ""),
+    ("stranger", "staff-lenient", "chat", "public"): (Code.AUDIENCE_DENIED, ""),
+    ("internal", "staff-only", "chat", "public"): ("", "request_log kill_switch evidence access limits"),
+    ("internal", "demo", "chat", "inside"): (Code.AUDIENCE_DENIED, ""),
     ("key", "below", "chat", "public"): (Code.NOT_ROUTABLE, ""),
     ("stranger", "demo", "chat", "public"): (Code.ACCESS_DENIED, "request_log kill_switch evidence"),
 }

@@ -11,7 +11,7 @@ import pytest
 from guard.cli import main
 from guard.policy.bundle import read_bundle
 from guard.state.snapshots import Current, Snapshots
-from tests.parts.configuration import ModelSpec, write_configuration, write_operators
+from tests.parts.configuration import ModelSpec, write_configuration, write_people
 from tests.parts.guard_thread import GuardThread
 from tests.parts.raw_caller import RawCaller
 from tests.parts.upstream import STREAM_HEAD, Gate, ScriptedUpstream, chunk, sends, text
@@ -32,7 +32,7 @@ def test_what_is_told_of_a_request_is_what_its_caller_got(tmp_path: Path, capsys
     script = sends(STREAM_HEAD, chunk(text("so far ")), gate, chunk(text("FORBIDDEN-MARKER and more")))
     with ScriptedUpstream(script) as upstream:
         credentials = write_configuration(tmp_path, models=[ModelSpec(asl=3, upstream=upstream.url)])
-        write_operators(tmp_path, {"ana": ["responder"]})
+        write_people(tmp_path, {"ana": ["responder"]})
         bundle = read_bundle(tmp_path)
         with GuardThread(tmp_path) as guard:
             with RawCaller(guard.port, credentials.key) as caller:

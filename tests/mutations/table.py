@@ -81,10 +81,18 @@ def _own_level_alone(_: Any) -> Any:
 
 
 def _any_surface(original: Any) -> Any:
-    def serving(self: Any, model: Any, dialect: Any) -> Any:
+    def serving(self: Any, model: Any, dialect: Any, caller: Any) -> Any:
         found = self._catalogue.find(model)
         self._surface = next(iter(found.surfaces)) if found else self._surface
-        return original(self, model, dialect)
+        return original(self, model, dialect, caller)
+
+    return serving
+
+
+def _any_audience(original: Any) -> Any:
+    def serving(self: Any, model: Any, dialect: Any, caller: Any) -> Any:
+        found = self._catalogue.find(model)
+        return original(self, model, dialect, replace(caller, audience=found.audience) if found else caller)
 
     return serving
 
@@ -203,6 +211,8 @@ _INVARIANTS: Final[tuple[tuple[Invariant, str, Callable[[Any], Any]], ...]] = (
     (Invariant.KNOWN_THRESHOLDS, "guard.policy.references:_thresholds", _always(lambda *_: iter(()))),
     (Invariant.KNOWN_SURFACES, "guard.arrival:Arrivals.serving", _any_surface),
     (Invariant.KNOWN_SURFACES, "guard.policy.references:_model", _without("no surface")),
+    (Invariant.AUDIENCES_APART, "guard.arrival:Arrivals.serving", _any_audience),
+    (Invariant.AUDIENCES_APART, "guard.policy.references:_tiers", _without("is for the audience")),
     (Invariant.BELOW_FLOOR_REFUSED, "guard.policy.floor:unmet", _always(lambda *_: ())),
     (Invariant.BELOW_FLOOR_REFUSED, "guard.policy.compile:Models._judge", _routable),
     (Invariant.BELOW_FLOOR_REFUSED, "guard.policy.compile:Models.find", _judged_once),

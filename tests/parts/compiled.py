@@ -189,7 +189,9 @@ class Compiled:
         callers = Register(
             _PEPPER,
             {
-                digest(_PEPPER, _credential(key.id)): holder_of(key if key.expires else key.model_copy(update=_ENDLESS))
+                digest(_PEPPER, _credential(key.id)): holder_of(
+                    key if key.expires else key.model_copy(update=_ENDLESS), config.tiers
+                )
                 for key in config.tiers.keys
             },
             self.clock,

@@ -27,7 +27,8 @@ class ModelSpec:
 
     At level 3 intents are durable before forwarding and parts are written, unless ``log`` says otherwise. ``claims``
     are the attestations it has; they expire ``evidence_days`` after the configuration's now. Every tier that may use
-    the model is granted all its ``operations``.
+    the model is granted all its ``operations``. A model of another ``audience`` than general has the tier and the key
+    of its audience's name.
     """
 
     name: str = "demo"
@@ -43,6 +44,7 @@ class ModelSpec:
     evidence_days: int = 90
     times: Mapping[str, float] = field(default_factory=dict)
     operations: tuple[str, ...] = ("chat",)
+    audience: str = "general"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +99,25 @@ def write_configuration(
         _secret(secrets / f"{name}.{suffix}", text)
         return {"id": name, "digest": digest(pepper.encode(), text.encode()), "expires": _day(now, days)}
 
-    every = {spec.name: list(spec.operations) for spec in models}
+    offered: dict[str, dict[str, list[str]]] = {"general": {}}
+    for spec in models:
+        offered.setdefault(spec.audience, {})[spec.name] = list(spec.operations)
+    every = offered.pop("general")
+    rate = {"per_minute": per_minute, "burst": burst}
     tiers = {
         "version": 1,
         "tiers": {
-            "general": {"models": every, "rate": {"per_minute": per_minute, "burst": burst}},
+            "general": {"models": every, "rate": rate},
             "slow": {"models": every, "rate": {"per_minute": 1 / 60, "burst": 1}},
             "nothing": {"models": {}, "rate": {"per_minute": 60, "burst": 10}},
+            **{name: {"audience": name, "models": theirs, "rate": rate} for name, theirs in offered.items()},
         },
         "keys": [
             {**credential("sk-guard", "app", "key"), "owner": "an application", "tier": "general"},
             {**credential("sk-guard", "stranger", "key"), "owner": "a stranger", "tier": "nothing"},
             {**credential("sk-guard", "slow", "key"), "owner": "a slow application", "tier": "slow"},
             {**credential("sk-guard", "lapsed", "key", days=-1), "owner": "an old application", "tier": "general"},
+            *({**credential("sk-guard", name, "key"), "owner": f"{name} staff", "tier": name} for name in offered),
         ],
     }
     listeners = {"public": data_port, **(surfaces or {})}
@@ -139,13 +147,26 @@ def write_configuration(
     return Credentials(made["app"], made["stranger"], made["slow"], made["lapsed"], made["responder"], made["viewer"])
 
 
-def write_operators(directory: Path, roles: Mapping[str, Sequence[str]], expires: str = "2099-01-01") -> None:
+def write_operators(directory: Path, persons: Sequence[Mapping[str, Any]], now: datetime | None = None) -> None:
+    """Write operators.yaml with these persons and those of the configuration's tokens, which name them from now on."""
+    guard = json.loads((directory / "guard.yaml").read_text())
+    expires = _day(now or datetime.now(UTC), 400)
+    holders = []
+    for token in guard["admin"]["tokens"]:
+        token["person"] = f"{token['role']}-in-person"
+        holders.append({"id": token["person"], "name": token["person"], "roles": [token["role"]], "keys": []})
+    _write(directory / "guard.yaml", guard)
+    added = [{**each, "expires": expires} for each in holders]
+    _write(directory / "operators.yaml", {"version": 1, "persons": [*persons, *added]})
+
+
+def write_people(directory: Path, roles: Mapping[str, Sequence[str]], expires: str = "2099-01-01") -> None:
     """Write operators.yaml: a person of each id with these roles, and a key that nobody has the other half of."""
     persons = []
     for one, held in roles.items():
         key = Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
         persons.append({"id": one, "name": f"{one} the person", "roles": list(held), "keys": [key], "expires": expires})
-    _write(directory / "operators.yaml", {"version": 1, "persons": persons})
+    write_operators(directory, persons)
 
 
 def model_file(spec: ModelSpec, now: datetime) -> dict[str, Any]:
@@ -155,7 +176,7 @@ def model_file(spec: ModelSpec, now: datetime) -> dict[str, Any]:
         "model": spec.name,
         "framework": {"name": "example-internal", "version": "1"},
         "asl": {"deployment": spec.asl, "security": spec.asl},
-        "audience": "general",
+        "audience": spec.audience,
         "surfaces": list(spec.surfaces),
         "upstream": {
             "url": spec.upstream,

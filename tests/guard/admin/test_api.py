@@ -23,6 +23,7 @@ from guard.admin.switchboard import Switchboard
 from guard.credentials import Holder, Register, digest
 from guard.policy.load import load
 from guard.policy.model import Role
+from guard.policy.roles import Act, may
 from guard.state.acknowledgements import Acknowledgements, process_started
 from guard.state.directory import OrderDirectory
 from guard.state.orders import is_order_id
@@ -134,6 +135,9 @@ def desk(tmp_path: Path) -> Desk:
         )
         for name, token in TOKENS.items()
     }
+    for role in Role:
+        held = Holder(Person(role.value, role.value, role), NOW + 1)
+        people[digest(PEPPER, f"at-guard-role-{role.value}".encode())] = held
     fleet = Fleet()
     return Desk(admin_app(board, Register(PEPPER, people, Noon()), fleet), fleet, state)
 
@@ -175,9 +179,28 @@ def test_a_viewer_sees_and_may_not_act(desk: Desk) -> None:
     for path, body in (("/v1/stops", {"scope": "all"}), ("/v1/resumes", {"target": "all", "reason": "x"})):
         answer = desk.ask("POST", path, "viewer", json=body)
         assert answer.status_code == 403
-        assert "takes a responder" in answer.json()["error"]
+        assert "the role viewer may not do this; it takes responder, " in answer.json()["error"]
     assert desk.fleet.turned_away == ["viewer is a viewer"] * 2
     assert desk.orders() == []
+
+
+ACTS = [
+    ("GET", "/v1/status", None, Act.SEE_STATUS),
+    ("GET", "/v1/orders/x", None, Act.SEE_STATUS),
+    ("POST", "/v1/stops", {"scope": "model:demo"}, Act.STOP),
+    ("POST", "/v1/resumes", {"target": "nothing-like-it", "reason": "x"}, Act.RESUME),
+    ("POST", "/v1/reloads", {}, Act.RELOAD),
+]
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize(("method", "path", "body", "act"), ACTS)
+def test_each_role_may_what_the_table_says_and_nothing_else(
+    role: Role, method: str, path: str, body: Any, act: Act, desk: Desk
+) -> None:
+    answer = desk.ask(method, path, f"at-guard-role-{role.value}", json=body)
+    assert (answer.status_code == 403) is not may(role, act)
+    assert (desk.fleet.turned_away == [f"{role.value} is a {role.value}"]) is not may(role, act)
 
 
 def test_a_stop_names_its_person_and_wakes_the_workers(desk: Desk) -> None:

@@ -20,7 +20,7 @@ from guard.policy.fingerprint import of_standard
 from guard.policy.load import builtin_standards, load
 from guard.policy.lowering import lowerings
 from tests.parts import ssh_keygen
-from tests.parts.configuration import ModelSpec, write_configuration
+from tests.parts.configuration import ModelSpec, write_configuration, write_operators
 from tests.parts.debian import command
 
 NOW = datetime.now(UTC)
@@ -51,7 +51,7 @@ def old(tmp_path: Path, keys: Path) -> Path:
         }
         for name, role in ROLES.items()
     ]
-    (directory / "operators.yaml").write_text(json.dumps({"version": 1, "persons": persons}))
+    write_operators(directory, persons, NOW)
     return directory
 
 
@@ -65,7 +65,7 @@ def new(old: Path, tmp_path: Path) -> Path:
 def edit(path: Path, before: str, after: str) -> None:
     text = path.read_text()
     assert before in text
-    path.write_text(text.replace(before, after))
+    path.write_text(text.replace(before, after, 1))
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path, code: int = 0) -> str:

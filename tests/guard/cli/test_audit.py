@@ -17,7 +17,7 @@ from guard.audit.records import Control
 from guard.audit.wrapping import Kek
 from guard.cli import audit, audit_access, main
 from tests.guard.audit.fakes import KEEP, Clock, contents, exchange, outcome
-from tests.parts.configuration import write_configuration, write_operators
+from tests.parts.configuration import write_configuration, write_people
 
 PROMPT = "the prompt's own words"
 
@@ -26,7 +26,7 @@ PROMPT = "the prompt's own words"
 def config(tmp_path: Path) -> Path:
     """Two requests an hour apart, by two workers, and an act of the supervisor."""
     write_configuration(tmp_path)
-    write_operators(tmp_path, {"ana": ["investigator"], "ben": ["auditor"]})
+    write_people(tmp_path, {"ana": ["investigator"], "ben": ["auditor"]})
     for index in range(2):
         asyncio.run(_write(tmp_path, f"worker-{index}", 1_800_000_000.0 + 3600.0 * index, f"request-{index}"))
     return tmp_path
@@ -81,7 +81,7 @@ def test_texts_are_opened_only_for_a_person_with_a_reason(config: Path, capsys: 
     for missing in ([], ["--who", "ana"], ["--reason", "case 7"]):
         code, lines, err = run(capsys, "show", "request-1", "--content", *missing, "--config", config)
         assert (code, lines) == (4, [])
-        assert err == "guard: this takes --who NAME and --reason TEXT, which are put on record\n"
+        assert err == "guard: to read kept prompts and completions takes --who NAME and --reason TEXT\n"
     assert not (config / "var" / "audit" / "operator").exists()
 
 
@@ -124,7 +124,7 @@ def test_an_investigator_reads_with_the_private_key_what_the_host_no_longer_can(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_configuration(tmp_path)
-    write_operators(tmp_path, {"ana": ["investigator"], "ben": ["auditor"]})
+    write_people(tmp_path, {"ana": ["investigator"], "ben": ["auditor"]})
     private = X25519PrivateKey.generate()
     file = tmp_path / "investigator.key"
     file.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
@@ -252,7 +252,7 @@ def test_without_a_log_there_is_a_clear_error(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_configuration(tmp_path)
-    write_operators(tmp_path, {"ana": ["investigator"], "ben": ["auditor"]})
+    write_people(tmp_path, {"ana": ["investigator"], "ben": ["auditor"]})
     code, lines, err = run(capsys, *command, "--config", tmp_path)
     assert (code, lines) == (1, [])
     assert err.startswith("guard: ")

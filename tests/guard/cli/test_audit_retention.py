@@ -15,7 +15,7 @@ from guard.audit.records import Control
 from guard.audit.wrapping import Kek
 from guard.cli import audit_retention, main
 from tests.guard.audit.fakes import KEEP, Clock, contents, exchange, outcome, sealed_files
-from tests.parts.configuration import ModelSpec, write_configuration, write_operators
+from tests.parts.configuration import ModelSpec, write_configuration, write_people
 
 NOW = datetime.now(UTC)
 OLD = NOW - timedelta(days=40)
@@ -27,7 +27,7 @@ OWNERS = ("search team", "another team")
 def config(tmp_path: Path) -> Path:
     """A flagged exchange of each of two owners, forty days ago and yesterday."""
     write_configuration(tmp_path)
-    write_operators(tmp_path, {"ana": ["investigator"]})
+    write_people(tmp_path, {"ana": ["investigator"]})
     kek = Kek((tmp_path / "secrets" / "content-key").read_text().strip())
     for day in (OLD, NOW - timedelta(days=1)):
         keys = DataKeys(KeyFolder(tmp_path / "var" / "content-keys"), kek)
@@ -198,7 +198,7 @@ def test_the_day_is_that_of_utc(
 def test_a_model_below_the_floor_fails_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     short = {"retention": {"content_days": 20}}
     write_configuration(tmp_path, models=[ModelSpec(log=short)])
-    write_operators(tmp_path, {"ana": ["investigator"]})
+    write_people(tmp_path, {"ana": ["investigator"]})
     (tmp_path / "standards").mkdir()
     (tmp_path / "standards" / "own.yaml").write_text(json.dumps(_standard(30)))
     model = json.loads((tmp_path / "models" / "demo.yaml").read_text())

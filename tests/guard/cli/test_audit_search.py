@@ -17,7 +17,7 @@ from guard.audit.records import Control
 from guard.audit.wrapping import Kek
 from guard.cli import main
 from tests.guard.audit.fakes import KEEP, Clock, contents, exchange, outcome
-from tests.parts.configuration import write_configuration, write_operators
+from tests.parts.configuration import write_configuration, write_people
 
 PROMPT = "the prompt's own words"
 ACCESS = ("--who", "ana", "--reason", "case 7")
@@ -27,7 +27,7 @@ ACCESS = ("--who", "ana", "--reason", "case 7")
 def config(tmp_path: Path) -> Path:
     """Three exchanges, each a minute after the other."""
     write_configuration(tmp_path)
-    write_operators(tmp_path, {"ana": ["investigator"], "ben": ["auditor"]})
+    write_people(tmp_path, {"ana": ["investigator"], "ben": ["auditor"]})
     asyncio.run(_write(tmp_path))
     return tmp_path
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from guard.cli import demo, main
 from guard.credentials import digest
 from guard.policy.load import load, read_secret
-from tests.parts.configuration import write_configuration
+from tests.parts.configuration import write_configuration, write_operators
 
 NEW = {"key": ["--owner", "an owner", "--tier", "general"], "token": ["--person", "a person", "--role", "viewer"]}
 
@@ -131,3 +131,21 @@ def test_without_the_pepper_no_credential_is_made(tmp_path: Path, capsys: pytest
 def test_two_credentials_are_never_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_configuration(tmp_path)
     assert len({make(capsys, tmp_path, "key", "fresh", *NEW["key"]).secret for _ in range(5)}) == 5
+
+
+def test_where_people_are_named_a_token_is_only_made_for_one_of_them_in_a_role_of_hers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_configuration(tmp_path)
+    ana = {"id": "ana", "name": "Ana", "roles": ["auditor", "responder"], "keys": [], "expires": "2999-01-01"}
+    write_operators(tmp_path, [ana])
+    wrong = {
+        ("Ana", "auditor"): "--person: is the id of nobody in operators.yaml; there are: ana, ",
+        ("ana", "viewer"): "--role: is no role of ana in operators.yaml, which says: auditor, responder",
+    }
+    for (who, role), words in wrong.items():
+        assert main(["token", "new", "x", "--person", who, "--role", role, "--config", str(tmp_path)]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith(f"guard: {words}")
+    assert "role: auditor" in make(capsys, tmp_path, "token", "x", "--person", "ana", "--role", "auditor").entry

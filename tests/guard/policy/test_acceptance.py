@@ -22,6 +22,7 @@ from guard.policy.acceptance import (
 from guard.policy.config import Config
 from guard.policy.diff_rules import Effect
 from guard.policy.load import load
+from guard.policy.lowering import levels_in
 from tests.parts.approvals import NobodyApproves
 from tests.parts.configuration import ModelSpec, write_configuration
 
@@ -241,6 +242,24 @@ def test_a_lower_level_takes_two_people_at_any_level(directory: Path) -> None:
     assert found.approved_by == ("Ada", "Ben")
     assert found.wanted == Wanted(asked(before, after), weaker=False)
     assert accept(asked(after, before), NobodyApproves()).approved_by == ()
+
+
+def test_a_model_that_was_removed_does_not_come_back_lower_without_two_people(directory: Path) -> None:
+    whole = load(directory)
+    small = directory / "models" / "small.yaml"
+    text = small.read_text()
+    small.unlink()
+    edit(directory, "tiers.yaml", lambda file: [tier["models"].pop("small", None) for tier in file["tiers"].values()])
+    without = load(directory)
+    small.write_text(text)
+    edit(directory, "models/small.yaml", lambda model: model["asl"].update(deployment=1, security=1))
+    again = load(directory)
+    question = Asked(without, again, frozenset(), 7.0, running=False, levels=levels_in(whole))
+    with pytest.raises(NotAcceptedError, match="model small: its levels are lower"):
+        accept(question, NobodyApproves())
+    found = accept(question, TwoPeople())
+    assert found.approved_by == ("Ada", "Ben")
+    assert [each.model for each in found.lowered] == ["small"]
 
 
 def test_a_configuration_that_asks_for_signatures_as_a_whole_needs_them_to_come_and_to_go(directory: Path) -> None:

@@ -20,7 +20,7 @@ from guard.policy.diff_rules import Effect
 from guard.policy.load import load
 from guard.policy.ssh_key import KeyKind
 from tests.guard.policy.test_diff_rules import leaves
-from tests.parts.configuration import ModelSpec, write_configuration
+from tests.parts.configuration import ModelSpec, write_configuration, write_operators
 from tests.parts.ssh_keys import soft_key
 
 S, W, N = Effect.STRONGER, Effect.WEAKER, Effect.NEUTRAL
@@ -76,6 +76,7 @@ def test_who_may_approve_is_compared_person_by_person(tmp_path: Path, old: Confi
     one, two, three = (soft_key(KeyKind.ED25519, number).line for number in range(3))
     ana = {"id": "ana", "name": "Ana", "roles": ["approver"], "keys": [one, two], "expires": "2027-01-01"}
     ben = {**ana, "id": "ben", "name": "Ben", "roles": ["viewer"], "keys": [three]}
+    edit(old.directory / "guard.yaml", lambda guard: guard["admin"].update(tokens=[]))  # they would be other persons
     (old.directory / "operators.yaml").write_text(yaml.safe_dump({"version": 1, "persons": [ana, ben]}))
     (tmp_path / "new").mkdir()
     new = {**ana, "keys": [one.replace("a comment", "another")], "roles": ["approver", "operator"]}
@@ -90,6 +91,18 @@ def test_who_may_approve_is_compared_person_by_person(tmp_path: Path, old: Confi
         ("operator ana", "", S),
         ("operator ben", "", S),
     ]
+
+
+def test_a_token_lasts_no_longer_than_its_person_and_whoever_removes_the_person_lengthens_it(
+    tmp_path: Path, old: Config
+) -> None:
+    write_operators(old.directory, [], NOW)
+    persons = yaml.safe_load((old.directory / "operators.yaml").read_text())
+    persons["persons"][1]["expires"] = str(NOW.date())
+    (old.directory / "operators.yaml").write_text(yaml.safe_dump(persons))
+    found = told(changed(tmp_path, load(old.directory), "tiers.yaml", nothing))
+    assert ("guard.yaml", "admin.tokens.viewer.expires", W) in found
+    assert not [each for each in found if each[1] == "admin.tokens.responder.expires"]
 
 
 def test_an_unused_file_and_a_rules_file_of_another_name_make_no_safeguard_weaker(tmp_path: Path, old: Config) -> None:

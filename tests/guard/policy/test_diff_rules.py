@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from guard.policy.diff import compare, tree
 from guard.policy.diff_rules import RULES, UNKNOWN, Effect, rule_of
 from guard.policy.load import load
-from tests.parts.configuration import ModelSpec, write_configuration
+from tests.parts.configuration import ModelSpec, write_configuration, write_operators
 
 EXAMPLE = Path(__file__).parents[3] / "config"
 S, W, N = Effect.STRONGER, Effect.WEAKER, Effect.NEUTRAL
@@ -107,6 +106,7 @@ CASES: tuple[tuple[Any, ...], ...] = (
     ("keys/k/issued", None, "2026-01-01", W), ("keys/k/issued", "2026-02-01", "2026-01-01", W),
     ("keys/k/issued", "2026-01-01", "2026-02-01", S), ("keys/k/issued", "2026-01-01", None, S),
     ("tiers/t", None, {"rate": {}}, W), ("tiers/t", {"rate": {}}, None, S),
+    ("tiers/t/audience", "general", "internal", W), ("tiers/t/audience", "internal", "general", W),
     ("tiers/t/models/m", None, ["chat"], W), ("tiers/t/models/m", ["chat"], None, S),
     ("tiers/t/models/m", ["chat"], ["chat", "messages"], W),
     ("tiers/t/rate/per_minute", 60.0, 61.0, W), ("tiers/t/rate/per_minute", 60.0, 59.0, S),
@@ -242,7 +242,9 @@ def test_every_key_of_a_full_configuration_has_a_row(tmp_path: Path) -> None:
         tls={"ca": "ca.pem", "client_certificate": "c.pem", "client_key": secret, "server_name": "models.example"},
     )
     (tmp_path / "models" / "demo.yaml").write_text(json.dumps(model))
-    shutil.copy(EXAMPLE / "operators.yaml", tmp_path)
+    example = load(EXAMPLE).operators
+    assert example is not None
+    write_operators(tmp_path, example.model_dump(mode="json")["persons"])
     found = list(leaves(tree(load(tmp_path)), ()))
     assert len(found) > 120
     assert [path for path in found if rule_of(path) is UNKNOWN] == []

@@ -41,7 +41,7 @@ def directory(tmp_path: Path) -> Path:
 
 def test_made_of_the_same_it_is_the_same_server(directory: Path) -> None:
     first = way(directory)
-    edit(directory, lambda model: model.update(audience="internal"))
+    edit(directory, lambda model: model.update(operations=["chat"], allow_keys=["signature"]))
     assert way(directory, first) is first
 
 

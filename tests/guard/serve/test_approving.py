@@ -16,7 +16,7 @@ from guard.policy.config import Config
 from guard.policy.load import load
 from guard.serve.approving import SignedApprovals
 from tests.guard.approval.persons import ANA, BEN, CARA, NOW, OPERATORS, STRANGER, order
-from tests.parts.configuration import ModelSpec, write_configuration
+from tests.parts.configuration import ModelSpec, write_configuration, write_operators
 from tests.parts.ssh_keys import SoftKey
 
 TWO = {"ana": ANA, "ben": BEN}
@@ -25,7 +25,7 @@ TWO = {"ana": ANA, "ben": BEN}
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     write_configuration(tmp_path, models=[ModelSpec(asl=3)], now=datetime.fromtimestamp(NOW, UTC))
-    (tmp_path / "operators.yaml").write_text(OPERATORS.model_dump_json())
+    write_operators(tmp_path, OPERATORS.model_dump(mode="json")["persons"], datetime.fromtimestamp(NOW, UTC))
     return tmp_path
 
 
@@ -85,7 +85,7 @@ def test_one_person_is_not_enough(directory: Path, keys: dict[str, SoftKey]) -> 
 
 def test_a_new_configuration_does_not_name_who_approves_it(directory: Path) -> None:
     before = load(directory)
-    persons = OPERATORS.model_dump(mode="json")
+    persons = json.loads((directory / "operators.yaml").read_text())
     persons["persons"][2]["keys"] = [STRANGER.line]
     (directory / "operators.yaml").write_text(json.dumps(persons))
     after = more(directory)

@@ -14,6 +14,7 @@ from guard.clock import SystemClock
 from guard.policy.acceptance import under_care
 from guard.policy.bundle import UnsettledError, stamps
 from guard.policy.config import Config
+from guard.policy.fingerprint import named
 from guard.policy.load import load
 from guard.serve import reloading as module
 from guard.serve.beginning import Checked, begin
@@ -135,8 +136,9 @@ def test_what_may_come_into_force_does_and_is_told_everywhere(stand: Stand) -> N
     current = stand.snapshots.current()
     assert current is not None
     assert (current.digest, current.who) == (after, "Ada")
+    standard = named(load(stand.directory).standard("demo"))
     assert stand.records == [
-        ("Ada", "policy in_force", f"{before[:16]} -> {after[:16]}", "INC-7: 1 change: stronger"),
+        ("Ada", "policy in_force", f"{before[:16]} -> {after[:16]}", f"INC-7: 1 change: stronger; under {standard}"),
     ]
     assert stand.events() == ["policy_in_force"]
     assert stand.count(Outcome.IN_FORCE) == 1

@@ -1,0 +1,18 @@
+"""Whose tokens the admin listener takes: entries of guard.yaml, each of a person of operators.yaml if there is one."""
+
+from __future__ import annotations
+
+from guard.admin.api import Person
+from guard.credentials import Holder
+from guard.policy.compile import first_moment
+from guard.policy.config import Config
+
+
+def holders(config: Config) -> dict[str, Holder[Person]]:
+    """Return by digest who holds a token, and until when: none outlives its person's entry (row D2)."""
+    found = {}
+    for token in config.guard.admin.tokens:
+        person = None if config.operators is None else config.operators.person(token.person)
+        ends = token.expires if person is None else min(token.expires, person.expires)
+        found[token.digest] = Holder(Person(token.id, token.person, token.role), first_moment(ends))
+    return found

@@ -1,0 +1,38 @@
+"""Tokens belong to persons, and end with them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from guard.admin.people import holders
+from guard.policy.compile import first_moment
+from guard.policy.load import load
+from guard.policy.roles import OperatorRole
+from tests.parts.configuration import write_configuration, write_operators
+
+
+def test_without_operators_a_token_has_the_name_and_the_role_of_its_own_entry(tmp_path: Path) -> None:
+    write_configuration(tmp_path)
+    config = load(tmp_path)
+    found = holders(config)
+    assert {each.digest for each in config.guard.admin.tokens} == set(found)
+    assert {(each.who.name, each.who.role) for each in found.values()} == {
+        ("the responder", OperatorRole.RESPONDER),
+        ("the viewer", OperatorRole.VIEWER),
+    }
+
+
+def test_a_token_ends_with_its_own_entry_or_with_its_persons_whichever_is_first(tmp_path: Path) -> None:
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    write_configuration(tmp_path, now=now)
+    write_operators(tmp_path, [], now)
+    persons = json.loads((tmp_path / "operators.yaml").read_text())
+    soon = date(2026, 7, 1)
+    persons["persons"][0]["expires"] = str(soon)
+    (tmp_path / "operators.yaml").write_text(json.dumps(persons))
+    config = load(tmp_path)
+    ends = {each.who.token: each.expires for each in holders(config).values()}
+    first, second = config.guard.admin.tokens
+    assert ends == {first.id: first_moment(soon), second.id: first_moment(second.expires)}
