@@ -22,6 +22,7 @@ from guard.policy.mount import (
     RequestLogSettings,
     SafeguardKind,
     Target,
+    WhenBehind,
 )
 from guard.policy.operators import OperatorsFile
 from guard.policy.process import (
@@ -176,4 +177,5 @@ __all__ = [
     "TiersFile",
     "Upstream",
     "UpstreamTls",
+    "WhenBehind",
 ]

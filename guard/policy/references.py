@@ -81,14 +81,14 @@ def _model(label: str, policy: ModelPolicy, loaded: Loaded, sources: Sources) ->
             rules = mount.settings.rules
             if rules not in loaded.rules and rules not in sources.broken:
                 yield document.problem(("safeguards", index, "settings", "rules"), f"there is no file {rules}")
-        elif (
-            isinstance(mount, RequestLogMount)
-            and mount.settings.content
-            and loaded.guard is not None
-            and loaded.guard.content is None
-        ):
-            words = "must be false, or guard.yaml must say under `content` what the texts are sealed with"
-            yield document.problem(("safeguards", index, "settings", "content"), words)
+        elif isinstance(mount, RequestLogMount) and loaded.guard is not None:
+            place = ("safeguards", index, "settings")
+            if mount.settings.content and loaded.guard.content is None:
+                words = "must be false, or guard.yaml must say under `content` what the texts are sealed with"
+                yield document.problem((*place, "content"), words)
+            if mount.settings.copies is not None and loaded.guard.storage.ship is None:
+                words = "must be null, or guard.yaml must say under `storage.ship` where copies go"
+                yield document.problem((*place, "copies"), words)
     evidence = policy.evidence
     if isinstance(evidence, str) and evidence not in loaded.evidence and evidence not in sources.broken:
         yield document.problem(("evidence",), f"there is no file {evidence}")

@@ -5,6 +5,7 @@ Losing it loses nothing: what is shipped again is compared with what is there.
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -16,7 +17,6 @@ from guard.audit.directory import prepare
 from guard.audit.segments import LedgerError, describe
 
 FOLDER: Final = "shipping"
-FILE: Final = "cursor.sqlite"
 BUSY_SECONDS: Final = 5.0
 _TABLE: Final = (
     "CREATE TABLE IF NOT EXISTS shipped"
@@ -39,9 +39,9 @@ class Position:
 class Cursor:
     """The positions of all sources; one process writes, others may read. Every method raises LedgerError."""
 
-    def __init__(self, state: Path) -> None:
-        """Open it, or begin at nothing."""
-        self._path = state / FOLDER / FILE
+    def __init__(self, state: Path, target: str) -> None:
+        """Open it, or begin at nothing; each target, which is where copies go, has its own."""
+        self._path = state / FOLDER / f"cursor-{hashlib.sha256(target.encode()).hexdigest()[:16]}.sqlite"
         try:
             prepare(self._path.parent)
         except OSError as error:

@@ -61,7 +61,7 @@ def key(guard: Guard) -> Key:
 
 def shipper(guard: Guard, store: Store, *, keep_days: int | None = None) -> Shipper:
     """As a process begins, from what is on the disk."""
-    return Shipper(guard.audit, key(guard), store, Cursor(guard.state), guard.clock, keep_days=keep_days)
+    return Shipper(guard.audit, key(guard), store, Cursor(guard.state, "memory"), guard.clock, keep_days=keep_days)
 
 
 def folder(guard: Guard) -> str:

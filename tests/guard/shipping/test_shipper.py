@@ -12,7 +12,6 @@ from guard.audit.body_places import FOLDER
 from guard.audit.read import Entry, iter_records
 from guard.audit.segments import LedgerError, listing
 from guard.audit.verify import verify
-from guard.shipping.cursor import FILE as CURSOR
 from guard.shipping.cursor import FOLDER as SHIPPING
 from guard.shipping.store import StoreError
 from tests.guard.audit.fakes import KEEP, exchange, outcome, quiet_ledger
@@ -26,6 +25,12 @@ def ids(audit: Path) -> list[tuple[str, int, object]]:
     return sorted(
         ((one.writer, one.sequence, one.record) for one in found if isinstance(one, Entry)), key=lambda each: each[:2]
     )
+
+
+def database(guard: Guard) -> Path:
+    """The cursor's file."""
+    (found,) = (guard.state / SHIPPING).glob("cursor-*.sqlite")
+    return found
 
 
 def bodies(log: Path) -> dict[str, bytes]:
@@ -138,7 +143,7 @@ def test_a_lost_cursor_compares_what_is_there_and_goes_on_although_it_was_cut_ot
         guard.seal()
         shipper(guard, store).round()
     before = dict(store.objects)
-    (guard.state / SHIPPING / CURSOR).unlink()
+    database(guard).unlink()
     write(guard.audit, "worker-0", 100, 8)
     guard.seal()
     assert shipper(guard, store).round() == ()
@@ -255,6 +260,6 @@ def test_nothing_there_is_nothing_to_ship_and_a_damaged_cursor_is_told(tmp_path:
     guard = Guard(tmp_path / "host")
     guard.ring()
     assert shipper(guard, MemoryStore()).round() == ()
-    (guard.state / SHIPPING / CURSOR).write_bytes(b"no database at all, but long enough to be looked at as one" * 20)
-    with pytest.raises(LedgerError, match=r"cursor\.sqlite"):
+    database(guard).write_bytes(b"no database at all, but long enough to be looked at as one" * 20)
+    with pytest.raises(LedgerError, match=r"cursor-.*\.sqlite"):
         shipper(guard, MemoryStore())
