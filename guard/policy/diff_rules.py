@@ -122,6 +122,11 @@ def finding_until(old: Any, new: Any, olds: Tree, news: Tree) -> Effect:
     return S if new < old else N if news["assessed"] > olds["assessed"] else W
 
 
+def kept_days(old: Any, new: Any, *_: Tree) -> Effect:
+    """For how many days something is kept, None for ever."""
+    return S if new is None else W if old is None else rising(S)(old, new, {}, {}) or W
+
+
 def issued(old: Any, new: Any, *_: Tree) -> Effect:
     """The day of a key; one without counts as new."""
     return S if new is None else W if old is None or new < old else S
@@ -318,6 +323,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("guard/audit/signing_key/*", always(N), "another place of the key; a log does not go on with another key"),
     Rule("guard/audit/checkpoint_seconds", rising(W), "records can be changed unseen for longer"),
     Rule("guard/audit/epoch_seconds", rising(W), "whoever takes the host can sign another past for longer"),
+    Rule("guard/audit/record_days", kept_days, "records are there for as long, and no longer"),
     Rule("guard/audit/witnesses/*", presence(added=S, removed=W), "one less would notice that the log was put back"),
     Rule("guard/audit/witnesses/*/url", always(N), "where it is asked; its key says whether it is another"),
     Rule("guard/audit/witnesses/*/key", always(W), "another witness"),

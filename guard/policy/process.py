@@ -222,6 +222,13 @@ class AuditConfig(Frozen):
     epoch_seconds: float = Field(
         default=3600.0, description="How long one epoch's key signs before it is erased.", ge=60, le=86400
     )
+    record_days: int | None = Field(
+        default=None,
+        description="For how many whole days the records of requests are kept, by `guard audit retain`; then only the "
+        "hash of each stays, on which proofs stand. null keeps them for ever.",
+        ge=183,
+        le=36500,
+    )
     witnesses: Annotated[tuple[WitnessConfig, ...], Field(max_length=8), AfterValidator(unique("the key", "key"))] = (
         Field(default=(), description="Who is asked to cosign each new head; requests never wait for them.")
     )

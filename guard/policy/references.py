@@ -45,6 +45,7 @@ def check(loaded: Loaded, sources: Sources) -> Iterator[Problem]:
     """Every reference that leads nowhere, and every name given twice."""
     for label, policy in loaded.models.items():
         yield from _model(label, policy, loaded, sources)
+    yield from _records(loaded, sources)
     yield from _tiers(loaded, sources)
     yield from _standards(loaded, sources)
 
@@ -119,6 +120,18 @@ def _same_weights(document: Document, policy: ModelPolicy, loaded: Loaded, sourc
                 yield document.problem(("same_weights_as", index), f"there is no file {label}")
         elif policy.model not in other.same_weights_as:
             yield document.problem(("same_weights_as", index), f"{label} does not name {policy.model} in turn")
+
+
+def _records(loaded: Loaded, sources: Sources) -> Iterator[Problem]:
+    """Refuse records that go before the texts that only they lead to."""
+    days = None if loaded.guard is None else loaded.guard.audit.record_days
+    if days is None:
+        return
+    for label, policy in loaded.models.items():
+        for mount in policy.safeguards:
+            if isinstance(mount, RequestLogMount) and mount.settings.retention.flagged_content_days > days:
+                words = f"must be at least {mount.settings.retention.flagged_content_days}: so long {label} keeps texts"
+                yield sources.documents["guard.yaml"].problem(("audit", "record_days"), words)
 
 
 def _tiers(loaded: Loaded, sources: Sources) -> Iterator[Problem]:
