@@ -23,7 +23,7 @@ from safeguards.ports import Clock
 LOOK_SECONDS: Final = 0.5
 # Longer than any one object may take, asked for, sent and read back: then it hangs where no time limit reaches.
 SILENT_SECONDS: Final = 120.0
-RESTART_SECONDS: Final = 5.0
+RESTART_SECONDS: Final = 2.0
 LAST_SECONDS: Final = 5.0
 
 
@@ -55,10 +55,14 @@ class Copies:
         while True:
             try:
                 self._keep(given)
-                self._tell(*await asyncio.to_thread(self._look))
+                await self.look()
             except Exception as problem:  # noqa: BLE001 - copies go on to be made, and lag is told again
                 self._log.failure(Event.INTERNAL_ERROR, problem)
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Read what it said last, and tell."""
+        self._tell(*await asyncio.to_thread(self._look))
 
     def take(self, config: Config) -> None:
         """Hold another configuration's models to their lag; where copies go takes a restart."""
@@ -87,16 +91,19 @@ class Copies:
         now = self._clock.steady()
         process = self._process
         if process is not None and process.poll() is None:
-            if now - self._heard < SILENT_SECONDS:
-                return
-            self._fail("it fell silent")
-            process.kill()  # one that the system cannot end holds the lock, so none is started beside it
-        elif process is not None and self._restart <= now - RESTART_SECONDS:
+            if now - self._heard >= SILENT_SECONDS:
+                self._fail("it fell silent")
+                process.kill()  # another is started once the system has ended it: two would wait for one lock
+            return
+        if now - self._restart < RESTART_SECONDS:
+            return
+        if process is not None:
             self._fail(f"its process ended: {ending(process.returncode)}")
-        if now - self._restart >= RESTART_SECONDS:
-            self._restart = self._heard = now
-            self._counted = (0, 0, 0)
-            self._process = _start(given)
+            if process.stdin is not None:
+                process.stdin.close()
+        self._restart = self._heard = now
+        self._counted = (0, 0, 0)
+        self._process = _start(given)
 
     def _look(self) -> tuple[Status | None, int]:
         """What it said last, and when it said it (nanoseconds)."""

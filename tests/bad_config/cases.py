@@ -267,8 +267,8 @@ CASES = (
          "guard.yaml:13: storage.ship.lock.days: must be at least 1"),
     Case("a lag of copies that nobody makes", MODEL, "content: true}",
          "content: true, copies: {max_lag_seconds: 60}}",
-         "models/demo.yaml:19: safeguards[0].settings.copies: must be null, or guard.yaml must say under `storage.ship` "
-         "where copies go"),
+         "models/demo.yaml:19: safeguards[0].settings.copies: must be null, or guard.yaml must say under "
+         "`storage.ship` where copies go"),
     Case("no lag allowed at all", MODEL, "content: true}", "content: true, copies: {max_lag_seconds: 0}}",
          "models/demo.yaml:19: safeguards[0].settings.copies.max_lag_seconds: must be greater than 0"),
     Case("records kept for less than events must be", GUARD, "workers: 1", "workers: 1\naudit: {record_days: 182}",

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.audit import frames
-from guard.audit.records import Control, Kind
+from guard.audit.records import Control
 from guard.audit.segments import LedgerError, name
 from guard.audit.tiles import WIDTH
 from guard.shipping import pieces
@@ -119,7 +119,6 @@ def test_the_oldest_record_that_follows_says_since_when_it_waits(tmp_path: Path)
     directory = tmp_path / "w"
     assert oldest(directory, Position()) is None
     path = segment(directory, 1, control(10.0), control(20.0), torn=b"\xf5")
-    assert Kind.CONTROL == 6
     assert oldest(directory, Position()) == 10.0
     first = len(frames.encode(6, 1, control(10.0)))
     assert oldest(directory, Position(path.name, first, 2)) == 20.0
