@@ -21,7 +21,6 @@ from guard.policy.model import (
     RequestLogMount,
     RuleSet,
     SafeguardKind,
-    WhenBehind,
 )
 from guard.policy.model import Mount as MountPolicy
 from guard.policy.necessary import lacking
@@ -243,10 +242,7 @@ class _Compiling:
         retention = settings.retention
         keep = Keep(retention.content_days, retention.flagged_content_days) if settings.content else None
         durable = settings.durable is Durable.BEFORE_FORWARD
-        copies = settings.copies
-        refuses = copies is not None and copies.when_behind is WhenBehind.REFUSE
-        max_lag = copies.max_lag_seconds if copies is not None and refuses else None
-        given = LogSettings(durable, settings.parts, keep, settings.outage_seconds, max_lag)
+        given = LogSettings(durable, settings.parts, keep, settings.outage_seconds, settings.refusing_lag)
         return RequestLog(self._ports.log, given, self._ports.copies)
 
     def _access(self, policy: ModelPolicy) -> Safeguard:

@@ -22,7 +22,6 @@ from guard.policy.mount import (
     RequestLogSettings,
     SafeguardKind,
     Target,
-    WhenBehind,
 )
 from guard.policy.operators import OperatorsFile
 from guard.policy.process import (
@@ -177,5 +176,4 @@ __all__ = [
     "TiersFile",
     "Upstream",
     "UpstreamTls",
-    "WhenBehind",
 ]

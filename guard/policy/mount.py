@@ -109,6 +109,12 @@ class RequestLogSettings(Frozen):
     )
     copies: CopySettings | None = Field(default=None, description="How far copies may lag; null demands none.")
 
+    @property
+    def refusing_lag(self) -> float | None:
+        """The lag of copies in seconds beyond which new requests are turned away, None for never."""
+        copies = self.copies
+        return copies.max_lag_seconds if copies is not None and copies.when_behind is WhenBehind.REFUSE else None
+
     @model_validator(mode="after")
     def _durable_has_no_patience(self) -> RequestLogSettings:
         if self.outage_seconds and self.durable is Durable.BEFORE_FORWARD:
