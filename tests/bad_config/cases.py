@@ -271,6 +271,9 @@ CASES = (
          "`storage.ship` where copies go"),
     Case("no lag allowed at all", MODEL, "content: true}", "content: true, copies: {max_lag_seconds: 0}}",
          "models/demo.yaml:19: safeguards[0].settings.copies.max_lag_seconds: must be greater than 0"),
+    Case("a standard that lets copies lag for ever", STANDARD,
+         "check: mounted\n    with: {safeguard: kill_switch}", "check: copies\n    with: {}",
+         "standards/own.yaml:12: rows[0].with.max_lag_seconds: is required"),
     Case("records kept for less than events must be", GUARD, "workers: 1", "workers: 1\naudit: {record_days: 182}",
          "guard.yaml:10: audit.record_days: must be at least 183"),
     Case("records kept for less than texts", GUARD, "workers: 1", "workers: 1\naudit: {record_days: 700}",
@@ -493,7 +496,7 @@ CASES = (
          "screens, durable_intent, limits_per_key, listed_operations, authenticated, declared_levels, "
          "level_defined, custom_profile, signed_bundle, both_axes_raised, threshold, thresholds_within_levels, "
          "same_weights_declared, "
-         "variant_evaluated, reported_model, controls_as_reported, retention, built_in"),
+         "variant_evaluated, reported_model, controls_as_reported, retention, copies, built_in"),
     Case("a row that does not say its check", STANDARD, "    check: null\n", "",
          "standards/own.yaml:13: rows[1].check: is required"),
     Case("parameters of another check", STANDARD, "{safeguard: kill_switch}", "{claim: x}",

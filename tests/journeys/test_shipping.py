@@ -145,7 +145,7 @@ def test_copies_go_to_s3_and_their_download_verifies(tmp_path: Path) -> None:
         (config / "secrets" / "s3-key").chmod(0o600)
         with GuardProcess(config, environment={"TEST_S3_SECRET": SECRET_KEY}) as guard:
             _, asked = ask(guard, key)
-            wait_until(lambda: any("/bodies/" in name for name in moto.contents(bucket)), "something is shipped")
+            wait_until(lambda: any("/bodies/" in name for name in moto.names(bucket)), "something is shipped")
             guard.signal(signal.SIGTERM)
             assert guard.wait() == 0
             assert not guard.lines("ship_failed")

@@ -45,14 +45,15 @@ class MotoServer:
         )
         return name
 
+    def names(self, bucket: str) -> list[str]:
+        """The names of everything in it."""
+        pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        return [each["Key"] for page in pages for each in page.get("Contents", [])]
+
     def contents(self, bucket: str) -> dict[str, bytes]:
         """Everything in it."""
         client = self.client()
-        found: dict[str, bytes] = {}
-        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-            for each in page.get("Contents", []):
-                found[each["Key"]] = client.get_object(Bucket=bucket, Key=each["Key"])["Body"].read()
-        return found
+        return {name: client.get_object(Bucket=bucket, Key=name)["Body"].read() for name in self.names(bucket)}
 
 
 @contextmanager
