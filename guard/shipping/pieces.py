@@ -20,7 +20,7 @@ from guard.audit.copies import step
 from guard.audit.frames import HEADER, Scanner
 from guard.audit.records import RecordError, decode
 from guard.audit.retention import ends
-from guard.audit.segments import CHUNK, LedgerError, first_of, listing, name
+from guard.audit.segments import CHUNK, LedgerError, SegmentReader, first_of, listing, name
 from guard.audit.tiles import HEIGHT, TileError, TileReader, tile_path
 from guard.audit.tree import VOID
 from guard.shipping.cursor import Position
@@ -81,6 +81,17 @@ def oldest(directory: Path, at: Position) -> float | None:
         except FileNotFoundError:
             continue
     return None
+
+
+def last_record(directory: Path) -> int:
+    """The number of the last whole record that is there, 0 without any; raises OSError."""
+    for path in reversed(listing(directory)):
+        number = 0
+        for frame in SegmentReader(path).read():
+            number = frame.sequence
+        if number:
+            return number
+    return 0
 
 
 def resumed(piece: Piece, existing: bytes, signed: int | None) -> Position | None:

@@ -2,7 +2,8 @@
 
 Every request has a time limit and boto3 repeats none: whoever ships repeats, with a pause that grows. An object is sent
 with its SHA-256, which the server checks, and with ``If-None-Match: *``, so that of two who write one name the second
-is refused; a store that knows neither is asked first and read back afterwards.
+is refused; a store that knows neither is asked first and read back afterwards. The key that writes needs the rights to
+put and get objects; it needs none to list or delete, and then AWS answers 403 for what is not there.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class S3Store:
         return found
 
     def _read(self, name: str, *, hidden: bool) -> bytes | None:
-        """The content; with ``hidden``, what may not be looked at counts as absent: keys that only write will do."""
+        """The content; with ``hidden``, 403 counts as absent: it is what a key that may not list is told."""
         try:
             answer = self._client.get_object(Bucket=self._place.bucket, Key=self._key(name))
             with answer["Body"] as body:

@@ -85,7 +85,7 @@ def test_what_the_store_refuses_is_told_by_its_code(moto: MotoServer) -> None:
         S3Store(place(moto.url, f"b-{os.urandom(8).hex()}")).put("one", b"bytes")
 
 
-def test_keys_that_may_only_write_will_do() -> None:
+def test_what_is_not_there_is_hidden_from_a_key_that_may_not_list() -> None:
     with answering(GET=[(403, b"")], PUT=[(200, b"")], vouches=True) as url:
         S3Store(place(url)).put("one", b"bytes")
     # Without the server's word for the checksum there is no way to know.

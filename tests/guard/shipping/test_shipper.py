@@ -231,6 +231,35 @@ def test_records_that_vanished_before_they_were_shipped_are_told_once_and_the_re
     assert len(ids(store.to(tmp_path / "copy"))) == len(ids(guard.audit))
 
 
+def test_a_newest_head_that_a_power_cut_took_is_no_alarm(tmp_path: Path) -> None:
+    guard, store = Guard(tmp_path / "host"), MemoryStore()
+    write(guard.audit, "worker-0", 0, 4)
+    guard.seal()
+    heads = [guard.audit / name / "checkpoint" for name in ("worker-0", "fleet")]
+    before = [path.read_bytes() for path in heads]
+    write(guard.audit, "worker-0", 4, 4)
+    guard.seal()
+    shipper(guard, store).round()
+    for path, content in zip(heads, before, strict=True):
+        path.write_bytes(content)
+    assert shipper(guard, store).round() == ()
+    write(guard.audit, "worker-0", 8, 4)
+    guard.seal()
+    assert shipper(guard, store).round() == ()
+    assert verify(store.to(tmp_path / "copy"), key(guard)).intact
+
+
+def test_tiles_go_in_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guard.shipping.shipper.LEAVES_AT_ONCE", 256)
+    guard, store = Guard(tmp_path / "host"), MemoryStore()
+    write(guard.audit, "worker-0", 0, 350)
+    guard.seal()
+    shipper(guard, store).round()
+    there = {f"{folder(guard)}/{path.relative_to(guard.audit)}" for path in guard.audit.glob("*/tile/?/???")}
+    assert there == {name for name in store.objects if "/tile/" in name}
+    assert len(there) >= 4
+
+
 def test_a_log_that_was_put_back_is_told(tmp_path: Path) -> None:
     guard, store = Guard(tmp_path / "host"), MemoryStore()
     write(guard.audit, "worker-0", 0, 4)
