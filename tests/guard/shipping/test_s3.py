@@ -53,7 +53,7 @@ class _Answers(BaseHTTPRequestHandler):
 def answering(*, vouches: bool = False, **answers: list[tuple[int, bytes]]) -> Iterator[str]:
     kind = type("Answers", (_Answers,), {"answers": answers, "vouches": vouches})
     with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_address[1]}"

@@ -108,7 +108,7 @@ def test_what_is_not_under_a_signed_head_is_not_shipped_and_lags(tmp_path: Path)
 
 @pytest.mark.parametrize("stored", [False, True], ids=["before it is stored", "after"])
 def test_dying_at_any_object_ships_all_of_it_the_next_time(tmp_path: Path, stored: bool) -> None:
-    guard = grown(tmp_path / "host", rounds=2, requests=30)
+    guard = grown(tmp_path / "host", rounds=1, requests=6)
     texts(guard, "kept")
     guard.seal()
     whole = MemoryStore()
