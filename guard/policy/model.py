@@ -32,15 +32,15 @@ from guard.policy.process import (
     LogLevel,
     RequestLimits,
     Role,
-    SecretRef,
-    StorageConfig,
     Supervision,
     Surface,
     Telemetry,
 )
 from guard.policy.response import Response
 from guard.policy.rules import Category, Rule, RuleSet
+from guard.policy.secret_ref import SecretRef
 from guard.policy.standard import Axis, CheckName, Levels, OnExpiry, Row, Standard
+from guard.policy.storage import StorageConfig
 from guard.policy.thresholds import Assessment, ThresholdState
 from guard.policy.tiers import Key, Operation, Operations, Rate, Tier, TiersFile
 from guard.policy.upstream import ServerKind, Upstream, UpstreamTls

@@ -1,6 +1,7 @@
 """A standard: the rows of a framework that say the least that must hold at each level, and how each is checked.
 
 Beside the rows stand the capability thresholds that decide which level a model needs (rows A5 to A9, A13, A14).
+It is one file because the forms of a row are one union.
 """
 
 from __future__ import annotations

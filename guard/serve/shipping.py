@@ -23,8 +23,8 @@ from guard.audit.note import Key, parse_key
 from guard.audit.segments import LedgerError
 from guard.clock import SystemClock
 from guard.policy.load import Config, read_secret
-from guard.policy.process import Shipping
 from guard.policy.source import ConfigError
+from guard.policy.storage import Shipping
 from guard.shipping.cursor import FOLDER, Cursor
 from guard.shipping.folder import FolderStore
 from guard.shipping.s3 import S3Place, S3Store

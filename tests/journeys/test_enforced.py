@@ -31,9 +31,9 @@ from guard.policy.fingerprint import of_standard
 from guard.policy.load import builtin_standards, load
 from guard.policy.model import Levels, Mode, OpaqueKey, Operation, Target
 from guard.policy.mount import CopySettings
-from guard.policy.process import Shipping
 from guard.policy.response import OnOverdue, Response
 from guard.policy.source import ConfigError
+from guard.policy.storage import Shipping
 from guard.state.reloads import Outcome
 from guard.telemetry.logs import JsonLog
 from guard.telemetry.meter import Meter

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from guard.audit.note import Key
-from guard.policy.process import SecretRef, Shipping
+from guard.policy.secret_ref import SecretRef
 from guard.policy.source import ConfigError
+from guard.policy.storage import Shipping
 from guard.serve.shipping import Loop, Shipment, open_store, pause_after, read_order
 from guard.shipping.folder import FolderStore
 from guard.shipping.s3 import S3Store
