@@ -232,10 +232,14 @@ class Shipper:
         self._told()
 
     def _keep(self, day: date | None) -> date | None:
-        """Until when the store is to lock it: a text by its class, everything else by the days that were set."""
-        if day is not None or self._keep_days is None:
-            return day
-        return datetime.fromtimestamp(self._clock.now(), UTC).date() + timedelta(days=1 + self._keep_days)
+        """Until when the store is to lock it: a text by its class, everything else by the days that were set.
+
+        What is shipped after its time is over is not locked; S3 takes no day gone by.
+        """
+        today = datetime.fromtimestamp(self._clock.now(), UTC).date()
+        if day is None and self._keep_days is not None:
+            day = today + timedelta(days=1 + self._keep_days)
+        return day if day is not None and day > today else None
 
 
 def _size(note: Note, place: Path) -> int:

@@ -285,6 +285,16 @@ def test_texts_are_locked_as_long_as_their_class_is_kept_and_the_rest_as_long_as
     assert {keep for name, keep in store.keeps.items() if "/bodies/" not in name} == {day + timedelta(days=401)}
 
 
+def test_texts_that_are_shipped_after_their_time_are_not_locked(tmp_path: Path) -> None:
+    guard, store = Guard(tmp_path / "host"), MemoryStore()
+    texts(guard, "kept")
+    guard.seal()
+    guard.clock.pass_(31 * 86_400.0)
+    shipper(guard, store, keep_days=400).round()
+    assert {keep for name, keep in store.keeps.items() if "/content-30/" in name} == {None}
+    assert None not in {keep for name, keep in store.keeps.items() if "/bodies/" not in name}
+
+
 def test_nothing_there_is_nothing_to_ship_and_a_damaged_cursor_is_told(tmp_path: Path) -> None:
     guard = Guard(tmp_path / "host")
     guard.ring()
