@@ -274,25 +274,18 @@ def test_a_log_that_was_put_back_is_told(tmp_path: Path) -> None:
     assert [each for each in problems if "worker-0: " in each and "it was put back" in each]
 
 
-def test_texts_are_locked_as_long_as_their_class_is_kept_and_the_rest_as_long_as_it_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("days", "until"), [(0, date(2023, 12, 15)), (31, None)], ids=["in time", "after its time"])
+def test_texts_are_locked_by_their_class_and_the_rest_as_it_is_said(
+    tmp_path: Path, days: int, until: date | None
+) -> None:
     guard, store = Guard(tmp_path / "host"), MemoryStore()
-    texts(guard, "kept")
+    texts(guard, "kept")  # of 2023-11-14
     guard.seal()
+    guard.clock.pass_(days * 86_400.0)
     shipper(guard, store, keep_days=400).round()
-    text = next(keep for name, keep in store.keeps.items() if "/content-30/" in name)
-    assert text == date(2023, 11, 14) + timedelta(days=31)
-    day = datetime.fromtimestamp(guard.clock.now(), UTC).date()
-    assert {keep for name, keep in store.keeps.items() if "/bodies/" not in name} == {day + timedelta(days=401)}
-
-
-def test_texts_that_are_shipped_after_their_time_are_not_locked(tmp_path: Path) -> None:
-    guard, store = Guard(tmp_path / "host"), MemoryStore()
-    texts(guard, "kept")
-    guard.seal()
-    guard.clock.pass_(31 * 86_400.0)
-    shipper(guard, store, keep_days=400).round()
-    assert {keep for name, keep in store.keeps.items() if "/content-30/" in name} == {None}
-    assert None not in {keep for name, keep in store.keeps.items() if "/bodies/" not in name}
+    assert {keep for name, keep in store.keeps.items() if "/content-30/" in name} == {until}
+    today = datetime.fromtimestamp(guard.clock.now(), UTC).date()
+    assert {keep for name, keep in store.keeps.items() if "/bodies/" not in name} == {today + timedelta(days=401)}
 
 
 def test_nothing_there_is_nothing_to_ship_and_a_damaged_cursor_is_told(tmp_path: Path) -> None:
