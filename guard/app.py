@@ -31,6 +31,7 @@ from guard.policy.rules import Category
 from guard.proxy import Proxy
 from guard.refusal import Refused
 from guard.reports import RecordedReports
+from guard.shipping.status import CopiesBehind
 from guard.state.acknowledgements import Acknowledgements, process_started
 from guard.state.counters import SharedBuckets
 from guard.state.directory import OrderDirectory
@@ -177,7 +178,7 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
     switches = FileSwitches(OrderDirectory(state), clock)
     buckets = SharedBuckets(state / "counters", [key.id for key in config.tiers.keys])
     ledger = Ledger.open(audit / f"worker-{index}", clock, disk=disk, keys=data_keys(config))
-    ports = Ports(switches, buckets, ledger, clock)
+    ports = Ports(switches, buckets, ledger, clock, CopiesBehind(state, clock))
     policy = build_policy(config, ports)
     config = policy.config
     models, callers, limits = policy.models, policy.callers, policy.limits

@@ -71,6 +71,13 @@ class Log(Protocol):
         """Write how it ended; as `intent`. Texts are kept if the intent said so."""
 
 
+class Copies(Protocol):
+    """The copies of the request log that are made elsewhere."""
+
+    def lag(self) -> float:
+        """For how many seconds the oldest record without a copy has been so; raises Unavailable when not known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A rule of a classifier that matched; ``end`` is a character offset, or -1 when not known.

@@ -6,10 +6,10 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from safeguards.base import Admission, Safeguard, Watch
-from safeguards.decision import Outcome
+from safeguards.decision import Failure, Outcome, Unavailable
 from safeguards.exchange import Channel, Exchange
-from safeguards.ports import Keep, Log
-from safeguards.verdict import PASS, Cleared
+from safeguards.ports import Copies, Keep, Log
+from safeguards.verdict import PASS, Block, Cleared, Code
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +18,15 @@ class LogSettings:
 
     ``durable``: on disk before the request is forwarded; ``parts``: each text is written before its release;
     ``keep``: for how long the texts themselves are kept, sealed; None keeps only their lengths; ``patience``: seconds
-    for which an outage of the log is served through, records waiting in memory, and none where they must be durable.
+    for which an outage of the log is served through, records waiting in memory, and none where they must be durable;
+    ``max_lag``: seconds for which records may be without a copy before requests are turned away, None for ever.
     """
 
     durable: bool
     parts: bool
     keep: Keep | None
     patience: float = 0.0
+    max_lag: float | None = None
 
 
 class RequestLog(Safeguard):
@@ -33,18 +35,34 @@ class RequestLog(Safeguard):
     kind = "request_log"
     watches = True
 
-    def __init__(self, log: Log, settings: LogSettings) -> None:
-        """Take the store and this model's settings."""
+    def __init__(self, log: Log, settings: LogSettings, copies: Copies | None = None) -> None:
+        """Take the store, this model's settings, and what knows of copies, asked only if there is a ``max_lag``."""
         self._log = log
+        self._copies = copies
         self._settings = settings
         self._told: dict[str, Outcome] = {}  # what was recorded of exchanges that are about to end
 
     def admit(self, exchange: Exchange) -> Admission | Awaitable[Admission]:
-        """Record the intent; wait for the disk only where the settings demand it."""
+        """Record the intent, also where lagging copies turn it away; wait for the disk only where that is demanded."""
         given = self._settings
         patience = 0.0 if given.durable else given.patience
         written = self._log.intent(exchange, durable=given.durable, keep=given.keep, patience=patience)
-        return PASS if written is None else _once(written)
+        return self._copied() if written is None else self._once(written)
+
+    async def _once(self, written: Awaitable[None]) -> Admission:
+        await written
+        return self._copied()
+
+    def _copied(self) -> Admission:
+        most = self._settings.max_lag
+        if most is None:
+            return PASS
+        if self._copies is None:
+            raise Unavailable(Failure.UNREACHABLE, "nothing here knows of copies")
+        lag = self._copies.lag()
+        if lag <= most:
+            return PASS
+        return Block(Code.LOG_UNAVAILABLE, f"records have been without a copy for {lag:.0f} s; {most:g} s are allowed")
 
     def watch(self, exchange: Exchange, channel: Channel) -> Watch:
         """Record the fresh text, which is a superset of what will be released."""
@@ -81,8 +99,3 @@ def _same(told: Outcome, ended: Outcome) -> bool:
         ended.sent_bytes,
         ended.released,
     )
-
-
-async def _once(written: Awaitable[None]) -> Admission:
-    await written
-    return PASS

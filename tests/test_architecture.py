@@ -18,6 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "guard.state": set(),
     "guard.audit": set(),
     "guard.telemetry": set(),
+    "guard.shipping": {"guard.audit"},
     "guard.clock": set(),
     "guard.local": {"guard.arrival", "guard.refusal", "guard.reply", "guard.wire"},
     "guard.reports": {

@@ -161,6 +161,7 @@ ENDS = {
     "guard approval new change": {1},
     "guard approval new profile": {2},  # the demo has no standard of its own
     "guard approval check": {0, 1},
+    "guard audit ship": {1},  # the demo makes no copies
 }
 
 

@@ -170,6 +170,12 @@ RECORD: Final = (
         decimals=0,
     ),
     graph(
+        "Oldest record without a copy elsewhere",
+        "Seconds when copies are made (storage.ship), 0 where none are. Runbook GuardAuditNotShipped.",
+        "s",
+        query(f"max by (instance) (guard_audit_ship_lag_seconds{{{HERE}}})", "{{instance}}"),
+    ),
+    graph(
         "Records not yet on disk",
         "Accepted and not yet durable: near 0 when the disk keeps up. A rising line is a disk that does not.",
         "short",

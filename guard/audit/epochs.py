@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from guard.audit.checkpoint import Checkpoint
+from guard.audit.copies import joined
 from guard.audit.disk import FILE_MODE, LocalDisk
 from guard.audit.note import Algorithm, Key, Note, NoteError, Signer, decode_base64, parse_note, signed_by
 from guard.audit.segments import LedgerError, describe
@@ -92,9 +93,9 @@ def read_chain(audit: Path) -> Chain:
     """Read the chain, without judging it; an absent file is an empty chain. Raises LedgerError naming what is wrong."""
     path = audit / FILE
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
+        data = joined(path, MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
             raise LedgerError(f"{path}: longer than {MAX_FILE_BYTES} bytes")
-        data = path.read_bytes()
     except FileNotFoundError:
         return Chain((), (), 0, 0)
     except OSError as error:

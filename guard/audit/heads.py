@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from guard.audit.checkpoint import Checkpoint, parse_checkpoint
+from guard.audit.copies import newest
 from guard.audit.leaf_reader import Leaves, SealError
 from guard.audit.note import MAX_NOTE_BYTES, Key, Note, NoteError, parse_note, signed_by
 from guard.audit.repair import mend_tiles
@@ -22,8 +23,8 @@ MAX_UNSIGNED: Final = 1_000_000
 
 
 def read_head(directory: Path) -> Note | None:
-    """The last signed head of a log, nothing of it checked; None if there is none. Raises SealError."""
-    path = directory / CHECKPOINT
+    """The last signed head of a log, or of a copy of one, nothing of it checked; None without any. Raises SealError."""
+    path = newest(directory / CHECKPOINT)
     try:
         with path.open("rb") as file:
             return parse_note(file.read(MAX_NOTE_BYTES + 1))

@@ -8,8 +8,8 @@ of a class and day is left, the segments. While one owner's texts are held, the 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -25,7 +25,10 @@ ANY = ""
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What of one class and day is to go: keys, and the folders of segments if none is left; and what is held."""
+    """What of one class and day is to go: keys, and the folders of segments if none is left; and what is held.
+
+    Folders that ``wait`` for a copy stay, and the keys go nevertheless: a store that is away prolongs nobody's texts.
+    """
 
     retention: str
     day: str
@@ -33,6 +36,7 @@ class Due:
     folders: tuple[Path, ...]
     bytes: int
     held: tuple[Hold, ...]
+    wait: tuple[Path, ...] = ()
 
     @property
     def subject(self) -> str:
@@ -42,6 +46,8 @@ class Due:
     def __str__(self) -> str:
         """For people and for the record."""
         words = f"{len(self.keys)} keys, {self.bytes} bytes in {len(self.folders)} folders"
+        if self.wait:
+            words += f"; {len(self.wait)} folders wait for their copies"
         return words + (f"; kept by {', '.join(sorted({hold.id for hold in self.held}))}" if self.held else "")
 
 
@@ -58,15 +64,28 @@ def classes(audit: Path, folder: KeyFolder) -> Iterator[tuple[str, str]]:
     yield from sorted(found, key=lambda each: (each[1], each[0]))
 
 
-def due(audit: Path, folder: KeyFolder, held: Held, today: date, floor: int) -> Iterator[Due]:
+def due(
+    audit: Path,
+    folder: KeyFolder,
+    held: Held,
+    today: date,
+    floor: int,
+    *,
+    copied: Callable[[Path], bool] = lambda _: True,
+    patience: int = 0,
+) -> Iterator[Due]:
     """What `retain` deletes on this day (UTC), oldest first; raises LedgerError and KeyUnavailableError.
 
-    ``floor`` is the most days that any standard asks for: what was promised less before is kept as long.
+    ``floor`` is the most days that any standard asks for: what was promised less before is kept as long. Segments of
+    a folder that is not ``copied`` stay for ``patience`` days more.
     """
     for retention, day in classes(audit, folder):
-        if ends(retention, day, floor) <= today:
+        last = ends(retention, day, floor)
+        if last <= today:
             one = _chosen(audit, folder, held, retention, day, ANY)
-            if one.keys or one.folders or one.held:
+            if today < last + timedelta(days=patience):
+                one = _waiting(one, copied)
+            if one.keys or one.folders or one.held or one.wait:
                 yield one
 
 
@@ -88,6 +107,13 @@ def delete(one: Due, folder: KeyFolder) -> None:
     for path in one.folders:
         shutil.rmtree(path)
         LocalDisk().sync_directory(path.parent)
+
+
+def _waiting(one: Due, copied: Callable[[Path], bool]) -> Due:
+    wait = tuple(path for path in one.folders if not copied(path))
+    folders = tuple(path for path in one.folders if path not in wait)
+    size = sum(path.stat().st_size for place in folders for path in listing(place))
+    return replace(one, folders=folders, bytes=size, wait=wait)
 
 
 def _chosen(audit: Path, folder: KeyFolder, held: Held, retention: str, day: str, owner: str) -> Due:

@@ -13,7 +13,7 @@ from guard.audit.read import ALWAYS, Entry, Item, follow, iter_records, search
 from guard.audit.records import Intent, Outcome
 from guard.audit.render import json_line, line
 from guard.audit.segments import LedgerError
-from guard.cli import audit_export, audit_proof, audit_retention, audit_search
+from guard.cli import audit_export, audit_proof, audit_retention, audit_search, audit_ship
 from guard.cli.audit_access import RefusedError, add_access, audit_folder, failed, open_contents, texts
 from guard.cli.options import add_config, instant
 from guard.cli.progress import Progress
@@ -42,7 +42,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         add_config(parser)
         add_access(parser)
         parser.add_argument("--json", action="store_true", help="a JSON object a line")
-    for each in (audit_search, audit_export, audit_retention):
+    for each in (audit_search, audit_export, audit_retention, audit_ship):
         each.add(group)
 
 

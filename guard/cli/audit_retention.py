@@ -8,12 +8,17 @@ import sys
 import time
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
+from guard.app import storage
+from guard.audit.frames import MAX_SEQUENCE
 from guard.audit.holds import FIRST, LAST, Held, Hold, HoldError, Holds, held, of_request
 from guard.audit.keys import KeyFolder
+from guard.audit.leaf_retention import delete_segment, due_segments
+from guard.audit.rehash import RETAINED
 from guard.audit.retention import ANY, Due, delete, due, ends, shredded
-from guard.audit.segments import LedgerError
+from guard.audit.segments import LedgerError, listing
 from guard.audit.wrapping import KeyUnavailableError
 from guard.cli.audit_access import Person, RefusedError, add_person, audit_folder, failed, key_folder, person, record
 from guard.cli.options import add_config, day
@@ -21,6 +26,7 @@ from guard.cli.progress import Progress
 from guard.policy.load import Config, load
 from guard.policy.retention import content_floor
 from guard.policy.roles import Act
+from guard.serve.shipping import cursor_of
 
 _FAILURES: Final = (LedgerError, KeyUnavailableError, HoldError, RefusedError)
 
@@ -29,9 +35,11 @@ def add(group: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands."""
     retain = group.add_parser(
         "retain",
-        help="delete texts whose time is over; run it every day",
+        help="delete texts, and records, whose time is over; run it every day",
         description="Destroys the keys and segments of texts that have been kept as long as their class says, never "
-        "before the floor of a standard, never what is held; each is put on record first. Leaves stay.",
+        "before the floor of a standard, never what is held; each is put on record first. Records stay until "
+        "audit.record_days are over, and then the hash of each. What has no copy yet stays for storage.ship."
+        "unshipped_days more, where copies are made.",
     )
     add_config(retain)
     retain.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
@@ -71,12 +79,67 @@ def add(group: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def _retain(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
     acting = Person(arguments.who, "the time of these texts is over")
+    days = config.guard.audit.record_days
     try:
-        folder = key_folder(config)
-        found = due(audit_folder(config), folder, _held(config, folder), _today(), content_floor(config))
-        return _carry_out(config, folder, found, acting, "retain", dry=arguments.dry_run)
+        copies = _Copied(config)
+        count = 0
+        if config.guard.content is not None or days is None:
+            folder = key_folder(config)
+            found = due(
+                audit_folder(config),
+                folder,
+                _held(config, folder),
+                _today(),
+                content_floor(config),
+                copied=copies.folder,
+                patience=copies.patience,
+            )
+            count += _carry_out(config, folder, found, acting, "retain", dry=arguments.dry_run)
+        if days is not None:
+            count += _records(config, days, copies, arguments)
+    except OSError as error:
+        return failed(LedgerError(f"{error.filename}: {error.strerror}"))
     except _FAILURES as error:
         return failed(error)
+    return _nothing(count)
+
+
+def _records(config: Config, days: int, copies: _Copied, arguments: argparse.Namespace) -> int:
+    """Delete the segments of records whose time is over; returns how many there were, deleted or not."""
+    holds = () if config.guard.content is None else Holds(key_folder(config).directory).all()
+    acting = Person(arguments.who, f"{days} whole days are over; the hash of each record stays")
+    count = 0
+    found = due_segments(audit_folder(config), days, _today(), holds, copied=copies.records, patience=copies.patience)
+    for one in found:
+        count += 1
+        sys.stdout.write(f"{'would ' if arguments.dry_run else ''}retain {one.subject}: {one}\n")
+        if not (arguments.dry_run or one.held or one.waits):
+            record(config, acting, RETAINED, one.subject, str(one))
+            delete_segment(one)
+            sys.stdout.flush()
+    return count
+
+
+class _Copied:
+    """What has a copy elsewhere; all of it, where none are made."""
+
+    def __init__(self, config: Config) -> None:
+        """Read how far copies are; raises LedgerError."""
+        section = config.guard.storage.ship
+        self._audit = audit_folder(config)
+        self._cursor = None if section is None else cursor_of(storage(config)[0], section)
+        self.patience = 0 if section is None else section.unshipped_days
+
+    def folder(self, folder: Path) -> bool:
+        """Whether every segment of a folder of texts has one."""
+        cursor = self._cursor
+        return cursor is None or all(
+            path.stat().st_size <= cursor.at(str(path.relative_to(self._audit))).offset for path in listing(folder)
+        )
+
+    def records(self, writer: str) -> int:
+        """Up to which record a log has one."""
+        return MAX_SEQUENCE if self._cursor is None else self._cursor.at(writer).next - 1
 
 
 def _shred(arguments: argparse.Namespace) -> int:
@@ -109,7 +172,7 @@ def _shred(arguments: argparse.Namespace) -> int:
                 "--below-floor destroys them nevertheless"
             )
         what = "shred below the floor" if early else "shred"
-        return _carry_out(config, folder, found, acting, what, dry=arguments.dry_run, whose=owner)
+        return _nothing(_carry_out(config, folder, found, acting, what, dry=arguments.dry_run, whose=owner))
     except _FAILURES as error:
         return failed(error)
 
@@ -134,6 +197,10 @@ def _carry_out(
         record(config, acting, what, f"{one.subject}{f' of {whose}' if whose else ''}", str(one))
         delete(one, folder)
         sys.stdout.flush()
+    return count
+
+
+def _nothing(count: int) -> int:
     if not count:
         sys.stdout.write("nothing to delete\n")
     return 0

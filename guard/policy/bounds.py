@@ -1,11 +1,13 @@
-"""What a standard may ask of how long texts are kept: no shorter than this, no longer than that."""
+"""What a standard may ask of the request log: how long texts are kept, how far copies may lag."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field, model_validator
 
-from guard.policy.fields import Frozen, MisplacedError
-from guard.policy.mount import MAX_DAYS
+from guard.policy.fields import LAX, Frozen, MisplacedError
+from guard.policy.mount import MAX_DAYS, WhenBehind
 
 
 class Kept(Frozen):
@@ -29,3 +31,12 @@ class Kept(Frozen):
             if least is not None and most is not None and least > most:
                 raise MisplacedError(f"must be at least {key}", f"most_{key}")
         return self
+
+
+class Copied(Frozen):
+    """Parameters of `copies`: how far records may lag behind their copies elsewhere, and what must happen then."""
+
+    max_lag_seconds: float = Field(description="The most seconds.", gt=0, le=604_800)
+    when_behind: Annotated[WhenBehind, LAX] = Field(
+        default=WhenBehind.ALARM, description="refuse: the model must turn new requests away."
+    )

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import assert_never
 
 from guard.policy import controls, lineage, profile
+from guard.policy.copied import why_not_copied
 from guard.policy.evidence import lapse, midnight
 from guard.policy.fingerprint import of_classifiers
 from guard.policy.model import (
@@ -31,6 +32,7 @@ from guard.policy.standard import (
     Attested,
     AttestedRow,
     BuiltInRow,
+    CopiesRow,
     MountedRow,
     PlainRow,
     RetentionRow,
@@ -61,6 +63,8 @@ def why_unmet(view: View, row: Row, at: datetime) -> str | None:
             return lineage.threshold(view, row, at)
         case RetentionRow():
             return why_not_kept(view, row.parameters)
+        case CopiesRow():
+            return why_not_copied(view, row.parameters)
         case BuiltInRow():
             return None
         case PlainRow():

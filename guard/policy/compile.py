@@ -38,7 +38,7 @@ from safeguards.classifier import Classification
 from safeguards.evidence import Evidence
 from safeguards.kill_switch import KillSwitch
 from safeguards.limits import Limits, Rate
-from safeguards.ports import Clock, Keep, Log, Meters, Switches
+from safeguards.ports import Clock, Copies, Keep, Log, Meters, Switches
 from safeguards.request_log import LogSettings, RequestLog
 
 _RECHECK_SECONDS: Final = 1.0
@@ -52,6 +52,7 @@ class Ports:
     meters: Meters
     log: Log
     clock: Clock
+    copies: Copies | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +243,8 @@ class _Compiling:
         retention = settings.retention
         keep = Keep(retention.content_days, retention.flagged_content_days) if settings.content else None
         durable = settings.durable is Durable.BEFORE_FORWARD
-        return RequestLog(self._ports.log, LogSettings(durable, settings.parts, keep, settings.outage_seconds))
+        given = LogSettings(durable, settings.parts, keep, settings.outage_seconds, settings.refusing_lag)
+        return RequestLog(self._ports.log, given, self._ports.copies)
 
     def _access(self, policy: ModelPolicy) -> Safeguard:
         grants = {

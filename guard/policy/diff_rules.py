@@ -125,6 +125,11 @@ def finding_until(old: Any, new: Any, olds: Tree, news: Tree) -> Effect:
     return S if new < old else N if news["assessed"] > olds["assessed"] else W
 
 
+def kept_days(old: Any, new: Any, *_: Tree) -> Effect:
+    """For how many days something is kept, None for ever."""
+    return S if new is None else W if old is None else rising(S)(old, new, {}, {}) or W
+
+
 def issued(old: Any, new: Any, *_: Tree) -> Effect:
     """The day of a key; one without counts as new."""
     return S if new is None else W if old is None or new < old else S
@@ -225,6 +230,9 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(f"{_SET}/outage_seconds", rising(W), "a process that dies in an outage takes so much of the record along"),
     Rule(f"{_SET}/retention/content_days", rising(S), "texts are there for as long, and no longer"),
     Rule(f"{_SET}/retention/flagged_content_days", rising(S), "texts are there for as long, and no longer"),
+    Rule(f"{_SET}/copies", presence(added=S, removed=W), "whether records may lag behind their copies for ever"),
+    Rule(f"{_SET}/copies/max_lag_seconds", rising(W), "whoever takes the host can take as much of the record along"),
+    Rule(f"{_SET}/copies/when_behind", ranked("refuse", "alarm"), "whether requests without a copy go on"),
     Rule(f"{_SET}/engine", always(W), "another engine judges; what it finds is not in the files"),
     Rule(f"{_SET}/screens", widened(S), "a side less is screened"),
     Rule(f"{_SET}/rules/file", always(N), "only a name: its rules are compared one by one"),
@@ -301,11 +309,25 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(f"{_TOKEN}/expires", rising(W), "it is taken for longer"),
     Rule("guard/storage/state", always(W), "stop orders that stand in the old folder are no longer seen"),
     Rule("guard/storage/audit", always(W), "the request log does not go on where it stood"),
+    Rule("guard/storage/ship", presence(added=S, removed=W), "whether copies of the request log are made elsewhere"),
+    Rule("guard/storage/ship/to", always(W), "who holds the copies; earlier ones stay where they are"),
+    Rule("guard/storage/ship/endpoint", always(W), "who holds the copies; earlier ones stay where they are"),
+    Rule("guard/storage/ship/region", always(W), "who holds the copies; earlier ones stay where they are"),
+    Rule("guard/storage/ship/access_key", presence(added=N, removed=N, changed=N), "who writes the copies"),
+    Rule("guard/storage/ship/access_key/*", always(N), "another place of the key"),
+    Rule("guard/storage/ship/secret_key", presence(added=N, removed=N, changed=N), "who writes the copies"),
+    Rule("guard/storage/ship/secret_key/*", always(N), "another place of the key"),
+    Rule("guard/storage/ship/every_seconds", rising(W), "records are without a copy for longer"),
+    Rule("guard/storage/ship/unshipped_days", rising(S), "what has no copy is deleted sooner"),
+    Rule("guard/storage/ship/lock", presence(added=S, removed=W), "whether copies can be deleted before their day"),
+    Rule("guard/storage/ship/lock/mode", ranked("compliance", "governance"), "whether somebody may lift the lock"),
+    Rule("guard/storage/ship/lock/days", rising(S), "copies are locked for as long, and no longer"),
     Rule("guard/audit/origin", always(W), "proofs and witnesses know the log by its name"),
     Rule("guard/audit/signing_key", always(W), "proofs and witnesses know the log by its key"),
     Rule("guard/audit/signing_key/*", always(N), "another place of the key; a log does not go on with another key"),
     Rule("guard/audit/checkpoint_seconds", rising(W), "records can be changed unseen for longer"),
     Rule("guard/audit/epoch_seconds", rising(W), "whoever takes the host can sign another past for longer"),
+    Rule("guard/audit/record_days", kept_days, "records are there for as long, and no longer"),
     Rule("guard/audit/witnesses/*", presence(added=S, removed=W), "one less would notice that the log was put back"),
     Rule("guard/audit/witnesses/*/url", always(N), "where it is asked; its key says whether it is another"),
     Rule("guard/audit/witnesses/*/key", always(W), "another witness"),

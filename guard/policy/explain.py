@@ -45,6 +45,7 @@ from guard.policy.report import standing
 from guard.policy.standard import (
     AttestedRow,
     BuiltInRow,
+    CopiesRow,
     MountedRow,
     PlainRow,
     RetentionRow,
@@ -196,6 +197,8 @@ def _met_by(view: View, row: Row, at: datetime) -> Iterator[str]:
             yield "the levels that it declares, and its assessments"
         case RetentionRow():
             yield "how request_log keeps texts"
+        case CopiesRow():
+            yield "how far copies of request_log may lag"
         case BuiltInRow():
             yield f"the guard itself: {HOLDS[row.parameters.invariant]}"
         case UnverifiedRow():

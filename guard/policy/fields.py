@@ -47,6 +47,7 @@ PATTERN_WORDS = {
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _FIRST, _LAST = date(2000, 1, 1), date(2999, 12, 31)
 _URL_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 _SOCKET_PATH = re.compile(r"(/[A-Za-z0-9._~@+-]+)+")
 MAX_SOCKET_PATH = 107
 _URL_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{1,40}")
@@ -103,6 +104,16 @@ def _witness_key(value: str) -> str:
     hashed = hashlib.sha256(name.encode() + b"\n" + material).hexdigest()
     if not name.isprintable() or " " in name or len(material) != 33 or material[0] != 4 or identifier != hashed[:8]:  # noqa: PLR2004
         raise ValueError("must be the key that `guard audit witness` prints when it begins: name+id+base64")
+    return value
+
+
+def _ship_target(value: str) -> str:
+    scheme, _, rest = value.partition("://")
+    if scheme == "file":
+        if not _plain_path(rest):
+            raise ValueError("must be written as file:///path/of/the/share, a path of plain names")
+    elif scheme != "s3" or not _BUCKET.fullmatch(rest):
+        raise ValueError("must be s3://bucket, s3://bucket/prefix or file:///path")
     return value
 
 
@@ -196,6 +207,7 @@ Line = Annotated[str, StringConstraints(pattern=_LINE, min_length=1, max_length=
 Prose = Annotated[str, StringConstraints(pattern=_PROSE, min_length=1, max_length=2000)]
 Uri = Annotated[str, StringConstraints(pattern=_LINE, min_length=1, max_length=2048)]
 Url = Annotated[str, Field(max_length=2048), AfterValidator(_url)]
+ShipTarget = Annotated[str, Field(max_length=512), AfterValidator(_ship_target)]
 WitnessKey = Annotated[str, Field(max_length=512), AfterValidator(_witness_key)]
 UpstreamUrl = Annotated[str, Field(max_length=2048), AfterValidator(_upstream_url)]
 SocketPath = Annotated[str, Field(max_length=256), AfterValidator(_socket_path)]

@@ -75,6 +75,22 @@ class Retention(Frozen):
         return self
 
 
+class WhenBehind(StrEnum):
+    """What records that lag behind their copies mean."""
+
+    ALARM = "alarm"
+    REFUSE = "refuse"
+
+
+class CopySettings(Frozen):
+    """How far a model's records may lag behind their copies elsewhere (`storage.ship` of guard.yaml)."""
+
+    max_lag_seconds: float = Field(description="For how long a record may be without a copy.", gt=0, le=604_800)
+    when_behind: Annotated[WhenBehind, LAX] = Field(
+        default=WhenBehind.ALARM, description="refuse: new requests are turned away as well (`log_unavailable`)."
+    )
+
+
 class RequestLogSettings(Frozen):
     """How much is written and when."""
 
@@ -91,6 +107,13 @@ class RequestLogSettings(Frozen):
         ge=0,
         le=3600,
     )
+    copies: CopySettings | None = Field(default=None, description="How far copies may lag; null demands none.")
+
+    @property
+    def refusing_lag(self) -> float | None:
+        """The lag of copies in seconds beyond which new requests are turned away, None for never."""
+        copies = self.copies
+        return copies.max_lag_seconds if copies is not None and copies.when_behind is WhenBehind.REFUSE else None
 
     @model_validator(mode="after")
     def _durable_has_no_patience(self) -> RequestLogSettings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.util import find_spec
 
 from guard.policy.config import Config
 from guard.policy.content import check_content
@@ -12,7 +13,7 @@ from guard.policy.source import ConfigError, Problem
 
 
 def lacking(config: Config, *, secrets: bool = True) -> Iterator[Problem]:
-    """Read what the process needs to begin and yield what is wrong: pepper, signing key, key of the texts.
+    """Read what the process needs to begin and yield what is wrong: pepper, signing key, keys of texts and copies.
 
     Without ``secrets`` none is read, and only what can be told without them is.
     """
@@ -25,6 +26,15 @@ def lacking(config: Config, *, secrets: bool = True) -> Iterator[Problem]:
         if signing is not None:
             at = partial(config.problem, "guard.yaml", ("audit", "signing_key"))
             yield from _told(lambda: read_secret_bytes(signing, directory, at))
+        ship = guard.storage.ship
+        for key in ("access_key", "secret_key"):
+            ref = getattr(ship, key, None)
+            if ref is not None:
+                at = partial(config.problem, "guard.yaml", ("storage", "ship", key))
+                yield from _told(partial(read_secret, ref, directory, at))
+    if guard.storage.ship is not None and guard.storage.ship.to.startswith("s3:") and find_spec("boto3") is None:
+        words = "needs the package boto3: pip install 'asl-guard[s3]'"
+        yield config.problem("guard.yaml", ("storage", "ship", "to"), words)
     yield from _told(lambda: check_content(config, secrets=secrets))
 
 

@@ -24,25 +24,13 @@ from guard.policy.fields import (
     Sha256,
     SocketPath,
     Url,
-    Variable,
     WitnessKey,
     unique,
 )
 from guard.policy.response import LegalClock
 from guard.policy.roles import OperatorRole
-
-
-class SecretRef(Frozen):
-    """Where a secret is: a file (relative to the configuration directory, or absolute) or an environment variable."""
-
-    file: Pathname | None = Field(default=None, description="A file that others cannot read; one line, or a PEM key.")
-    env: Variable | None = Field(default=None, description="The name of an environment variable.")
-
-    @model_validator(mode="after")
-    def _one_of(self) -> SecretRef:
-        if (self.file is None) == (self.env is None):
-            raise ValueError("must have either `file` or `env`")
-        return self
+from guard.policy.secret_ref import SecretRef
+from guard.policy.storage import StorageConfig
 
 
 class ClientCertificates(StrEnum):
@@ -141,13 +129,6 @@ class AdminConfig(Listener):
     ] = Field(description="The tokens; with none, nobody can stop a model over this listener.")
 
 
-class StorageConfig(Frozen):
-    """Folders that the guard writes to, relative to the configuration directory or absolute."""
-
-    state: Pathname = Field(description="Stop orders, rate counters, workers' acknowledgements, used approvals.")
-    audit: Pathname = Field(description="The request log.")
-
-
 class WitnessConfig(Frozen):
     """A witness on another machine, which cosigns heads of the log that go on from those it has seen."""
 
@@ -168,6 +149,13 @@ class AuditConfig(Frozen):
     checkpoint_seconds: Seconds = Field(default=1.0, description="How often what is new comes under a signed head.")
     epoch_seconds: float = Field(
         default=3600.0, description="How long one epoch's key signs before it is erased.", ge=60, le=86400
+    )
+    record_days: int | None = Field(
+        default=None,
+        description="For how many whole days the records of requests are kept, by `guard audit retain`; then only the "
+        "hash of each stays, on which proofs stand. null keeps them for ever.",
+        ge=183,
+        le=36500,
     )
     witnesses: Annotated[tuple[WitnessConfig, ...], Field(max_length=8), AfterValidator(unique("the key", "key"))] = (
         Field(default=(), description="Who is asked to cosign each new head; requests never wait for them.")

@@ -97,6 +97,11 @@ CHECKS: Final[Mapping[CheckName, Proof]] = MappingProxyType(
             _UNMET,
             f"{_TESTS}a_model_whose_texts_are_not_kept_for_long_enough_is_not_served",
         ),
+        CheckName.COPIES: Proof(
+            "Copies of the request log are made elsewhere, and records lag behind them for so many seconds at most.",
+            "guard_audit_ship_overdue",
+            f"{_TESTS}a_model_whose_records_may_lag_behind_their_copies_is_not_served",
+        ),
         CheckName.BOTH_AXES_RAISED: Proof(
             "A model above ASL-1 on one axis is above it on the other.",
             _UNMET,

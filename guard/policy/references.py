@@ -47,6 +47,7 @@ def check(loaded: Loaded, sources: Sources) -> Iterator[Problem]:
     """Every reference that leads nowhere, and every name given twice."""
     for label, policy in loaded.models.items():
         yield from _model(label, policy, loaded, sources)
+    yield from _records(loaded, sources)
     yield from _tiers(loaded, sources)
     yield from _tokens(loaded, sources)
     yield from _standards(loaded, sources)
@@ -84,14 +85,14 @@ def _model(label: str, policy: ModelPolicy, loaded: Loaded, sources: Sources) ->
             rules = mount.settings.rules
             if rules not in loaded.rules and rules not in sources.broken:
                 yield document.problem(("safeguards", index, "settings", "rules"), f"there is no file {rules}")
-        elif (
-            isinstance(mount, RequestLogMount)
-            and mount.settings.content
-            and loaded.guard is not None
-            and loaded.guard.content is None
-        ):
-            words = "must be false, or guard.yaml must say under `content` what the texts are sealed with"
-            yield document.problem(("safeguards", index, "settings", "content"), words)
+        elif isinstance(mount, RequestLogMount) and loaded.guard is not None:
+            place = ("safeguards", index, "settings")
+            if mount.settings.content and loaded.guard.content is None:
+                words = "must be false, or guard.yaml must say under `content` what the texts are sealed with"
+                yield document.problem((*place, "content"), words)
+            if mount.settings.copies is not None and loaded.guard.storage.ship is None:
+                words = "must be null, or guard.yaml must say under `storage.ship` where copies go"
+                yield document.problem((*place, "copies"), words)
     evidence = policy.evidence
     if isinstance(evidence, str) and evidence not in loaded.evidence and evidence not in sources.broken:
         yield document.problem(("evidence",), f"there is no file {evidence}")
@@ -122,6 +123,18 @@ def _same_weights(document: Document, policy: ModelPolicy, loaded: Loaded, sourc
                 yield document.problem(("same_weights_as", index), f"there is no file {label}")
         elif policy.model not in other.same_weights_as:
             yield document.problem(("same_weights_as", index), f"{label} does not name {policy.model} in turn")
+
+
+def _records(loaded: Loaded, sources: Sources) -> Iterator[Problem]:
+    """Refuse records that go before the texts that only they lead to."""
+    days = None if loaded.guard is None else loaded.guard.audit.record_days
+    if days is None:
+        return
+    for label, policy in loaded.models.items():
+        for mount in policy.safeguards:
+            if isinstance(mount, RequestLogMount) and mount.settings.retention.flagged_content_days > days:
+                words = f"must be at least {mount.settings.retention.flagged_content_days}: so long {label} keeps texts"
+                yield sources.documents["guard.yaml"].problem(("audit", "record_days"), words)
 
 
 def _tiers(loaded: Loaded, sources: Sources) -> Iterator[Problem]:

@@ -1,6 +1,7 @@
 """A standard: the rows of a framework that say the least that must hold at each level, and how each is checked.
 
 Beside the rows stand the capability thresholds that decide which level a model needs (rows A5 to A9, A13, A14).
+It is one file because the forms of a row are one union.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from guard.policy.bounds import Kept
+from guard.policy.bounds import Copied, Kept
 from guard.policy.fields import LAX, Alias, Claim, Frozen, Line, MisplacedError, Name, Prose, Uri, unique
 from guard.policy.invariants import Invariant
 from guard.policy.mount import SafeguardKind, Target
@@ -58,6 +59,7 @@ class CheckName(StrEnum):
     CONTROLS_AS_REPORTED = "controls_as_reported"
     RETENTION = "retention"
     OVERDUE_STOPS = "overdue_stops"
+    COPIES = "copies"
     BUILT_IN = "built_in"
 
 
@@ -205,6 +207,13 @@ class RetentionRow(_Row):
     parameters: Kept = Field(alias="with", description="The bounds, in days.")
 
 
+class CopiesRow(_Row):
+    """A row that says how far copies of the request log may lag."""
+
+    check: Literal[CheckName.COPIES] = Field(description="copies")
+    parameters: Copied = Field(alias="with", description="The bound, in seconds.")
+
+
 class PlainRow(_Row):
     """A row whose check takes no parameters."""
 
@@ -236,6 +245,7 @@ _SHAPES: dict[str | None, str] = {
     CheckName.SCREENS.value: "screens",
     CheckName.THRESHOLD.value: "threshold",
     CheckName.RETENTION.value: "retention",
+    CheckName.COPIES.value: "copies",
     CheckName.BUILT_IN.value: "built_in",
     None: "unverified",
     _ABSENT: "plain",
@@ -255,6 +265,7 @@ Row = Annotated[
     | Annotated[ScreensRow, Tag("screens")]
     | Annotated[ThresholdRow, Tag("threshold")]
     | Annotated[RetentionRow, Tag("retention")]
+    | Annotated[CopiesRow, Tag("copies")]
     | Annotated[BuiltInRow, Tag("built_in")]
     | Annotated[PlainRow, Tag("plain")],
     Discriminator(

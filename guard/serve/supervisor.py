@@ -34,6 +34,7 @@ from guard.serve.approving import SignedApprovals
 from guard.serve.beginning import Beginning, Checked, begin
 from guard.serve.certificates import watch
 from guard.serve.control import Wake
+from guard.serve.copies import Copies
 from guard.serve.cosigning import Cosigning
 from guard.serve.handling import Handling
 from guard.serve.http import protocol_class
@@ -106,6 +107,7 @@ class Supervisor:
         self._reloading = Reloading(beginning, current, snapshots, spreading, approvals, desk, self._take)
         self._sealing = Sealing(config, ring, self._durable, self._acts, meter, self._log, clock)
         self._cosigning = Cosigning(config, ring.log.key, meter, self._log, clock)
+        self._copies = Copies(config, ring.log.key, meter, self._log, clock)
         self._leaving = asyncio.Event()
         self._at_once = asyncio.Event()
 
@@ -146,7 +148,7 @@ class Supervisor:
         """Go on with another configuration, all parts within one turn of the loop."""
         config = self.config = checked.config
         self._people.take(_people(checked, SystemClock()))
-        for part in (self._board, self._acts, self._judging, self._handling):
+        for part in (self._board, self._acts, self._judging, self._handling, self._copies):
             part.take(config)
 
     def refused(self, reason: str) -> None:
@@ -186,7 +188,15 @@ class Supervisor:
             policy=self.config.digest,
             workers=self.config.guard.workers,
         )
-        parts = (self._acts, self._judging, self._handling, self._reloading, self._sealing, self._cosigning)
+        parts = (
+            self._acts,
+            self._judging,
+            self._handling,
+            self._reloading,
+            self._sealing,
+            self._cosigning,
+            self._copies,
+        )
         watching = [asyncio.ensure_future(part.watch()) for part in parts]
         if self._admin_tls is not None:
             watching.append(asyncio.ensure_future(watch([self._admin_tls], self._log)))
@@ -201,6 +211,7 @@ class Supervisor:
         await self._acts.record("guard", "end", __version__, "")
         self._ledger.close()
         await self._sealing.close()
+        await self._copies.close()
         self._log.emit(Level.INFO, Event.ENDED)
         return 0
 

@@ -222,6 +222,26 @@ _ALL = (
         "How long a head of the log has waited for this witness to cosign it or a newer one.",
         ("witness",),
     ),
+    _metric(
+        "guard_audit_ship_lag_seconds",
+        Kind.GAUGE,
+        _S,
+        "For how long the oldest record without a copy has been so; 0 where no copies are made.",
+    ),
+    _metric(
+        "guard_audit_ship_overdue",
+        Kind.GAUGE,
+        _S,
+        "1 while records lag more than the model's policy allows.",
+        ("model",),
+    ),
+    _metric(
+        "guard_audit_ship_failing", Kind.GAUGE, _S, "1 while copies are not made, or differ from what is there already."
+    ),
+    _metric("guard_audit_ship_failures_total", Kind.COUNTER, _S, "Attempts to ship that failed."),
+    _metric("guard_audit_shipped_bytes_total", Kind.COUNTER, _S, "Bytes that were shipped."),
+    _metric("guard_audit_shipped_objects_total", Kind.COUNTER, _S, "Objects that were shipped."),
+    _metric("guard_audit_shipped_records", Kind.GAUGE, _S, "Records of this log that have a copy.", ("writer",)),
     # Whether each model meets its standard.
     _metric(
         "guard_policy_compliant", Kind.GAUGE, _S, "1 while the model meets the floor of its level.", ("model", "asl")

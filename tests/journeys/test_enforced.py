@@ -31,8 +31,10 @@ from guard.policy.fingerprint import of_standard
 from guard.policy.load import builtin_standards, load
 from guard.policy.lowering import levels_in
 from guard.policy.model import Levels, Mode, OpaqueKey, Operation, Target
+from guard.policy.mount import CopySettings
 from guard.policy.response import OnOverdue, Response
 from guard.policy.source import ConfigError
+from guard.policy.storage import Shipping
 from guard.state.reloads import Outcome
 from guard.telemetry.logs import JsonLog
 from guard.telemetry.meter import Meter
@@ -260,6 +262,21 @@ def test_a_model_whose_texts_are_not_kept_for_long_enough_is_not_served() -> Non
     assert not is_served(with_mount(config, "request_log", settings=days(29)))
     none = days(30).model_copy(update={"content": False})
     assert not is_served(with_mount(config, "request_log", settings=none))
+
+
+def test_a_model_whose_records_may_lag_behind_their_copies_is_not_served() -> None:
+    config = with_row("copies", {"max_lag_seconds": 60})
+    storage = config.guard.storage.model_copy(update={"ship": Shipping(to="file:///share")})
+    shipping = replace(config, guard=config.guard.model_copy(update={"storage": storage}))
+    kept = settings_of(config, "request_log")
+
+    def lag(seconds: float) -> Any:
+        return kept.model_copy(update={"copies": CopySettings(max_lag_seconds=seconds)})
+
+    assert is_served(with_mount(shipping, "request_log", settings=lag(60.0)))
+    assert not is_served(with_mount(shipping, "request_log", settings=lag(61.0)))
+    assert not is_served(shipping)
+    assert not is_served(with_mount(config, "request_log", settings=lag(60.0)))
 
 
 # What the guard's own code holds

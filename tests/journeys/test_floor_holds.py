@@ -277,6 +277,7 @@ UNSEEN: Final = frozenset(
         CheckName.BUILT_IN,
         CheckName.BOTH_AXES_RAISED,
         CheckName.CONTROLS_AS_REPORTED,
+        CheckName.COPIES,
         CheckName.CUSTOM_PROFILE,
         CheckName.RETENTION,
         CheckName.SIGNED_BUNDLE,

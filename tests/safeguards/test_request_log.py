@@ -13,7 +13,7 @@ from safeguards.decision import Ending, Failure, Outcome, Unavailable
 from safeguards.exchange import Channel, Exchange
 from safeguards.ports import Keep
 from safeguards.request_log import LogSettings, RequestLog
-from safeguards.verdict import PASS, Cleared
+from safeguards.verdict import PASS, Block, Cleared, Code
 from tests.safeguards.exchanges import content, exchange
 
 KEEP = Keep(30, 730)
@@ -112,6 +112,45 @@ def test_an_outage_is_served_through_only_where_intents_need_not_be_durable(dura
     safeguard = RequestLog(log, LogSettings(durable=durable, parts=True, keep=None, patience=7.0))
     assert asyncio.run(admit(safeguard)) is PASS
     assert log.patience == expected
+
+
+class Behind:
+    """Copies that lag by so many seconds, or of which nothing is known."""
+
+    def __init__(self, seconds: float | None) -> None:
+        """Take the seconds."""
+        self.seconds = seconds
+
+    def lag(self) -> float:
+        """As `Copies.lag`."""
+        if self.seconds is None:
+            raise Unavailable(Failure.UNREACHABLE, "nothing was shipped yet")
+        return self.seconds
+
+
+@pytest.mark.parametrize("durable", [True, False])
+@pytest.mark.parametrize(("most", "lag", "passes"), [(None, None, True), (60.0, 60.0, True), (60.0, 60.1, False)])
+def test_lagging_copies_turn_away_where_that_is_demanded_and_it_is_on_record(
+    durable: bool, most: float | None, lag: float | None, passes: bool
+) -> None:
+    log = Log()
+    safeguard = RequestLog(log, LogSettings(durable, parts=True, keep=None, max_lag=most), Behind(lag))
+    verdict = asyncio.run(admit(safeguard))
+    assert (verdict is PASS) is passes
+    if not passes:
+        assert isinstance(verdict, Block)
+        assert verdict.code is Code.LOG_UNAVAILABLE
+    assert log.written == [("intent", durable, None)]
+
+
+@pytest.mark.parametrize("durable", [True, False])
+@pytest.mark.parametrize("copies", [Behind(None), None])
+def test_where_lag_is_bounded_and_not_known_the_log_has_failed(durable: bool, copies: Behind | None) -> None:
+    log = Log()
+    safeguard = RequestLog(log, LogSettings(durable, parts=True, keep=None, max_lag=60.0), copies)
+    with pytest.raises(Unavailable):
+        asyncio.run(admit(safeguard))
+    assert log.written == [("intent", durable, None)]
 
 
 def ended(safeguard: RequestLog, *outcomes: Outcome) -> None:

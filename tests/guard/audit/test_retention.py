@@ -132,3 +132,23 @@ def test_shredding_says_what_is_held(audit: Path) -> None:
     held = Held((Hold("hold-1", "", "", 0.0),), frozenset())
     for one in shredded(audit, folder(audit), held, OWNERS[0], ANY, DAY, DAY):
         assert (one.keys, len(one.held)) == ((), 1)
+
+
+def test_texts_without_a_copy_lose_their_keys_in_time_and_wait_as_files_up_to_a_bound(audit: Path) -> None:
+    today = DAY + timedelta(days=31)
+
+    def nowhere(_: Path) -> bool:
+        return False
+
+    (one,) = due(audit, folder(audit), NONE, today, 0, copied=nowhere, patience=7)
+    assert (len(one.keys), one.folders, len(one.wait), one.bytes) == (2, (), 1, 0)
+    assert "1 folders wait for their copies" in str(one)
+    delete(one, folder(audit))
+    assert readable(audit)["Intent"] == []
+    assert one.wait[0].is_dir()
+    (still,) = due(audit, folder(audit), NONE, today + timedelta(days=6), 0, copied=nowhere, patience=7)
+    assert (still.keys, still.wait) == ((), one.wait)
+    (late,) = due(audit, folder(audit), NONE, today + timedelta(days=7), 0, copied=nowhere, patience=7)
+    assert late.folders == one.wait
+    (copied,) = due(audit, folder(audit), NONE, today, 0, copied=lambda _: True, patience=7)
+    assert copied.folders == one.wait

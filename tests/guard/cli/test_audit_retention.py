@@ -9,11 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from guard.app import SYSTEM_CLOCK
 from guard.audit.keys import DataKeys, KeyFolder
-from guard.audit.ledger import Ledger
+from guard.audit.ledger import Ledger, Limits
 from guard.audit.records import Control
+from guard.audit.sealer import open_sealer
+from guard.audit.segments import listing
+from guard.audit.verify import verify
 from guard.audit.wrapping import Kek
 from guard.cli import audit_retention, main
+from guard.policy.load import load
+from guard.serve.sealing import key_ring, log_key
 from tests.guard.audit.fakes import KEEP, Clock, contents, exchange, outcome, sealed_files
 from tests.parts.configuration import ModelSpec, write_configuration, write_people
 
@@ -209,3 +215,56 @@ def test_a_model_below_the_floor_fails_the_check(tmp_path: Path, capsys: pytest.
     model["safeguards"][0]["settings"]["retention"]["content_days"] = 30
     (tmp_path / "models" / "demo.yaml").write_text(json.dumps(model))
     assert main(["check", "--config", str(tmp_path)]) == 0
+
+
+def test_what_has_no_copy_yet_waits_for_it(config: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = config / "guard.yaml"
+    content = json.loads(path.read_text())
+    (tmp_path / "share").mkdir()
+    content["storage"]["ship"] = {"to": f"file://{tmp_path}/share", "unshipped_days": 30}
+    path.write_text(json.dumps(content))
+    code, lines, _ = run(capsys, "retain", "--config", config)
+    assert code == 0
+    assert "1 folders wait for their copies" in lines[0]
+    assert ("content-30", str(OLD.date())) in left(config)
+    assert keys(config) == 6
+    sealer = open_sealer(config / "var" / "audit", key_ring(load(config)), SYSTEM_CLOCK, 3600)
+    sealer.round({})
+    sealer.close()
+    assert run(capsys, "ship", "--config", config)[0] == 0
+    assert run(capsys, "retain", "--config", config)[0] == 0
+    assert ("content-30", str(OLD.date())) not in left(config)
+
+
+def test_records_go_after_their_own_days_and_the_log_verifies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_configuration(tmp_path)
+    path = tmp_path / "guard.yaml"
+    content = json.loads(path.read_text())
+    content["audit"] = {"record_days": 730}
+    path.write_text(json.dumps(content))
+    audit = tmp_path / "var" / "audit"
+    for age in (800, 799):
+        clock = Clock((NOW - timedelta(days=age)).timestamp())
+        ledger = Ledger.open(audit / "worker-0", clock, limits=Limits(segment=20_000))
+        for number in range(200):
+            ledger.intent(exchange(f"{age}-{number}"), durable=False, keep=None)
+            ledger.outcome(exchange(f"{age}-{number}"), outcome(), durable=False)
+        ledger.close()
+    sealer = open_sealer(audit, key_ring(load(tmp_path)), SYSTEM_CLOCK, 3600)
+    sealer.round({})
+    before = len(listing(audit / "worker-0"))
+    code, lines, _ = run(capsys, "retain", "--dry-run", "--config", tmp_path)
+    assert code == 0
+    assert lines[0].startswith("would retain worker-0/seg-00000000000000000001.log:")
+    assert len(listing(audit / "worker-0")) == before
+    code, lines, _ = run(capsys, "retain", "--config", tmp_path)
+    assert len(listing(audit / "worker-0")) == before - len(lines)
+    assert len(lines) > 3
+    sealer.round({})
+    sealer.close()
+    report = verify(audit, log_key(load(tmp_path)))
+    assert report.intact, report.findings
+    assert acts(tmp_path) == ["retain"] * len(lines)
+    assert run(capsys, "retain", "--config", tmp_path)[:2] == (0, ["nothing to delete"])

@@ -226,6 +226,7 @@ def test_every_check_without_parameters_is_implemented_and_no_other_is_registere
         CheckName.SCREENS,
         CheckName.THRESHOLD,
         CheckName.RETENTION,
+        CheckName.COPIES,
         CheckName.BUILT_IN,
     }
     assert set(CHECKS) | set(DATED_CHECKS) == set(CheckName) - shaped
