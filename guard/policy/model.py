@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from guard.policy.evidence import Attestation, Attestations, EvidenceFile
 from guard.policy.fields import LAX, Alias, EvidenceFileName, Frozen, Line, MisplacedError, Name, unique
+from guard.policy.hooks import HookAuth, HookConfig, HookKind
 from guard.policy.mount import (
     ClassifierMount,
     ClassifierSettings,
@@ -32,7 +33,6 @@ from guard.policy.process import (
     LogLevel,
     RequestLimits,
     Role,
-    SecretRef,
     StorageConfig,
     Supervision,
     Surface,
@@ -40,6 +40,7 @@ from guard.policy.process import (
 )
 from guard.policy.response import Response
 from guard.policy.rules import Category, Rule, RuleSet
+from guard.policy.secret_ref import SecretRef
 from guard.policy.standard import Axis, CheckName, Levels, OnExpiry, Row, Standard
 from guard.policy.thresholds import Assessment, ThresholdState
 from guard.policy.tiers import Key, Operation, Operations, Rate, Tier, TiersFile
@@ -142,6 +143,9 @@ __all__ = [
     "EvidenceFile",
     "Framework",
     "GuardConfig",
+    "HookAuth",
+    "HookConfig",
+    "HookKind",
     "Key",
     "KeyStorage",
     "Levels",

@@ -25,10 +25,13 @@ from guard.app import json_log, python_version, storage
 from guard.audit.ledger import Ledger
 from guard.clock import SystemClock
 from guard.credentials import Holder, Register
+from guard.hooks.desk import Desk
+from guard.hooks.receiver import Receiver
 from guard.incidents.folder import IncidentFolder
 from guard.policy.acceptance import Approvals, NotApprovedError, Wanted, under_care
 from guard.policy.compile import first_moment
 from guard.policy.source import ConfigError, Problem
+from guard.serve import reloading
 from guard.serve.acts import Acts
 from guard.serve.approving import SignedApprovals
 from guard.serve.beginning import Beginning, Checked, begin
@@ -36,10 +39,11 @@ from guard.serve.certificates import watch
 from guard.serve.control import Wake
 from guard.serve.cosigning import Cosigning
 from guard.serve.handling import Handling
+from guard.serve.hooking import Hooking, HookSwitch
 from guard.serve.http import protocol_class
 from guard.serve.judging import Judging
 from guard.serve.processes import Standing
-from guard.serve.reloading import Desk, Reloading
+from guard.serve.reloading import Reloading
 from guard.serve.sealing import Sealing, key_ring
 from guard.serve.secured import secured
 from guard.serve.server import address, listening, server
@@ -99,10 +103,13 @@ class Supervisor:
         self._acts = Acts(config, switches, board, self._ledger, meter, self._log, clock, self._tending.tell)
         folder = IncidentFolder(state)
         self._handling = Handling(config, folder, board, meter, self._log, clock, self._acts.record, os.urandom)
+        self._hooking = Hooking(beginning.checked.hooks, self._acts, meter, self._log, clock)
+        desk = Desk(HookSwitch(board), os.urandom)
+        self._receiver = Receiver(beginning.checked.hooks, desk, self._hooking, clock.now)
         self._judging = Judging(config, meter, self._log, clock, self._acts.record)
-        desk = Desk(meter, self._log, self._acts.record, clock)
+        reloads = reloading.Desk(meter, self._log, self._acts.record, clock)
         spreading = Spreading(self._tending, standing)
-        self._reloading = Reloading(beginning, current, snapshots, spreading, approvals, desk, self._take)
+        self._reloading = Reloading(beginning, current, snapshots, spreading, approvals, reloads, self._take)
         self._sealing = Sealing(config, ring, self._durable, self._acts, meter, self._log, clock)
         self._cosigning = Cosigning(config, ring.log.key, meter, self._log, clock)
         self._leaving = asyncio.Event()
@@ -147,6 +154,8 @@ class Supervisor:
         self._people.take(_people(checked, SystemClock()))
         for part in (self._board, self._acts, self._judging, self._handling):
             part.take(config)
+        for each in (self._hooking, self._receiver):
+            each.take(checked.hooks)
 
     def refused(self, reason: str) -> None:
         """Log that somebody without the right tried to act."""
@@ -175,7 +184,12 @@ class Supervisor:
         http = protocol_class(ADMIN_HEADER_BYTES, ADMIN_HEADER_SECONDS, 2 * ADMIN_CONNECTIONS, hosts)
         if self._admin_tls is not None:
             http = secured(http, self._admin_tls)
-        admin = server(admin_app(self._board, self._people, self), http, keep_alive=5, concurrency=ADMIN_CONNECTIONS)
+        admin = server(
+            admin_app(self._board, self._people, self, self._receiver),
+            http,
+            keep_alive=5,
+            concurrency=ADMIN_CONNECTIONS,
+        )
         serving = asyncio.ensure_future(admin.serve([self._admin_socket]))
         self._log.emit(
             Level.INFO,
