@@ -18,7 +18,7 @@ _STATUS: Final = {"firing": True, "resolved": False}
 
 
 def read_alerts(hook: Hook, body: bytes) -> list[Signal]:
-    """Read a group; raises BadField that names the place."""
+    """Read a group; raises BadField that names the place. An alert that is wrong keeps no other from firing."""
     alerts = parse_object(body).get("alerts")
     if not isinstance(alerts, list) or not 0 < len(alerts) <= MAX_ALERTS:
         raise BadField("alerts", f"must be a list of 1 to {MAX_ALERTS} alerts")
@@ -26,6 +26,13 @@ def read_alerts(hook: Hook, body: bytes) -> list[Signal]:
 
 
 def _signal(hook: Hook, alert: Any, place: str) -> Signal:
+    try:
+        return _understood(hook, alert, place)
+    except BadField as wrong:
+        return Signal("", False, None, "", wrong=str(wrong))
+
+
+def _understood(hook: Hook, alert: Any, place: str) -> Signal:
     if not isinstance(alert, dict):
         raise BadField(place, "must be an object")
     status = alert.get("status")

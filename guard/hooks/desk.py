@@ -3,7 +3,8 @@
 An occurrence that was acted on is known by the id of its order (`guard.hooks.signal.entropy`), whether that order is in
 force or was lifted since: a message that is repeated or replayed adds nothing and undoes no resume, and an alert that
 fires anew is another occurrence. A crash between an order and the answer makes the sender try again, which finds the
-order there. Where the memory cannot be read, or was too small, it is stopped again: that is the harmless mistake.
+order there. Where
+orders cannot be read, or were removed by hand, it is stopped again: that is the harmless mistake.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Final, Protocol
 from guard.hooks.hook import Hook
 from guard.hooks.signal import Signal, entropy, mark
 from guard.state.merge import State
+from guard.state.orders import Source
 
 MAX_STANDING: Final = 20
 """Stops of one hook and scope in force at once: what fires beyond them changes nothing until they are lifted."""
@@ -56,7 +58,7 @@ class Switch(Protocol):
         """Order a stop whose id ends in this entropy, and return its id; raises ValueError or OSError."""
 
     def state(self) -> State:
-        """Everything that was ever ordered; raises OSError."""
+        """Everything that was ever ordered, as far as it is known."""
 
 
 @dataclass(slots=True)
@@ -68,7 +70,7 @@ class _Past:
 
     @classmethod
     def of(cls, hook: Hook, state: State) -> _Past:
-        stops = [stop for stop in state.stops if stop.who == hook.who]
+        stops = [stop for stop in state.stops if stop.source is Source.WEBHOOK and stop.who == hook.who]
         lifted = {stop for resume in state.resumes for stop in resume.lifts}
         standing = Counter(str(stop.scope) for stop in stops if stop.id not in lifted)
         return cls({mark(stop.id) for stop in stops}, standing)
@@ -88,6 +90,9 @@ class Desk:
         past: _Past | None = None
         acts: list[Act] = []
         for signal in signals:
+            if signal.wrong:
+                acts.append(Act(Result.MALFORMED, "", signal.wrong))
+                continue
             if not signal.firing:
                 result = Result.RESOLVED if signal.event in RESOLVED else Result.IGNORED
                 acts.append(Act(result, "", signal.words or signal.event))
@@ -100,15 +105,9 @@ class Desk:
             if own in self._remembered:
                 acts.append(Act(Result.REPEATED, scope, signal.words))
                 continue
-            past = past or _Past.of(hook, self._look())
+            past = past or _Past.of(hook, self._switch.state())
             acts.append(self._stop(hook, scope, signal, own, past))
         return acts
-
-    def _look(self) -> State:
-        try:
-            return self._switch.state()
-        except OSError:
-            return State()  # what was ordered cannot be read: everything is new
 
     def _stop(self, hook: Hook, scope: str, signal: Signal, own: str, past: _Past) -> Act:
         if own in past.marks:
@@ -128,7 +127,7 @@ class Desk:
         return Act(Result.STOPPED, scope, signal.words, order)
 
     def _remember(self, own: str) -> None:
-        """Spare the next repetition the reading of the orders, and remember a stop that only a STOP file could be."""
+        """Know it before its order is known here, and where only a STOP file could be written."""
         self._remembered[own] = None
         while len(self._remembered) > MAX_REMEMBERED:
             del self._remembered[next(iter(self._remembered))]

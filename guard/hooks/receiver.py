@@ -116,4 +116,6 @@ def _status(hook: Hook, acts: Sequence[Act]) -> int:
     results = {act.result for act in acts}
     if Result.FAILED in results:
         return 500
+    if Result.MALFORMED in results:
+        return 400
     return 422 if Result.UNBOUND in results and hook.settings.kind is not HookKind.PAGERDUTY else 200

@@ -21,6 +21,7 @@ class Signal:
     """One occurrence: ``identity`` is the same whenever a sender speaks of it again, and another the next time.
 
     ``named`` is what the message says to stop, None if it says nothing; ``words`` tell people what it is about.
+    ``wrong`` says why this one of several could not be understood, and is empty otherwise.
     """
 
     identity: str
@@ -28,6 +29,7 @@ class Signal:
     named: str | None
     words: str
     event: str = ""
+    wrong: str = ""
 
 
 def entropy(hook: str, scope: str, identity: str, random: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from guard.admin.switchboard import Switchboard
@@ -17,6 +17,9 @@ from guard.telemetry.metric import Hooked
 from safeguards.ports import Clock
 
 MAX_TOLD: Final = 10
+MAX_RECORDS: Final = 60
+"""Messages of one hook that are put on record in a minute; what comes beyond is counted and logged."""
+_MINUTE: Final = 60.0
 _NOT_AUTHENTIC: Final = frozenset({Result.REFUSED, Result.STALE})
 _WRONG: Final = frozenset({Result.UNBOUND, Result.FAILED, Result.MALFORMED})
 
@@ -24,17 +27,18 @@ _WRONG: Final = frozenset({Result.UNBOUND, Result.FAILED, Result.MALFORMED})
 class HookSwitch:
     """Implements `guard.hooks.desk.Switch` over the host's switchboard."""
 
-    def __init__(self, board: Switchboard) -> None:
-        """Take the switchboard."""
+    def __init__(self, board: Switchboard, known: Callable[[], State]) -> None:
+        """Take the switchboard, and what is known of the orders without reading their files."""
         self._board = board
+        self._known = known
 
     def stop(self, scope: str, reason: str, who: str, entropy: bytes) -> str:
         """Order it."""
         return self._board.stop(scope, reason, who, Source.WEBHOOK, entropy=entropy).order
 
     def state(self) -> State:
-        """Read every order."""
-        return self._board.state()
+        """What is known."""
+        return self._known()
 
 
 class Hooking:
@@ -46,6 +50,7 @@ class Hooking:
         self._meter = meter
         self._log = log
         self._clock = clock
+        self._minutes: dict[str, tuple[float, int]] = {}
         self.take(hooks)
 
     def take(self, hooks: Hooks) -> None:
@@ -74,7 +79,19 @@ class Hooking:
             subject = ", ".join(f"{act.result.value} {act.scope}".strip() for act in told[:MAX_TOLD])
             more = f" and {len(told) - MAX_TOLD} more" if len(told) > MAX_TOLD else ""
             level = Level.WARNING if wrong else Level.INFO
-            self._acts.remember(Event.HOOK_RECEIVED, hook.who, "hook", subject + more, _line(told), level)
+            if self._may_record(hook.name):
+                self._acts.remember(Event.HOOK_RECEIVED, hook.who, "hook", subject + more, _line(told), level)
+            else:
+                self._log.emit(level, Event.HOOK_RECEIVED, who=hook.who, subject=subject + more, reason=_line(told))
+
+    def _may_record(self, name: str) -> bool:
+        """Whoever holds a secret may not fill the record."""
+        now = self._clock.steady()
+        began, count = self._minutes.get(name, (now, 0))
+        if now - began >= _MINUTE:
+            began, count = now, 0
+        self._minutes[name] = (began, count + 1)
+        return count < MAX_RECORDS
 
 
 def _line(acts: Sequence[Act]) -> str:

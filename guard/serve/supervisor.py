@@ -104,7 +104,7 @@ class Supervisor:
         folder = IncidentFolder(state)
         self._handling = Handling(config, folder, board, meter, self._log, clock, self._acts.record, os.urandom)
         self._hooking = Hooking(beginning.checked.hooks, self._acts, meter, self._log, clock)
-        desk = Desk(HookSwitch(board), os.urandom)
+        desk = Desk(HookSwitch(board, lambda: switches.state), os.urandom)
         self._receiver = Receiver(beginning.checked.hooks, desk, self._hooking, clock.now)
         self._judging = Judging(config, meter, self._log, clock, self._acts.record)
         reloads = reloading.Desk(meter, self._log, self._acts.record, clock)

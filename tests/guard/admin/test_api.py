@@ -138,7 +138,7 @@ def desk(tmp_path: Path) -> Desk:
         for name, token in TOKENS.items()
     }
     fleet = Fleet()
-    hooks = no_hooks(HookSwitch(board))
+    hooks = no_hooks(HookSwitch(board, board.state))
     return Desk(admin_app(board, Register(PEPPER, people, Noon()), fleet, hooks), fleet, state)
 
 

@@ -76,7 +76,7 @@ def desk(tmp_path: Path) -> Desktop:
     board = Switchboard(load(tmp_path), OrderDirectory(state), state, lambda: NOW, os.urandom)
     fleet, witness = Fleet(), Witness()
     hooks: dict[str, Hook] = {}
-    receiver = Receiver(hooks, Desk(HookSwitch(board), os.urandom), witness, lambda: NOW)
+    receiver = Receiver(hooks, Desk(HookSwitch(board, board.state), os.urandom), witness, lambda: NOW)
     route = Route("/v1/hooks/{name}", HookRoute(receiver, board, fleet).receive, methods=["POST"])
     return Desktop(Starlette(routes=[route]), board, fleet, witness, hooks)
 

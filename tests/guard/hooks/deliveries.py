@@ -101,9 +101,7 @@ class Orders:
     def state(self) -> State:
         """All of them."""
         self.looks += 1
-        if self.unreadable:
-            raise OSError(5, "broken")
-        return State.of([*self.stops, *self.lifts])
+        return State() if self.unreadable else State.of([*self.stops, *self.lifts])
 
 
 @dataclass

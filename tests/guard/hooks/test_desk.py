@@ -93,8 +93,9 @@ def test_a_persons_stop_is_not_taken_for_the_hooks() -> None:
     orders = Orders()
     desk(orders).act(ONE, [firing()])
     (stop,) = orders.stops
-    orders.stops[:] = [StopOrder(stop.id, stop.scope, "", "ana", Source.CLI, NOW)]
-    assert results(desk(orders).act(ONE, [firing()])) == [Result.STOPPED]
+    for who, source in (("ana", Source.WEBHOOK), ("hook:test", Source.CLI)):
+        orders.stops[:] = [StopOrder(stop.id, stop.scope, "", who, source, NOW)]
+        assert results(desk(orders).act(ONE, [firing()])) == [Result.STOPPED]
 
 
 @pytest.mark.parametrize(
@@ -141,6 +142,13 @@ def test_what_does_not_fire_changes_nothing_not_even_a_stop_of_its_own() -> None
     ]
     assert results(one.act(ONE, signals)) == [Result.RESOLVED, Result.RESOLVED, Result.IGNORED]
     assert orders.state() == before
+
+
+def test_one_signal_that_was_not_understood_is_told_among_the_others() -> None:
+    orders = Orders()
+    acts = desk(orders).act(ONE, [Signal("", False, None, "", wrong="alerts[0]: must be an object"), firing()])
+    assert results(acts) == [Result.MALFORMED, Result.STOPPED]
+    assert acts[0].words == "alerts[0]: must be an object"
 
 
 def test_a_storm_of_alerts_is_a_bounded_number_of_orders_and_what_was_left_out_can_still_stop() -> None:

@@ -190,6 +190,13 @@ def test_what_is_authentic_and_not_understood_is_malformed() -> None:
     assert answer.acts[0].words.startswith("alerts: ")
 
 
+def test_an_alert_that_is_wrong_is_told_and_the_others_stop() -> None:
+    stand = Stand()
+    answer = stand.send(hook("alertmanager"), BEARER, group({**alert(), "labels": 5}, alert("f2")))
+    assert answer.status == 400
+    assert stand.witness.results() == ["malformed", "stopped"]
+
+
 def test_a_person_who_may_not_is_refused_and_told() -> None:
     stand = Stand()
     answer = stand.send(hook("slack", users=("U9",)), signed_slack(COMMAND), COMMAND)

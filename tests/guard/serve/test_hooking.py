@@ -9,7 +9,7 @@ import pytest
 
 from guard.hooks.desk import Act, Result
 from guard.hooks.hook import Hook
-from guard.serve.hooking import Hooking
+from guard.serve.hooking import MAX_RECORDS, Hooking
 from guard.telemetry.logs import Event, Level
 from guard.telemetry.meter import Meter
 from guard.telemetry.metric import Hooked, Origin
@@ -19,7 +19,9 @@ ONE = hook("alertmanager")
 
 
 class Noon:
-    """A clock that stands."""
+    """A clock that stands until a test moves it."""
+
+    moved = 0.0
 
     def now(self) -> float:
         """Seconds since the epoch."""
@@ -27,7 +29,7 @@ class Noon:
 
     def steady(self) -> float:
         """Monotonic seconds."""
-        return 0.0
+        return self.moved
 
 
 class Acts:
@@ -60,7 +62,8 @@ class Office:
     def __init__(self) -> None:
         """Begin with one hook."""
         self.acts, self.log, self.meter = Acts(), Log(), Meter(Origin.SUPERVISOR)
-        self.hooking = Hooking({"test": ONE}, self.acts, self.meter, self.log, Noon())  # type: ignore[arg-type]  # what it uses of them
+        self.clock = Noon()
+        self.hooking = Hooking({"test": ONE}, self.acts, self.meter, self.log, self.clock)  # type: ignore[arg-type]  # what it uses of them
 
     def received(self, *acts: Act, one: Hook = ONE) -> None:
         """A message came."""
@@ -135,6 +138,19 @@ def test_a_message_is_one_record_of_everything_but_its_stops() -> None:
 @pytest.mark.parametrize("result", [Result.UNBOUND, Result.FAILED, Result.MALFORMED])
 def test_what_went_wrong_is_a_warning(result: Result) -> None:
     assert told([Act(Result.RESOLVED, "", ""), Act(result, "", "words")])[-1] is Level.WARNING
+
+
+def test_a_hook_cannot_fill_the_record_and_what_comes_beyond_is_counted_and_logged(office: Office) -> None:
+    for _ in range(MAX_RECORDS + 5):
+        office.received(Act(Result.RESOLVED, "", "words"))
+    assert len(office.acts.remembered) == MAX_RECORDS
+    assert [line[:2] for line in office.log.lines] == [(Level.INFO, Event.HOOK_RECEIVED)] * 5
+    assert office.counted() == {"resolved": MAX_RECORDS + 5.0}
+    office.received(Act(Result.RESOLVED, "", "words"), one=hook("grafana", name="other"))
+    assert len(office.acts.remembered) == MAX_RECORDS + 1
+    office.clock.moved = 60.0
+    office.received(Act(Result.RESOLVED, "", "words"))
+    assert len(office.acts.remembered) == MAX_RECORDS + 2
 
 
 def test_a_record_is_bounded_and_steers_no_terminal() -> None:
