@@ -28,8 +28,11 @@ from guard.audit.records import Control
 from guard.state.directory import OrderDirectory
 from guard.state.orders import Source, StopOrder, issue_resume
 from tests.guard.hooks.deliveries import OTHER, SECRET, STANDARD_SECRET, alert, group, hexed
+from tests.guard.serve.edge import install
+from tests.journeys.test_listeners import MUTUAL
 from tests.journeys.test_switch import stalls
 from tests.parts.alertmanager import Alertmanager
+from tests.parts.certificates import Authority
 from tests.parts.configuration import Credentials, ModelSpec, write_configuration
 from tests.parts.guard_process import GuardProcess, wait_until
 from tests.parts.prometheus import Prometheus
@@ -349,6 +352,34 @@ def test_there_is_no_other_address_and_none_redirects(path: str, method: str, st
     with RawCaller(host.guard.data[1], SECRET) as caller:
         caller.post(group(alert()), path="/v1/hooks/alerts")
         assert caller.answer().code == "unknown_route"
+
+
+def test_alertmanager_proves_itself_by_its_certificate(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    (tmp_path / "config" / "tls").mkdir(parents=True)
+    with ScriptedUpstream(says("hello")) as upstream:
+        credentials = configure(tmp_path / "config", upstream)
+        install(authority.issue("127.0.0.1"), tmp_path / "config" / "tls")
+        (tmp_path / "config" / "tls" / "callers.pem").write_bytes(authority.pem.read_bytes())
+        document = json.loads((tmp_path / "config" / "guard.yaml").read_text())
+        peer = {"auth": "certificate", "peer": "spiffe://example/alerts"}
+        hook = {"name": "alerts", "kind": "alertmanager", "scopes": ["model:demo"], **peer}
+        document["admin"].update(tls=MUTUAL, hooks=[hook])
+        (tmp_path / "config" / "guard.yaml").write_text(json.dumps(document))
+        with GuardProcess(tmp_path / "config", ready=False) as guard:
+            host = Host(guard, tmp_path / "config", credentials, upstream)
+            for name, stops in (("spiffe://example/other", 0), ("spiffe://example/alerts", 1)):
+                own = authority.issue(name)
+                files = {"ca_file": authority.pem, "cert_file": own.certificate, "key_file": own.key}
+                tls = {key: str(file) for key, file in files.items()}
+                url = guard.admin_url.replace("http://", "https://") + "/v1/hooks/alerts"
+                with Alertmanager(tmp_path, {"url": url, "http_config": {"tls_config": tls}}) as alertmanager:
+                    alertmanager.fire({"labels": {"alertname": "Test"}})
+                    if stops:
+                        wait_until(lambda: len(host.stops("alerts")) == 1, "it is stopped")
+                    else:
+                        guard.wait_for("hook_refused", reason="the client certificate is not the hook's")
+                        assert host.stops("alerts") == []
 
 
 def test_a_stop_needs_no_disk_for_the_log_and_says_that_it_is_not_on_record(tmp_path: Path) -> None:
