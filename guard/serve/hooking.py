@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from guard.admin.switchboard import Switchboard
-from guard.hooks.desk import Act, Result
+from guard.hooks.desk import Act, Desk, Result, Switch
 from guard.hooks.hook import Hook, Hooks
+from guard.hooks.receiver import Receiver
 from guard.serve.acts import Acts
 from guard.state.merge import State
 from guard.state.orders import Source
@@ -42,19 +44,21 @@ class HookSwitch:
 
 
 class Hooking:
-    """Implements `guard.hooks.receiver.Witness`."""
+    """Implements `guard.hooks.receiver.Witness`; ``receiver`` takes the messages."""
 
-    def __init__(self, hooks: Hooks, acts: Acts, meter: Meter, log: JsonLog, clock: Clock) -> None:
-        """Take where it is recorded and counted."""
+    def __init__(self, hooks: Hooks, switch: Switch, acts: Acts, meter: Meter, log: JsonLog, clock: Clock) -> None:
+        """Take what stops, and where it is recorded and counted."""
         self._acts = acts
         self._meter = meter
         self._log = log
         self._clock = clock
         self._minutes: dict[str, tuple[float, int]] = {}
+        self.receiver = Receiver(hooks, Desk(switch, os.urandom), self, clock.now)
         self.take(hooks)
 
     def take(self, hooks: Hooks) -> None:
-        """Count from nought for every hook there is: an alert on an increase needs a beginning."""
+        """Go on with these, counting from nought for each: an alert on an increase needs a beginning."""
+        self.receiver.take(hooks)
         for name in hooks:
             for result in Hooked:
                 self._meter.bind("guard_hook_received_total", name, result)

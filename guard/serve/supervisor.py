@@ -25,13 +25,10 @@ from guard.app import json_log, python_version, storage
 from guard.audit.ledger import Ledger
 from guard.clock import SystemClock
 from guard.credentials import Holder, Register
-from guard.hooks.desk import Desk
-from guard.hooks.receiver import Receiver
 from guard.incidents.folder import IncidentFolder
 from guard.policy.acceptance import Approvals, NotApprovedError, Wanted, under_care
 from guard.policy.compile import first_moment
 from guard.policy.source import ConfigError, Problem
-from guard.serve import reloading
 from guard.serve.acts import Acts
 from guard.serve.approving import SignedApprovals
 from guard.serve.beginning import Beginning, Checked, begin
@@ -43,7 +40,7 @@ from guard.serve.hooking import Hooking, HookSwitch
 from guard.serve.http import protocol_class
 from guard.serve.judging import Judging
 from guard.serve.processes import Standing
-from guard.serve.reloading import Reloading
+from guard.serve.reloading import Desk, Reloading
 from guard.serve.sealing import Sealing, key_ring
 from guard.serve.secured import secured
 from guard.serve.server import address, listening, server
@@ -103,13 +100,12 @@ class Supervisor:
         self._acts = Acts(config, switches, board, self._ledger, meter, self._log, clock, self._tending.tell)
         folder = IncidentFolder(state)
         self._handling = Handling(config, folder, board, meter, self._log, clock, self._acts.record, os.urandom)
-        self._hooking = Hooking(beginning.checked.hooks, self._acts, meter, self._log, clock)
-        desk = Desk(HookSwitch(board, lambda: switches.state), os.urandom)
-        self._receiver = Receiver(beginning.checked.hooks, desk, self._hooking, clock.now)
+        switch = HookSwitch(board, lambda: switches.state)
+        self._hooking = Hooking(beginning.checked.hooks, switch, self._acts, meter, self._log, clock)
         self._judging = Judging(config, meter, self._log, clock, self._acts.record)
-        reloads = reloading.Desk(meter, self._log, self._acts.record, clock)
+        desk = Desk(meter, self._log, self._acts.record, clock)
         spreading = Spreading(self._tending, standing)
-        self._reloading = Reloading(beginning, current, snapshots, spreading, approvals, reloads, self._take)
+        self._reloading = Reloading(beginning, current, snapshots, spreading, approvals, desk, self._take)
         self._sealing = Sealing(config, ring, self._durable, self._acts, meter, self._log, clock)
         self._cosigning = Cosigning(config, ring.log.key, meter, self._log, clock)
         self._leaving = asyncio.Event()
@@ -154,8 +150,7 @@ class Supervisor:
         self._people.take(_people(checked, SystemClock()))
         for part in (self._board, self._acts, self._judging, self._handling):
             part.take(config)
-        for each in (self._hooking, self._receiver):
-            each.take(checked.hooks)
+        self._hooking.take(checked.hooks)
 
     def refused(self, reason: str) -> None:
         """Log that somebody without the right tried to act."""
@@ -185,7 +180,7 @@ class Supervisor:
         if self._admin_tls is not None:
             http = secured(http, self._admin_tls)
         admin = server(
-            admin_app(self._board, self._people, self, self._receiver),
+            admin_app(self._board, self._people, self, self._hooking.receiver),
             http,
             keep_alive=5,
             concurrency=ADMIN_CONNECTIONS,

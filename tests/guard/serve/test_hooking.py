@@ -13,7 +13,7 @@ from guard.serve.hooking import MAX_RECORDS, Hooking
 from guard.telemetry.logs import Event, Level
 from guard.telemetry.meter import Meter
 from guard.telemetry.metric import Hooked, Origin
-from tests.guard.hooks.deliveries import NOW, hook
+from tests.guard.hooks.deliveries import NOW, Orders, hook
 
 ONE = hook("alertmanager")
 
@@ -63,7 +63,7 @@ class Office:
         """Begin with one hook."""
         self.acts, self.log, self.meter = Acts(), Log(), Meter(Origin.SUPERVISOR)
         self.clock = Noon()
-        self.hooking = Hooking({"test": ONE}, self.acts, self.meter, self.log, self.clock)  # type: ignore[arg-type]  # what it uses of them
+        self.hooking = Hooking({"test": ONE}, Orders(), self.acts, self.meter, self.log, self.clock)  # type: ignore[arg-type]  # what it uses of them
 
     def received(self, *acts: Act, one: Hook = ONE) -> None:
         """A message came."""
@@ -92,6 +92,7 @@ def test_every_hook_counts_from_nought_so_that_an_increase_can_be_seen(office: O
     assert names() == {("test", result) for result in Result}
     office.hooking.take({"later": ONE})
     assert ("later", "refused") in names()
+    assert (office.hooking.receiver.find("later"), office.hooking.receiver.find("test")) == (ONE, None)
 
 
 def test_a_stop_is_counted_and_left_to_its_order_to_be_recorded(office: Office) -> None:
