@@ -74,8 +74,7 @@ class HookRoute:
 def told(hook: Hook, answer: Answer, obeyed: Sequence[Obeyed]) -> Response:
     """Say what was done and who has obeyed; of a message that is not authentic, no more than that."""
     (first, *_) = answer.acts
-    slack = hook.settings.kind is HookKind.SLACK and answer.proved
-    if slack:
+    if hook.settings.kind is HookKind.SLACK and answer.proved:
         return JSONResponse(_for_slack(first, obeyed))
     if first.result in _NOT_AUTHENTIC:
         return JSONResponse({"error": "the message is not authentic"}, answer.status)

@@ -56,8 +56,8 @@ class Answer:
 class Witness(Protocol):
     """Who counts and records what hooks receive; never keeps a stop from being one."""
 
-    def received(self, hook: Hook, acts: Sequence[Act]) -> None:
-        """A message came, and this is what was done about it."""
+    def received(self, hook: Hook, acts: Sequence[Act], *, proved: bool) -> None:
+        """A message came, whose sender proved itself or did not, and this is what was done about it."""
 
 
 class Receiver:
@@ -80,15 +80,15 @@ class Receiver:
 
     async def receive(self, hook: Hook, delivery: Delivery) -> Answer:
         """Take one message; raises nothing of its own."""
+        signed = hook.settings.proof is HookAuth.SIGNATURE
         try:
             check_sender(hook, delivery.headers, delivery.peer)
-            signed = hook.settings.proof is HookAuth.SIGNATURE
             body = await delivery.body(MAX_SIGNED_BODY if signed else MAX_BODY)
             identity = check_signature(hook, delivery.headers, body, self._now())
         except NotAuthenticError as wrong:
             return self._refused(hook, Result.STALE if wrong.stale else Result.REFUSED, str(wrong))
         except UnreadableError as wrong:
-            return self._refused(hook, Result.MALFORMED, str(wrong))
+            return self._refused(hook, Result.MALFORMED, str(wrong), proved=not signed)
         try:
             signals = _read(hook, body, identity)
         except BadField as wrong:
@@ -96,12 +96,12 @@ class Receiver:
         except NotAuthenticError as wrong:
             return self._refused(hook, Result.REFUSED, str(wrong), proved=True)
         acts = tuple(self._desk.act(hook, signals))
-        self._witness.received(hook, acts)
+        self._witness.received(hook, acts, proved=True)
         return Answer(_status(hook, acts), acts)
 
     def _refused(self, hook: Hook, result: Result, words: str, *, proved: bool = False) -> Answer:
         act = Act(result, "", words)
-        self._witness.received(hook, [act])
+        self._witness.received(hook, [act], proved=proved)
         return Answer(_STATUS[result], (act,), proved=proved)
 
 

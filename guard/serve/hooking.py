@@ -22,8 +22,7 @@ MAX_TOLD: Final = 10
 MAX_RECORDS: Final = 60
 """Messages of one hook that are put on record in a minute; what comes beyond is counted and logged."""
 _MINUTE: Final = 60.0
-_NOT_AUTHENTIC: Final = frozenset({Result.REFUSED, Result.STALE})
-_WRONG: Final = frozenset({Result.UNBOUND, Result.FAILED, Result.MALFORMED})
+_WRONG: Final = frozenset({Result.UNBOUND, Result.FAILED, Result.MALFORMED, Result.REFUSED})
 
 
 class HookSwitch:
@@ -64,20 +63,20 @@ class Hooking:
                 self._meter.bind("guard_hook_received_total", name, result)
             self._meter.bind("guard_hook_last_authentic_timestamp_seconds", name)
 
-    def received(self, hook: Hook, acts: Sequence[Act]) -> None:
+    def received(self, hook: Hook, acts: Sequence[Act], *, proved: bool) -> None:
         """Count every act; record a message once.
 
-        A message that is not authentic is logged only: anybody could fill the record with them.
+        A message whose sender proved nothing is logged only: anybody could fill the record with them.
         """
         for act in acts:
             self._meter.inc(self._meter.bind("guard_hook_received_total", hook.name, Hooked(act.result.value)))
-        if acts[0].result in _NOT_AUTHENTIC:
+        if not proved:
             self._log.emit(Level.WARNING, Event.HOOK_REFUSED, who=hook.who, reason=acts[0].words)
             return
         last = self._meter.bind("guard_hook_last_authentic_timestamp_seconds", hook.name)
         self._meter.set(last, self._clock.now())
-        # A stop is on record by its order already, whoever gave it.
-        told = [act for act in acts if act.result is not Result.STOPPED]
+        # An order is on record already, whoever gave it; a STOP file does not say who made it.
+        told = [act for act in acts if act.result is not Result.STOPPED or act.order.startswith("file:")]
         if told:
             wrong = any(act.result in _WRONG for act in told)
             subject = ", ".join(f"{act.result.value} {act.scope}".strip() for act in told[:MAX_TOLD])

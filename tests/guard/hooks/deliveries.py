@@ -108,11 +108,11 @@ class Orders:
 class Witness:
     """Implements `guard.hooks.receiver.Witness`."""
 
-    seen: list[tuple[str, tuple[Act, ...]]] = field(default_factory=list)
+    seen: list[tuple[bool, tuple[Act, ...]]] = field(default_factory=list)
 
-    def received(self, hook: Hook, acts: Sequence[Act]) -> None:
+    def received(self, hook: Hook, acts: Sequence[Act], *, proved: bool) -> None:
         """Remember."""
-        self.seen.append((hook.name, tuple(acts)))
+        self.seen.append((proved, tuple(acts)))
 
     def results(self) -> list[str]:
         """What became of everything, in order."""

@@ -134,6 +134,8 @@ def test_who_proves_itself_first_may_send_more_and_nobody_else_is_listened_to() 
     stand.too_long = True
     answer = stand.send(hook("alertmanager"), BEARER, b"")
     assert (answer.status, answer.acts[0].words) == (400, f"the body is larger than {MAX_BODY} bytes")
+    assert stand.send(hook("pagerduty"), [], b"").status == 400
+    assert [proved for proved, _ in stand.witness.seen] == [False, True, False, True, False]
 
 
 def test_a_client_certificate_is_proof_enough() -> None:
@@ -201,6 +203,7 @@ def test_a_person_who_may_not_is_refused_and_told() -> None:
     stand = Stand()
     answer = stand.send(hook("slack", users=("U9",)), signed_slack(COMMAND), COMMAND)
     assert (answer.proved, answer.acts[0].result) == (True, Result.REFUSED)
+    assert stand.witness.seen[0][0]
     assert stand.orders.stops == []
 
 

@@ -65,9 +65,9 @@ class Office:
         self.clock = Noon()
         self.hooking = Hooking({"test": ONE}, Orders(), self.acts, self.meter, self.log, self.clock)  # type: ignore[arg-type]  # what it uses of them
 
-    def received(self, *acts: Act, one: Hook = ONE) -> None:
+    def received(self, *acts: Act, one: Hook = ONE, proved: bool = True) -> None:
         """A message came."""
-        self.hooking.received(one, acts)
+        self.hooking.received(one, acts, proved=proved)
 
     def counted(self, name: str = "test") -> dict[str, float]:
         """The counters of a hook that are not nought."""
@@ -102,14 +102,20 @@ def test_a_stop_is_counted_and_left_to_its_order_to_be_recorded(office: Office) 
     assert office.meter.state().gauges["guard_hook_last_authentic_timestamp_seconds", "test"] == NOW
 
 
-@pytest.mark.parametrize("result", [Result.REFUSED, Result.STALE])
+@pytest.mark.parametrize("result", [Result.REFUSED, Result.STALE, Result.MALFORMED])
 def test_what_is_not_authentic_is_logged_and_not_put_on_record(result: Result, office: Office) -> None:
-    office.received(Act(result, "", "no signature is by a secret of the hook"))
+    office.received(Act(result, "", "no signature is by a secret of the hook"), proved=False)
     assert office.counted() == {result.value: 1.0}
     assert office.acts.remembered == []
     fields = {"who": "hook:test", "reason": "no signature is by a secret of the hook"}
     assert office.log.lines == [(Level.WARNING, Event.HOOK_REFUSED, fields)]
     assert office.meter.state().gauges["guard_hook_last_authentic_timestamp_seconds", "test"] == 0.0
+
+
+def test_a_stop_that_is_only_a_file_is_recorded_because_the_file_does_not_say_who(office: Office) -> None:
+    office.received(Act(Result.STOPPED, "all", "words", "file:STOP"))
+    (found,) = office.acts.remembered
+    assert found[1:5] == ("hook:test", "hook", "stopped all", "words")
 
 
 def told(acts: Sequence[Act]) -> tuple[Any, ...]:
@@ -136,7 +142,7 @@ def test_a_message_is_one_record_of_everything_but_its_stops() -> None:
     )
 
 
-@pytest.mark.parametrize("result", [Result.UNBOUND, Result.FAILED, Result.MALFORMED])
+@pytest.mark.parametrize("result", [Result.UNBOUND, Result.FAILED, Result.MALFORMED, Result.REFUSED])
 def test_what_went_wrong_is_a_warning(result: Result) -> None:
     assert told([Act(Result.RESOLVED, "", ""), Act(result, "", "words")])[-1] is Level.WARNING
 
