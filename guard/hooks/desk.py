@@ -3,8 +3,7 @@
 An occurrence that was acted on is known by the id of its order (`guard.hooks.signal.entropy`), whether that order is in
 force or was lifted since: a message that is repeated or replayed adds nothing and undoes no resume, and an alert that
 fires anew is another occurrence. A crash between an order and the answer makes the sender try again, which finds the
-order there. Where
-orders cannot be read, or were removed by hand, it is stopped again: that is the harmless mistake.
+order there. Where orders cannot be read, or were removed by hand, it is stopped again: that is the harmless mistake.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from guard.state.orders import Source
 MAX_STANDING: Final = 20
 """Stops of one hook and scope in force at once: what fires beyond them changes nothing until they are lifted."""
 MAX_REMEMBERED: Final = 4096
+RESOLVED: Final = frozenset({"resolved", "incident.resolved"})
 _RANDOM_BYTES: Final = 3
 
 
@@ -131,9 +131,6 @@ class Desk:
         self._remembered[own] = None
         while len(self._remembered) > MAX_REMEMBERED:
             del self._remembered[next(iter(self._remembered))]
-
-
-RESOLVED: Final = frozenset({"resolved", "incident.resolved"})
 
 
 def _bound(hook: Hook, named: str | None) -> str | None:
