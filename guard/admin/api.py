@@ -14,8 +14,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from guard.admin.bodies import read_body
+from guard.admin.hook_route import HookRoute
+from guard.admin.obedience import obedience
 from guard.admin.switchboard import ResumeRefusedError, Switchboard, UnknownScopeError
 from guard.credentials import Register
+from guard.hooks.receiver import Receiver
 from guard.policy.model import Role
 from guard.policy.roles import Act, may, told
 from guard.refusal import Refused
@@ -23,10 +27,7 @@ from guard.state.orders import MAX_REASON, OrderError, Source
 from guard.state.reloads import Outcome, Reloaded
 from safeguards.verdict import Code
 
-MAX_BODY: Final = 16_384
-BODY_SECONDS: Final = 5.0
 WAIT_SECONDS: Final = 10.0
-_POLL_SECONDS: Final = 0.01
 _RELOADED: Final = {
     Outcome.IN_FORCE: 200,
     Outcome.UNCHANGED: 200,
@@ -97,16 +98,17 @@ class _ReloadBody(msgspec.Struct, forbid_unknown_fields=True):
     reason: str = ""
 
 
-def admin_app(switchboard: Switchboard, people: Register[Person], fleet: Fleet) -> Starlette:
+def admin_app(switchboard: Switchboard, people: Register[Person], fleet: Fleet, hooks: Receiver) -> Starlette:
     """Build the admin application."""
-    return _Admin(switchboard, people, fleet).app()
+    return _Admin(switchboard, people, fleet, hooks).app()
 
 
 class _Admin:
-    def __init__(self, switchboard: Switchboard, people: Register[Person], fleet: Fleet) -> None:
+    def __init__(self, switchboard: Switchboard, people: Register[Person], fleet: Fleet, hooks: Receiver) -> None:
         self._switchboard = switchboard
         self._people = people
         self._fleet = fleet
+        self._hooks = HookRoute(hooks, switchboard, fleet)
 
     def app(self) -> Starlette:
         app = Starlette(
@@ -118,6 +120,7 @@ class _Admin:
                 Route("/v1/stops", self._as(Act.STOP, self._stop), methods=["POST"]),
                 Route("/v1/resumes", self._as(Act.RESUME, self._resume), methods=["POST"]),
                 Route("/v1/reloads", self._as(Act.RELOAD, self._reload), methods=["POST"]),
+                Route("/v1/hooks/{name}", self._hooks.receive, methods=["POST"]),
                 Route("/v1/orders/{order}", self._as(Act.SEE_STATUS, self._order), methods=["GET"]),
             ],
             exception_handlers={404: _not_here, 405: _not_here},
@@ -173,7 +176,7 @@ class _Admin:
         return guarded
 
     async def _stop(self, request: Request, person: Person) -> Response:
-        body = msgspec.json.decode(await _body(request), type=_StopBody)
+        body = msgspec.json.decode(await read_body(request), type=_StopBody)
         placed = self._switchboard.stop(body.scope, body.reason[:MAX_REASON], person.name, Source.ADMIN)
         self._fleet.wake()
         return await self._answer(
@@ -181,7 +184,7 @@ class _Admin:
         )
 
     async def _resume(self, request: Request, person: Person) -> Response:
-        body = msgspec.json.decode(await _body(request), type=_ResumeBody)
+        body = msgspec.json.decode(await read_body(request), type=_ResumeBody)
         if not body.reason.strip():
             return _problem(400, "a resume needs a reason")
         order, plan = self._switchboard.resume(body.target, body.reason[:MAX_REASON], person.name, Source.ADMIN)
@@ -192,7 +195,7 @@ class _Admin:
         )
 
     async def _reload(self, request: Request, person: Person) -> Response:
-        body = msgspec.json.decode(await _body(request), type=_ReloadBody)
+        body = msgspec.json.decode(await read_body(request), type=_ReloadBody)
         found = await self._fleet.reload(person.name, body.reason[:MAX_REASON])
         status = _RELOADED[found.outcome]
         problem = {} if found.taken else {"error": "; ".join(found.problems)}
@@ -200,13 +203,9 @@ class _Admin:
 
     async def _answer(self, order: str, fields: dict[str, Any]) -> Response:
         """Wait until every worker has applied the order, then say who has."""
-        expected = self._fleet.workers()
         loop = asyncio.get_running_loop()
         began = loop.time()
-        obeyed = self._switchboard.obeyed(order, expected)
-        while obeyed.missing and loop.time() < began + WAIT_SECONDS:
-            await asyncio.sleep(_POLL_SECONDS)
-            obeyed = self._switchboard.obeyed(order, expected)
+        (obeyed,) = await obedience(self._switchboard, self._fleet, (order,), WAIT_SECONDS)
         body = {
             "order": order,
             **fields,
@@ -235,19 +234,6 @@ class _Admin:
         models = [{**each, "stopped_by": list(held.get(each["model"], ()))} for each in self._fleet.standing()]
         workers = list(self._fleet.workers())
         return JSONResponse({"stops": stops, "models": models, "workers": workers, "policy": self._fleet.policy()})
-
-
-async def _body(request: Request) -> bytes:
-    body = b""
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for piece in request.stream():
-                body += piece
-                if len(body) > MAX_BODY:
-                    raise OrderError(f"the body is larger than {MAX_BODY} bytes")
-    except TimeoutError:
-        raise OrderError("the body did not arrive in time") from None
-    return body
 
 
 def _words(wrong: Exception) -> str:

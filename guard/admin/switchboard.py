@@ -110,14 +110,16 @@ class Switchboard:
         """Go by the names and levels of another configuration."""
         self._config = config
 
-    def stop(self, scope_text: str, reason: str, who: str, source: Source) -> Placed:
+    def stop(self, scope_text: str, reason: str, who: str, source: Source, *, entropy: bytes | None = None) -> Placed:
         """Order a stop: in force when this returns; raises UnknownScopeError, OrderError or OSError.
 
-        Where an order cannot be written (a full disk), an empty STOP file does the same, without who and why.
+        Where an order cannot be written (a full disk), an empty STOP file does the same, without who and why. What
+        stands for a recurring message gives the ``entropy`` of the order's id, so that it finds the order again.
         """
         scope = Scope.parse(scope_text)
         self._known(scope)
-        return place(self._directory, scope, reason, who, source, now=self._now(), entropy=self._entropy(ENTROPY_BYTES))
+        entropy = self._entropy(ENTROPY_BYTES) if entropy is None else entropy
+        return place(self._directory, scope, reason, who, source, now=self._now(), entropy=entropy)
 
     def resume(self, target: str, reason: str, who: str, source: Source) -> tuple[str, ResumePlan]:
         """Lift a stop by its id, or every stop of a scope; returns the order's id and what it does.

@@ -15,9 +15,8 @@ from guard.policy.diff_rules import Effect, Tree, rule_of
 from guard.policy.model import AdminToken, Attestation, ClassifierMount, ModelPolicy
 from guard.policy.ssh_key import read_key
 
-_HIDDEN: Final = frozenset(
-    {"digest", "file", "env", "phrase", "pattern", "client_key", "key", "credential", "pepper", "signing_key"}
-)
+_SECRETS: Final = ("digest", "file", "env", "client_key", "key", "credential", "pepper", "secrets", "signing_key")
+_HIDDEN: Final = frozenset({*_SECRETS, "phrase", "pattern"})
 _SHOWN: Final = 200
 _EMPTY: Final[Tree] = {}
 
@@ -68,6 +67,7 @@ def tree(config: Config, without: Collection[str] = ()) -> Tree:
     guard["clocks"] = _by(guard["clocks"], "name")
     guard["audit"]["witnesses"] = _by(guard["audit"]["witnesses"], "key")
     guard["admin"]["tokens"] = {each.id: _token(config, each) for each in config.guard.admin.tokens}
+    guard["admin"]["hooks"] = _by(guard["admin"]["hooks"], "name")
     tiers = _plain(config.tiers)
     return {
         "models": {

@@ -166,6 +166,7 @@ _SET: Final = f"{_MOUNT}/settings"
 _UP: Final = "models/*/upstream"
 _CLAIM: Final = "models/*/evidence/*"
 _FOUND: Final = "models/*/thresholds/*"
+_HOOK: Final = "guard/admin/hooks/*"
 _TOKEN: Final = "guard/admin/tokens/*"  # noqa: S105 - a path of the table
 
 
@@ -307,6 +308,23 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(f"{_TOKEN}/role", always(W), "it may do something else"),
     Rule(f"{_TOKEN}/digest", always(W), "another credential stands for it; replace a token by a new one beside it"),
     Rule(f"{_TOKEN}/expires", rising(W), "it is taken for longer"),
+    Rule(_HOOK, presence(added=S, removed=W), "a webhook can only stop: one less is a way to stop less"),
+    Rule(f"{_HOOK}/name", always(W), "its sender knows it by its address"),
+    Rule(f"{_HOOK}/kind", always(W), "messages of another kind are no longer understood"),
+    Rule(f"{_HOOK}/auth", always(W), "a sender that proves itself in the old way is refused"),
+    Rule(f"{_HOOK}/secrets", always(N), "other places of the secrets"),
+    Rule(f"{_HOOK}/peer", always(W), "the sender of before is refused"),
+    Rule(f"{_HOOK}/scopes", widened(S), "it may stop less"),
+    Rule(f"{_HOOK}/field", always(W), "messages name what they stop elsewhere"),
+    Rule(f"{_HOOK}/values", presence(added=S, removed=W), "names in messages of before mean something else"),
+    Rule(f"{_HOOK}/values/*", presence(added=S, removed=W), "a name in messages of before means something else"),
+    Rule(f"{_HOOK}/default", presence(added=S, removed=W), "what a message without a scope stops"),
+    Rule(f"{_HOOK}/events", always(W), "other events stop"),
+    Rule(f"{_HOOK}/event_field", always(W), "messages say elsewhere what happened"),
+    Rule(f"{_HOOK}/id_field", always(W), "messages say elsewhere which they are"),
+    Rule(f"{_HOOK}/signature_header", always(W), "a sender that signs in the old header is refused"),
+    Rule(f"{_HOOK}/timestamp_header", presence(added=S, removed=W), "whether an old message is refused for its age"),
+    Rule(f"{_HOOK}/users", always(W), "other people may stop"),
     Rule("guard/storage/state", always(W), "stop orders that stand in the old folder are no longer seen"),
     Rule("guard/storage/audit", always(W), "the request log does not go on where it stood"),
     Rule("guard/storage/ship", presence(added=S, removed=W), "whether copies of the request log are made elsewhere"),

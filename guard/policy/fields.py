@@ -28,6 +28,10 @@ _EVIDENCE = r"^evidence/[A-Za-z0-9][A-Za-z0-9._-]{0,127}\.yaml$"
 _LINE = r"^[^\x00-\x1f\x7f-\x9f]*$"
 _PROSE = r"^[^\x00-\x09\x0b-\x1f\x7f-\x9f]*$"
 
+_SCOPE = r"^(all|[a-z_]{1,32}:[A-Za-z0-9._-]{1,128})$"
+_WORD = r"^[!-~]{1,128}$"
+_HEADER = r"^[A-Za-z][A-Za-z0-9-]{0,63}$"
+_JSON_PATH = r"^[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64}){0,7}$"
 _ORIGIN = r"^[a-z0-9]([a-z0-9._-]*/)*[a-z0-9._-]*[a-z0-9]$"
 
 PATTERN_WORDS = {
@@ -40,6 +44,10 @@ PATTERN_WORDS = {
     _RULES: "must be a file of the folder rules, such as rules/demo.yaml",
     _EVIDENCE: "must be a file of the folder evidence, such as evidence/demo.yaml",
     _ORIGIN: "must be an address without its scheme, such as guard.example.com/log",
+    _SCOPE: "must be all, or a kind and a name, such as model:demo",
+    _WORD: "must be printable ASCII without blanks, at most 128 characters",
+    _HEADER: "must be the name of a header: letters, digits and hyphens, at most 64",
+    _JSON_PATH: "must be names of letters, digits, underscores or hyphens with dots between them, such as data.scope",
     _LINE: "must be one line without control characters",
     _PROSE: "must not contain control characters",
 }
@@ -203,6 +211,10 @@ PortlessHost = Annotated[Host, AfterValidator(_portless)]
 RulesFile = Annotated[str, StringConstraints(pattern=_RULES)]
 EvidenceFileName = Annotated[str, StringConstraints(pattern=_EVIDENCE)]
 Origin = Annotated[str, StringConstraints(pattern=_ORIGIN, max_length=128)]
+ScopeText = Annotated[str, StringConstraints(pattern=_SCOPE, max_length=161)]
+Word = Annotated[str, StringConstraints(pattern=_WORD, max_length=128)]
+HeaderName = Annotated[str, StringConstraints(pattern=_HEADER)]
+JsonPath = Annotated[str, StringConstraints(pattern=_JSON_PATH, max_length=519)]
 Line = Annotated[str, StringConstraints(pattern=_LINE, min_length=1, max_length=256)]
 Prose = Annotated[str, StringConstraints(pattern=_PROSE, min_length=1, max_length=2000)]
 Uri = Annotated[str, StringConstraints(pattern=_LINE, min_length=1, max_length=2048)]

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from guard.policy.evidence import Attestation, Attestations, EvidenceFile
 from guard.policy.fields import LAX, Alias, EvidenceFileName, Frozen, Line, MisplacedError, Name, unique
+from guard.policy.hooks import HookAuth, HookConfig, HookKind
 from guard.policy.mount import (
     ClassifierMount,
     ClassifierSettings,
@@ -136,6 +137,9 @@ __all__ = [
     "EvidenceFile",
     "Framework",
     "GuardConfig",
+    "HookAuth",
+    "HookConfig",
+    "HookKind",
     "Key",
     "KeyStorage",
     "Levels",

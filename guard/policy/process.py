@@ -27,6 +27,7 @@ from guard.policy.fields import (
     WitnessKey,
     unique,
 )
+from guard.policy.hooks import MAX_HOOKS, HookAuth, HookConfig
 from guard.policy.response import LegalClock
 from guard.policy.roles import OperatorRole
 from guard.policy.secret_ref import SecretRef
@@ -126,7 +127,18 @@ class AdminConfig(Listener):
         Field(max_length=1000),
         AfterValidator(unique("the id", "id")),
         AfterValidator(unique("the digest", "digest")),
-    ] = Field(description="The tokens; with none, nobody can stop a model over this listener.")
+    ] = Field(description="The tokens; with none, no person can stop a model over this listener.")
+    hooks: Annotated[
+        tuple[HookConfig, ...], Field(max_length=MAX_HOOKS), AfterValidator(unique("the name", "name"))
+    ] = Field(default=(), description="Webhooks of alerting and chat, below `/v1/hooks/`; they stop and never resume.")
+
+    @model_validator(mode="after")
+    def _certificates_are_asked_for(self) -> AdminConfig:
+        asked = self.tls is not None and self.tls.client_certificates is not ClientCertificates.NONE
+        for index, hook in enumerate(self.hooks):
+            if hook.proof is HookAuth.CERTIFICATE and not asked:
+                raise MisplacedError("needs client_certificates in the listener's `tls`", "hooks", index, "auth")
+        return self
 
 
 class WitnessConfig(Frozen):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -50,6 +50,7 @@ def check(loaded: Loaded, sources: Sources) -> Iterator[Problem]:
     yield from _records(loaded, sources)
     yield from _tiers(loaded, sources)
     yield from _tokens(loaded, sources)
+    yield from _hooks(loaded, sources)
     yield from _standards(loaded, sources)
 
 
@@ -178,6 +179,24 @@ def _tokens(loaded: Loaded, sources: Sources) -> Iterator[Problem]:
         elif token.role not in person.roles:
             words = f"is no role of {person.id} in operators.yaml, which says: {', '.join(person.roles)}"
             yield document.problem(("admin", "tokens", index, "role"), words)
+
+
+def _hooks(loaded: Loaded, sources: Sources) -> Iterator[Problem]:
+    """Refuse a webhook that may stop what does not exist: it would protect nobody."""
+    if loaded.guard is None:
+        return
+    known: dict[str, Collection[str] | None] = {
+        "model": None if _any_broken(sources, "models/") else [policy.model for policy in loaded.models.values()],
+        "tier": None if loaded.tiers is None else loaded.tiers.tiers,
+        "key": None if loaded.tiers is None else [key.id for key in loaded.tiers.keys],
+    }
+    for index, hook in enumerate(loaded.guard.admin.hooks):
+        for which, scope in enumerate(hook.scopes):
+            kind, _, subject = scope.partition(":")
+            names = known.get(kind)
+            if names is not None and subject not in names:
+                place = ("admin", "hooks", index, "scopes", which)
+                yield sources.documents["guard.yaml"].problem(place, f"there is no {kind} of that name")
 
 
 def _standards(loaded: Loaded, sources: Sources) -> Iterator[Problem]:

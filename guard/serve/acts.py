@@ -81,15 +81,15 @@ class Acts:
         fresh: list[StopOrder | ResumeOrder] = [*(now.stops - before.stops), *(now.resumes - before.resumes)]
         for order in sorted(fresh, key=lambda each: each.id):
             if isinstance(order, StopOrder):
-                self._remember(Event.STOP_ORDERED, order.who, "stop", f"{order.id} {order.scope}", order.reason)
+                self.remember(Event.STOP_ORDERED, order.who, "stop", f"{order.id} {order.scope}", order.reason)
             else:
                 subject = f"{order.id} {' '.join(order.lifts)}"
-                self._remember(Event.STOP_LIFTED, order.who, "resume", subject, order.reason)
+                self.remember(Event.STOP_LIFTED, order.who, "resume", subject, order.reason)
         for stop in now.standing - before.standing:
-            self._remember(Event.STOP_ORDERED, "file", "stop", f"{stop.id} {stop.scope}", stop.reason)
+            self.remember(Event.STOP_ORDERED, "file", "stop", f"{stop.id} {stop.scope}", stop.reason)
         for stop in before.standing - now.standing:
             words = "the file was removed from the orders' directory"
-            self._remember(Event.STOP_LIFTED, "file", "resume", f"{stop.id} {stop.scope}", words)
+            self.remember(Event.STOP_LIFTED, "file", "resume", f"{stop.id} {stop.scope}", words)
 
     def measure(self) -> None:
         """Say in the metrics what is stopped."""
@@ -119,10 +119,13 @@ class Acts:
         gone, self._gone = self._gone, self._switches.vanished
         for order in sorted(self._gone - gone):
             words = "its file was removed from the orders' directory; it holds until the guard is restarted"
-            self._remember(Event.ORDER_REMOVED, "file", "remove", order, words)
+            self.remember(Event.ORDER_REMOVED, "file", "remove", order, words)
 
-    def _remember(self, event: Event, who: str, what: str, subject: str, reason: str) -> None:
-        self._log.emit(Level.WARNING, event, who=who, subject=subject, reason=reason)
+    def remember(
+        self, event: Event, who: str, what: str, subject: str, reason: str, level: Level = Level.WARNING
+    ) -> None:
+        """Log an act of control and put it on record, without waiting for the disk."""
+        self._log.emit(level, event, who=who, subject=subject, reason=reason)
         writing = asyncio.ensure_future(self.record(who, what, subject, reason))
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guard.approval.profiles import with_profiles
+from guard.hooks.hook import Hooks, read_hooks
 from guard.policy.acceptance import Accepted, Approvals, Asked, NotAcceptedError, accept
 from guard.policy.bundle import Bundle, Stamps, UnsettledError, read_bundle, read_settled, read_snapshot, stamps
 from guard.policy.compile import Made, check_compiles
@@ -34,6 +35,7 @@ class Checked:
     made: Made
     pepper: bytes
     admin_tls: Certificates | None
+    hooks: Hooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def check(bundle: Bundle, directory: Path, memory: Memory, now: float, made: Mad
     made = check_compiles(config, made=made)
     surface_certificates(config)
     pepper = read_secret(config.guard.keys.pepper, config.directory).encode()
-    return Checked(config, made, pepper, admin_certificates(config))
+    return Checked(config, made, pepper, admin_certificates(config), read_hooks(config))
 
 
 def begin(directory: Path, approvals: Approvals, now: Callable[[], float]) -> Beginning:

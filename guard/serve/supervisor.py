@@ -37,6 +37,7 @@ from guard.serve.control import Wake
 from guard.serve.copies import Copies
 from guard.serve.cosigning import Cosigning
 from guard.serve.handling import Handling
+from guard.serve.hooking import Hooking, HookSwitch
 from guard.serve.http import protocol_class
 from guard.serve.judging import Judging
 from guard.serve.processes import Standing
@@ -101,6 +102,8 @@ class Supervisor:
         self._acts = Acts(config, switches, board, self._ledger, meter, self._log, clock, self._tending.tell)
         folder = IncidentFolder(state)
         self._handling = Handling(config, folder, board, meter, self._log, clock, self._acts.record, os.urandom)
+        switch = HookSwitch(board, lambda: switches.state)
+        self._hooking = Hooking(beginning.checked.hooks, switch, self._acts, meter, self._log, clock)
         self._judging = Judging(config, meter, self._log, clock, self._acts.record)
         desk = Desk(meter, self._log, self._acts.record, clock)
         spreading = Spreading(self._tending, standing)
@@ -150,6 +153,7 @@ class Supervisor:
         self._people.take(_people(checked, SystemClock()))
         for part in (self._board, self._acts, self._judging, self._handling, self._copies):
             part.take(config)
+        self._hooking.take(checked.hooks)
 
     def refused(self, reason: str) -> None:
         """Log that somebody without the right tried to act."""
@@ -178,7 +182,12 @@ class Supervisor:
         http = protocol_class(ADMIN_HEADER_BYTES, ADMIN_HEADER_SECONDS, 2 * ADMIN_CONNECTIONS, hosts)
         if self._admin_tls is not None:
             http = secured(http, self._admin_tls)
-        admin = server(admin_app(self._board, self._people, self), http, keep_alive=5, concurrency=ADMIN_CONNECTIONS)
+        admin = server(
+            admin_app(self._board, self._people, self, self._hooking.receiver),
+            http,
+            keep_alive=5,
+            concurrency=ADMIN_CONNECTIONS,
+        )
         serving = asyncio.ensure_future(admin.serve([self._admin_socket]))
         self._log.emit(
             Level.INFO,

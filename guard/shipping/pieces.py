@@ -17,7 +17,7 @@ from typing import Final
 
 from guard.audit.body_places import FOLDER
 from guard.audit.copies import step
-from guard.audit.frames import HEADER, Scanner
+from guard.audit.frames import Scanner
 from guard.audit.records import RecordError, decode
 from guard.audit.retention import ends
 from guard.audit.segments import CHUNK, LedgerError, SegmentReader, first_of, listing, name
@@ -176,7 +176,7 @@ def _frames(path: Path, offset: int, first: int, signed: int) -> tuple[bytes, in
                 for frame in scanner.feed(data):
                     if frame.sequence > signed:
                         break
-                    size, following = frame.offset + HEADER + len(frame.payload), frame.sequence + 1
+                    size, following = frame.offset + frame.size, frame.sequence + 1
     except FileNotFoundError:
         pass  # a segment that could not be begun is removed again
     return bytes(raw[:size]), offset + size, following

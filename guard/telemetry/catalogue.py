@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from guard.telemetry.metric import AuthFailure, Cut, Kind, Metric, Origin, Phase, Reload, Restart, Unscanned, Written
+from guard.telemetry.metric import (
+    AuthFailure,
+    Cut,
+    Hooked,
+    Kind,
+    Metric,
+    Origin,
+    Phase,
+    Reload,
+    Restart,
+    Unscanned,
+    Written,
+)
 from safeguards.decision import Ending, Failure, Target
 from safeguards.verdict import Code
 
@@ -189,6 +201,21 @@ _ALL = (
         severity=tuple(map(str, range(5))),
     ),
     _metric("guard_incidents_damaged", Kind.GAUGE, _S, "Files among the incidents that are no events."),
+    _metric(
+        "guard_hook_received_total",
+        Kind.COUNTER,
+        _S,
+        "Alerts, events and commands that a webhook received, by what became of them.",
+        ("hook", "result"),
+        result=tuple(Hooked),
+    ),
+    _metric(
+        "guard_hook_last_authentic_timestamp_seconds",
+        Kind.GAUGE,
+        _S,
+        "When a webhook last received a message that was authentic; 0 if never since the start.",
+        ("hook",),
+    ),
     # The request log.
     _metric(
         "guard_audit_records_total", Kind.COUNTER, _W, "Records of the request log.", ("result",), result=tuple(Written)

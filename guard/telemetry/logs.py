@@ -76,6 +76,8 @@ class Event(StrEnum):
     INCIDENT = "incident"
     INCIDENTS_UNREADABLE = "incidents_unreadable"
     ADMIN_REFUSED = "admin_refused"
+    HOOK_RECEIVED = "hook_received"
+    HOOK_REFUSED = "hook_refused"
     INTERNAL_ERROR = "internal_error"
     LIBRARY = "library"
 

@@ -83,6 +83,21 @@ class Reload(StrEnum):
     FAILED = "failed"
 
 
+class Hooked(StrEnum):
+    """What became of what a webhook received (`guard.hooks.desk.Result` says the same)."""
+
+    STOPPED = "stopped"
+    REPEATED = "repeated"
+    COVERED = "covered"
+    RESOLVED = "resolved"
+    IGNORED = "ignored"
+    UNBOUND = "unbound"
+    FAILED = "failed"
+    MALFORMED = "malformed"
+    STALE = "stale"
+    REFUSED = "refused"
+
+
 class Restart(StrEnum):
     """Why a worker was replaced."""
 

@@ -62,6 +62,14 @@ def person(word: str, *keys: str, role: str = "approver", name: str = "") -> str
     return "\n".join([*lines, *(f"      - {key}" for key in keys), "    expires: 2027-01-01"])
 
 
+HOOK = "name: a, kind: alertmanager, scopes: [model:demo], secrets: [{file: secrets/a}]"
+
+
+def hooked(name: str, hook: str, expected: str) -> Case:
+    """The base with a webhook on its line 18."""
+    return Case(name, GUARD, "  port: 9090\n", f"  port: 9090\n  hooks: [{{{hook}}}]\n", expected)
+
+
 # A table: what changes above, what must be said below.
 # fmt: off
 OPERATIONS = "chat, completions, responses, embeddings, moderations, messages or count_tokens"
@@ -172,6 +180,57 @@ CASES = (
          "guard.yaml:37: telemetry.trace_ratio: must be at most 1"),
     Case("no time at all", GUARD, "deaf_seconds: 5", "deaf_seconds: 0",
          "guard.yaml:33: supervision.deaf_seconds: must be greater than 0"),
+    # Webhooks
+    hooked("two hooks of one name", f"{HOOK}}},\n    {{{HOOK}",
+           "guard.yaml:19: admin.hooks[1].name: the name is already used by item 0"),
+    hooked("a hook of an unknown kind", HOOK.replace("alertmanager", "email"),
+           "guard.yaml:18: admin.hooks[0].kind: must be alertmanager, grafana, pagerduty, slack, standard-webhooks or "
+           "generic"),
+    hooked("a hook without a scope", HOOK.replace("[model:demo]", "[]"),
+           "guard.yaml:18: admin.hooks[0].scopes: must not be empty"),
+    hooked("a scope twice", HOOK.replace("[model:demo]", "[model:demo, model:demo], field: a"),
+           "guard.yaml:18: admin.hooks[0].scopes[1]: the scope is already used by item 0"),
+    hooked("a scope that is none", HOOK.replace("model:demo", "demo"),
+           "guard.yaml:18: admin.hooks[0].scopes[0]: must be all, or a kind and a name, such as model:demo"),
+    hooked("a hook that may stop an unknown model", HOOK.replace("model:demo", "model:dmeo"),
+           "guard.yaml:18: admin.hooks[0].scopes[0]: there is no model of that name"),
+    hooked("a hook that may stop an unknown tier", HOOK.replace("model:demo", "tier:vip"),
+           "guard.yaml:18: admin.hooks[0].scopes[0]: there is no tier of that name"),
+    hooked("a hook that may stop an unknown key", HOOK.replace("model:demo", "key:nobody"),
+           "guard.yaml:18: admin.hooks[0].scopes[0]: there is no key of that name"),
+    hooked("two scopes and nothing that chooses", HOOK.replace("[model:demo]", "[model:demo, all]"),
+           "guard.yaml:18: admin.hooks[0].scopes: must be one, unless `field` says what chooses among them"),
+    hooked("values of no field", HOOK + ", values: {a: model:demo}",
+           "guard.yaml:18: admin.hooks[0].values: needs `field`"),
+    hooked("a value beyond the bounds", HOOK + ", field: a, values: {a: all}",
+           "guard.yaml:18: admin.hooks[0].values.a: must be one of `scopes`"),
+    hooked("a default beyond the bounds", HOOK + ", field: a, default: all",
+           "guard.yaml:18: admin.hooks[0].default: must be one of `scopes`"),
+    hooked("a value with a blank", HOOK + ", field: a, values: {a b: model:demo}",
+           "guard.yaml:18: admin.hooks[0].values.a b: must be printable ASCII without blanks, at most 128 characters"),
+    hooked("a path that is none", HOOK + ", field: a..b",
+           "guard.yaml:18: admin.hooks[0].field: must be names of letters, digits, underscores or hyphens with dots "
+           "between them, such as data.scope"),
+    hooked("a header that is none", HOOK.replace("alertmanager", "grafana") + ", signature_header: 'A:'",
+           "guard.yaml:18: admin.hooks[0].signature_header: must be the name of a header: letters, digits and hyphens, "
+           "at most 64"),
+    hooked("a signature of Alertmanager, which makes none", HOOK + ", auth: signature",
+           "guard.yaml:18: admin.hooks[0].auth: is not how alertmanager proves itself"),
+    hooked("a token of PagerDuty, which sends none", HOOK.replace("alertmanager", "pagerduty") + ", auth: bearer",
+           "guard.yaml:18: admin.hooks[0].auth: is not how pagerduty proves itself"),
+    hooked("users of Alertmanager", HOOK + ", users: [U1]",
+           "guard.yaml:18: admin.hooks[0].users: means nothing for a hook of the kind alertmanager"),
+    hooked("a timestamp that nobody signs", HOOK.replace("alertmanager", "grafana") + ", auth: bearer, "
+           "timestamp_header: A", "guard.yaml:18: admin.hooks[0].timestamp_header: needs auth: signature"),
+    hooked("a hook without a secret", "name: a, kind: alertmanager, scopes: [all]",
+           "guard.yaml:18: admin.hooks[0].secrets: must be empty for a certificate, and must not be for anything else"),
+    hooked("a peer without a certificate", HOOK + ", peer: a",
+           "guard.yaml:18: admin.hooks[0].peer: is for auth: certificate, which needs it"),
+    hooked("a certificate that nobody asks for",
+           "name: a, kind: alertmanager, scopes: [all], auth: certificate, peer: a",
+           "guard.yaml:18: admin.hooks[0].auth: needs client_certificates in the listener's `tls`"),
+    hooked("events that nobody named", HOOK.replace("alertmanager", "standard-webhooks"),
+           "guard.yaml:18: admin.hooks[0].events: must name the events that stop"),
     # Listeners
     Case("a listener nowhere", GUARD, "    host: 127.0.0.1\n    port: 8080\n", "",
          "guard.yaml:3: surfaces[0].host: is required, unless there is `unix`"),

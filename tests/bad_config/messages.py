@@ -16,9 +16,9 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[2]
 # The modules that say what is wrong with a configuration.
 MODULES: Final = (
-    "bundle", "certificates", "compile", "evidence", "fields", "file", "load", "model", "mount", "operators", "order",
-    "process", "reaching", "references", "rules", "secret", "source", "ssh_key", "standard", "thresholds", "tiers",
-    "upstream", "validate",
+    "bundle", "certificates", "compile", "evidence", "fields", "file", "hooks", "load", "model", "mount", "operators",
+    "order", "process", "reaching", "references", "rules", "secret", "secret_ref", "source", "ssh_key", "standard",
+    "thresholds", "tiers", "upstream", "validate",
 )  # fmt: skip
 _MAKERS: Final = {
     "ValueError", "MisplacedError", "UnreadableError", "Problem", "problem", "_problem", "_note", "_stop", "_refused",

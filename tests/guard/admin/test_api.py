@@ -17,17 +17,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from guard.admin import api
-from guard.admin.api import MAX_BODY, Person, Readiness, admin_app
+from guard.admin import api, bodies
+from guard.admin.api import Person, Readiness, admin_app
+from guard.admin.bodies import MAX_BODY
 from guard.admin.switchboard import Switchboard
 from guard.credentials import Holder, Register, digest
 from guard.policy.load import load
 from guard.policy.model import Role
 from guard.policy.roles import Act, may
+from guard.serve.hooking import HookSwitch
 from guard.state.acknowledgements import Acknowledgements, process_started
 from guard.state.directory import OrderDirectory
 from guard.state.orders import is_order_id
 from guard.state.reloads import Outcome, Reloaded
+from tests.guard.hooks.deliveries import no_hooks
 from tests.parts.configuration import ModelSpec, write_configuration
 
 PEPPER = b"pepper"
@@ -139,7 +142,8 @@ def desk(tmp_path: Path) -> Desk:
         held = Holder(Person(role.value, role.value, role), NOW + 1)
         people[digest(PEPPER, f"at-guard-role-{role.value}".encode())] = held
     fleet = Fleet()
-    return Desk(admin_app(board, Register(PEPPER, people, Noon()), fleet), fleet, state)
+    hooks = no_hooks(HookSwitch(board, board.state))
+    return Desk(admin_app(board, Register(PEPPER, people, Noon()), fleet, hooks), fleet, state)
 
 
 PROTECTED = [
@@ -322,7 +326,7 @@ def test_whatever_the_reason_a_stop_is_accepted_and_shown_harmlessly(desk: Desk,
 
 
 def test_a_body_that_does_not_come_is_given_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.05)
 
     async def never() -> AsyncIterator[bytes]:
         yield b"{"

@@ -24,7 +24,7 @@ FOUND, FOUND_MAY = "models/m/thresholds/CBRN-3", {"assessed": "2026-05-01"}
 MAY, JUNE = {"issued": "2026-05-01"}, {"issued": "2026-06-01"}
 TLS = {"certificate": "c.pem"}
 MOUNT, SET, UP = "models/m/safeguards/s", "models/m/safeguards/s/settings", "models/m/upstream"
-CLAIM, TOKEN = "models/m/evidence/card", "guard/admin/tokens/t"
+CLAIM, TOKEN, HOOK = "models/m/evidence/card", "guard/admin/tokens/t", "guard/admin/hooks/h"
 
 # path, old, new, effect; where a judge looks at what stands beside: both of those besides.
 CASES: tuple[tuple[Any, ...], ...] = (
@@ -139,6 +139,18 @@ CASES: tuple[tuple[Any, ...], ...] = (
     (f"{TOKEN}/id", "a", "b", W), (f"{TOKEN}/person", "a", "b", W), (f"{TOKEN}/role", "viewer", "responder", W),
     (f"{TOKEN}/role", "responder", "viewer", W), (f"{TOKEN}/digest", "a", "b", W),
     (f"{TOKEN}/expires", "2027-01-01", "2027-02-01", W), (f"{TOKEN}/expires", "2027-02-01", "2027-01-01", S),
+    (HOOK, None, {"name": "h"}, S), (HOOK, {"name": "h"}, None, W),
+    *((f"{HOOK}/{key}", "a", "b", W) for key in (
+        "name", "kind", "auth", "peer", "field", "values/v", "default", "event_field", "id_field", "signature_header",
+        "timestamp_header",
+    )),
+    (f"{HOOK}/values", None, {"a": "all"}, S), (f"{HOOK}/values", {"a": "all"}, None, W),
+    (f"{HOOK}/values/v", None, "all", S), (f"{HOOK}/values/v", "all", None, W),
+    (f"{HOOK}/secrets", [{"file": "a"}], [{"file": "b"}], N),
+    (f"{HOOK}/scopes", ["all"], ["all", "model:a"], S), (f"{HOOK}/scopes", ["all", "model:a"], ["all"], W),
+    (f"{HOOK}/default", None, "all", S), (f"{HOOK}/default", "all", None, W),
+    (f"{HOOK}/events", ["a"], ["b"], W), (f"{HOOK}/users", ["a"], ["b"], W),
+    (f"{HOOK}/timestamp_header", None, "A", S), (f"{HOOK}/timestamp_header", "A", None, W),
     ("guard/storage/state", "a", "b", W), ("guard/storage/audit", "a", "b", W), ("guard/keys/pepper/file", "a", "b", N),
     ("guard/storage/ship", None, {"to": "s3://a"}, S), ("guard/storage/ship", {"to": "s3://a"}, None, W),
     ("guard/storage/ship/to", "s3://a", "s3://b", W), ("guard/storage/ship/endpoint", None, "http://a", W),
@@ -249,7 +261,8 @@ def test_every_key_of_a_full_configuration_has_a_row(tmp_path: Path) -> None:
     guard = json.loads((tmp_path / "guard.yaml").read_text())
     guard["surfaces"][0].update(tls=tls, hosts=["models.example"])
     guard["content"]["investigator"] = "investigator.pem"
-    guard["admin"].update(tls=tls, hosts=["admin.example"])
+    hook = {"name": "alerts", "kind": "grafana", "secrets": [secret], "scopes": ["all"], "field": "scope"}
+    guard["admin"].update(tls=tls, hosts=["admin.example"], hooks=[{**hook, "values": {"every": "all"}}])
     (tmp_path / "guard.yaml").write_text(json.dumps(guard))
     model = json.loads((tmp_path / "models" / "demo.yaml").read_text())
     model["upstream"].update(

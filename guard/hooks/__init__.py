@@ -1,0 +1,1 @@
+"""Webhooks: messages of alerting and chat that may stop, and never resume."""
