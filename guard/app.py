@@ -31,6 +31,7 @@ from guard.policy.rules import Category
 from guard.proxy import Proxy
 from guard.refusal import Refused
 from guard.reports import RecordedReports
+from guard.resuming import ResumeJudge
 from guard.state.acknowledgements import Acknowledgements, process_started
 from guard.state.counters import SharedBuckets
 from guard.state.directory import OrderDirectory
@@ -78,6 +79,7 @@ class Worker:
     edges: Mapping[str, Edge]
     live: LiveExchanges
     switches: FileSwitches
+    judge: ResumeJudge
     acknowledgements: Acknowledgements
     ledger: Ledger
     models: Models
@@ -97,6 +99,8 @@ class Worker:
             edge.local.take(policy.models)
         models, self.models = self.models, policy.models
         models.retire(policy.models)
+        self.judge = self.judge.under(policy.config)
+        self.switches.take(self.judge)
         return before
 
 
@@ -174,7 +178,8 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
     ``clock`` is the time of everything that judges and records, ``disk`` where the ledger writes (default: here).
     """
     state, audit = storage(config)
-    switches = FileSwitches(OrderDirectory(state), clock)
+    judge = ResumeJudge(config, state, clock.now)
+    switches = FileSwitches(OrderDirectory(state), clock, judge)
     buckets = SharedBuckets(state / "counters", [key.id for key in config.tiers.keys])
     ledger = Ledger.open(audit / f"worker-{index}", clock, disk=disk, keys=data_keys(config))
     ports = Ports(switches, buckets, ledger, clock)
@@ -202,7 +207,9 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
         edges[surface.name] = Edge(Proxy(arrivals, live, witness, clock, local), arrivals, local)
     pid = os.getpid()
     acknowledgements = Acknowledgements(state, str(index), pid=pid, started=process_started(pid) or 0)
-    return Worker(config, edges, live, switches, acknowledgements, ledger, models, witness, tracer, ports, buckets)
+    return Worker(
+        config, edges, live, switches, judge, acknowledgements, ledger, models, witness, tracer, ports, buckets
+    )
 
 
 def build_policy(config: Config, ports: Ports, before: Models | None = None) -> Policy:
@@ -213,7 +220,7 @@ def build_policy(config: Config, ports: Ports, before: Models | None = None) -> 
     config = with_profiles(config, ports.clock.now())
     models = Models(config, ports, before)
     pepper = read_secret(config.guard.keys.pepper, config.directory).encode()
-    holders = {key.digest: holder_of(key) for key in config.tiers.keys}
+    holders = {key.digest: holder_of(key, config.tiers.tiers) for key in config.tiers.keys}
     given = config.guard.limits
     limits = Limits(given.body_bytes, given.body_seconds, given.concurrent, given.concurrent_per_key)
     return Policy(config, models, Callers(pepper, holders, ports.clock), limits)

@@ -50,7 +50,7 @@ class Serving:
 
     ``answer_characters`` bounds all texts of one answer: they are kept until its end, and one record must hold them.
     ``expect_model``, if not empty, is the model that the upstream must name in its answers.
-    ``framework`` names the standard that binds it, with its version and hash.
+    ``framework`` names the standard that binds it, with its version and hash; ``release`` is the model's own version.
     """
 
     model: str
@@ -69,6 +69,7 @@ class Serving:
     grants: Grants = NOTHING_GRANTED
     framework: str = ""
     expect_model: str = ""
+    release: str = ""
 
 
 class Catalogue(Protocol):

@@ -245,7 +245,7 @@ def _callers(config: Config, key: str, clock: Clock) -> Callers:
     holders = {}
     for each in config.tiers.keys:
         if each.id == key:
-            holders[digest(_PEPPER, _credential(key))] = holder_of(each)
+            holders[digest(_PEPPER, _credential(key))] = holder_of(each, config.tiers.tiers)
     return Callers(_PEPPER, holders, clock)
 
 

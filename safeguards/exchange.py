@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from safeguards.scope import Capability, caller_words, request_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +15,8 @@ class Caller:
 
     ``peer`` is whom the certificate of the connection is for, empty where none was shown; it grants nothing.
     ``issued`` is when the key was made, in seconds since the epoch; one that does not say counts as new.
+    ``attributes`` are ``name=value``, as declared beforehand (row I11); an ``investigator`` is served what is
+    quarantined. ``scopes`` are the words by which a stop can name the caller.
     """
 
     key: str
@@ -20,6 +24,13 @@ class Caller:
     tier: str
     peer: str = ""
     issued: float = math.inf
+    attributes: tuple[str, ...] = ()
+    investigator: bool = False
+    scopes: tuple[str, ...] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Find the words once: a caller is made when keys are loaded."""
+        object.__setattr__(self, "scopes", caller_words(self.key, self.owner, self.tier, self.attributes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,8 @@ class Exchange:
 
     ``received`` is seconds since the epoch, ``policy`` the digest of the whole configuration that judges it, and
     ``framework`` the standard that binds the model: its name, its version and the hash of its rows (row F9).
+    ``release`` is which version of the model it is, empty where its policy does not say. ``scopes`` are the words by
+    which a stop can name this exchange: found once, because they are asked for before every send.
     """
 
     id: str
@@ -55,6 +68,15 @@ class Exchange:
     policy: str
     received: float
     framework: str = ""
+    release: str = ""
+    capabilities: tuple[Capability, ...] = ()
+    scopes: frozenset[str] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Find the words."""
+        words = request_words(self.model, self.release, self.asl, self.operation)
+        uses = (f"capability:{each.value}" for each in self.capabilities)
+        object.__setattr__(self, "scopes", frozenset((*words, *self.caller.scopes, *uses)))
 
 
 class ChannelKind(StrEnum):

@@ -196,6 +196,7 @@ class _Compiling:
             unmet=(),
             expect_model=policy.upstream.expect_model or "",
             framework=self._framework(policy),
+            release=policy.release or "",
             grants=Grants(policy.upstream.kind.value, frozenset(key.value for key in policy.allow_keys)),
         )
 

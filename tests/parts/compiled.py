@@ -90,6 +90,10 @@ class Switch:
             raise Unavailable(Failure.UNREACHABLE, "no orders")
         return Stop("order", "all", "a test") if self.stopped else None
 
+    def cutting(self, exchange: Exchange) -> Stop | None:
+        """The same: a stop ends what runs."""
+        return self.covering(exchange)
+
 
 class Buckets:
     """The port `Meters`: has room while ``wait`` is 0, fails while ``fails``."""
@@ -189,7 +193,9 @@ class Compiled:
         callers = Register(
             _PEPPER,
             {
-                digest(_PEPPER, _credential(key.id)): holder_of(key if key.expires else key.model_copy(update=_ENDLESS))
+                digest(_PEPPER, _credential(key.id)): holder_of(
+                    key if key.expires else key.model_copy(update=_ENDLESS), config.tiers.tiers
+                )
                 for key in config.tiers.keys
             },
             self.clock,

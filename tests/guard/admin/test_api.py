@@ -193,6 +193,7 @@ def test_a_stop_names_its_person_and_wakes_the_workers(desk: Desk) -> None:
     assert stop == {
         "order": body["order"],
         "scope": "model:demo",
+        "mode": "stop",
         "reason": "why",
         "who": "responder in person",
         "since": NOW,

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from guard.admin.switchboard import ResumeRefusedError, Switchboard, UnknownScopeError
+from guard.admin.switchboard import ResumeRefusedError, Switchboard
 from guard.policy.load import load
 from guard.state.directory import OrderDirectory
 from guard.state.orders import MAX_WHO, Source, StopOrder
+from guard.state.served import UnknownScopeError
 from tests.parts.configuration import ModelSpec, write_configuration
 
 Boards = Callable[..., Switchboard]
@@ -77,4 +78,4 @@ def test_a_stop_is_never_refused_for_the_name_of_its_giver(who: str, board_of: B
     assert standing.stop.who == placed.who
     assert placed.who.isprintable()
     assert 1 <= len(placed.who) <= MAX_WHO
-    assert board.resume("all", "x", who, Source.ADMIN)[1].freed == ("demo",)
+    assert board.resume("all", "x", who, Source.ADMIN).plan.freed == ("demo",)
