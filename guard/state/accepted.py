@@ -63,7 +63,7 @@ class Accepted:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             if path.exists():
                 return
-            aside = self._folder / f".{judged.order.id}.{os.getpid()}"
+            aside = self._folder / f".{judged.order.id}.{os.getpid()}.{os.urandom(4).hex()}"
             fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             with os.fdopen(fd, "wb") as file:
                 file.write(json.dumps(note, indent=1).encode("ascii"))

@@ -29,12 +29,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_key,
 )
 
-from guard.state.orders import Order, ResumeOrder, StopOrder, statement
+from guard.state.orders import Order, StopOrder, statement
 
 KEY_FILE: Final = "issuer.key"
 PUBLIC_FILE: Final = "issuer.pub"
 _MAX_BYTES: Final = 4_096
-_O = TypeVar("_O", StopOrder, ResumeOrder)
+_O = TypeVar("_O", bound=Order)
 
 
 class IssuerError(OSError):
@@ -146,7 +146,7 @@ def _make(state: Path) -> None:
 
 def _put(state: Path, name: str, content: bytes, mode: int, *, only_first: bool = False) -> None:
     """Write aside, then show it whole; of several that make the first, one's stays."""
-    aside = state / f".{name}.{os.getpid()}"
+    aside = state / f".{name}.{os.getpid()}.{os.urandom(4).hex()}"
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
         with os.fdopen(fd, "wb") as file:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.state.merge import StandingStop, State
-from guard.state.orders import Order, ResumeOrder, StopOrder
+from guard.state.merge import Judged, StandingStop, State, fingerprint
+from guard.state.orders import Mode, Order, ResumeOrder, StopOrder
 from guard.state.scope import EVERYTHING, Scope
 from safeguards.ports import Stop
 from tests.guard.state.parts import exchange, merged, resume, stop
 
-SCOPES = ["all", "model:demo", "model:other", "tier:general", "key:demo-app", "key:other"]
+SCOPES = ["all", "level:2", "level:3", "model:demo", "model:other", "tier:general", "key:demo-app", "key:other"]
+SCOPES += ["org:demo", "org:other", "operation:chat", "operation:messages"]
 POOL = [stop(scope, number) for number, scope in enumerate(SCOPES * 2, start=1)]
 pool_stops = st.lists(st.sampled_from(POOL), max_size=12)
 pool_resumes = st.lists(st.lists(st.sampled_from(POOL), min_size=1, max_size=4), max_size=4).map(
@@ -26,8 +29,9 @@ def histories(draw: st.DrawFn) -> list[Order]:
     return draw(st.permutations(orders))
 
 
-def covers(scope: Scope, model: str, tier: str, key: str) -> bool:
-    return str(scope) in {"all", f"model:{model}", f"tier:{tier}", f"key:{key}"}
+def covers(scope: Scope, asl: int, model: str, tier: str, key: str) -> bool:
+    levels = {f"level:{level}" for level in range(1, asl + 1)}
+    return str(scope) in {"all", "org:demo", "operation:chat", f"model:{model}", f"tier:{tier}", f"key:{key}"} | levels
 
 
 @given(histories(), st.data())
@@ -55,7 +59,7 @@ def test_exactly_the_stops_that_no_resume_names_hold_and_the_lowest_id_answers(
     expected = sorted(
         (order.id, str(order.scope), order.reason)
         for order in history
-        if isinstance(order, StopOrder) and order.id not in lifted and covers(order.scope, model, tier, key)
+        if isinstance(order, StopOrder) and order.id not in lifted and covers(order.scope, asl, model, tier, key)
     )
     state = merged(history)
     found = state.covering(exchange(model, asl, tier, key))
@@ -126,3 +130,66 @@ def test_a_stop_that_a_file_stands_for_holds_at_every_level_and_answers_after_th
 
 def test_nothing_ordered_stops_nothing() -> None:
     assert State().covering(exchange(asl=4)) is None
+
+
+def test_a_drain_refuses_what_is_new_and_ends_nothing() -> None:
+    order = replace(stop("model:demo"), mode=Mode.DRAIN)
+    for asl in (2, 3):
+        state = merged([order])
+        found = state.covering(exchange(asl=asl))
+        assert found is not None
+        assert found.order == order.id
+        assert state.cutting(exchange(asl=asl)) is None
+
+
+def test_a_quarantine_refuses_and_ends_all_but_what_investigators_ask() -> None:
+    order = replace(stop("model:demo"), mode=Mode.QUARANTINE)
+    for asl in (2, 3):
+        state, anyone = merged([order]), exchange(asl=asl)
+        investigator = replace(anyone, caller=replace(anyone.caller, investigator=True))
+        assert state.covering(anyone) is not None
+        assert state.cutting(anyone) is not None
+        assert state.covering(investigator) is None
+        assert state.cutting(investigator) is None
+
+
+@pytest.mark.parametrize("mode", [Mode.DRAIN, Mode.QUARANTINE])
+def test_beside_a_stop_no_gentler_mode_counts(mode: Mode) -> None:
+    gentle = replace(stop("model:demo", 1), mode=mode)
+    hard = stop("level:1", 2)
+    anyone = exchange()
+    investigator = replace(anyone, caller=replace(anyone.caller, investigator=True))
+    state = merged([gentle, hard])
+    for each in (anyone, investigator):
+        found = state.cutting(each)
+        assert found is not None
+        assert found.order in {gentle.id, hard.id}
+    assert merged([gentle, hard, resume(gentle)]).cutting(investigator) == Stop(hard.id, "level:1", hard.reason)
+
+
+def test_a_file_cuts_whoever_asks() -> None:
+    state = merged([], [StandingStop("file:STOP", EVERYTHING, "")])
+    anyone = exchange()
+    assert state.cutting(replace(anyone, caller=replace(anyone.caller, investigator=True))) is not None
+
+
+def test_an_approved_resume_lifts_at_every_level_exactly_the_stop_that_was_approved() -> None:
+    order = stop("all")
+    found = Judged(resume(order), below=True, approved=frozenset({(order.id, fingerprint(order))}), people=("a", "b"))
+    state = State(frozenset({order}), frozenset({found}))
+    assert state.covering(exchange(asl=4)) is None
+    assert state.lifted_for(3) == (order,)
+    other = replace(order, scope=Scope.parse("model:demo"))
+    assert State(frozenset({other}), frozenset({found})).covering(exchange(asl=4)) is not None
+    later = stop("all", 2)
+    both = State(frozenset({order, later}), frozenset({found})).covering(exchange(asl=4))
+    assert both is not None
+    assert both.order == later.id
+
+
+def test_a_resume_that_counts_for_nothing_lifts_nothing_and_is_told() -> None:
+    order = stop("all")
+    found = Judged(resume(order), below=False, why="it is not signed")
+    state = State(frozenset({order}), frozenset({found}))
+    assert state.covering(exchange(asl=1)) is not None
+    assert state.uncounted() == {found.order.id: "it is not signed"}
