@@ -9,6 +9,7 @@ from typing import Any
 from guard.admin.switchboard import ResumeRefusedError
 from guard.cli.admin_client import Answer, NoTokenError
 from guard.cli.approved import read_approved, write_unsigned
+from guard.cli.in_force import policy_in_force
 from guard.cli.switch import (
     BAD_REQUEST,
     NOT_ALLOWED,
@@ -24,7 +25,6 @@ from guard.cli.switch import (
 )
 from guard.policy.config import Config
 from guard.policy.file import UnreadableError
-from guard.policy.load import load
 from guard.state.orders import Approver, Source
 from guard.state.scope import OrderError
 
@@ -65,7 +65,8 @@ def _resume(arguments: argparse.Namespace) -> int:
             body = read_approved(arguments.approved)
         except (OrderError, UnreadableError) as problem:
             return fail(str(problem), USAGE)
-    config = None if arguments.config is None else load(arguments.config)
+    # Judged by the policy that the workers serve: what the files hold may not be in force.
+    config = None if arguments.config is None else policy_in_force(arguments.config)[0]
     try:
         client = client_or_none(arguments, None if config is None else config.guard)
     except NoTokenError as problem:

@@ -62,7 +62,10 @@ def plan_lifting(state: State, found: tuple[StopOrder, ...], served: Served, *, 
     below = False
     lower = frozenset(state.still_held(0))
     for stop in lifted:
-        for alias in served.touched(stop.scope):
+        touched = served.touched(stop.scope)
+        # What covers nothing here today may be lifted too: it would stop the model that comes tomorrow.
+        below = below or not touched
+        for alias in touched:
             asl = served.models[alias].asl
             words = served.about(alias, stop.scope)
             other = after.holding(asl, words)
@@ -78,8 +81,8 @@ def plan_lifting(state: State, found: tuple[StopOrder, ...], served: Served, *, 
     told = tuple(held[alias] for alias in sorted(held))
     if not below:
         scope = lifted[0].scope
-        why = f"only models at ASL-3 or above are left, and {NEEDS_TWO}" if held else "no configured model is covered"
-        return ResumePlan((), (), told, f"{scope}: {why}; nothing is resumed", approvable)
+        why = f"only models at ASL-3 or above are left, and {NEEDS_TWO}; nothing is resumed"
+        return ResumePlan((), (), told, f"{scope}: {why}", approvable)
     return ResumePlan(ids, tuple(sorted(freed)), told, "", approvable)
 
 
