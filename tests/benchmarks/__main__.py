@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import before, measure, plot, policy, reload, sealing, strict
+from tests.benchmarks import before, measure, plot, policy, reload, sealing, strict, switch
 from tests.benchmarks.bystanders import bystanders
 from tests.benchmarks.measure import Run, warm_up
 from tests.benchmarks.process import stop
@@ -21,10 +21,12 @@ MEASURES = {**measure.MEASURES, "bystanders": bystanders}
 STRICT = "strict"  # of the guard's own parts alone, in this process: no target and no load
 RELOAD = "reload"  # of the guard: a change of policy, alone and under load
 POLICY = "policy"  # of reading, compiling and looking up models, also in this process
+SWITCH = "switch"  # of asking the kill switch before a send, likewise alone
 SEALING = "sealing"  # of the request log, likewise alone
 ALONE: dict[str, Callable[[float], list[strict.Figure]]] = {
     STRICT: strict.measure,
     POLICY: policy.measure,
+    SWITCH: switch.measure,
     SEALING: lambda seconds: sealing.measure(int(50_000 * seconds)),
 }
 KNOWN = (*MEASURES, *ALONE, RELOAD)
