@@ -154,6 +154,8 @@ ENDS = {
     "guard approval new change": {1},
     "guard approval new profile": {2},  # the demo has no standard of its own
     "guard approval check": {0, 1},
+    "guard resume model:large": {4},  # the demo has no model at ASL-3
+    "guard resume --approved": {2},  # and nobody has signed
 }
 
 
