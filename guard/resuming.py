@@ -60,7 +60,10 @@ class ResumeJudge:
         """Judge one."""
         if order.version == 1:  # of a guard that knew no signatures: its file's permission is its control
             return Judged(order, below=True)
-        found = self.verify(order)
+        try:
+            found = self.verify(order)
+        except Exception as problem:  # noqa: BLE001 - whatever was put there must not end the worker that reads it
+            found = Judged(order, below=False, why=f"it could not be judged ({type(problem).__name__})")
         if found.why:
             return self._accepted.before(order) or found
         if self._keep:

@@ -28,7 +28,7 @@ class OrderError(ValueError):
 
 
 def _owner(text: str) -> bool:
-    return 1 <= len(text) <= MAX_SUBJECT and text.isprintable() and text == text.strip()
+    return 1 <= len(text) <= MAX_SUBJECT and text.isprintable()
 
 
 def _matches(pattern: re.Pattern[str]) -> Callable[[str], bool]:

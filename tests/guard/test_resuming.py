@@ -139,3 +139,15 @@ def test_a_public_key_that_cannot_be_read_lifts_nothing_and_says_so(config: Conf
     found = judge(config, state)(order)
     assert "is not the public key that was put there" in found.why
     assert not lifted(found, 1)
+
+
+def test_whatever_goes_wrong_in_judging_lifts_nothing_and_ends_nobody(
+    config: Config, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("guard.resuming.genuine", fails)
+    found = judge(config, state)(Issuer.open(state).signed(approved("ana", "ben")))
+    assert "ZeroDivisionError" in found.why
+    assert not lifted(found, 1)

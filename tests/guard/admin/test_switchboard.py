@@ -159,7 +159,7 @@ def test_a_stop_does_not_depend_on_the_hosts_key_and_a_resume_does(
     order = decode((state / "orders" / f"{placed.order}.json").read_bytes())
     assert (order.issuer, order.signature) == ("", "")
     assert "demo" in strict.models_held()
-    with pytest.raises(OSError, match="regular file|directory"):
+    with pytest.raises(OSError, match=r"regular file|directory"):
         strict.resume("model:demo", "x", "ana", Source.CLI)
     assert "demo" in strict.models_held()
 

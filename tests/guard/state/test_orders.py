@@ -34,7 +34,7 @@ from safeguards.scope import Capability, Operation, ScopeKind
 from tests.guard.state.parts import resume, stop
 
 subjects = st.from_regex(r"[A-Za-z0-9._-]{1,128}", fullmatch=True)
-owners = st.text(min_size=1, max_size=256).filter(lambda text: text.isprintable() and text == text.strip())
+owners = st.text(min_size=1, max_size=256).filter(str.isprintable)
 first_scopes = st.one_of(
     st.just(Scope(ScopeKind.ALL)),
     st.builds(Scope, st.sampled_from([ScopeKind.MODEL, ScopeKind.TIER, ScopeKind.KEY]), subjects),

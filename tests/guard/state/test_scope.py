@@ -45,7 +45,6 @@ def test_a_scope_is_read_back_from_the_name_of_its_file(scope: Scope) -> None:
         "version:demo/",
         "version:/1",
         "org:",
-        "org: acme",
         "org:a\u202eb",
         "org:" + "a" * 257,
         "attribute:region",

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.state.directory import OrderDirectory
-from guard.state.orders import Order, StopOrder, encode
+from guard.state.merge import Judge, Judged
+from guard.state.orders import Order, ResumeOrder, StopOrder, encode
 from guard.state.scope import Scope
 from guard.state.switches import FileSwitches
 from safeguards.decision import Failure, Unavailable
@@ -343,3 +344,31 @@ def test_whatever_happens_to_the_files_the_switches_mean_what_they_mean_after_a_
     assert switches.state.stops | {each.order for each in switches.state.resumes} == set(orders)
     assert switches.failure == ""
     assert switches.vanished == set()
+
+
+def test_under_another_policy_what_lifted_goes_on_lifting_and_what_did_not_is_judged_once_more(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def judging(name: str, *, lifts: str) -> Judge:
+        def judge(order: ResumeOrder) -> Judged:
+            asked.append(f"{name} {order.id}")
+            counts = lifts in order.lifts
+            return Judged(order, below=counts, why="" if counts else "nobody approved it")
+
+        return judge
+
+    first, second = stop("model:demo", 1), stop("model:other", 2)
+    lift_first, lift_second = resume(first, number=901), resume(second, number=902)
+    directory = OrderDirectory(tmp_path)
+    for order in (first, second, lift_first, lift_second):
+        directory.put(order)
+    switches = FileSwitches(directory, HandClock(), judging("one", lifts=first.id))
+    assert switches.covering(exchange("demo")) is None
+    assert switches.covering(exchange("other")) is not None
+    asked.clear()
+    switches.take(judging("two", lifts=second.id))
+    assert asked == [f"two {lift_second.id}"]
+    assert switches.covering(exchange("demo")) is None
+    assert switches.covering(exchange("other")) is None
+    switches.poll()
+    assert asked == [f"two {lift_second.id}"]
