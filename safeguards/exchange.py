@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from safeguards.scope import Capability, caller_words, request_words
+from safeguards.scope import CAPABILITY_WORDS, Capability, caller_words, request_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,9 @@ class Exchange:
     def __post_init__(self) -> None:
         """Find the words."""
         words = request_words(self.model, self.release, self.asl, self.operation)
-        uses = (f"capability:{each.value}" for each in self.capabilities)
-        object.__setattr__(self, "scopes", frozenset((*words, *self.caller.scopes, *uses)))
+        if self.capabilities:
+            words += tuple([CAPABILITY_WORDS[each] for each in self.capabilities])
+        object.__setattr__(self, "scopes", frozenset(words + self.caller.scopes))
 
 
 class ChannelKind(StrEnum):

@@ -6,6 +6,7 @@ The lists are closed, so that a scope that nothing answers to is an error where 
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 HIGHEST_LEVEL: Final = 9
@@ -52,12 +53,16 @@ def word(kind: ScopeKind, subject: str) -> str:
     return ALL if kind is ScopeKind.ALL else f"{kind.value}:{subject}"
 
 
+CAPABILITY_WORDS: Final = {each: f"capability:{each.value}" for each in Capability}
+
+
 def caller_words(key: str, owner: str, tier: str, attributes: tuple[str, ...]) -> tuple[str, ...]:
     """Return the scopes that a caller answers to; ``attributes`` are ``name=value``."""
     words = (f"key:{key}", f"org:{owner}", f"tier:{tier}")
     return (*words, *(f"attribute:{each}" for each in attributes)) if attributes else words
 
 
+@lru_cache(maxsize=4096)  # as many as a configuration has models times operations, and asked for by every request
 def request_words(model: str, release: str, asl: int, operation: str) -> tuple[str, ...]:
     """Return the scopes that a request answers to by what it asks for.
 

@@ -11,16 +11,21 @@ from typing import Any, Final
 from guard.approval import sshsig
 from guard.approval.order import OrderError as ApprovalError
 from guard.approval.order import instant_text
+from guard.approval.port import ROLES
 from guard.approval.resume import MAX_BYTES, parse
 from guard.approval.sshsig import NAMESPACE
+from guard.approval.verify import may_sign
 from guard.policy.file import UnreadableError, read_regular
+from guard.policy.operators import OperatorsFile
 from guard.state.orders import MAX_SIGNATURES
 from guard.state.scope import OrderError
 
 _PERSON: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
-def write_unsigned(approval: str, to: Path | None, out: Callable[[str], None]) -> None:
+def write_unsigned(
+    approval: str, to: Path | None, out: Callable[[str], None], operators: OperatorsFile | None = None
+) -> None:
     """Write what is to be signed, and say how; raises OSError, and OrderError for what no guard asks to sign.
 
     It may come from the admin API of another host, so it is read here before anybody is asked to sign it.
@@ -39,6 +44,8 @@ def write_unsigned(approval: str, to: Path | None, out: Callable[[str], None]) -
     stem = path.with_suffix("")
     out(f"  ssh-keygen -Y sign -f KEY -n {NAMESPACE} {shlex.quote(str(path))}")
     out(f"  mv {shlex.quote(f'{path}.sig')} {shlex.quote(str(stem))}.PERSON.sig")
+    people = ", ".join(may_sign(operators, named.issued, ROLES))
+    out(f"KEY is the file of an SSH key, PERSON an id of operators.yaml{f': {people}' if people else ''}")
     out(f"then: guard resume --approved {shlex.quote(str(path))}")
 
 

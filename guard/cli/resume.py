@@ -82,7 +82,7 @@ def _resume(arguments: argparse.Namespace) -> int:
         code, answered = _resume_here(body, config)
     if approval := answered.body.get("approval"):
         try:
-            write_unsigned(str(approval), arguments.to, out)
+            write_unsigned(str(approval), arguments.to, out, None if config is None else config.operators)
         except OrderError as problem:
             return fail(str(problem), NOT_ALLOWED)
     return code

@@ -149,6 +149,7 @@ def test_two_people_bring_a_model_at_asl_3_back(path: str, host: Host, capsys: p
     said = capsys.readouterr().out
     assert f"lifts {order.id} (model:strict)" in said
     assert f"ssh-keygen -Y sign -f KEY -n {NAMESPACE} {text.name}" in said
+    assert "PERSON an id of operators.yaml: ana, ben" in said
     assert json.loads(text.read_text())["lifts"] == [
         {"order": order.id, "scope": "model:strict", "sha256": fingerprint(order)}
     ]
