@@ -31,6 +31,7 @@ from guard.policy.rules import Category
 from guard.proxy import Proxy
 from guard.refusal import Refused
 from guard.reports import RecordedReports
+from guard.resuming import ResumeJudge
 from guard.shipping.status import CopiesBehind
 from guard.state.acknowledgements import Acknowledgements, process_started
 from guard.state.counters import SharedBuckets
@@ -79,6 +80,7 @@ class Worker:
     edges: Mapping[str, Edge]
     live: LiveExchanges
     switches: FileSwitches
+    judge: ResumeJudge
     acknowledgements: Acknowledgements
     ledger: Ledger
     models: Models
@@ -98,6 +100,8 @@ class Worker:
             edge.local.take(policy.models)
         models, self.models = self.models, policy.models
         models.retire(policy.models)
+        self.judge = self.judge.under(policy.config)
+        self.switches.take(self.judge)
         return before
 
 
@@ -175,7 +179,8 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
     ``clock`` is the time of everything that judges and records, ``disk`` where the ledger writes (default: here).
     """
     state, audit = storage(config)
-    switches = FileSwitches(OrderDirectory(state), clock)
+    judge = ResumeJudge(config, state, clock.now)
+    switches = FileSwitches(OrderDirectory(state), clock, judge)
     buckets = SharedBuckets(state / "counters", [key.id for key in config.tiers.keys])
     ledger = Ledger.open(audit / f"worker-{index}", clock, disk=disk, keys=data_keys(config))
     ports = Ports(switches, buckets, ledger, clock, CopiesBehind(state, clock))
@@ -203,7 +208,9 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
         edges[surface.name] = Edge(Proxy(arrivals, live, witness, clock, local), arrivals, local)
     pid = os.getpid()
     acknowledgements = Acknowledgements(state, str(index), pid=pid, started=process_started(pid) or 0)
-    return Worker(config, edges, live, switches, acknowledgements, ledger, models, witness, tracer, ports, buckets)
+    return Worker(
+        config, edges, live, switches, judge, acknowledgements, ledger, models, witness, tracer, ports, buckets
+    )
 
 
 def build_policy(config: Config, ports: Ports, before: Models | None = None) -> Policy:

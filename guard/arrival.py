@@ -13,6 +13,7 @@ from guard.live import LiveExchanges
 from guard.refusal import Refused
 from guard.reply import Connection, Reply, Send, Unattached
 from guard.serving import Catalogue, Serving
+from guard.wire.capabilities import capabilities
 from guard.wire.dialect import Dialect, Request
 from guard.wire.strict_json import BadField, parse_object
 from safeguards.exchange import Caller, Exchange
@@ -127,6 +128,8 @@ class Arrivals:
             policy=serving.policy,
             received=self._clock.now(),
             framework=serving.framework,
+            release=serving.release,
+            capabilities=capabilities(request),
         )
 
     def enter(self, scope: MutableMapping[str, Any], method: str) -> Caller:

@@ -99,7 +99,7 @@ class Traveller:
         if reply.ended or code is Code.CALLER_GONE:
             return TOLD[code].status if code is Code.CALLER_GONE else 0
         if not reply.started:
-            body = dialect.error(code, self.naming.request)
+            body = dialect.error(code, self.naming.request, _order_of(end.block))
             headers = retry_headers(code, end.block)
             await reply.finish(reply.whole(TOLD[code].status, body, *headers))
         elif not self.arrival.request.streamed:
@@ -139,6 +139,11 @@ class Traveller:
             completion_tokens=None if reader is None else reader.completion_tokens,
             dropped_fields=0 if reader is None else reader.dropped,
         )
+
+
+def _order_of(block: Block) -> str:
+    """Name the stop order, so that a caller can ask about it; the name of a file is the operator's own."""
+    return f"Order {block.rule}." if block.code is Code.STOPPED and not block.rule.startswith("file:") else ""
 
 
 def retry_headers(code: Code, block: Block | None) -> list[tuple[bytes, bytes]]:

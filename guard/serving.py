@@ -50,7 +50,8 @@ class Serving:
 
     ``answer_characters`` bounds all texts of one answer: they are kept until its end, and one record must hold them.
     ``expect_model``, if not empty, is the model that the upstream must name in its answers.
-    ``framework`` names the standard that binds it, with its version and hash. Only keys of its ``audience`` reach it.
+    ``framework`` names the standard that binds it, with its version and hash; ``release`` is the model's own version.
+    Only keys of its ``audience`` reach it.
     """
 
     model: str
@@ -70,6 +71,7 @@ class Serving:
     framework: str = ""
     expect_model: str = ""
     audience: str = "general"
+    release: str = ""
 
 
 class Catalogue(Protocol):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from safeguards.scope import CAPABILITY_WORDS, Capability, caller_words, request_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +16,8 @@ class Caller:
     ``peer`` is whom the certificate of the connection is for, empty where none was shown; it grants nothing.
     ``issued`` is when the key was made, in seconds since the epoch; one that does not say counts as new.
     ``audience`` is whom the tier's keys stand for; a model of another one is not served to them (row C13).
+    ``attributes`` are ``name=value``, as declared beforehand (row I11); an ``investigator`` is served what is
+    quarantined. ``scopes`` are the words by which a stop can name the caller.
     """
 
     key: str
@@ -22,6 +26,13 @@ class Caller:
     peer: str = ""
     issued: float = math.inf
     audience: str = "general"
+    attributes: tuple[str, ...] = ()
+    investigator: bool = False
+    scopes: tuple[str, ...] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Find the words once: a caller is made when keys are loaded."""
+        object.__setattr__(self, "scopes", caller_words(self.key, self.owner, self.tier, self.attributes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,8 @@ class Exchange:
 
     ``received`` is seconds since the epoch, ``policy`` the digest of the whole configuration that judges it, and
     ``framework`` the standard that binds the model: its name, its version and the hash of its rows (row F9).
+    ``release`` is which version of the model it is, empty where its policy does not say. ``scopes`` are the words by
+    which a stop can name this exchange: found once, because they are asked for before every send.
     """
 
     id: str
@@ -57,6 +70,16 @@ class Exchange:
     policy: str
     received: float
     framework: str = ""
+    release: str = ""
+    capabilities: tuple[Capability, ...] = ()
+    scopes: frozenset[str] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Find the words."""
+        words = request_words(self.model, self.release, self.asl, self.operation)
+        if self.capabilities:
+            words += tuple([CAPABILITY_WORDS[each] for each in self.capabilities])
+        object.__setattr__(self, "scopes", frozenset(words + self.caller.scopes))
 
 
 class ChannelKind(StrEnum):

@@ -30,5 +30,5 @@ class KillSwitch(Safeguard):
 
     def watch(self, exchange: Exchange, channel: Channel) -> Watch:
         """Cut what a stop covers since it began."""
-        stop = self._switches.covering(exchange)
+        stop = self._switches.cutting(exchange)
         return Cleared(channel.end) if stop is None else stopped(stop)

@@ -33,7 +33,10 @@ class Switches(Protocol):
     """The kill switch's state in this process; cheap enough to ask before every send."""
 
     def covering(self, exchange: Exchange) -> Stop | None:
-        """The stop that covers this exchange now, or None; raises Unavailable when it cannot be known."""
+        """The stop that keeps this exchange from beginning, or None; raises Unavailable when it cannot be known."""
+
+    def cutting(self, exchange: Exchange) -> Stop | None:
+        """The stop that ends this exchange while it runs, or None (a drain ends nothing); raises as `covering`."""
 
 
 class Meters(Protocol):

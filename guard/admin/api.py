@@ -17,14 +17,16 @@ from starlette.routing import Route
 from guard.admin.bodies import read_body
 from guard.admin.hook_route import HookRoute
 from guard.admin.obedience import obedience
-from guard.admin.switchboard import ResumeRefusedError, Switchboard, UnknownScopeError
+from guard.admin.switchboard import Resumed, ResumeRefusedError, Switchboard
 from guard.credentials import Register
 from guard.hooks.receiver import Receiver
 from guard.policy.model import Role
 from guard.policy.roles import Act, may, told
 from guard.refusal import Refused
-from guard.state.orders import MAX_REASON, OrderError, Source
+from guard.state.orders import MAX_APPROVAL, MAX_REASON, MAX_SIGNATURES, Approver, Mode, Source
 from guard.state.reloads import Outcome, Reloaded
+from guard.state.scope import OrderError
+from guard.state.served import UnknownScopeError
 from safeguards.verdict import Code
 
 WAIT_SECONDS: Final = 10.0
@@ -87,11 +89,21 @@ class Fleet(Protocol):
 class _StopBody(msgspec.Struct, forbid_unknown_fields=True):
     scope: str
     reason: str = ""
+    mode: Mode = Mode.STOP
+
+
+class _ApproverBody(msgspec.Struct, forbid_unknown_fields=True):
+    person: str
+    signature: str
 
 
 class _ResumeBody(msgspec.Struct, forbid_unknown_fields=True):
-    target: str
-    reason: str
+    """Either what to lift and why, or what two people approved, with their signatures."""
+
+    target: str = ""
+    reason: str = ""
+    approval: str = ""
+    approvers: list[_ApproverBody] = []
 
 
 class _ReloadBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -169,7 +181,7 @@ class _Admin:
             except ClientDisconnect:
                 return _problem(400, "the body is incomplete")  # nobody hears it, and nothing was done
             except ResumeRefusedError as refusal:
-                return _problem(409, str(refusal))
+                return _problem(409, str(refusal), **({"approval": refusal.approval} if refusal.approval else {}))
             except OSError as failure:
                 return _problem(500, f"the order could not be written: {failure.strerror}")
 
@@ -177,22 +189,30 @@ class _Admin:
 
     async def _stop(self, request: Request, person: Person) -> Response:
         body = msgspec.json.decode(await read_body(request), type=_StopBody)
-        placed = self._switchboard.stop(body.scope, body.reason[:MAX_REASON], person.name, Source.ADMIN)
+        placed = self._switchboard.stop(body.scope, body.reason[:MAX_REASON], person.name, Source.ADMIN, body.mode)
         self._fleet.wake()
-        return await self._answer(
-            placed.order, {"scope": str(placed.scope), "reason": placed.reason, "who": placed.who}
-        )
+        fields = {"scope": str(placed.scope), "mode": placed.mode, "reason": placed.reason, "who": placed.who}
+        return await self._answer(placed.order, fields)
 
     async def _resume(self, request: Request, person: Person) -> Response:
         body = msgspec.json.decode(await read_body(request), type=_ResumeBody)
-        if not body.reason.strip():
-            return _problem(400, "a resume needs a reason")
-        order, plan = self._switchboard.resume(body.target, body.reason[:MAX_REASON], person.name, Source.ADMIN)
+        found = self._resumed(body, person.name)
         self._fleet.wake()
-        held = [{"model": each.model, "why": each.why} for each in plan.held]
-        return await self._answer(
-            order, {"lifts": list(plan.lifts), "freed": list(plan.freed), "held": held, "who": person.name}
-        )
+        return await self._answer(found.order, {**found.fields(), "reason": found.reason, "who": person.name})
+
+    def _resumed(self, body: _ResumeBody, who: str) -> Resumed:
+        if body.approval:
+            if body.target or body.reason:
+                raise OrderError("target, reason: are said by the approval")
+            if len(body.approval) > MAX_APPROVAL or len(body.approvers) > MAX_SIGNATURES:
+                raise OrderError(f"approval: at most {MAX_APPROVAL} characters, {MAX_SIGNATURES} signatures")
+            approvers = [Approver(each.person, each.signature) for each in body.approvers]
+            return self._switchboard.resume_approved(body.approval, approvers, who, Source.ADMIN)
+        if not body.target or body.approvers:
+            raise OrderError("target: what to lift; or an approval with its approvers")
+        if not body.reason.strip():
+            raise OrderError("a resume needs a reason")
+        return self._switchboard.resume(body.target, body.reason[:MAX_REASON], who, Source.ADMIN)
 
     async def _reload(self, request: Request, person: Person) -> Response:
         body = msgspec.json.decode(await read_body(request), type=_ReloadBody)
@@ -232,8 +252,14 @@ class _Admin:
         stops = [standing.fields() for standing in board.in_force()]
         held = board.models_held()
         models = [{**each, "stopped_by": list(held.get(each["model"], ()))} for each in self._fleet.standing()]
-        workers = list(self._fleet.workers())
-        return JSONResponse({"stops": stops, "models": models, "workers": workers, "policy": self._fleet.policy()})
+        status = {
+            "stops": stops,
+            "models": models,
+            "workers": list(self._fleet.workers()),
+            "policy": self._fleet.policy(),
+            "resumes_not_counted": dict(board.uncounted()),
+        }
+        return JSONResponse(status)
 
 
 def _words(wrong: Exception) -> str:
@@ -248,5 +274,5 @@ async def _not_here(_: Request, problem: Exception) -> Response:
     return answer
 
 
-def _problem(status: int, message: str) -> Response:
-    return JSONResponse({"error": message}, status)
+def _problem(status: int, message: str, **fields: str) -> Response:
+    return JSONResponse({"error": message, **fields}, status)

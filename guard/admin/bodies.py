@@ -7,7 +7,7 @@ from typing import Final
 
 from starlette.requests import Request
 
-from guard.state.orders import OrderError
+from guard.state.scope import OrderError
 
 MAX_BODY: Final = 16_384
 BODY_SECONDS: Final = 5.0

@@ -15,7 +15,7 @@ from guard.hooks.desk import Act, Result
 from guard.hooks.hook import Hook
 from guard.hooks.receiver import Answer, Delivery, Receiver, UnreadableError
 from guard.policy.model import HookKind
-from guard.state.orders import OrderError
+from guard.state.scope import OrderError
 
 WAIT_SECONDS: Final = 2.0
 """How long an answer waits for the workers; Slack gives up after three seconds."""

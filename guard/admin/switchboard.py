@@ -1,30 +1,78 @@
 """Stopping and resuming, whoever asks by whichever path: the rules are here, and the order file is the act.
 
-One person stops, at once, without any question. A resume names what it lifts and is refused for ASL-3 models, which
-need two people (row D2): that is enforced again by every worker, so nothing written by hand gets around it.
+One person stops, at once, without any question. A resume names what it lifts; for models from ASL-3 on it carries the
+approval of two people (row D2). Every worker judges that again, so nothing written by hand gets around it. It is
+one file so that what may be ordered is seen whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from guard.approval.order import NONCE_BYTES
+from guard.approval.order import OrderError as ApprovalError
+from guard.approval.resume import LONGEST_SECONDS, Lift, ResumeApproval, canonical
+from guard.approval.resume import parse as parse_approval
 from guard.policy.load import Config
+from guard.policy.tiers import attribute_words
+from guard.resuming import ResumeJudge
 from guard.state.acknowledgements import Ack, waiting_for
 from guard.state.directory import OrderDirectory
-from guard.state.merge import TWO_PERSON_ASL, InForce, State
-from guard.state.orders import ENTROPY_BYTES, MAX_WHO, Scope, ScopeKind, Source, StopOrder, issue_resume, issue_stop
-from guard.state.resume import ResumePlan, plan_resume
+from guard.state.issuer import Issuer
+from guard.state.merge import TWO_PERSON_ASL, InForce, State, fingerprint, mode_of
+from guard.state.orders import (
+    ENTROPY_BYTES,
+    MAX_WHO,
+    Approver,
+    Mode,
+    ResumeOrder,
+    Source,
+    StopOrder,
+    issue_resume,
+    issue_stop,
+)
+from guard.state.resume import ResumePlan, plan_lifting, plan_resume
+from guard.state.scope import OrderError, Scope
+from guard.state.served import Principal, Served, ServedModel
+from safeguards.scope import ScopeKind
 
-
-class UnknownScopeError(ValueError):
-    """A stop for something that does not exist would protect nobody; the message says what exists."""
+_WHOLE_MODELS: Final = frozenset({ScopeKind.ALL, ScopeKind.LEVEL, ScopeKind.MODEL, ScopeKind.VERSION})
 
 
 class ResumeRefusedError(Exception):
-    """A resume that would lift nothing, or may not; the message says why."""
+    """A resume that would lift nothing, or may not; the message says why.
+
+    ``approval`` is what two people would have to sign for it, empty where that would not help.
+    """
+
+    def __init__(self, why: str, approval: str = "") -> None:
+        """Take the words, and the text to sign."""
+        super().__init__(why)
+        self.approval = approval
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A resume that was ordered: its id, what it does, and what two people may sign to free what it leaves stopped."""
+
+    order: str
+    plan: ResumePlan
+    reason: str
+    people: tuple[str, ...] = ()
+    approval: str = ""
+
+    def fields(self) -> dict[str, Any]:
+        """What the command and the admin API tell of it."""
+        plan = self.plan
+        held = [{"model": each.model, "why": each.why} for each in plan.held]
+        fields: dict[str, Any] = {"lifts": list(plan.lifts), "freed": list(plan.freed), "held": held}
+        if self.people:
+            fields["approved_by"] = list(self.people)
+        return fields | ({"approval": self.approval} if self.approval else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +83,7 @@ class Placed:
     scope: Scope
     reason: str
     who: str
+    mode: Mode = Mode.STOP
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +99,7 @@ class Standing:
         return {
             "order": stop.id,
             "scope": str(stop.scope),
+            "mode": mode_of(stop).value,
             "reason": stop.reason,
             "who": stop.who if isinstance(stop, StopOrder) else "a file",
             "since": stop.created if isinstance(stop, StopOrder) else None,
@@ -71,19 +121,32 @@ class Obeyed:
 
 
 def place(
-    directory: OrderDirectory, scope: Scope, reason: str, who: str, source: Source, *, now: float, entropy: bytes
+    directory: OrderDirectory,
+    scope: Scope,
+    reason: str,
+    who: str,
+    source: Source,
+    *,
+    now: float,
+    entropy: bytes,
+    mode: Mode = Mode.STOP,
 ) -> Placed:
-    """Write a stop; raises OSError when not even an empty file can be made."""
-    order: StopOrder = issue_stop(scope, reason=reason, who=_signed(who), source=source, now=now, entropy=entropy)
+    """Write a stop; raises OSError when not even an empty file can be made.
+
+    A disk that is full takes an empty STOP file, which stops whatever the mode was to be.
+    """
+    order = issue_stop(scope, reason=reason, who=_named(who), source=source, now=now, entropy=entropy, mode=mode)
+    with suppress(Exception):  # whatever is wrong with the key: a stop never depends on it
+        order = Issuer.open(directory.path).signed(order)
     try:
         directory.put(order)
     except OSError:
         name = directory.trip(scope)
         return Placed(f"file:{name}", scope, order.reason, order.who)
-    return Placed(order.id, scope, order.reason, order.who)
+    return Placed(order.id, scope, order.reason, order.who, mode)
 
 
-def _signed(who: str) -> str:
+def _named(who: str) -> str:
     """Make any name fit into an order: a stop is not refused for the length of its giver's name."""
     return "".join(letter if letter.isprintable() else "?" for letter in who[:MAX_WHO]) or "unknown"
 
@@ -99,57 +162,117 @@ class Switchboard:
         now: Callable[[], float],
         entropy: Callable[[int], bytes],
     ) -> None:
-        """Take the configuration (for names and levels), the orders, the time and randomness."""
-        self._config = config
+        """Take the configuration (for names, levels and people), the orders, the time and randomness."""
         self._directory = directory
         self._path = state_path
         self._now = now
         self._entropy = entropy
 
-    def take(self, config: Config) -> None:
-        """Go by the names and levels of another configuration."""
-        self._config = config
+        self._judge = ResumeJudge(config, state_path, now, keep=False)
+        self._served = served_by(config)
 
-    def stop(self, scope_text: str, reason: str, who: str, source: Source, *, entropy: bytes | None = None) -> Placed:
+    def take(self, config: Config) -> None:
+        """Go by the names, levels and people of another configuration."""
+        self._judge = self._judge.under(config)
+        self._served = served_by(config)
+
+    def stop(
+        self,
+        scope_text: str,
+        reason: str,
+        who: str,
+        source: Source,
+        mode: Mode = Mode.STOP,
+        *,
+        entropy: bytes | None = None,
+    ) -> Placed:
         """Order a stop: in force when this returns; raises UnknownScopeError, OrderError or OSError.
 
         Where an order cannot be written (a full disk), an empty STOP file does the same, without who and why. What
         stands for a recurring message gives the ``entropy`` of the order's id, so that it finds the order again.
         """
         scope = Scope.parse(scope_text)
-        self._known(scope)
+        self._served.require(scope)
         entropy = self._entropy(ENTROPY_BYTES) if entropy is None else entropy
-        return place(self._directory, scope, reason, who, source, now=self._now(), entropy=entropy)
+        return place(self._directory, scope, reason, who, source, now=self._now(), entropy=entropy, mode=mode)
 
-    def resume(self, target: str, reason: str, who: str, source: Source) -> tuple[str, ResumePlan]:
-        """Lift a stop by its id, or every stop of a scope; returns the order's id and what it does.
+    def resume(self, target: str, reason: str, who: str, source: Source) -> Resumed:
+        """Lift a stop by its id, or every stop of a scope, for models below ASL-3.
 
         Raises ResumeRefusedError, OrderError or OSError.
         """
         plan = self.plan(target)
+        approval = self._approval(plan.approvable, reason) if plan.approvable else ""
         if plan.refused:
-            raise ResumeRefusedError(plan.refused)
-        entropy = self._entropy(ENTROPY_BYTES)
-        order = issue_resume(
-            plan.lifts, reason=reason, who=_signed(who), source=source, now=self._now(), entropy=entropy
-        )
+            raise ResumeRefusedError(plan.refused, approval)
+        order = self._issue(plan.lifts, reason, who, source)
         self._directory.put(order)
-        return order.id, plan
+        return Resumed(order.id, plan, order.reason, approval=approval)
+
+    def resume_approved(self, approval: str, approvers: Sequence[Approver], who: str, source: Source) -> Resumed:
+        """Lift at every level what two people approved; raises ResumeRefusedError, OrderError or OSError."""
+        try:
+            named = parse_approval(approval.encode("ascii", "replace"))
+        except ApprovalError as wrong:
+            raise OrderError(str(wrong)) from None
+        state = self.state()
+        known = {stop.id: stop for stop in state.stops}
+        for lift in named.lifts:
+            if lift.order not in known:
+                raise ResumeRefusedError(f"{lift.order}: no stop order has this id here")
+            if fingerprint(known[lift.order]) != lift.sha256:
+                raise ResumeRefusedError(f"{lift.order}: this stop is another than the one that was approved")
+        ids = tuple(lift.order for lift in named.lifts)
+        order = self._issue(ids, named.reason, who, source, approval, approvers)
+        judged = self._judge.verify(order)
+        if judged.why:
+            raise ResumeRefusedError(judged.why)
+        held = {stop.id for stop in state.still_held(TWO_PERSON_ASL)}
+        if held.isdisjoint(ids):
+            raise ResumeRefusedError(f"{', '.join(ids)}: already lifted; an approval is used once")
+        plan = plan_lifting(state, tuple(known[each] for each in ids), self._served, approved=True)
+        self._directory.put(order)
+        return Resumed(order.id, plan, order.reason, judged.people)
+
+    def _issue(
+        self,
+        lifts: Sequence[str],
+        reason: str,
+        who: str,
+        source: Source,
+        approval: str = "",
+        approvers: Sequence[Approver] = (),
+    ) -> ResumeOrder:
+        """Make a resume, signed by this host: unsigned it would lift nothing; raises OrderError or OSError."""
+        order = issue_resume(
+            lifts,
+            reason=reason,
+            who=_named(who),
+            source=source,
+            now=self._now(),
+            entropy=self._entropy(ENTROPY_BYTES),
+            approval=approval,
+            approvers=approvers,
+        )
+        return Issuer.open(self._path).signed(order)
+
+    def _approval(self, stops: Sequence[StopOrder], reason: str) -> str:
+        """Write what two people would have to sign to lift these stops at every level."""
+        lifts = tuple(Lift(stop.id, str(stop.scope), fingerprint(stop)) for stop in stops)
+        now = int(self._now())
+        nonce = self._entropy(NONCE_BYTES).hex()
+        try:
+            return canonical(ResumeApproval(lifts, reason, now, now + LONGEST_SECONDS, nonce)).decode("ascii")
+        except ApprovalError as wrong:
+            raise OrderError(str(wrong)) from None
 
     def plan(self, target: str) -> ResumePlan:
-        """Say what resuming would do."""
-        tiers = self._config.tiers.tiers
-        return plan_resume(
-            self.state(),
-            target,
-            {alias: self._asl(alias) for alias in self._config.models},
-            {name: tuple(tier.models) for name, tier in tiers.items()},
-            {key.id: key.tier for key in self._config.tiers.keys},
-        )
+        """Say what resuming would do without anybody's approval."""
+        return plan_resume(self.state(), target, self._served)
 
     def state(self) -> State:
         """Everything that was ever ordered."""
-        return self._directory.snapshot()
+        return self._directory.snapshot(self._judge)
 
     def obeyed(self, order: str, expected: Collection[str] = ()) -> Obeyed:
         """Ask who has applied an order; ``expected`` names workers that must have."""
@@ -159,12 +282,12 @@ class Switchboard:
         """Return each stopped model with the orders that hold it for everybody."""
         state = self.state()
         held: dict[str, tuple[str, ...]] = {}
-        for alias in self._config.models:
+        for alias, model in self._served.models.items():
+            words = self._served.words(alias)
             orders = tuple(
                 stop.id
-                for stop in state.still_held(self._asl(alias))
-                if stop.scope.kind is ScopeKind.ALL
-                or (stop.scope.kind is ScopeKind.MODEL and stop.scope.subject == alias)
+                for stop in state.still_held(model.asl)
+                if stop.scope.kind in _WHOLE_MODELS and str(stop.scope) in words
             )
             if orders:
                 held[alias] = orders
@@ -177,28 +300,26 @@ class Switchboard:
         stops = (Standing(stop, stop not in below) for stop in state.still_held(TWO_PERSON_ASL))
         return tuple(each for each in stops if not each.lifted_below or self._covers_strict(each.stop))
 
-    def _asl(self, alias: str) -> int:
-        levels = self._config.models[alias].asl
-        return max(levels.deployment, levels.security)
+    def uncounted(self) -> Mapping[str, str]:
+        """The resumes that lift less than they say, and why."""
+        return self.state().uncounted()
 
     def _covers_strict(self, stop: InForce) -> bool:
-        kind, subject = stop.scope.kind, stop.scope.subject
-        tier = subject if kind is ScopeKind.TIER else ""
-        if kind is ScopeKind.KEY:
-            tier = next((key.tier for key in self._config.tiers.keys if key.id == subject), "")
-        granted = self._config.tiers.tiers[tier].models if tier in self._config.tiers.tiers else {}
-        return any(
-            self._asl(alias) >= TWO_PERSON_ASL
-            and (kind is ScopeKind.ALL or alias in granted or (kind is ScopeKind.MODEL and alias == subject))
-            for alias in self._config.models
-        )
+        models = self._served.models
+        return any(models[alias].asl >= TWO_PERSON_ASL for alias in self._served.touched(stop.scope))
 
-    def _known(self, scope: Scope) -> None:
-        known: Mapping[ScopeKind, Collection[str]] = {
-            ScopeKind.MODEL: self._config.models,
-            ScopeKind.TIER: self._config.tiers.tiers,
-            ScopeKind.KEY: [key.id for key in self._config.tiers.keys],
-        }
-        if scope.kind is not ScopeKind.ALL and scope.subject not in known[scope.kind]:
-            names = ", ".join(sorted(known[scope.kind])[:20]) or "none"
-            raise UnknownScopeError(f"there is no {scope.kind.value} of that name; there are: {names}")
+
+def served_by(config: Config) -> Served:
+    """Return what a configuration serves, by what stops can name of it."""
+    models = {
+        alias: ServedModel(
+            max(policy.asl.deployment, policy.asl.security),
+            policy.release or "",
+            tuple(operation.value for operation in policy.operations),
+        )
+        for alias, policy in config.models.items()
+    }
+    tiers = {name: tuple(tier.models) for name, tier in config.tiers.tiers.items()}
+    keys = {key.id: Principal(key.tier, key.owner, attribute_words(key.attributes)) for key in config.tiers.keys}
+    attributes = [f"{name}={value}" for name, values in config.tiers.attributes.items() for value in values]
+    return Served(models, tiers, keys, attributes)

@@ -152,8 +152,8 @@ def parse(raw: bytes) -> Order:
         before=record["before"],
         after=record["after"],
         reason=record["reason"],
-        issued=_seconds(record, "issued"),
-        expires=_seconds(record, "expires"),
+        issued=instant(record, "issued"),
+        expires=instant(record, "expires"),
         nonce=record["nonce"],
     )
     if canonical(order) != raw:
@@ -183,13 +183,14 @@ def _check_content(order: Order) -> None:
         raise OrderError("before: 64 lower-case hexadecimal digits, others than after")
 
 
-def _seconds(record: Mapping[str, str], key: str) -> int:
+def instant(record: Mapping[str, str], key: str) -> int:
+    """Read an instant as `instant_text` writes it; raises OrderError that names the key."""
     text = record[key]
     try:
         # The pattern keeps out what strptime would take besides, such as a month of one digit.
-        instant = datetime.strptime(text, _FORM).replace(tzinfo=UTC) if _INSTANT.fullmatch(text) else None
+        found = datetime.strptime(text, _FORM).replace(tzinfo=UTC) if _INSTANT.fullmatch(text) else None
     except ValueError:
-        instant = None
-    if instant is None:
+        found = None
+    if found is None:
         raise OrderError(f"{key}: an instant, written as 2026-11-23T08:00:00Z")
-    return int(instant.timestamp())
+    return int(found.timestamp())

@@ -1,13 +1,21 @@
-"""Says where the files of a configuration are not what is in force on this host, and who is named by what is."""
+"""Which policy is in force on this host, who is named by it, and whether the files of a configuration hold it."""
 
 from __future__ import annotations
 
 import sys
+import time
+from pathlib import Path
 
+from guard.approval.profiles import with_profiles
 from guard.cli.switch import state_of
+from guard.policy.bundle import read_bundle, read_snapshot
 from guard.policy.config import Config
-from guard.policy.load import load
+from guard.policy.load import load, understand
+from guard.policy.model import GuardConfig
 from guard.policy.operators import OperatorsFile
+from guard.policy.source import ConfigError, parse
+from guard.policy.validate import validate
+from guard.state.reloads import posted
 from guard.state.snapshots import SnapshotError, Snapshots
 
 
@@ -38,3 +46,30 @@ def operators(config: Config) -> OperatorsFile | None:
     if kept.digest != current.digest:
         raise SnapshotError(f"{place} is not the policy that is in force")
     return kept.operators
+
+
+def policy_in_force(directory: Path) -> tuple[Config, str]:
+    """Return the policy in force here, and why the files are another; where none is known, what the files hold."""
+    bundle = read_bundle(directory)
+    wrong: ConfigError | None = None
+    config: Config | None = None
+    try:
+        config = with_profiles(understand(bundle, directory), time.time())
+        state = state_of(directory, config.guard)
+    except ConfigError as error:
+        wrong = error
+        try:
+            state = state_of(directory, validate(parse("guard.yaml", bundle.files.get("guard.yaml", b"")), GuardConfig))
+        except ConfigError:
+            raise error from None
+    snapshots = Snapshots(state)
+    current = snapshots.current()
+    if current is not None and current.digest != bundle.digest:
+        kept = read_snapshot(snapshots.place(current.digest))
+        if kept.digest == current.digest:
+            last = posted(state)
+            words = str(wrong) if wrong is not None else "" if last is None else last.differs
+            return with_profiles(understand(kept, directory), time.time()), words or "they have not been taken up"
+    if config is None:
+        raise wrong or ConfigError([])
+    return config, ""

@@ -7,20 +7,14 @@ import json
 import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
-from guard.approval.profiles import with_profiles
 from guard.cli.admin_client import NoTokenError
+from guard.cli.in_force import policy_in_force
 from guard.cli.switch import USAGE, add_admin, board_of, client_or_none, fail, out, say, state_of, tell
-from guard.policy.bundle import read_bundle, read_snapshot
-from guard.policy.load import Config, understand
-from guard.policy.model import GuardConfig
+from guard.policy.load import Config
 from guard.policy.report import standing
-from guard.policy.source import ConfigError, parse
-from guard.policy.validate import validate
 from guard.state.acknowledgements import living
-from guard.state.reloads import posted
 from guard.state.snapshots import Snapshots
 
 STOPPED: Final = 3
@@ -40,8 +34,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.set_defaults(run=_status)
 
 
+_WHAT: Final = {"drain": "DRAINING", "quarantine": "QUARANTINED"}
+
+
 def _status(arguments: argparse.Namespace) -> int:
-    config, differs = (None, "") if arguments.config is None else _in_force(arguments.config)
+    config, differs = (None, "") if arguments.config is None else policy_in_force(arguments.config)
     try:
         client = client_or_none(arguments, None if config is None else config.guard)
     except NoTokenError as problem:
@@ -67,33 +64,6 @@ def _status(arguments: argparse.Namespace) -> int:
     return STOPPED if body["stops"] else 0
 
 
-def _in_force(directory: Path) -> tuple[Config, str]:
-    """Return the policy in force here, and why the files are another; where none is known, what the files hold."""
-    bundle = read_bundle(directory)
-    wrong: ConfigError | None = None
-    config: Config | None = None
-    try:
-        config = with_profiles(understand(bundle, directory), time.time())
-        state = state_of(directory, config.guard)
-    except ConfigError as error:
-        wrong = error
-        try:
-            state = state_of(directory, validate(parse("guard.yaml", bundle.files.get("guard.yaml", b"")), GuardConfig))
-        except ConfigError:
-            raise error from None
-    snapshots = Snapshots(state)
-    current = snapshots.current()
-    if current is not None and current.digest != bundle.digest:
-        kept = read_snapshot(snapshots.place(current.digest))
-        if kept.digest == current.digest:
-            last = posted(state)
-            words = str(wrong) if wrong is not None else "" if last is None else last.differs
-            return with_profiles(understand(kept, directory), time.time()), words or "they have not been taken up"
-    if config is None:
-        raise wrong or ConfigError([])
-    return config, ""
-
-
 def _local(config: Config, differs: str) -> dict[str, Any]:
     state = state_of(config.directory, config.guard)
     # Reading makes nothing; where there is no state folder, nothing was ever ordered and no worker has ever run.
@@ -115,7 +85,9 @@ def _local(config: Config, differs: str) -> dict[str, Any]:
     stops = [] if board is None else [each.fields() for each in board.in_force()]
     current = Snapshots(state).current()
     policy = {"digest": config.digest, "since": None if current is None else current.since, "differs": differs}
-    return {"stops": stops, "models": models, "workers": list(living(state)), "policy": policy}
+    uncounted = {} if board is None else dict(board.uncounted())
+    found = {"stops": stops, "models": models, "workers": list(living(state)), "policy": policy}
+    return {**found, "resumes_not_counted": uncounted}
 
 
 def _print(body: dict[str, Any]) -> None:
@@ -130,7 +102,10 @@ def _print(body: dict[str, Any]) -> None:
         since = "" if stop["since"] is None else f" since {_when(stop['since'])}"
         reason = stop["reason"] or "no reason given"
         lifted = ", lifted below ASL-3" if stop.get("lifted_below_asl_3") else ""
-        out(f"STOPPED {stop['scope']}{since} by {stop['who']}: {reason} (order {stop['order']}{lifted})")
+        what = _WHAT.get(stop.get("mode", ""), "STOPPED")
+        out(f"{what} {stop['scope']}{since} by {stop['who']}: {reason} (order {stop['order']}{lifted})")
+    for order, why in body.get("resumes_not_counted", {}).items():
+        out(f"resume {order} does not count for all that it names: {why}")
     for model in body["models"]:
         found = "stopped" if model["stopped_by"] else "served" if body["workers"] else "not stopped, not served"
         if model.get("routable") is False:

@@ -1,4 +1,4 @@
-"""``guard stop`` and ``guard resume``: through the admin API, and without it on the host itself.
+"""``guard stop``: through the admin API, and without it on the host itself; what `guard resume` shares with it.
 
 A stop asks nothing and takes any path that works: with a token the admin API, which names its person; else, or when
 the API does not do it, an order written where the workers look for it, even under a configuration that is broken.
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from guard.admin.switchboard import Obeyed, ResumeRefusedError, Switchboard, UnknownScopeError, place
+from guard.admin.switchboard import Obeyed, Placed, Switchboard, place
 from guard.cli.admin_client import AdminClient, Answer, NoTokenError, admin_client
 from guard.cli.options import add_config
 from guard.policy.file import UnreadableError, read_regular
@@ -25,15 +25,18 @@ from guard.policy.source import MAX_BYTES, ConfigError, parse
 from guard.policy.validate import validate
 from guard.state.acknowledgements import waiting_for
 from guard.state.directory import OrderDirectory
-from guard.state.orders import ENTROPY_BYTES, SCOPE_FORMS, OrderError, Scope, Source
+from guard.state.orders import ENTROPY_BYTES, Mode, Source
+from guard.state.scope import SCOPE_FORMS, OrderError, Scope
+from guard.state.served import UnknownScopeError
 
 WAIT_SECONDS: Final = 10.0
 USAGE: Final = 2
 NOT_ALLOWED: Final = 4
 NOT_CONFIRMED: Final = 5
-_BAD_REQUEST: Final = 400
+BAD_REQUEST: Final = 400
 _UNASKED: Final = "is not asked"
-_CODES: Final = {_BAD_REQUEST: USAGE, 401: NOT_ALLOWED, 403: NOT_ALLOWED, 409: NOT_ALLOWED}
+_DONE: Final = {"drain": "draining", "quarantine": "quarantined"}
+_CODES: Final = {BAD_REQUEST: USAGE, 401: NOT_ALLOWED, 403: NOT_ALLOWED, 409: NOT_ALLOWED}
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -47,18 +50,17 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     stop.add_argument("scope", metavar="SCOPE")
     stop.add_argument("--reason", default="", help="recorded; may be told later")
+    stop.add_argument(
+        "--mode",
+        type=Mode,
+        choices=list(Mode),
+        default=Mode.STOP,
+        help="stop: refuse and cut (default); drain: refuse what is new, let answers end; quarantine: a stop for all "
+        "but the tiers that investigate",
+    )
     stop.add_argument("--state", type=Path, metavar="DIR", help="the state folder, when no configuration can be read")
     stop.set_defaults(run=_stop)
-    resume = commands.add_parser(
-        "resume",
-        help="lift a stop",
-        description="Lifts stops below ASL-3. Exit codes: 0 lifted; 4 refused; 5 not confirmed by every worker.",
-    )
-    resume.add_argument("target", metavar="ORDER|SCOPE", help="the order's id, or the scope it was given for")
-    resume.add_argument("--reason", required=True)
-    resume.set_defaults(run=_resume)
-    for parser in (stop, resume):
-        add_admin(parser)
+    add_admin(stop)
 
 
 def add_admin(parser: argparse.ArgumentParser) -> None:
@@ -96,11 +98,11 @@ def _stop_here(arguments: argparse.Namespace, config: Config | None, guard: Guar
     if arguments.state is None and config is not None:
         board = board_of(config)
         try:
-            placed = board.stop(arguments.scope, arguments.reason, who_on_host(), Source.CLI)
+            placed = board.stop(arguments.scope, arguments.reason, who_on_host(), Source.CLI, arguments.mode)
         except (UnknownScopeError, OrderError) as problem:
             return fail(str(problem), USAGE)
         workers = [str(index) for index in range(config.guard.workers)]
-        return _await_obedience(placed.order, {"scope": str(placed.scope)}, lambda: board.obeyed(placed.order, workers))
+        return await_obedience(placed.order, _told(placed), lambda: board.obeyed(placed.order, workers))
     return _stop_blindly(arguments, guard)
 
 
@@ -134,10 +136,13 @@ def _ask_for_stop(arguments: argparse.Namespace, guard: GuardConfig | None) -> t
         return None, ""
     answered = None
     if client.responds():
-        answered = client.call("POST", "/v1/stops", {"scope": arguments.scope, "reason": arguments.reason})
+        body = {"scope": arguments.scope, "reason": arguments.reason}
+        if arguments.mode is not Mode.STOP:  # a guard that knows no modes still takes a stop
+            body["mode"] = arguments.mode.value
+        answered = client.call("POST", "/v1/stops", body)
     if answered is None:
         return None, "does not answer"
-    if "order" in answered.body or (answered.status == _BAD_REQUEST and answered.error):
+    if "order" in answered.body or (answered.status == BAD_REQUEST and answered.error):
         return answered, ""
     return answered, f"does not do it ({answered.error or answered.status})"
 
@@ -153,38 +158,15 @@ def _stop_blindly(arguments: argparse.Namespace, guard: GuardConfig | None) -> i
     try:
         scope = Scope.parse(arguments.scope)
         directory = OrderDirectory(state, create=False)
-        placed = place(directory, scope, arguments.reason, who_on_host(), Source.CLI, now=time.time(), entropy=entropy)
+        who, now, mode = who_on_host(), time.time(), arguments.mode
+        placed = place(directory, scope, arguments.reason, who, Source.CLI, now=now, entropy=entropy, mode=mode)
     except OrderError as problem:
         return fail(str(problem), USAGE)
-    return _await_obedience(
-        placed.order, {"scope": str(scope)}, lambda: Obeyed(*waiting_for(state, placed.order, workers))
-    )
+    return await_obedience(placed.order, _told(placed), lambda: Obeyed(*waiting_for(state, placed.order, workers)))
 
 
-def _resume(arguments: argparse.Namespace) -> int:
-    if not arguments.reason.strip():
-        return fail("a resume needs a reason", USAGE)
-    config = None if arguments.config is None else load(arguments.config)
-    try:
-        client = client_or_none(arguments, None if config is None else config.guard)
-    except NoTokenError as problem:
-        return fail(str(problem), USAGE)
-    if client is not None:
-        answered = client.call("POST", "/v1/resumes", {"target": arguments.target, "reason": arguments.reason})
-        return fail("the admin API does not answer", 1) if answered is None else tell(answered)
-    if config is None:
-        return fail("give --config DIR, or a token and --admin URL", USAGE)
-    board = board_of(config)
-    try:
-        order, plan = board.resume(arguments.target, arguments.reason, who_on_host(), Source.CLI)
-    except ResumeRefusedError as refusal:
-        return fail(str(refusal), NOT_ALLOWED)
-    except OrderError as problem:
-        return fail(str(problem), USAGE)
-    held = [{"model": each.model, "why": each.why} for each in plan.held]
-    fields = {"lifts": list(plan.lifts), "freed": list(plan.freed), "held": held}
-    workers = [str(index) for index in range(config.guard.workers)]
-    return _await_obedience(order, fields, lambda: board.obeyed(order, workers))
+def _told(placed: Placed) -> dict[str, Any]:
+    return {"scope": str(placed.scope), "mode": placed.mode.value}
 
 
 def client_or_none(arguments: argparse.Namespace, guard: GuardConfig | None) -> AdminClient | None:
@@ -197,7 +179,8 @@ def client_or_none(arguments: argparse.Namespace, guard: GuardConfig | None) -> 
         raise OSError(0, str(problem)) from None
 
 
-def _await_obedience(order: str, fields: dict[str, Any], obeyed: Callable[[], Obeyed]) -> int:
+def await_obedience(order: str, fields: dict[str, Any], obeyed: Callable[[], Obeyed]) -> int:
+    """Wait until every worker has applied an order, say what it did, and return the exit code."""
     began = time.monotonic()
     found = obeyed()
     while found.missing and time.monotonic() < began + WAIT_SECONDS:
@@ -221,7 +204,9 @@ def tell(answer: Answer) -> int:
         return fail(answer.error or f"the admin API answers {answer.status}", _CODES.get(answer.status, 1))
     missing = body["missing"]
     count = body["workers"] + len(missing)
-    what = f"stopped {body['scope']}" if "scope" in body else f"lifted {', '.join(body['lifts'])}"
+    done = _DONE.get(body.get("mode", ""), "stopped")
+    what = f"{done} {body['scope']}" if "scope" in body else f"lifted {', '.join(body['lifts'])}"
+    what += f" as approved by {', '.join(body['approved_by'])}" if "approved_by" in body else ""
     streams = f", {body['streams_cut']} streams cut" if "scope" in body else ""
     out(
         f"{what}: applied on {body['workers']}/{count} workers in {body['seconds'] * 1000:.0f} ms{streams} "

@@ -27,6 +27,7 @@ from guard.policy.config import Config
 from guard.policy.load import load
 from guard.policy.model import Operation
 from guard.policy.report import instant
+from guard.resuming import ResumeJudge
 from guard.shipping.status import CopiesBehind
 from guard.state.acknowledgements import living
 from guard.state.counters import SharedBuckets
@@ -100,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
         with tempfile.TemporaryDirectory(prefix="guard-why-") as aside:
             # On another day today's counters say nothing.
             meters = _meters(config, state / "counters" if arguments.at is None else None, Path(aside))
-            ports = Ports(_switches(state, clock), meters, _Unwritten(), clock, CopiesBehind(state, clock))
+            ports = Ports(_switches(config, state, clock), meters, _Unwritten(), clock, CopiesBehind(state, clock))
             found = asyncio.run(why(config, question, ports))
     except OSError as problem:  # 1 would say that the request is refused
         return fail(f"it cannot be judged: {problem.strerror}: {problem.filename}", _INVALID)
@@ -143,6 +144,9 @@ class _NoOrders:
     def covering(self, exchange: Exchange) -> Stop | None:
         return None
 
+    def cutting(self, exchange: Exchange) -> Stop | None:
+        return None
+
 
 class _Unreadable:
     """The switches of workers whose orders have gone: they refuse everything."""
@@ -150,11 +154,15 @@ class _Unreadable:
     def covering(self, exchange: Exchange) -> Stop | None:
         raise Unavailable(Failure.UNREACHABLE, "the stop orders cannot be read")
 
+    def cutting(self, exchange: Exchange) -> Stop | None:
+        return self.covering(exchange)
 
-def _switches(state: Path, clock: SystemClock) -> Switches:
+
+def _switches(config: Config, state: Path, clock: SystemClock) -> Switches:
     """The stop orders in force on this host; reading them makes nothing."""
     try:
-        return FileSwitches(OrderDirectory(state, create=False), clock)
+        judge = ResumeJudge(config, state, clock.now, keep=False)
+        return FileSwitches(OrderDirectory(state, create=False), clock, judge)
     except FileNotFoundError:
         return _Unreadable() if living(state) else _NoOrders()
 

@@ -71,7 +71,8 @@ class _Past:
     @classmethod
     def of(cls, hook: Hook, state: State) -> _Past:
         stops = [stop for stop in state.stops if stop.source is Source.WEBHOOK and stop.who == hook.who]
-        lifted = {stop for resume in state.resumes for stop in resume.lifts}
+        counting = (each.order for each in state.resumes if each.below or each.approved)
+        lifted = {stop for resume in counting for stop in resume.lifts}
         standing = Counter(str(stop.scope) for stop in stops if stop.id not in lifted)
         return cls({mark(stop.id) for stop in stops}, standing)
 

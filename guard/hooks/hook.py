@@ -12,7 +12,7 @@ from guard.policy.config import Config
 from guard.policy.model import HookAuth, HookConfig, HookKind
 from guard.policy.secret import At, read_secret
 from guard.policy.source import ConfigError, Place, Problem
-from guard.state.orders import OrderError, Scope
+from guard.state.scope import OrderError, Scope
 
 MIN_SECRET: Final = 16
 _STANDARD_PREFIX: Final = "whsec_"

@@ -198,6 +198,7 @@ class _Compiling:
             expect_model=policy.upstream.expect_model or "",
             audience=policy.audience.value,
             framework=self._framework(policy),
+            release=policy.release or "",
             grants=Grants(policy.upstream.kind.value, frozenset(key.value for key in policy.allow_keys)),
         )
 

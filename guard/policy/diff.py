@@ -74,6 +74,7 @@ def tree(config: Config, without: Collection[str] = ()) -> Tree:
             alias: model_tree(config, policy) for alias, policy in config.models.items() if alias not in without
         },
         "tiers": tiers["tiers"],
+        "attributes": tiers["attributes"],
         "keys": _by(tiers["keys"], "id"),
         "operators": _operators(config),
         "guard": guard,

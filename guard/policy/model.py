@@ -72,6 +72,9 @@ class ModelPolicy(Frozen):
 
     version: Literal[1] = Field(description="The version of this file's form.")
     model: Alias = Field(description="The alias that callers ask for; equals the file's name.")
+    release: Alias | None = Field(
+        default=None, description="Which version of the model it is, for `guard stop version:ALIAS/RELEASE`."
+    )
     framework: Framework = Field(description="The standard whose floor it must meet.")
     asl: Levels = Field(description="Its levels.")
     thresholds: Annotated[

@@ -31,6 +31,7 @@ from guard.policy.hooks import MAX_HOOKS, HookAuth, HookConfig
 from guard.policy.response import LegalClock
 from guard.policy.roles import OperatorRole
 from guard.policy.secret_ref import SecretRef
+from guard.policy.ssh_key import KeyKind, read_key
 from guard.policy.storage import StorageConfig
 
 
@@ -234,6 +235,15 @@ class Telemetry(Frozen):
     trace_ratio: float = Field(default=0.01, description="The share of exchanges that is traced.", ge=0, le=1)
 
 
+def _issuer(line: str) -> str:
+    if read_key(line).kind is not KeyKind.ED25519:
+        raise ValueError("must be the line of another host's issuer.pub, which is an ssh-ed25519 key")
+    return line
+
+
+IssuerLine = Annotated[str, Field(max_length=4096), AfterValidator(_issuer)]
+
+
 class GuardConfig(Frozen):
     """The file guard.yaml; what has a default here weakens no safeguard."""
 
@@ -249,6 +259,9 @@ class GuardConfig(Frozen):
         default=None, description="How kept texts are sealed; null: no model keeps any."
     )
     admin: AdminConfig = Field(description="The admin listener.")
+    issuers: Annotated[tuple[IssuerLine, ...], Field(max_length=1000), AfterValidator(unique("the key"))] = Field(
+        default=(), description="Hosts whose resume orders count here too: the line of each one's STATE/issuer.pub."
+    )
     limits: RequestLimits = Field(default_factory=RequestLimits, description="Bounds on requests.")
     supervision: Supervision = Field(default_factory=Supervision, description="When the supervisor steps in.")
     signed_bundle: bool = Field(

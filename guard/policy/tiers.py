@@ -7,21 +7,10 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PlainSerializer
+from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 
-from guard.policy.fields import LAX, Alias, Day, Frozen, Line, Name, Sha256, unique
-
-
-class Operation(StrEnum):
-    """What can be asked of a model; the list is closed."""
-
-    CHAT = "chat"
-    COMPLETIONS = "completions"
-    RESPONSES = "responses"
-    EMBEDDINGS = "embeddings"
-    MODERATIONS = "moderations"
-    MESSAGES = "messages"
-    COUNT_TOKENS = "count_tokens"
+from guard.policy.fields import LAX, Alias, Day, Frozen, Line, MisplacedError, Name, Sha256, unique
+from safeguards.scope import Operation as Operation  # noqa: PLC0414 - a word of the configuration too
 
 
 class Audience(StrEnum):
@@ -56,6 +45,15 @@ class Tier(Frozen):
         Mapping[Alias, Operations], Field(max_length=5000), AfterValidator(MappingProxyType), PlainSerializer(dict)
     ] = Field(description="Model alias to the operations granted on it; a model not named is not granted.")
     rate: Rate = Field(description="The rate of each key.")
+    investigates: bool = Field(
+        default=False, description="Whether its keys are served what is quarantined: for those who look into a finding."
+    )
+
+
+Attributes = Annotated[
+    Mapping[Name, Name], Field(max_length=16), AfterValidator(MappingProxyType), PlainSerializer(dict)
+]
+Declared = Annotated[tuple[Name, ...], Field(min_length=1, max_length=1000), AfterValidator(unique("the value"))]
 
 
 class Key(Frozen):
@@ -70,6 +68,10 @@ class Key(Frozen):
         default=None,
         description="The day it was made; null or a later day makes it new where lapsed evidence stops new principals.",
     )
+    attributes: Attributes = Field(
+        default_factory=lambda: MappingProxyType({}),
+        description="Its value of each attribute that is declared, none left out: what a stop can name it by.",
+    )
 
 
 class TiersFile(Frozen):
@@ -82,9 +84,36 @@ class TiersFile(Frozen):
         AfterValidator(MappingProxyType),
         PlainSerializer(dict),
     ] = Field(description="The tiers by name, at least one.")
+    attributes: Annotated[
+        Mapping[Name, Declared], Field(max_length=16), AfterValidator(MappingProxyType), PlainSerializer(dict)
+    ] = Field(
+        default_factory=lambda: MappingProxyType({}),
+        description="Attributes by which stops can name keys (`attribute:region=eu`), each with its possible values.",
+    )
     keys: Annotated[
         tuple[Key, ...],
         Field(max_length=100_000),
         AfterValidator(unique("the id", "id")),
         AfterValidator(unique("the digest", "digest")),
     ] = Field(description="The keys; none is a valid beginning, then nobody may call.")
+
+    @model_validator(mode="after")
+    def _attributes_told(self) -> TiersFile:
+        """Every key says of every attribute what it is: whom a stop covers must not depend on what was left out."""
+        for index, key in enumerate(self.keys):
+            for name, values in self.attributes.items():
+                if name not in key.attributes:
+                    raise MisplacedError(
+                        f"is missing: one of {', '.join(values[:20])}", "keys", index, "attributes", name
+                    )
+                if key.attributes[name] not in values:
+                    raise MisplacedError(f"must be one of {', '.join(values[:20])}", "keys", index, "attributes", name)
+            for name in key.attributes:
+                if name not in self.attributes:
+                    raise MisplacedError("is not declared in attributes", "keys", index, "attributes", name)
+        return self
+
+
+def attribute_words(attributes: Mapping[str, str]) -> tuple[str, ...]:
+    """Write a key's attributes as stops name them: ``name=value``, in the order of names."""
+    return tuple(f"{name}={value}" for name, value in sorted(attributes.items()))

@@ -10,8 +10,7 @@ from guard.admin.switchboard import Switchboard
 from guard.audit.ledger import Ledger
 from guard.policy.load import Config
 from guard.serve.control import FromSupervisor, Wake
-from guard.state.merge import State
-from guard.state.orders import ResumeOrder, StopOrder
+from guard.state.merge import Judged, State
 from guard.state.switches import FileSwitches
 from guard.telemetry.logs import Event, JsonLog, Level
 from guard.telemetry.meter import Meter
@@ -78,18 +77,27 @@ class Acts:
         self._tell(Wake())
         self._meter.set(self._meter.bind("guard_kill_switch_last_change_timestamp_seconds"), self._clock.now())
         self.measure()
-        fresh: list[StopOrder | ResumeOrder] = [*(now.stops - before.stops), *(now.resumes - before.resumes)]
-        for order in sorted(fresh, key=lambda each: each.id):
-            if isinstance(order, StopOrder):
-                self.remember(Event.STOP_ORDERED, order.who, "stop", f"{order.id} {order.scope}", order.reason)
-            else:
-                subject = f"{order.id} {' '.join(order.lifts)}"
-                self.remember(Event.STOP_LIFTED, order.who, "resume", subject, order.reason)
+        for order in sorted(now.stops - before.stops, key=lambda each: each.id):
+            what = order.mode.value
+            self.remember(Event.STOP_ORDERED, order.who, what, f"{order.id} {order.scope}", order.reason)
+        for resume in sorted(now.resumes - before.resumes, key=lambda each: each.order.id):
+            self._resumed(resume)
         for stop in now.standing - before.standing:
             self.remember(Event.STOP_ORDERED, "file", "stop", f"{stop.id} {stop.scope}", stop.reason)
         for stop in before.standing - now.standing:
             words = "the file was removed from the orders' directory"
             self.remember(Event.STOP_LIFTED, "file", "resume", f"{stop.id} {stop.scope}", words)
+
+    def _resumed(self, resume: Judged) -> None:
+        """Put a resume on record with who approved it by which policy, or why it does not count."""
+        order = resume.order
+        subject = f"{order.id} {' '.join(order.lifts)}"
+        if resume.below or resume.approved:
+            approved = f", approved by {', '.join(resume.people)}, judged by {self._config.digest}"
+            subject += approved if resume.people else ""
+            self.remember(Event.STOP_LIFTED, order.who, "resume", subject, order.reason)
+        if resume.why:
+            self.remember(Event.RESUME_NOT_COUNTED, order.who, "resume refused", subject, resume.why)
 
     def measure(self) -> None:
         """Say in the metrics what is stopped."""

@@ -20,7 +20,8 @@ from guard.incidents.incident import Incident
 from guard.policy.lineage import aliases_of, surfaces_of
 from guard.policy.load import Config
 from guard.policy.response import OnOverdue
-from guard.state.orders import ENTROPY_BYTES, OrderError, Source, order_id
+from guard.state.orders import ENTROPY_BYTES, Source, order_id
+from guard.state.scope import OrderError
 from guard.telemetry.logs import Event, JsonLog, Level
 from guard.telemetry.meter import Meter
 from safeguards.ports import Clock

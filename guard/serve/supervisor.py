@@ -29,6 +29,7 @@ from guard.incidents.folder import IncidentFolder
 from guard.policy.acceptance import Approvals, NotApprovedError, Wanted
 from guard.policy.fingerprint import standards_in
 from guard.policy.source import ConfigError, Problem
+from guard.resuming import ResumeJudge
 from guard.serve.acts import Acts
 from guard.serve.approving import SignedApprovals
 from guard.serve.beginning import Beginning, Checked, begin
@@ -49,11 +50,12 @@ from guard.serve.server import address, listening, server
 from guard.serve.spreading import Spreading
 from guard.serve.tending import Tending
 from guard.state.directory import OrderDirectory
+from guard.state.issuer import Issuer
 from guard.state.reloads import Reloaded
 from guard.state.snapshots import Current, Snapshots
 from guard.state.switches import FileSwitches
 from guard.telemetry.exposition import Exposition
-from guard.telemetry.logs import Event, Level
+from guard.telemetry.logs import Event, JsonLog, Level
 from guard.telemetry.meter import Meter
 from guard.telemetry.metric import Origin
 from safeguards.ports import Clock
@@ -85,6 +87,7 @@ class Supervisor:
         self._admin_tls = beginning.checked.admin_tls
         state, audit = storage(config)
         board = self._board = Switchboard(config, OrderDirectory(state), state, clock.now, os.urandom)
+        _make_issuer(state, self._log)
         ring = key_ring(config)
         self._ledger = Ledger.open(audit / "supervisor", clock)
         self._meter = meter = Meter(Origin.SUPERVISOR)
@@ -98,7 +101,8 @@ class Supervisor:
         current = _current(beginning, clock.now())
         snapshots.choose(current)
         self._tending = Tending(config, standing, self._sockets, self._exposition, meter, self._log, clock.now)
-        switches = FileSwitches(OrderDirectory(state), clock)
+        self._judge = ResumeJudge(config, state, clock.now)
+        switches = self._switches = FileSwitches(OrderDirectory(state), clock, self._judge)
         self._acts = Acts(config, switches, board, self._ledger, meter, self._log, clock, self._tending.tell)
         folder = IncidentFolder(state)
         self._handling = Handling(config, folder, board, meter, self._log, clock, self._acts.record, os.urandom)
@@ -151,6 +155,8 @@ class Supervisor:
         """Go on with another configuration, all parts within one turn of the loop."""
         config = self.config = checked.config
         self._people.take(_people(checked, SystemClock()))
+        self._judge = self._judge.under(config)
+        self._switches.take(self._judge)
         for part in (self._board, self._acts, self._judging, self._handling, self._copies):
             part.take(config)
         self._hooking.take(checked.hooks)
@@ -265,6 +271,14 @@ class Supervisor:
         for sock in self._sockets.values():
             sock.close()
         await self._tending.drain(seconds, self._at_once)
+
+
+def _make_issuer(state: Path, log: JsonLog) -> None:
+    """Make the key that this host signs orders with; without it the guard serves and stops, and cannot resume."""
+    try:
+        Issuer.open(state)
+    except OSError as problem:
+        log.emit(Level.ERROR, Event.ISSUER_UNUSABLE, reason=problem.strerror or type(problem).__name__)
 
 
 def _people(checked: Checked, clock: Clock) -> Register[Person]:

@@ -122,7 +122,7 @@ class WorkerLoop:
 
         def cause(exchange: Exchange) -> tuple[Ending, Block] | None:
             try:
-                stop = worker.switches.covering(exchange)
+                stop = worker.switches.cutting(exchange)
             except Unavailable:
                 return None  # the pipeline decides what an unreadable state means, at the next text
             if stop is None:
@@ -135,7 +135,7 @@ class WorkerLoop:
         now = time.time()
         propagation = meter.bind("guard_kill_switch_propagation_seconds")
         state = worker.switches.state
-        orders: list[StopOrder | ResumeOrder] = [*state.stops, *state.resumes]
+        orders: list[StopOrder | ResumeOrder] = [*state.stops, *(each.order for each in state.resumes)]
         for order in orders:
             if order.id in cut:
                 meter.observe(propagation, max(0.0, now - order.created))

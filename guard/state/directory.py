@@ -3,7 +3,7 @@
 Anything else in that directory counts as a stop of everything while it is there: a damaged order, a foreign file, a
 file that may not be read. Nobody can neutralise the switch by damaging it; an editor's backup file stops the service.
 The convenience in that rule: ``touch orders/STOP`` stops everything and ``touch orders/STOP.model.demo`` (or
-``STOP.tier.general``, ``STOP.key.demo-app``) one scope, by anyone who may write there, with no tool of ours, and even
+``STOP.tier.general``, ``STOP.org.ACME%20Ltd``) one scope, by anyone who may write there, with no tool of ours, and even
 on a full disk. Such a stop ends when its file is removed, at every level: the directory's permissions are its control.
 
 Readers learn of an order from one 8-byte word that every process has mapped (``generation``). A writer stores a fresh
@@ -23,8 +23,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from guard.state.merge import StandingStop, State
-from guard.state.orders import EVERYTHING, MAX_ORDER_BYTES, Order, OrderError, Scope, decode, encode, is_order_id
+from guard.state.merge import Judge, StandingStop, State
+from guard.state.orders import MAX_ORDER_BYTES, Order, decode, encode, is_order_id
+from guard.state.scope import EVERYTHING, OrderError, Scope
 
 MAX_FILES = 20_000
 _WORD_BYTES = 8
@@ -119,7 +120,7 @@ class OrderDirectory:
 
     def trip(self, scope: Scope) -> str:
         """Put an empty STOP file there, which needs no space on the disk; returns the name to remove by hand."""
-        name = "STOP" if scope == EVERYTHING else f"STOP.{scope.kind.value}.{scope.subject}"
+        name = scope.file
         os.close(os.open(self.orders / name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
         self._announce()
         _sync(self.orders)
@@ -149,10 +150,10 @@ class OrderDirectory:
         fresh.sort(key=lambda order: order.id)
         return Reading(tuple(fresh), frozenset(standing), frozenset(ids))
 
-    def snapshot(self) -> State:
+    def snapshot(self, judge: Judge) -> State:
         """Everything that is there now, merged; raises OSError when it cannot be listed."""
         reading = self.read()
-        return State.of(reading.fresh, reading.standing)
+        return State.of(reading.fresh, judge, reading.standing)
 
     def _look(self, name: str, found: str) -> Order | StandingStop | None:
         """What a file means that was not known before; None when it has gone since the listing."""
@@ -224,15 +225,10 @@ def _load(path: Path, expected: str) -> Order:
 
 def _tripwire(name: str) -> StandingStop | None:
     """The stop that a STOP file stands for; None for every other name."""
-    word, _, form = name.partition(".")
-    if word != "STOP":
+    try:
+        scope = Scope.of_file(name)
+    except OrderError:
         return None
-    scope = EVERYTHING
-    if form:
-        try:
-            scope = Scope.parse(form.replace(".", ":", 1))
-        except OrderError:
-            return None
     return StandingStop(f"file:{name}", scope, f"the file orders/{name} is there")
 
 

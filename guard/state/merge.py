@@ -1,17 +1,18 @@
 """What a set of statements means: the stops in force, whatever order the statements were read in.
 
-A union, nothing else: a stop holds until a resume names its id. At ASL-3 and above even that does not lift it,
-because resuming there takes two persons and an order cannot yet carry two approvals. So a stop that ever covered such
-a model, and one of ``all`` among them, holds for it for good: the way back is a deliberate act on the host, removing
-the order's file and restarting the workers.
+A union, nothing else: a stop holds until a resume that counts names its id. What a resume counts for is judged once, by
+whoever reads it (`guard.resuming`), and is part of the state: a resume of a host that is not known lifts nothing, one
+of a known host lifts for models below ASL-3, and from there on only if two people approved lifting exactly this stop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from guard.state.orders import Order, ResumeOrder, Scope, ScopeKind, StopOrder
+from guard.state.orders import Mode, Order, ResumeOrder, StopOrder, encode
+from guard.state.scope import Scope
 from safeguards.exchange import Exchange
 from safeguards.ports import Stop
 
@@ -33,21 +34,61 @@ class StandingStop:
 InForce = StopOrder | StandingStop
 
 
+def mode_of(stop: InForce) -> Mode:
+    """Return what a stop does; a file can only stop."""
+    return stop.mode if isinstance(stop, StopOrder) else Mode.STOP
+
+
+def fingerprint(stop: StopOrder) -> str:
+    """Return the SHA-256 of a stop's written form, hexadecimal: what people approve the lifting of."""
+    return hashlib.sha256(encode(stop)).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
-class _Table:
-    """The lowest stop of each scope; answers in four look-ups."""
+class Judged:
+    """A resume and what it counts for here.
 
-    everything: Stop | None
-    models: Mapping[str, Stop]
-    tiers: Mapping[str, Stop]
-    keys: Mapping[str, Stop]
+    ``below`` is whether it lifts for models below ASL-3. ``approved`` are the stops (id, fingerprint) that it lifts at
+    every level, and ``people`` who approved that. ``why`` says in words what it lacks, empty where nothing.
+    """
 
-    def covering(self, model: str, tier: str, key: str) -> Stop | None:
-        found = self.everything
-        for stop in (self.models.get(model), self.tiers.get(tier), self.keys.get(key)):
-            if stop is not None and (found is None or stop.order < found.order):
-                found = stop
-        return found
+    order: ResumeOrder
+    below: bool
+    approved: frozenset[tuple[str, str]] = frozenset()
+    people: tuple[str, ...] = ()
+    why: str = ""
+
+
+Judge = Callable[[ResumeOrder], Judged]
+
+
+class _View:
+    """The lowest stop of each word, for one kind of question; one look tells that nothing is stopped."""
+
+    __slots__ = ("_stops", "_words")
+
+    def __init__(self, held: Iterable[InForce]) -> None:
+        self._stops: dict[str, Stop] = {}
+        for stop in held:
+            self._stops.setdefault(str(stop.scope), Stop(stop.id, str(stop.scope), stop.reason))
+        self._words = frozenset(self._stops)
+
+    def covering(self, scopes: frozenset[str]) -> Stop | None:
+        if self._words.isdisjoint(scopes):
+            return None
+        return min((self._stops[word] for word in self._words & scopes), key=_order)
+
+
+class _Views:
+    """The four questions about one kind of level: may something new begin, may what runs go on, and for whom."""
+
+    __slots__ = ("new", "running")
+
+    def __init__(self, held: tuple[InForce, ...]) -> None:
+        cutting = [stop for stop in held if mode_of(stop) is not Mode.DRAIN]
+        # By whether the caller is an investigator, who is served what is quarantined.
+        self.new = _View(held), _View(_unquarantined(held))
+        self.running = _View(cutting), _View(_unquarantined(cutting))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +96,30 @@ class State:
     """All that was ever ordered, merged; equal for equal statements however often and in what order they came."""
 
     stops: frozenset[StopOrder] = frozenset()
-    resumes: frozenset[ResumeOrder] = frozenset()
+    resumes: frozenset[Judged] = frozenset()
     standing: frozenset[StandingStop] = frozenset()
     _lifted: frozenset[str] = field(init=False, compare=False, repr=False)
-    _below: _Table | None = field(init=False, compare=False, repr=False)
-    _from: _Table | None = field(init=False, compare=False, repr=False)
+    _approved: frozenset[StopOrder] = field(init=False, compare=False, repr=False)
+    _below: _Views = field(init=False, compare=False, repr=False)
+    _from: _Views = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Build the tables of both kinds of level once; None where nothing is stopped."""
-        lifted = frozenset(stop for resume in self.resumes for stop in resume.lifts)
+        """Build the views of both kinds of level once."""
+        lifted = frozenset(stop for resume in self.resumes if resume.below for stop in resume.order.lifts)
+        approved = frozenset(pair for resume in self.resumes for pair in resume.approved)
+        ids = frozenset(stop for stop, _ in approved)
+        lifted_everywhere = (stop for stop in self.stops if stop.id in ids and (stop.id, fingerprint(stop)) in approved)
         object.__setattr__(self, "_lifted", lifted)
-        object.__setattr__(self, "_below", _table(self.still_held(0)))
-        object.__setattr__(self, "_from", _table(self.still_held(TWO_PERSON_ASL)))
+        object.__setattr__(self, "_approved", frozenset(lifted_everywhere))
+        object.__setattr__(self, "_below", _Views(self.still_held(0)))
+        object.__setattr__(self, "_from", _Views(self.still_held(TWO_PERSON_ASL)))
 
     @classmethod
-    def of(cls, orders: Iterable[Order], standing: Iterable[StandingStop] = ()) -> State:
-        """Merge orders, and the stops that files stand for."""
+    def of(cls, orders: Iterable[Order], judge: Judge, standing: Iterable[StandingStop] = ()) -> State:
+        """Merge orders, each resume judged, and the stops that files stand for."""
         known = frozenset(orders)
         stops = frozenset(order for order in known if isinstance(order, StopOrder))
-        resumes = frozenset(order for order in known if isinstance(order, ResumeOrder))
+        resumes = frozenset(judge(order) for order in known if isinstance(order, ResumeOrder))
         return cls(stops, resumes, frozenset(standing))
 
     def merge(self, other: State) -> State:
@@ -83,48 +129,48 @@ class State:
     @property
     def ids(self) -> frozenset[str]:
         """The id of every statement."""
-        return frozenset(statement.id for group in (self.stops, self.resumes, self.standing) for statement in group)
+        named = (stop.id for group in (self.stops, self.standing) for stop in group)
+        return frozenset(named) | frozenset(resume.order.id for resume in self.resumes)
 
     def covering(self, exchange: Exchange) -> Stop | None:
-        """The stop with the lowest id that covers this exchange, or None."""
-        table = self._below if exchange.asl < TWO_PERSON_ASL else self._from
-        if table is None:
-            return None
-        caller = exchange.caller
-        return table.covering(exchange.model, caller.tier, caller.key)
+        """The stop with the lowest id that keeps this exchange from beginning, or None."""
+        views = self._below if exchange.asl < TWO_PERSON_ASL else self._from
+        return views.new[exchange.caller.investigator].covering(exchange.scopes)
 
-    def holding(self, asl: int, model: str, tier: str = "", key: str = "") -> Stop | None:
-        """As `covering`, for a question without an exchange; an empty tier or key matches none."""
-        table = self._below if asl < TWO_PERSON_ASL else self._from
-        return None if table is None else table.covering(model, tier, key)
+    def cutting(self, exchange: Exchange) -> Stop | None:
+        """The stop with the lowest id that ends this exchange while it runs, or None: a drain ends nothing."""
+        views = self._below if exchange.asl < TWO_PERSON_ASL else self._from
+        return views.running[exchange.caller.investigator].covering(exchange.scopes)
+
+    def holding(self, asl: int, scopes: Collection[str]) -> Stop | None:
+        """As `covering`, for a question without an exchange: what answers to these scopes, of no investigator."""
+        views = self._below if asl < TWO_PERSON_ASL else self._from
+        return views.new[0].covering(frozenset(scopes))
 
     def still_held(self, asl: int) -> tuple[InForce, ...]:
         """Every stop in force for models of this level, lowest id first."""
         lifted = self._lifted if asl < TWO_PERSON_ASL else frozenset[str]()
-        held: list[InForce] = [stop for stop in self.stops if stop.id not in lifted]
+        held: list[InForce] = [stop for stop in self.stops if stop.id not in lifted and stop not in self._approved]
         return tuple(sorted([*held, *self.standing], key=_rank))
 
     def lifted_for(self, asl: int) -> tuple[StopOrder, ...]:
-        """Every stop that a resume has lifted for models of this level; none from ASL-3 on."""
-        if asl >= TWO_PERSON_ASL:
-            return ()
-        return tuple(sorted((stop for stop in self.stops if stop.id in self._lifted), key=_rank))
+        """Every stop that a resume has lifted for models of this level."""
+        held = frozenset(self.still_held(asl))
+        return tuple(sorted((stop for stop in self.stops if stop not in held), key=_rank))
+
+    def uncounted(self) -> Mapping[str, str]:
+        """The resumes that lift less than they say, by id, and why."""
+        return {resume.order.id: resume.why for resume in self.resumes if resume.why}
+
+
+def _unquarantined(held: Iterable[InForce]) -> list[InForce]:
+    return [stop for stop in held if mode_of(stop) is not Mode.QUARANTINE]
+
+
+def _order(stop: Stop) -> str:
+    return stop.order
 
 
 def _rank(stop: InForce) -> tuple[str, str, str]:
     """Sort by id; by the rest too, so that even two stops of one id sort alike everywhere."""
     return stop.id, str(stop.scope), stop.reason
-
-
-def _table(held: tuple[InForce, ...]) -> _Table | None:
-    if not held:
-        return None
-    everything: Stop | None = None
-    subjects: dict[ScopeKind, dict[str, Stop]] = {kind: {} for kind in ScopeKind}
-    for found in held:
-        stop = Stop(found.id, str(found.scope), found.reason)
-        if found.scope.kind is ScopeKind.ALL:
-            everything = everything or stop
-        else:
-            subjects[found.scope.kind].setdefault(found.scope.subject, stop)
-    return _Table(everything, subjects[ScopeKind.MODEL], subjects[ScopeKind.TIER], subjects[ScopeKind.KEY])

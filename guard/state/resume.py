@@ -2,78 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from guard.state.merge import TWO_PERSON_ASL, State
-from guard.state.orders import MAX_LIFTS, ResumeOrder, Scope, ScopeKind, Source, StopOrder, is_order_id
+from guard.state.merge import TWO_PERSON_ASL, InForce, Judged, State, fingerprint
+from guard.state.orders import MAX_APPROVED_LIFTS, MAX_LIFTS, ResumeOrder, Source, StopOrder, is_order_id
+from guard.state.scope import Scope
+from guard.state.served import Served
+
+NEEDS_TWO = "resuming takes two people's approval"
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A model that the resume would leave stopped, and why."""
+    """A model that the resume would leave stopped, and why; ``approval`` is whether two people's would free it."""
 
     model: str
     why: str
+    approval: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ResumePlan:
     """What a resume would do; ``lifts`` goes into the order.
 
-    ``freed`` are models below ASL-3 that nothing else would stop (for a tier or key scope: for that tier or key).
-    ``refused`` is empty, or says why no such order may be written; then ``lifts`` and ``freed`` are empty.
+    ``freed`` are models that nothing else would stop (for a narrower scope: for what it covers). ``refused`` is empty,
+    or says why no such order may be written; then ``lifts`` and ``freed`` are empty. ``approvable`` are the stops that
+    would have to be approved by two people for the models that are held for want of it.
     """
 
     lifts: tuple[str, ...]
     freed: tuple[str, ...]
     held: tuple[Held, ...]
     refused: str = ""
+    approvable: tuple[StopOrder, ...] = ()
 
 
-def plan_resume(
-    state: State,
-    target: str,
-    levels: Mapping[str, int],
-    tiers: Mapping[str, Collection[str]],
-    keys: Mapping[str, str],
-) -> ResumePlan:
+def plan_resume(state: State, target: str, served: Served, *, approved: bool = False) -> ResumePlan:
     """Plan lifting one stop (by its id) or every liftable stop of exactly one scope (at most 1,000 at a time).
 
-    ``levels`` is model -> ASL, ``tiers`` tier -> models, ``keys`` key -> tier. Refused when it would lift nothing
-    for any model. A stop that is one of several over a model may be lifted alone, though that frees nothing yet:
-    otherwise two stops of different scopes would hold each other for ever. Raises OrderError for a bad scope.
+    ``approved`` plans it as with the approval of two people, which frees models from ASL-3 on too, 50 stops at a time.
+    Refused when it would lift nothing for any model. A stop that is one of several over a model may be lifted alone,
+    though that frees nothing yet: otherwise two stops of different scopes would hold each other for ever. Raises
+    OrderError for a bad scope.
     """
-    lifted, refused = _liftable(state, target)
+    found, refused = _liftable(state, target, served)
     if refused:
         return ResumePlan((), (), (), refused)
+    return plan_lifting(state, found, served, approved=approved)
+
+
+def plan_lifting(state: State, found: tuple[StopOrder, ...], served: Served, *, approved: bool) -> ResumePlan:
+    """Plan lifting these stops, all of one scope unless ``approved``."""
+    lifted = found[:MAX_APPROVED_LIFTS] if approved else found
     ids = tuple(stop.id for stop in lifted)
-    after = state.merge(State.of([ResumeOrder("0" * 26, ids, "", "plan", Source.CLI, 0.0)]))
-    freed, held = [], []
+    pairs = frozenset((stop.id, fingerprint(stop)) for stop in lifted) if approved else frozenset[tuple[str, str]]()
+    after = state.merge(State(resumes=frozenset({Judged(_imagined(ids), below=True, approved=pairs)})))
+    freed: dict[str, None] = {}
+    held: dict[str, Held] = {}
     below = False
-    scope = lifted[0].scope
-    tier = scope.subject if scope.kind is ScopeKind.TIER else ""
-    key = scope.subject if scope.kind is ScopeKind.KEY else ""
-    for model in _reach(scope, levels, tiers, keys):
-        asl = levels[model]
-        if asl >= TWO_PERSON_ASL:
-            held.append(Held(model, f"ASL-{asl}: resuming needs two persons, which orders cannot express yet"))
-            continue
-        below = True
-        other = after.holding(asl, model, tier or keys.get(key, ""), key)
-        if other is None:
-            freed.append(model)
-        else:
-            held.append(Held(model, f"also stopped by {other.order} ({other.scope})"))
+    lower = frozenset(state.still_held(0))
+    for stop in lifted:
+        touched = served.touched(stop.scope)
+        # What covers nothing here today may be lifted too: it would stop the model that comes tomorrow.
+        below = below or not touched
+        for alias in touched:
+            asl = served.models[alias].asl
+            words = served.about(alias, stop.scope)
+            other = after.holding(asl, words)
+            below = below or approved or (asl < TWO_PERSON_ASL and stop in lower)
+            if other is None:
+                freed[alias] = None
+            elif asl >= TWO_PERSON_ASL and other.order in ids:
+                held[alias] = Held(alias, f"ASL-{asl}: {NEEDS_TWO}", approval=True)
+            else:
+                held[alias] = Held(alias, f"also stopped by {other.order} ({other.scope})")
+    freed = {alias: None for alias in freed if alias not in held}
+    approvable = _approvable(state, lifted) if any(each.approval for each in held.values()) else ()
+    told = tuple(held[alias] for alias in sorted(held))
     if not below:
-        why = "only models at ASL-3 or above are covered" if held else "no configured model is covered"
-        return ResumePlan((), (), tuple(held), f"{scope}: {why}, so nothing would be resumed")
-    return ResumePlan(ids, tuple(freed), tuple(held))
+        scope = lifted[0].scope
+        why = f"only models at ASL-3 or above are left, and {NEEDS_TWO}; nothing is resumed"
+        return ResumePlan((), (), told, f"{scope}: {why}", approvable)
+    return ResumePlan(ids, tuple(sorted(freed)), told, "", approvable)
 
 
-def _liftable(state: State, target: str) -> tuple[tuple[StopOrder, ...], str]:
+def _approvable(state: State, lifted: tuple[StopOrder, ...]) -> tuple[StopOrder, ...]:
+    strict = frozenset(state.still_held(TWO_PERSON_ASL))
+    return tuple(stop for stop in lifted if stop in strict)[:MAX_APPROVED_LIFTS]
+
+
+def _touches_strict(stop: InForce, served: Served) -> bool:
+    return any(served.models[alias].asl >= TWO_PERSON_ASL for alias in served.touched(stop.scope))
+
+
+def _imagined(ids: tuple[str, ...]) -> ResumeOrder:
+    return ResumeOrder("0" * 26, ids, "", "plan", Source.CLI, 0.0)
+
+
+def _liftable(state: State, target: str, served: Served) -> tuple[tuple[StopOrder, ...], str]:
     """The stops to lift, all of one scope, or the reason why there are none."""
-    held = state.still_held(0)
+    lower = frozenset(state.still_held(0))
+    # What was lifted below ASL-3 is still there to be lifted for the models from there on, if it touches any.
+    strict = (stop for stop in state.still_held(TWO_PERSON_ASL) if stop in lower or _touches_strict(stop, served))
+    held = tuple(strict)
     if target.startswith("file:"):
         return (), f"{target}: holds while that file is in the orders' directory; remove the file"
     if is_order_id(target):
@@ -81,7 +112,7 @@ def _liftable(state: State, target: str) -> tuple[tuple[StopOrder, ...], str]:
         if not known:
             return (), f"{target}: no stop order has this id"
         found = tuple(stop for stop in known if stop in held)
-        return found, "" if found else f"{target}: already lifted, except for models at ASL-3 or above"
+        return found, "" if found else f"{target}: already lifted"
     scope = Scope.parse(target)
     covering = [stop for stop in held if stop.scope == scope]
     orders = tuple(stop for stop in covering if isinstance(stop, StopOrder))[:MAX_LIFTS]
@@ -90,15 +121,3 @@ def _liftable(state: State, target: str) -> tuple[tuple[StopOrder, ...], str]:
     if covering:
         return (), f"{scope}: {covering[0].id} holds while that file is in the orders' directory; remove the file"
     return (), f"{scope}: no stop order of exactly this scope is in force"
-
-
-def _reach(
-    scope: Scope, levels: Mapping[str, int], tiers: Mapping[str, Collection[str]], keys: Mapping[str, str]
-) -> list[str]:
-    """The configured models that a stop of this scope touches."""
-    if scope.kind is ScopeKind.ALL:
-        return sorted(levels)
-    if scope.kind is ScopeKind.MODEL:
-        return [scope.subject] if scope.subject in levels else []
-    tier = scope.subject if scope.kind is ScopeKind.TIER else keys.get(scope.subject, "")
-    return sorted(model for model in tiers.get(tier, ()) if model in levels)

@@ -7,8 +7,8 @@ or damaged (which it does not notice). A worker started afterwards sees the dire
 from __future__ import annotations
 
 from guard.state.directory import OrderDirectory, Stamp
-from guard.state.merge import StandingStop, State
-from guard.state.orders import Order
+from guard.state.merge import Judge, Judged, StandingStop, State
+from guard.state.orders import Order, ResumeOrder
 from safeguards.decision import Failure, Unavailable
 from safeguards.exchange import Exchange
 from safeguards.ports import Clock, Stop
@@ -21,10 +21,15 @@ SETTLE_SECONDS = 2.5
 class FileSwitches:
     """Implements the port `Switches` over an `OrderDirectory`; for one thread of one process."""
 
-    def __init__(self, directory: OrderDirectory, clock: Clock) -> None:
-        """Load what is there; if that fails, everything is refused until a `poll` succeeds."""
+    def __init__(self, directory: OrderDirectory, clock: Clock, judge: Judge) -> None:
+        """Load what is there; if that fails, everything is refused until a `poll` succeeds.
+
+        ``judge`` says what a resume counts for here: each process judges for itself, once.
+        """
         self._directory = directory
         self._clock = clock
+        self._judge = judge
+        self._judged: dict[str, Judged] = {}
         self._word = directory.word
         self._orders: dict[str, Order] = {}
         self._standing: frozenset[StandingStop] = frozenset()
@@ -48,14 +53,30 @@ class FileSwitches:
         """Why the orders cannot be read, or empty."""
         return self._failure
 
+    def take(self, judge: Judge) -> None:
+        """Judge by another policy from now on: what lifted goes on lifting, what did not is judged once more."""
+        self._judge = judge
+        again = [resume.order for resume in self._judged.values() if resume.why]
+        self._judged |= {order.id: judge(order) for order in again}
+        self._state = self._merged()
+
     def covering(self, exchange: Exchange) -> Stop | None:
-        """The stop that covers this exchange, by any order put before the call; else None.
+        """The stop that keeps this exchange from beginning, by any order put before the call; else None.
 
         Raises Unavailable when the orders cannot be read; stops that are already known still answer as such.
         """
         if self._word[0] != self._seen:
             self._load()
         stop = self._state.covering(exchange)
+        if stop is None and self._failure:
+            raise Unavailable(Failure.UNREACHABLE, self._failure)
+        return stop
+
+    def cutting(self, exchange: Exchange) -> Stop | None:
+        """The stop that ends this exchange while it runs; as `covering` otherwise. Asked before every send."""
+        if self._word[0] != self._seen:
+            self._load()
+        stop = self._state.cutting(exchange)
         if stop is None and self._failure:
             raise Unavailable(Failure.UNREACHABLE, self._failure)
         return stop
@@ -102,7 +123,11 @@ class FileSwitches:
         self._unreported.extend(sorted(stop.id for stop in reading.standing - self._standing))
         self._orders.update((order.id, order) for order in reading.fresh)
         self._standing = reading.standing
-        self._state = State.of(self._orders.values(), reading.standing)
+        self._judged |= {order.id: self._judge(order) for order in reading.fresh if isinstance(order, ResumeOrder)}
+        self._state = self._merged()
+
+    def _merged(self) -> State:
+        return State.of(self._orders.values(), lambda order: self._judged[order.id], self._standing)
 
     def _fail(self, error: OSError) -> None:
         self._failure = f"the stop orders cannot be read: {error.strerror or type(error).__name__}"

@@ -56,6 +56,8 @@ class Event(StrEnum):
     MODEL_NOT_ROUTABLE = "model_not_routable"
     STOP_ORDERED = "stop_ordered"
     STOP_LIFTED = "stop_lifted"
+    RESUME_NOT_COUNTED = "resume_not_counted"
+    ISSUER_UNUSABLE = "issuer_unusable"
     ORDER_REMOVED = "order_removed"
     STATE_UNREADABLE = "state_unreadable"
     STATE_READABLE = "state_readable"

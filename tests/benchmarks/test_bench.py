@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from guard.wire.openai_chat import OpenAIChat
-from tests.benchmarks import before, durable, indexing, plot, policy, reload, sealing, strict
+from tests.benchmarks import before, durable, indexing, plot, policy, reload, sealing, strict, switch
 from tests.benchmarks.__main__ import ALONE, main, options
 from tests.benchmarks.bystanders import LARGE, Large, bystanders
 from tests.benchmarks.measure import Run
@@ -292,6 +292,15 @@ def test_every_part_of_the_policy_has_values_and_a_goal_where_there_is_one() -> 
         "policy: 3 models read",
         "policy: look-up of a model for one request",
     ]
+
+
+def test_asking_the_switch_is_measured_with_and_without_stops_and_its_goal_is_judged() -> None:
+    figures = switch.measure(0.0, checks=100, stops=20)
+    assert [title for title, _, _ in figures] == [
+        "switch: asked before a send while nothing is stopped, µs",
+        "switch: asked before a send while 20 stops cover others, µs",
+    ]
+    assert all(found and min(found) > 0 and "goal 0.2 µs" in remark for _, found, remark in figures)
 
 
 def test_parts_alone_need_no_target(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,3 +32,12 @@ def test_a_key_that_does_not_say_when_it_was_made_counts_as_new() -> None:
 def test_a_key_that_says_when_it_was_made_keeps_that() -> None:
     made = datetime(2026, 2, 3, tzinfo=UTC).timestamp()
     assert holder_of(KEY.model_copy(update={"issued": date(2026, 2, 3)}), TIERS).who.issued == made
+
+
+def test_a_caller_has_the_attributes_of_the_key_and_what_its_tier_is_for() -> None:
+    key = KEY.model_copy(update={"attributes": {"vendor": "acme", "region": "eu"}})
+    looks = TIERS.tiers["general"].model_copy(update={"investigates": True})
+    caller = holder_of(key, TIERS.model_copy(update={"tiers": {"general": looks}})).who
+    assert caller.attributes == ("region=eu", "vendor=acme")
+    assert caller.investigator
+    assert not holder_of(KEY, TIERS).who.investigator

@@ -26,9 +26,11 @@ import pytest
 from guard.audit.read import Entry, iter_records
 from guard.audit.records import Control
 from guard.state.directory import OrderDirectory
+from guard.state.issuer import Issuer
 from guard.state.orders import Source, StopOrder, issue_resume
 from tests.guard.hooks.deliveries import OTHER, SECRET, STANDARD_SECRET, alert, group, hexed
 from tests.guard.serve.edge import install
+from tests.guard.state.parts import of_a_known_host
 from tests.journeys.test_listeners import MUTUAL
 from tests.journeys.test_switch import stalls
 from tests.parts.alertmanager import Alertmanager
@@ -68,7 +70,10 @@ class Host:
 
     def stops(self, hook: str) -> list[StopOrder]:
         """The stops of a hook, oldest first."""
-        return sorted((stop for stop in self.orders.snapshot().stops if stop.who == f"hook:{hook}"), key=lambda s: s.id)
+        return sorted(
+            (stop for stop in self.orders.snapshot(of_a_known_host).stops if stop.who == f"hook:{hook}"),
+            key=lambda s: s.id,
+        )
 
     def post(self, hook: str, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
         """Send one message."""
@@ -98,11 +103,11 @@ class Host:
 
     def resume(self) -> None:
         """Lift every stop, as a responder does, and wait until it is served again."""
-        ids = [stop.id for stop in self.orders.snapshot().still_held(0) if isinstance(stop, StopOrder)]
+        ids = [stop.id for stop in self.orders.snapshot(of_a_known_host).still_held(0) if isinstance(stop, StopOrder)]
         if ids:
             entropy = os.urandom(10)
             order = issue_resume(ids, reason="over", who="ana", source=Source.CLI, now=time.time(), entropy=entropy)
-            self.orders.put(order)
+            self.orders.put(Issuer.open(self.config / "var" / "state").signed(order))
         wait_until(lambda: self.status() == self.status("other") == (200, ""), "both are served again")
 
     def acts(self, who: str) -> list[Control]:

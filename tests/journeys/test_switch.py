@@ -24,7 +24,9 @@ from guard.audit.read import Entry, iter_records
 from guard.audit.records import Control
 from guard.cli import main, switch
 from guard.state.directory import OrderDirectory
+from guard.state.issuer import Issuer
 from guard.state.orders import Source, StopOrder, issue_resume
+from tests.guard.state.parts import of_a_known_host
 from tests.parts.configuration import Credentials, ModelSpec, write_configuration
 from tests.parts.guard_process import GuardProcess, wait_until
 from tests.parts.raw_caller import RawCaller
@@ -93,7 +95,7 @@ def host(running: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     yield running
     # What a test has left stopped would fail the next ones.
     orders = OrderDirectory(running.state)
-    left = [stop.id for stop in orders.snapshot().still_held(0) if isinstance(stop, StopOrder)]
+    left = [stop.id for stop in orders.snapshot(of_a_known_host).still_held(0) if isinstance(stop, StopOrder)]
     if left:
         resume(running.config, *left)
 
@@ -137,7 +139,8 @@ class Guard:
 
 
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Guard:
+def command(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Guard:
+    monkeypatch.chdir(tmp_path)  # what two people would have to sign is written where the command runs
     return Guard(capsys)
 
 
@@ -344,8 +347,8 @@ def test_a_file_that_is_no_order_stops_everything_and_says_which(host: Host, com
         ("model:dmeo", "there is no model of that name; there are: demo, other"),
         ("tier:vip", "there is no tier of that name; there are: general, nothing, slow"),
         ("key:nobody", "there is no key of that name; there are: app, lapsed, slow, stranger"),
-        ("everything", "scope: not one of all, model:<alias>"),
-        ("model:\x1b[2J", "scope: not one of all, model:<alias>"),
+        ("everything", "scope: not one of all, level:<ASL>"),
+        ("model:\x1b[2J", "scope: not one of all, level:<ASL>"),
     ],
 )
 def test_an_unknown_scope_stops_nothing_and_names_what_exists(
@@ -467,9 +470,10 @@ def test_a_stop_survives_every_restart_and_at_asl_3_no_resume_lifts_it(
 
 
 def resume(config: Path, *orders: str) -> None:
-    """Write a resume without asking anybody, as one who may write there could."""
+    """Write a resume without asking anybody, as one who may write there and read the host's key could."""
+    state = config / "var" / "state"
     order = issue_resume(orders, reason="me", who="me", source=Source.CLI, now=time.time(), entropy=os.urandom(10))
-    OrderDirectory(config / "var" / "state").put(order)
+    OrderDirectory(state).put(Issuer.open(state).signed(order))
 
 
 def test_an_order_whose_file_is_removed_still_holds_and_is_told(host: Host, command: Guard) -> None:
@@ -477,7 +481,9 @@ def test_an_order_whose_file_is_removed_still_holds_and_is_told(host: Host, comm
     host.guard.wait_for("stop_ordered", subject=f"{done.order} key:stranger")
     (host.state / "orders" / f"{done.order}.json").unlink()
     host.guard.wait_for("order_removed", subject=done.order)
-    found = [stop.id for stop in OrderDirectory(host.state).snapshot().stops if isinstance(stop, StopOrder)]
+    found = [
+        stop.id for stop in OrderDirectory(host.state).snapshot(of_a_known_host).stops if isinstance(stop, StopOrder)
+    ]
     assert done.order not in found
     assert status_of(host, host.credentials.stranger) == (503, "stopped")
 
@@ -491,7 +497,7 @@ def test_nothing_of_the_admin_listener_is_on_the_data_port_and_nothing_of_the_da
             assert (answer.status, answer.code, answer.closed) == (404, "unknown_route", True)
             assert set(answer.json) == {"error"}
             assert set(answer.json["error"]) == {"message", "type", "param", "code"}
-    assert OrderDirectory(host.state).snapshot().still_held(0) == ()
+    assert OrderDirectory(host.state).snapshot(of_a_known_host).still_held(0) == ()
     with RawCaller(int(admin[2]), host.credentials.key) as caller:
         caller.ask(stream=False)
         answer = caller.answer()

@@ -90,6 +90,10 @@ class Switch:
             raise Unavailable(Failure.UNREACHABLE, "no orders")
         return Stop("order", "all", "a test") if self.stopped else None
 
+    def cutting(self, exchange: Exchange) -> Stop | None:
+        """The same: a stop ends what runs."""
+        return self.covering(exchange)
+
 
 class Buckets:
     """The port `Meters`: has room while ``wait`` is 0, fails while ``fails``."""

@@ -30,7 +30,8 @@ from guard.serve.control import Drain, hear_worker, send
 from guard.serve.http import GuardProtocol
 from guard.serve.worker import WorkerLoop
 from guard.state.directory import OrderDirectory
-from guard.state.orders import ENTROPY_BYTES, Scope, Source, StopOrder, issue_resume, issue_stop
+from guard.state.orders import ENTROPY_BYTES, Source, StopOrder, issue_resume, issue_stop
+from guard.state.scope import Scope
 from guard.telemetry.logs import JsonLog
 from safeguards.ports import Clock
 

@@ -12,6 +12,7 @@ from safeguards.verdict import PASS, Block, Cleared, Code
 from tests.safeguards.exchanges import content, exchange
 
 STOP = Stop("order-7", "model:demo", "drill")
+DRAIN = Stop("order-8", "model:demo", "going")
 
 
 class Switches:
@@ -27,6 +28,10 @@ class Switches:
             raise self.answer
         return self.answer
 
+    def cutting(self, exchange: Exchange) -> Stop | None:
+        """Answer; a drain ends nothing."""
+        return None if self.answer == DRAIN else self.covering(exchange)
+
 
 def test_without_a_stop_everything_passes() -> None:
     switch = KillSwitch(Switches(None))
@@ -41,6 +46,12 @@ def test_a_stop_refuses_and_cuts() -> None:
     expected = Block(Code.STOPPED, "model:demo: drill", rule="order-7")
     assert switch.admit(exchange()) == expected
     assert switch.watch(exchange(), content("abc")) == expected
+
+
+def test_what_keeps_a_request_from_beginning_need_not_end_one_that_runs() -> None:
+    switch = KillSwitch(Switches(DRAIN))
+    assert switch.admit(exchange()) == Block(Code.STOPPED, "model:demo: going", rule="order-8")
+    assert switch.watch(exchange(), content("abc")) == Cleared(3)
 
 
 def test_a_stop_without_a_reason_says_so() -> None:

@@ -28,7 +28,7 @@ from guard.policy.roles import Act, may
 from guard.serve.hooking import HookSwitch
 from guard.state.acknowledgements import Acknowledgements, process_started
 from guard.state.directory import OrderDirectory
-from guard.state.orders import is_order_id
+from guard.state.orders import Source, is_order_id, issue_resume
 from guard.state.reloads import Outcome, Reloaded
 from tests.guard.hooks.deliveries import no_hooks
 from tests.parts.configuration import ModelSpec, write_configuration
@@ -220,6 +220,7 @@ def test_a_stop_names_its_person_and_wakes_the_workers(desk: Desk) -> None:
     assert stop == {
         "order": body["order"],
         "scope": "model:demo",
+        "mode": "stop",
         "reason": "why",
         "who": "responder in person",
         "since": NOW,
@@ -419,3 +420,61 @@ def test_a_reload_that_not_every_worker_confirmed_is_accepted_and_not_done(desk:
 
 def test_the_status_says_which_policy_is_in_force(desk: Desk) -> None:
     assert desk.ask("GET", "/v1/status", "viewer").json()["policy"] == {"digest": "new", "differs": ""}
+
+
+def test_a_resume_at_asl_3_is_refused_with_what_two_people_have_to_sign(desk: Desk) -> None:
+    order = desk.ask("POST", "/v1/stops", "responder", json={"scope": "model:strict"}).json()["order"]
+    answer = desk.ask("POST", "/v1/resumes", "responder", json={"target": order, "reason": "over"})
+    assert answer.status_code == 409
+    assert "two people" in answer.json()["error"]
+    approval = answer.json()["approval"]
+    assert json.loads(approval)["lifts"][0]["order"] == order
+    body = {"approval": approval, "approvers": [{"person": "ana", "signature": "nonsense"}]}
+    refused = desk.ask("POST", "/v1/resumes", "responder", json=body)
+    assert refused.status_code == 409
+    assert "operators.yaml is missing" in refused.json()["error"]
+    assert desk.ask("POST", "/v1/resumes", "viewer", json=body).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({}, "target: what to lift"),
+        ({"target": "all"}, "a resume needs a reason"),
+        ({"target": "all", "reason": "x", "approvers": [{"person": "a", "signature": "b"}]}, "target"),
+        ({"approval": "x", "target": "all"}, "are said by the approval"),
+        ({"approval": "x", "reason": "y"}, "are said by the approval"),
+        ({"approval": "x"}, "approval: not JSON"),
+        ({"approval": "\u00e9"}, "approval: not JSON"),
+        ({"approval": "x" * 16_385}, "approval: at most"),
+        ({"approval": "x", "approvers": [{"person": "a", "signature": "b"}] * 9}, "8 signatures"),
+        ({"approval": "x", "approvers": [{"person": "A", "signature": "b"}]}, "approvers: a person"),
+        ({"approval": "x", "approvers": [{"person": "a"}]}, "signature"),
+        ({"approval": "x", "approvers": [{"person": "a", "signature": "\u001b"}]}, "approvers: a signature"),
+        ({"approval": 5}, "approval"),
+    ],
+)
+def test_a_resume_that_says_too_much_or_too_little_is_refused_by_name(
+    body: dict[str, Any], said: str, desk: Desk
+) -> None:
+    answer = desk.ask("POST", "/v1/resumes", "responder", json=body)
+    assert answer.status_code == 400
+    assert said in answer.json()["error"]
+
+
+def test_a_stop_takes_a_mode_from_the_closed_list(desk: Desk) -> None:
+    answer = desk.ask("POST", "/v1/stops", "responder", json={"scope": "level:2", "mode": "drain"})
+    assert (answer.status_code, answer.json()["mode"]) == (200, "drain")
+    assert desk.ask("GET", "/v1/status", "viewer").json()["stops"][0]["mode"] == "drain"
+    wrong = desk.ask("POST", "/v1/stops", "responder", json={"scope": "all", "mode": "pause"})
+    assert wrong.status_code == 400
+    assert "mode" in wrong.json()["error"]
+
+
+def test_a_resume_that_does_not_count_is_shown(desk: Desk) -> None:
+    order = desk.ask("POST", "/v1/stops", "responder", json={"scope": "model:demo"}).json()["order"]
+    forged = issue_resume([order], reason="x", who="x", source=Source.CLI, now=NOW, entropy=b"0123456789")
+    OrderDirectory(desk.state).put(forged)
+    status = desk.ask("GET", "/v1/status", "viewer").json()
+    assert status["resumes_not_counted"] == {forged.id: "it is not signed by the host that issued it"}
+    assert len(status["stops"]) == 1

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from guard.admin.switchboard import ResumeRefusedError, Switchboard, UnknownScopeError
+from guard.admin.switchboard import Resumed, ResumeRefusedError, Switchboard
 from guard.policy.load import load
 from guard.state.directory import OrderDirectory
-from guard.state.orders import MAX_WHO, Source, StopOrder
+from guard.state.issuer import genuine, own_issuer
+from guard.state.orders import MAX_WHO, Approver, Mode, Source, StopOrder, decode
+from guard.state.scope import OrderError
+from guard.state.served import UnknownScopeError
+from tests.guard.approval.persons import ANA, BEN, NOW, OPERATORS
 from tests.parts.configuration import ModelSpec, write_configuration
+from tests.parts.ssh_keys import SoftKey
 
 Boards = Callable[..., Switchboard]
 
@@ -77,4 +84,97 @@ def test_a_stop_is_never_refused_for_the_name_of_its_giver(who: str, board_of: B
     assert standing.stop.who == placed.who
     assert placed.who.isprintable()
     assert 1 <= len(placed.who) <= MAX_WHO
-    assert board.resume("all", "x", who, Source.ADMIN)[1].freed == ("demo",)
+    assert board.resume("all", "x", who, Source.ADMIN).plan.freed == ("demo",)
+
+
+def _approved(board: Switchboard, refused: ResumeRefusedError, *keys: tuple[str, SoftKey]) -> Resumed:
+    approvers = [Approver(person, key.sign(refused.approval.encode()).decode()) for person, key in keys]
+    return board.resume_approved(refused.approval, approvers, "ana", Source.CLI)
+
+
+@pytest.fixture
+def strict(tmp_path: Path) -> Switchboard:
+    write_configuration(tmp_path, models=[ModelSpec("demo", 2), ModelSpec("strict", 3)])
+    state = tmp_path / "var" / "state"
+    config = replace(load(tmp_path), operators=OPERATORS)
+    return Switchboard(config, OrderDirectory(state), state, lambda: float(NOW), os.urandom)
+
+
+def refusal(board: Switchboard, target: str = "model:strict") -> ResumeRefusedError:
+    with pytest.raises(ResumeRefusedError, match="two people") as caught:
+        board.resume(target, "mended", "ana", Source.CLI)
+    return caught.value
+
+
+def test_what_two_people_approved_is_lifted_once(strict: Switchboard) -> None:
+    strict.stop("model:strict", "", "ana", Source.CLI)
+    asked = refusal(strict)
+    found = _approved(strict, asked, ("ana", ANA), ("ben", BEN))
+    assert (found.people, found.plan.freed, found.reason) == (("ana", "ben"), ("strict",), "mended")
+    assert strict.in_force() == ()
+    with pytest.raises(ResumeRefusedError, match="already lifted"):
+        _approved(strict, asked, ("ana", ANA), ("ben", BEN))
+    strict.stop("model:strict", "", "ana", Source.CLI)
+    with pytest.raises(ResumeRefusedError, match="already lifted"):
+        _approved(strict, asked, ("ana", ANA), ("ben", BEN))
+    assert list(strict.models_held()) == ["strict"]
+
+
+def test_half_an_approval_writes_nothing(strict: Switchboard, tmp_path: Path) -> None:
+    strict.stop("model:strict", "", "ana", Source.CLI)
+    before = sorted((tmp_path / "var" / "state" / "orders").iterdir())
+    with pytest.raises(ResumeRefusedError, match="1 of 2 approvals"):
+        _approved(strict, refusal(strict), ("ana", ANA))
+    with pytest.raises(OrderError, match="not JSON"):
+        strict.resume_approved("nonsense", [], "ana", Source.CLI)
+    assert sorted((tmp_path / "var" / "state" / "orders").iterdir()) == before
+
+
+def test_a_resume_of_both_kinds_of_model_lifts_the_one_and_asks_for_approval_of_the_other(strict: Switchboard) -> None:
+    strict.stop("all", "", "ana", Source.CLI)
+    found = strict.resume("all", "mended", "ana", Source.CLI)
+    assert found.plan.freed == ("demo",)
+    assert '"scope": "all"' in found.approval
+    assert [each.lifted_below for each in strict.in_force()] == [True]
+    after = _approved(strict, ResumeRefusedError("", found.approval), ("ana", ANA), ("ben", BEN))
+    assert after.plan.freed == ("demo", "strict")
+    assert strict.in_force() == ()
+
+
+def test_the_policy_that_is_taken_says_who_may_approve(strict: Switchboard, tmp_path: Path) -> None:
+    strict.stop("model:strict", "", "ana", Source.CLI)
+    asked = refusal(strict)
+    strict.take(load(tmp_path))
+    with pytest.raises(ResumeRefusedError, match=r"operators\.yaml is missing"):
+        _approved(strict, asked, ("ana", ANA), ("ben", BEN))
+
+
+@pytest.mark.parametrize("spoiled", ["issuer.key", "issuer.pub"])
+def test_a_stop_does_not_depend_on_the_hosts_key_and_a_resume_does(
+    spoiled: str, strict: Switchboard, tmp_path: Path
+) -> None:
+    state = tmp_path / "var" / "state"
+    (state / spoiled).mkdir()
+    placed = strict.stop("model:demo", "", "ana", Source.CLI)
+    order = decode((state / "orders" / f"{placed.order}.json").read_bytes())
+    assert (order.issuer, order.signature) == ("", "")
+    assert "demo" in strict.models_held()
+    with pytest.raises(OSError, match=r"regular file|directory"):
+        strict.resume("model:demo", "x", "ana", Source.CLI)
+    assert "demo" in strict.models_held()
+
+
+def test_orders_are_signed_by_the_host_that_issues_them(strict: Switchboard, tmp_path: Path) -> None:
+    state = tmp_path / "var" / "state"
+    placed = strict.stop("model:demo", "", "ana", Source.CLI, Mode.DRAIN)
+    lifted = strict.resume("model:demo", "x", "ana", Source.CLI)
+    for identity in (placed.order, lifted.order):
+        order = decode((state / "orders" / f"{identity}.json").read_bytes())
+        assert genuine(order, own_issuer(state))
+
+
+def test_a_drain_and_a_quarantine_are_told_as_such(strict: Switchboard) -> None:
+    strict.stop("model:demo", "", "ana", Source.CLI, Mode.DRAIN)
+    strict.stop("level:2", "", "ana", Source.CLI, Mode.QUARANTINE)
+    assert {each.fields()["mode"] for each in strict.in_force()} == {"drain", "quarantine"}
+    assert sorted(strict.models_held()) == ["demo", "strict"]

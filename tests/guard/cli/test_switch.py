@@ -21,6 +21,7 @@ from guard.cli import admin_client, main, switch
 from guard.state.acknowledgements import Acknowledgements, process_started
 from guard.state.directory import OrderDirectory
 from guard.state.orders import StopOrder
+from tests.guard.state.parts import of_a_known_host
 from tests.parts.configuration import write_configuration
 
 NOBODY = "no worker runs here: nothing is served; what follows holds for the next start\n"
@@ -42,7 +43,7 @@ def config(tmp_path: Path) -> Path:
 
 def stops(config: Path) -> list[StopOrder]:
     """The stop orders that lie there."""
-    state = OrderDirectory(config / "var" / "state").snapshot()
+    state = OrderDirectory(config / "var" / "state").snapshot(of_a_known_host)
     return sorted(state.stops, key=lambda stop: stop.id)
 
 
@@ -283,7 +284,7 @@ def test_a_stop_for_an_address_without_a_token_is_never_confirmed_by_this_host(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = "http://guard.elsewhere:9090"
-    monkeypatch.setattr(switch, "_await_obedience", lambda *_: 0)  # every worker of this host has obeyed
+    monkeypatch.setattr(switch, "await_obedience", lambda *_: 0)  # every worker of this host has obeyed
     assert main(["stop", "all", "--config", str(config)]) == 0
     capsys.readouterr()
     for more in (["--config", str(config)], ["--state", str(config / "var" / "state")]):

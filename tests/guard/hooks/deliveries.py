@@ -15,13 +15,15 @@ from guard.hooks.hook import Hook
 from guard.hooks.receiver import Receiver
 from guard.policy.model import HookConfig
 from guard.state.merge import State
-from guard.state.orders import Scope, Source, StopOrder, issue_stop
+from guard.state.orders import Source, StopOrder, issue_stop
+from guard.state.scope import Scope
 
 NOW = 1_800_000_000.0
 SECRET = "a-secret-of-a-hook-0123456789"
 OTHER = "another-secret-of-a-hook-0123"
 STANDARD_SECRET = "whsec_" + base64.b64encode(SECRET.encode()).decode()
 Pair = tuple[bytes, bytes]
+from tests.guard.state.parts import merged
 
 
 def hook(kind: str, *, secrets: Sequence[str] = (SECRET,), **settings: Any) -> Hook:
@@ -101,7 +103,7 @@ class Orders:
     def state(self) -> State:
         """All of them."""
         self.looks += 1
-        return State() if self.unreadable else State.of([*self.stops, *self.lifts])
+        return State() if self.unreadable else merged([*self.stops, *self.lifts])
 
 
 @dataclass

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from guard.state.directory import OrderDirectory
-from guard.state.orders import ResumeOrder, Scope, Source, StopOrder, issue_resume, issue_stop
+from guard.state.merge import Judged, StandingStop, State
+from guard.state.orders import Order, ResumeOrder, Source, StopOrder, issue_resume, issue_stop
+from guard.state.scope import Scope
 from guard.state.switches import FileSwitches
 from safeguards.exchange import Caller, Exchange
 
@@ -45,6 +48,16 @@ def exchange(model: str = "demo", asl: int = 2, tier: str = "general", key: str 
     )
 
 
+def of_a_known_host(order: ResumeOrder) -> Judged:
+    """Judge every resume as one that a known host signed and nobody approved."""
+    return Judged(order, below=True)
+
+
+def merged(orders: Iterable[Order], standing: Iterable[StandingStop] = ()) -> State:
+    """What these orders mean where every resume is of a known host."""
+    return State.of(orders, of_a_known_host, standing)
+
+
 class HandClock:
     """A clock that moves when told."""
 
@@ -64,7 +77,7 @@ class HandClock:
 def settled(path: Path) -> tuple[FileSwitches, HandClock]:
     """Switches over this state directory that have stopped looking at every poll."""
     clock = HandClock()
-    switches = FileSwitches(OrderDirectory(path), clock)
+    switches = FileSwitches(OrderDirectory(path), clock, of_a_known_host)
     _wait_for_tick(path)
     clock.time += 60.0
     switches.poll()

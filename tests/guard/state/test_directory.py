@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.state.directory import OrderDirectory
-from guard.state.merge import State
-from guard.state.orders import MAX_ORDER_BYTES, Scope, StopOrder, encode
-from tests.guard.state.parts import exchange, resume, stop
+from guard.state.orders import MAX_ORDER_BYTES, StopOrder, encode
+from guard.state.scope import Scope
+from tests.guard.state.parts import exchange, merged, of_a_known_host, resume, stop
 
 
 def test_what_was_put_is_there_for_every_later_reader(tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_what_was_put_is_there_for_every_later_reader(tmp_path: Path) -> None:
     directory = OrderDirectory(tmp_path / "state")
     for order in (lift, second, first):
         directory.put(order)
-    assert OrderDirectory(tmp_path / "state").snapshot() == State.of([first, second, lift])
+    assert OrderDirectory(tmp_path / "state").snapshot(of_a_known_host) == merged([first, second, lift])
 
 
 def test_files_and_folders_are_for_the_owner_only_and_nothing_is_left_aside(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_an_order_is_never_overwritten(tmp_path: Path) -> None:
     other = StopOrder(order.id, Scope.parse("model:other"), "", "ana", order.source, order.created)
     with pytest.raises(FileExistsError, match=order.id):
         directory.put(other)
-    assert directory.snapshot() == State.of([order])
+    assert directory.snapshot(of_a_known_host) == merged([order])
 
 
 def test_the_version_differs_after_every_put_even_within_one_tick_of_the_file_systems_clock(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_an_order_that_cannot_be_used_stops_everything_and_names_the_file(
     name = f"{stop('model:other').id}.json"
     damage(directory.orders / name)
     for asl in (1, 4):
-        found = directory.snapshot().covering(exchange(asl=asl))
+        found = directory.snapshot(of_a_known_host).covering(exchange(asl=asl))
         assert found is not None
         assert found.scope == "all"
         assert name in found.order
@@ -137,16 +137,16 @@ def test_an_order_that_cannot_be_used_stops_everything_and_names_the_file(
 def test_a_foreign_file_stops_everything_while_it_is_there(tmp_path: Path, name: str) -> None:
     directory = OrderDirectory(tmp_path)
     (directory.orders / name).write_bytes(encode(stop("model:other")))
-    assert directory.snapshot().covering(exchange("third")) is not None
+    assert directory.snapshot(of_a_known_host).covering(exchange("third")) is not None
     (directory.orders / name).unlink()
-    assert directory.snapshot().covering(exchange("third")) is None
+    assert directory.snapshot(of_a_known_host).covering(exchange("third")) is None
 
 
 def test_a_name_that_is_not_text_is_shown_in_ascii(tmp_path: Path) -> None:
     directory = OrderDirectory(tmp_path)
     with open(os.fsencode(directory.orders) + b"/\xff\n\xc3\xa9", "wb"):  # noqa: PTH123 - a Path cannot hold it
         pass
-    found = directory.snapshot().covering(exchange())
+    found = directory.snapshot(of_a_known_host).covering(exchange())
     assert found is not None
     assert found.order == "file:???"
 
@@ -167,7 +167,7 @@ def test_a_stop_file_put_there_by_hand_stops_its_scope_whatever_it_contains(
 ) -> None:
     directory = OrderDirectory(tmp_path)
     (directory.orders / name).write_bytes(b"\x00 anything")
-    state = directory.snapshot()
+    state = directory.snapshot(of_a_known_host)
     found = state.covering(exchange(asl=3, **covered))
     assert found is not None
     assert found.order == f"file:{name}"
@@ -182,7 +182,7 @@ def test_tripping_makes_such_a_file_and_announces_it(tmp_path: Path, scope: str)
     name = directory.trip(Scope.parse(scope))
     assert directory.trip(Scope.parse(scope)) == name
     assert directory.word[0] != before
-    found = directory.snapshot().covering(exchange())
+    found = directory.snapshot(of_a_known_host).covering(exchange())
     assert found is not None
     assert (found.order, found.scope) == (f"file:{name}", scope)
 
@@ -216,7 +216,7 @@ def test_a_word_that_cannot_be_written_does_not_keep_the_order_out(tmp_path: Pat
     (tmp_path / "generation").unlink()
     (tmp_path / "generation").mkdir()
     directory.put(stop())
-    assert directory.snapshot() == State.of([stop()])
+    assert directory.snapshot(of_a_known_host) == merged([stop()])
 
 
 def test_a_replaced_word_is_mapped_anew(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_truncated_word_is_written_and_mapped_anew_before_it_is_read(tmp_path:
 def test_a_directory_that_is_gone_is_an_error_and_not_an_empty_one(tmp_path: Path) -> None:
     directory = OrderDirectory(tmp_path)
     directory.orders.rmdir()
-    for look in (directory.snapshot, directory.stamp, directory.version, directory.refresh):
+    for look in (lambda: directory.snapshot(of_a_known_host), directory.stamp, directory.version, directory.refresh):
         with pytest.raises(FileNotFoundError):
             look()
 
@@ -293,6 +293,6 @@ def test_no_content_of_a_file_can_break_the_reading(
     directory = OrderDirectory(tmp_path_factory.mktemp("state"))
     directory.put(stop("model:demo", 2))
     (directory.orders / name).write_bytes(raw)
-    state = directory.snapshot()
+    state = directory.snapshot(of_a_known_host)
     assert state.covering(exchange("demo")) is not None
     assert state.covering(exchange("other")) is not None

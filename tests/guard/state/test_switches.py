@@ -17,10 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.state.directory import OrderDirectory
-from guard.state.orders import Order, Scope, StopOrder, encode
+from guard.state.merge import Judge, Judged
+from guard.state.orders import Order, ResumeOrder, StopOrder, encode
+from guard.state.scope import Scope
 from guard.state.switches import FileSwitches
 from safeguards.decision import Failure, Unavailable
-from tests.guard.state.parts import HandClock, exchange, resume, settled, stop
+from tests.guard.state.parts import HandClock, exchange, of_a_known_host, resume, settled, stop
 
 ROOT = Path(__file__).parents[3]
 WRITER = """
@@ -91,7 +93,7 @@ def test_a_writer_frozen_half_way_holds_up_nobody(tmp_path: Path) -> None:
 
 def test_a_stop_survives_a_restart(tmp_path: Path) -> None:
     OrderDirectory(tmp_path).put(stop())
-    switches = FileSwitches(OrderDirectory(tmp_path), HandClock())
+    switches = FileSwitches(OrderDirectory(tmp_path), HandClock(), of_a_known_host)
     assert order_of(switches) == stop().id
     assert switches.state.ids == {stop().id}
     assert switches.poll() == ()
@@ -241,7 +243,7 @@ def test_switches_that_could_not_read_at_the_start_refuse_until_a_poll_succeeds(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "listdir", broken)
-        switches = FileSwitches(directory, HandClock())
+        switches = FileSwitches(directory, HandClock(), of_a_known_host)
         with pytest.raises(Unavailable, match="Input/output"):
             switches.covering(exchange())
         assert switches.poll() == ()
@@ -309,7 +311,7 @@ def test_whatever_happens_to_the_files_the_switches_mean_what_they_mean_after_a_
 ) -> None:
     path = tmp_path_factory.mktemp("state")
     writer, clock, orders = OrderDirectory(path), HandClock(), list[Order]()
-    switches = FileSwitches(OrderDirectory(path), clock)
+    switches = FileSwitches(OrderDirectory(path), clock, of_a_known_host)
     for (step, what), polled in steps:
         number = len(orders) + 1
         stops = [order for order in orders if isinstance(order, StopOrder)]
@@ -327,7 +329,7 @@ def test_whatever_happens_to_the_files_the_switches_mean_what_they_mean_after_a_
         elif step == "untrip":
             (writer.orders / "STOP.model.demo").unlink(missing_ok=True)
         elif step == "restart":
-            switches = FileSwitches(OrderDirectory(path), clock)
+            switches = FileSwitches(OrderDirectory(path), clock, of_a_known_host)
         elif step == "wait":
             clock.time += 0.1
         elif step == "blink":
@@ -336,9 +338,37 @@ def test_whatever_happens_to_the_files_the_switches_mean_what_they_mean_after_a_
             (path / "away").rename(writer.orders)
         if polled:
             switches.poll()
-            assert switches.state == writer.snapshot()
+            assert switches.state == writer.snapshot(of_a_known_host)
     switches.poll()
-    assert switches.state == writer.snapshot()
-    assert switches.state.stops | switches.state.resumes == set(orders)
+    assert switches.state == writer.snapshot(of_a_known_host)
+    assert switches.state.stops | {each.order for each in switches.state.resumes} == set(orders)
     assert switches.failure == ""
     assert switches.vanished == set()
+
+
+def test_under_another_policy_what_lifted_goes_on_lifting_and_what_did_not_is_judged_once_more(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def judging(name: str, *, lifts: str) -> Judge:
+        def judge(order: ResumeOrder) -> Judged:
+            asked.append(f"{name} {order.id}")
+            counts = lifts in order.lifts
+            return Judged(order, below=counts, why="" if counts else "nobody approved it")
+
+        return judge
+
+    first, second = stop("model:demo", 1), stop("model:other", 2)
+    lift_first, lift_second = resume(first, number=901), resume(second, number=902)
+    directory = OrderDirectory(tmp_path)
+    for order in (first, second, lift_first, lift_second):
+        directory.put(order)
+    switches = FileSwitches(directory, HandClock(), judging("one", lifts=first.id))
+    assert switches.covering(exchange("demo")) is None
+    assert switches.covering(exchange("other")) is not None
+    asked.clear()
+    switches.take(judging("two", lifts=second.id))
+    assert asked == [f"two {lift_second.id}"]
+    assert switches.covering(exchange("demo")) is None
+    assert switches.covering(exchange("other")) is None
+    switches.poll()
+    assert asked == [f"two {lift_second.id}"]
