@@ -17,13 +17,13 @@ from guard.policy.model import HookConfig
 from guard.state.merge import State
 from guard.state.orders import Source, StopOrder, issue_stop
 from guard.state.scope import Scope
+from tests.guard.state.parts import merged
 
 NOW = 1_800_000_000.0
 SECRET = "a-secret-of-a-hook-0123456789"
 OTHER = "another-secret-of-a-hook-0123"
 STANDARD_SECRET = "whsec_" + base64.b64encode(SECRET.encode()).decode()
 Pair = tuple[bytes, bytes]
-from tests.guard.state.parts import merged
 
 
 def hook(kind: str, *, secrets: Sequence[str] = (SECRET,), **settings: Any) -> Hook:
