@@ -34,6 +34,7 @@ from guard.reports import RecordedReports
 from guard.state.acknowledgements import Acknowledgements, process_started
 from guard.state.counters import SharedBuckets
 from guard.state.directory import OrderDirectory
+from guard.state.lease import Lease, LeasedSwitches, limits_of
 from guard.state.switches import FileSwitches
 from guard.telemetry.library_logs import JsonLogHandler
 from guard.telemetry.logs import JsonLog, Level
@@ -85,6 +86,7 @@ class Worker:
     tracer: Tracer | None
     ports: Ports
     buckets: SharedBuckets
+    lease: Lease | None = None
 
     def adopt(self, policy: Policy) -> Config:
         """Bring a policy into force, between two turns of the loop; returns the one before.
@@ -177,7 +179,9 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
     switches = FileSwitches(OrderDirectory(state), clock)
     buckets = SharedBuckets(state / "counters", [key.id for key in config.tiers.keys])
     ledger = Ledger.open(audit / f"worker-{index}", clock, disk=disk, keys=data_keys(config))
-    ports = Ports(switches, buckets, ledger, clock)
+    lease = fleet_lease(config, state, clock)
+    obeyed = switches if lease is None else LeasedSwitches(switches, lease)
+    ports = Ports(obeyed, buckets, ledger, clock)
     policy = build_policy(config, ports)
     config = policy.config
     models, callers, limits = policy.models, policy.callers, policy.limits
@@ -202,7 +206,18 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
         edges[surface.name] = Edge(Proxy(arrivals, live, witness, clock, local), arrivals, local)
     pid = os.getpid()
     acknowledgements = Acknowledgements(state, str(index), pid=pid, started=process_started(pid) or 0)
-    return Worker(config, edges, live, switches, acknowledgements, ledger, models, witness, tracer, ports, buckets)
+    return Worker(
+        config, edges, live, switches, acknowledgements, ledger, models, witness, tracer, ports, buckets, lease
+    )
+
+
+def fleet_lease(config: Config, state: Path, clock: Clock) -> Lease | None:
+    """Return the lease of a fleet's replica, None for a guard that is no part of one; raises OSError."""
+    fleet = config.guard.fleet
+    if fleet is None:
+        return None
+    leases = fleet.leases
+    return Lease(state, limits_of({1: leases.asl_1, 2: leases.asl_2, 3: leases.asl_3, 4: leases.asl_4}), clock)
 
 
 def build_policy(config: Config, ports: Ports, before: Models | None = None) -> Policy:

@@ -20,6 +20,7 @@ from guard.policy.model import Role
 from guard.refusal import Refused
 from guard.state.orders import MAX_REASON, OrderError, Source
 from guard.state.reloads import Outcome, Reloaded
+from guard.state.replicas import Spread
 from safeguards.verdict import Code
 
 MAX_BODY: Final = 16_384
@@ -54,6 +55,19 @@ class Readiness:
     troubles: tuple[str, ...]
 
 
+class Member(Protocol):
+    """What the admin listener asks of a guard's place in its fleet."""
+
+    def spread(self, order: str) -> Spread:
+        """How far an order has come in the whole fleet."""
+
+    def wait_for_others(self, *, waiting: bool) -> None:
+        """Somebody waits for the other guards' words, or no more."""
+
+    def status(self) -> dict[str, Any]:
+        """How it stands."""
+
+
 class Fleet(Protocol):
     """What the admin listener asks of the supervisor."""
 
@@ -65,6 +79,9 @@ class Fleet(Protocol):
 
     def wake(self) -> None:
         """Tell the workers that orders have changed."""
+
+    def fleet(self) -> Member | None:
+        """This guard's place in its fleet; None where it is no part of one."""
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
         """The metrics page and its content type."""
@@ -199,33 +216,37 @@ class _Admin:
 
     async def _answer(self, order: str, fields: dict[str, Any]) -> Response:
         """Wait until every worker has applied the order, then say who has."""
-        expected = self._fleet.workers()
         loop = asyncio.get_running_loop()
         began = loop.time()
-        obeyed = self._switchboard.obeyed(order, expected)
-        while obeyed.missing and loop.time() < began + WAIT_SECONDS:
-            await asyncio.sleep(_POLL_SECONDS)
-            obeyed = self._switchboard.obeyed(order, expected)
-        body = {
-            "order": order,
-            **fields,
+        member = self._fleet.fleet()
+        if member is not None:
+            member.wait_for_others(waiting=True)
+        try:
+            obeyed = self._obeyed(order)
+            while obeyed["missing"] and loop.time() < began + WAIT_SECONDS:
+                await asyncio.sleep(_POLL_SECONDS)
+                obeyed = self._obeyed(order)
+        finally:
+            if member is not None:
+                member.wait_for_others(waiting=False)
+        body = {"order": order, **fields, **obeyed, "seconds": round(loop.time() - began, 3)}
+        return JSONResponse(body, 200 if not obeyed["missing"] else 202)
+
+    def _obeyed(self, order: str) -> dict[str, Any]:
+        """Who has applied an order: here, or in the whole fleet where there is one."""
+        member = self._fleet.fleet()
+        if member is not None:
+            return spread_fields(member.spread(order))
+        obeyed = self._switchboard.obeyed(order, self._fleet.workers())
+        return {
             "workers": len(obeyed.acks),
             "missing": list(obeyed.missing),
             "streams_cut": obeyed.streams_cut,
-            "seconds": round(loop.time() - began, 3),
         }
-        return JSONResponse(body, 200 if not obeyed.missing else 202)
 
     async def _order(self, request: Request, _: Person) -> Response:
-        obeyed = self._switchboard.obeyed(request.path_params["order"], self._fleet.workers())
-        return JSONResponse(
-            {
-                "order": request.path_params["order"],
-                "workers": len(obeyed.acks),
-                "missing": list(obeyed.missing),
-                "streams_cut": obeyed.streams_cut,
-            }
-        )
+        order = request.path_params["order"]
+        return JSONResponse({"order": order, **self._obeyed(order)})
 
     async def _status(self, _: Request, __: Person) -> Response:
         board = self._switchboard
@@ -233,7 +254,21 @@ class _Admin:
         held = board.models_held()
         models = [{**each, "stopped_by": list(held.get(each["model"], ()))} for each in self._fleet.standing()]
         workers = list(self._fleet.workers())
-        return JSONResponse({"stops": stops, "models": models, "workers": workers, "policy": self._fleet.policy()})
+        body = {"stops": stops, "models": models, "workers": workers, "policy": self._fleet.policy()}
+        member = self._fleet.fleet()
+        return JSONResponse(body if member is None else {**body, "fleet": member.status()})
+
+
+def spread_fields(spread: Spread) -> dict[str, Any]:
+    """What is told of an order in a fleet."""
+    return {
+        "workers": spread.workers,
+        "workers_of": spread.workers_of,
+        "replicas": spread.replicas,
+        "replicas_of": spread.replicas_of,
+        "missing": list(spread.missing),
+        "streams_cut": spread.streams_cut,
+    }
 
 
 async def _body(request: Request) -> bytes:

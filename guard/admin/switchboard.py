@@ -116,7 +116,7 @@ class Switchboard:
         Where an order cannot be written (a full disk), an empty STOP file does the same, without who and why.
         """
         scope = Scope.parse(scope_text)
-        self._known(scope)
+        known_scope(self._config, scope)
         return place(self._directory, scope, reason, who, source, now=self._now(), entropy=self._entropy(ENTROPY_BYTES))
 
     def resume(self, target: str, reason: str, who: str, source: Source) -> tuple[str, ResumePlan]:
@@ -191,12 +191,14 @@ class Switchboard:
             for alias in self._config.models
         )
 
-    def _known(self, scope: Scope) -> None:
-        known: Mapping[ScopeKind, Collection[str]] = {
-            ScopeKind.MODEL: self._config.models,
-            ScopeKind.TIER: self._config.tiers.tiers,
-            ScopeKind.KEY: [key.id for key in self._config.tiers.keys],
-        }
-        if scope.kind is not ScopeKind.ALL and scope.subject not in known[scope.kind]:
-            names = ", ".join(sorted(known[scope.kind])[:20]) or "none"
-            raise UnknownScopeError(f"there is no {scope.kind.value} of that name; there are: {names}")
+
+def known_scope(config: Config, scope: Scope) -> None:
+    """Raise UnknownScopeError for a scope of what does not exist in this configuration."""
+    known: Mapping[ScopeKind, Collection[str]] = {
+        ScopeKind.MODEL: config.models,
+        ScopeKind.TIER: config.tiers.tiers,
+        ScopeKind.KEY: [key.id for key in config.tiers.keys],
+    }
+    if scope.kind is not ScopeKind.ALL and scope.subject not in known[scope.kind]:
+        names = ", ".join(sorted(known[scope.kind])[:20]) or "none"
+        raise UnknownScopeError(f"there is no {scope.kind.value} of that name; there are: {names}")

@@ -15,17 +15,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from guard.admin.switchboard import Obeyed, ResumeRefusedError, Switchboard, UnknownScopeError, place
+from guard.admin.switchboard import (
+    Obeyed,
+    ResumeRefusedError,
+    Switchboard,
+    UnknownScopeError,
+    known_scope,
+    place,
+)
 from guard.cli.admin_client import AdminClient, Answer, NoTokenError, admin_client
+from guard.cli.everywhere import Here, await_fleet, stop_everywhere
 from guard.cli.options import add_config
 from guard.policy.file import UnreadableError, read_regular
+from guard.policy.fleet import FleetConfig
 from guard.policy.load import Config, load
 from guard.policy.model import GuardConfig
-from guard.policy.source import MAX_BYTES, ConfigError, parse
+from guard.policy.source import MAX_BYTES, ConfigError, Problem, parse
 from guard.policy.validate import validate
+from guard.serve.engines import open_engine
 from guard.state.acknowledgements import waiting_for
 from guard.state.directory import OrderDirectory
-from guard.state.orders import ENTROPY_BYTES, SCOPE_FORMS, OrderError, Scope, Source
+from guard.state.engine import StateEngine
+from guard.state.orders import ENTROPY_BYTES, SCOPE_FORMS, OrderError, Scope, Source, issue_stop
 
 WAIT_SECONDS: Final = 10.0
 USAGE: Final = 2
@@ -80,6 +91,8 @@ def board_of(config: Config, *, create: bool = True) -> Switchboard:
 
 def _stop(arguments: argparse.Namespace) -> int:
     config, guard = _known(arguments)
+    if guard is not None and guard.fleet is not None and arguments.state is None:
+        return _stop_fleet(arguments, config, guard, guard.fleet)
     answered, why = _ask_for_stop(arguments, guard)
     if answered is not None and (not why or (guard is None and arguments.state is None)):
         return tell(answered)
@@ -90,6 +103,48 @@ def _stop(arguments: argparse.Namespace) -> int:
         return code
     # A confirmation by this host's workers says nothing of the guard that was meant.
     return fail(f"ordered HERE, on this host, and NOT at {arguments.admin}, which was not asked", NOT_CONFIRMED)
+
+
+def _stop_fleet(arguments: argparse.Namespace, config: Config | None, guard: GuardConfig, fleet: FleetConfig) -> int:
+    """By every path at once; the admin API too, where there is a token for it."""
+    try:
+        scope = Scope.parse(arguments.scope)
+        if config is not None:
+            known_scope(config, scope)
+    except (UnknownScopeError, OrderError) as problem:
+        return fail(str(problem), USAGE)
+    entropy = os.urandom(ENTROPY_BYTES)
+    order = issue_stop(scope, reason=arguments.reason, who=_who(), source=Source.CLI, now=time.time(), entropy=entropy)
+    found = stop_everywhere(order, _here(arguments, guard), _engine(arguments, fleet), _asking(arguments, guard))
+    for remark in found.remarks:
+        say(remark)
+    return fail("no path works", 1) if found.answer is None else tell(found.answer)
+
+
+def _here(arguments: argparse.Namespace, guard: GuardConfig) -> Here:
+    return Here(state_of(arguments.config, guard), tuple(str(index) for index in range(guard.workers)))
+
+
+def _engine(arguments: argparse.Namespace, fleet: FleetConfig) -> StateEngine | None:
+    """Return the fleet's engine; one that cannot be opened is told and is no reason not to stop."""
+    try:
+        return open_engine(fleet, arguments.config, lambda _, words: Problem("guard.yaml", 0, "fleet", words))
+    except (ConfigError, OSError) as problem:
+        say(str(problem))
+        return None
+
+
+def _asking(arguments: argparse.Namespace, guard: GuardConfig) -> Callable[[], Answer | None] | None:
+    """Return what asks the admin API for a stop; None where there is no token, or none that can be used."""
+    try:
+        client = admin_client(arguments, guard)
+    except (OSError, ValueError) as problem:
+        say(f"the admin API {_UNASKED} ({problem})")
+        return None
+    if client is None:
+        return None
+    body = {"scope": arguments.scope, "reason": arguments.reason}
+    return lambda: client.call("POST", "/v1/stops", body) if client.responds() else None
 
 
 def _stop_here(arguments: argparse.Namespace, config: Config | None, guard: GuardConfig | None) -> int:
@@ -183,6 +238,10 @@ def _resume(arguments: argparse.Namespace) -> int:
         return fail(str(problem), USAGE)
     held = [{"model": each.model, "why": each.why} for each in plan.held]
     fields = {"lifts": list(plan.lifts), "freed": list(plan.freed), "held": held}
+    if config.guard.fleet is not None:
+        engine = _engine(arguments, config.guard.fleet)
+        here = _here(arguments, config.guard)
+        return tell(await_fleet(order, OrderDirectory(here.state).bytes_of(order), fields, here, engine))
     workers = [str(index) for index in range(config.guard.workers)]
     return _await_obedience(order, fields, lambda: board.obeyed(order, workers))
 
@@ -220,17 +279,19 @@ def tell(answer: Answer) -> int:
     if answer.error or "order" not in body:
         return fail(answer.error or f"the admin API answers {answer.status}", _CODES.get(answer.status, 1))
     missing = body["missing"]
-    count = body["workers"] + len(missing)
+    count = body.get("workers_of", body["workers"] + len(missing))
     what = f"stopped {body['scope']}" if "scope" in body else f"lifted {', '.join(body['lifts'])}"
     streams = f", {body['streams_cut']} streams cut" if "scope" in body else ""
+    replicas = f" on {body['replicas']}/{body['replicas_of']} replicas" if "replicas" in body else ""
     out(
-        f"{what}: applied on {body['workers']}/{count} workers in {body['seconds'] * 1000:.0f} ms{streams} "
+        f"{what}: applied on {body['workers']}/{count} workers{replicas} in {body['seconds'] * 1000:.0f} ms{streams} "
         f"(order {body['order']})"
     )
     for held in body.get("held", ()):
         out(f"still stopped: {held['model']}: {held['why']}")
     if missing:
-        return fail(f"in force, but not confirmed by worker {', '.join(missing)}; it may not be running", NOT_CONFIRMED)
+        kind = "" if replicas else "worker "
+        return fail(f"in force, but not confirmed by {kind}{', '.join(missing)}; it may not be running", NOT_CONFIRMED)
     if not body["workers"]:
         return fail("in force, but no worker that runs here was found to confirm it", NOT_CONFIRMED)
     return 0

@@ -32,7 +32,6 @@ from guard.policy.process import (
     LogLevel,
     RequestLimits,
     Role,
-    SecretRef,
     StorageConfig,
     Supervision,
     Surface,
@@ -40,6 +39,7 @@ from guard.policy.process import (
 )
 from guard.policy.response import Response
 from guard.policy.rules import Category, Rule, RuleSet
+from guard.policy.secret_ref import SecretRef
 from guard.policy.standard import Axis, CheckName, Levels, OnExpiry, Row, Standard
 from guard.policy.thresholds import Assessment, ThresholdState
 from guard.policy.tiers import Key, Operation, Operations, Rate, Tier, TiersFile

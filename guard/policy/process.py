@@ -24,24 +24,12 @@ from guard.policy.fields import (
     Sha256,
     SocketPath,
     Url,
-    Variable,
     WitnessKey,
     unique,
 )
+from guard.policy.fleet import FleetConfig
 from guard.policy.response import LegalClock
-
-
-class SecretRef(Frozen):
-    """Where a secret is: a file (relative to the configuration directory, or absolute) or an environment variable."""
-
-    file: Pathname | None = Field(default=None, description="A file that others cannot read; one line, or a PEM key.")
-    env: Variable | None = Field(default=None, description="The name of an environment variable.")
-
-    @model_validator(mode="after")
-    def _one_of(self) -> SecretRef:
-        if (self.file is None) == (self.env is None):
-            raise ValueError("must have either `file` or `env`")
-        return self
+from guard.policy.secret_ref import SecretRef
 
 
 class ClientCertificates(StrEnum):
@@ -253,6 +241,9 @@ class GuardConfig(Frozen):
         default=None, description="How kept texts are sealed; null: no model keeps any."
     )
     admin: AdminConfig = Field(description="The admin listener.")
+    fleet: FleetConfig | None = Field(
+        default=None, description="Where stop orders are shared with other guards; null: this host has its own."
+    )
     limits: RequestLimits = Field(default_factory=RequestLimits, description="Bounds on requests.")
     supervision: Supervision = Field(default_factory=Supervision, description="When the supervisor steps in.")
     signed_bundle: bool = Field(
@@ -281,4 +272,14 @@ class GuardConfig(Frozen):
             for folder in (self.storage.audit, self.storage.state):
                 if PurePosixPath(self.content.wrapped).is_relative_to(PurePosixPath(folder)):
                     raise MisplacedError(f"must lie outside {folder}", "content", "wrapped")
+        return self
+
+    @model_validator(mode="after")
+    def _fleet_apart(self) -> GuardConfig:
+        if self.fleet is not None and self.fleet.folder is not None:
+            folder, state = PurePosixPath(self.fleet.folder), PurePosixPath(self.storage.state)
+            if folder.is_relative_to(state) or state.is_relative_to(folder):
+                raise MisplacedError(
+                    f"must lie outside {self.storage.state}, which is this guard's own", "fleet", "folder"
+                )
         return self

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from guard.policy.file import UnreadableError, read_regular
-from guard.policy.process import SecretRef
+from guard.policy.secret_ref import SecretRef
 from guard.policy.source import ConfigError, Problem
 
 MAX_BYTES = 65_536

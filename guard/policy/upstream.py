@@ -19,7 +19,7 @@ from guard.policy.fields import (
     Seconds,
     UpstreamUrl,
 )
-from guard.policy.process import SecretRef
+from guard.policy.secret_ref import SecretRef
 
 
 class ServerKind(StrEnum):

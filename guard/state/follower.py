@@ -27,6 +27,7 @@ BEAT_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 0.25
 TICK_SECONDS: Final = 0.02
 LONGEST_PAUSE_SECONDS: Final = 1.0
+NOT_YET: Final = "its engine was not reached yet"
 
 
 class Proofs(Protocol):
@@ -42,7 +43,7 @@ class Following:
 
     engine: str = ""
     position: int = 0
-    problem: str = "the engine was not reached yet"
+    problem: str = NOT_YET
     distrust: str = ""
     replicas: tuple[Replica, ...] = ()
 

@@ -15,7 +15,8 @@ from typing import Any, Final, Self
 
 import uvloop
 
-from guard.policy.process import ClientCertificates, ListenerTls, SecretRef
+from guard.policy.process import ClientCertificates, ListenerTls
+from guard.policy.secret_ref import SecretRef
 from guard.policy.source import Problem
 from guard.serve.certificates import Certificates
 from guard.serve.http import GuardProtocol, protocol_class

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from guard.clock import SystemClock
-from guard.policy.process import ListenerTls, SecretRef
+from guard.policy.process import ListenerTls
+from guard.policy.secret_ref import SecretRef
 from guard.policy.source import ConfigError
 from guard.serve import certificates
 from guard.serve.certificates import Certificates, watch

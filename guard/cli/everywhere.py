@@ -1,0 +1,183 @@
+"""Stopping in a fleet by every path at once: this host's orders, the fleet's engine, the admin API; any success counts.
+
+Nothing waits for another path: a database that hangs holds up neither this host nor the API. Then the replicas' words
+are waited for, and whoever has not obeyed is named.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from guard.admin.api import spread_fields
+from guard.cli.admin_client import Answer
+from guard.state.acknowledgements import waiting_for
+from guard.state.directory import OrderDirectory
+from guard.state.engine import EngineError, StateEngine
+from guard.state.orders import StopOrder, encode
+from guard.state.replicas import Spread, read, spread
+
+WAIT_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 0.02
+_PATIENCE_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """This host: where its orders are, and the places of its workers."""
+
+    state: Path
+    workers: Collection[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """What became of it: the answer to tell, None if no path worked; and a remark for every path that did not."""
+
+    answer: Answer | None
+    remarks: tuple[str, ...]
+
+
+def stop_everywhere(
+    order: StopOrder, here: Here, engine: StateEngine | None, api: Callable[[], Answer | None] | None
+) -> Stopped:
+    """Give a stop by every path; returns when every replica has obeyed, or after ten seconds.
+
+    ``engine`` is None where it cannot even be opened; ``api`` asks the admin API, and gives an order of its own there.
+    """
+    return asyncio.run(_stop(order, here, engine, api))
+
+
+def await_fleet(order: str, raw: bytes, fields: dict[str, Any], here: Here, engine: StateEngine | None) -> Answer:
+    """Put an order that lies on this host into the engine, and wait for the fleet."""
+
+    async def wait() -> Answer:
+        with suppress(EngineError):  # this host's guard goes on trying, and below is told why nobody answers
+            if engine is not None:
+                await engine.put(order, raw)
+        return await _confirmed(order, fields, here, engine, time.monotonic())
+
+    return asyncio.run(wait())
+
+
+async def _stop(
+    order: StopOrder, here: Here, engine: StateEngine | None, api: Callable[[], Answer | None] | None
+) -> Stopped:
+    began = time.monotonic()
+    asked = _Asked(api)
+    name, shared = await asyncio.gather(_place(order, here), _put(order, engine))
+    remarks = [words for words in (name.problem, shared) if words]
+    fields: dict[str, Any] = {"scope": str(order.scope)}
+    if name.problem and shared:
+        answer = await asyncio.to_thread(asked.wait, WAIT_SECONDS)
+        if answer is None or "order" not in answer.body:
+            if api is not None:
+                remarks.append("the admin API does not do it")
+            return Stopped(None, tuple(remarks))
+        return Stopped(answer, tuple(remarks))
+    answer = await _confirmed(name.order or order.id, fields, here, engine, began)
+    told = asked.answer
+    if told is not None and "order" in told.body:
+        remarks.append(f"the admin API gave order {told.body['order']} besides; resuming the scope lifts both")
+    return Stopped(answer, tuple(remarks))
+
+
+class _Asked:
+    """The admin API's answer, awaited in a thread that ends with the process."""
+
+    def __init__(self, api: Callable[[], Answer | None] | None) -> None:
+        self.answer: Answer | None = None
+        self._thread: threading.Thread | None = None
+        if api is not None:
+            self._thread = threading.Thread(target=self._ask, args=(api,), daemon=True)
+            self._thread.start()
+
+    def wait(self, seconds: float) -> Answer | None:
+        if self._thread is not None:
+            self._thread.join(seconds)
+        return self.answer
+
+    def _ask(self, api: Callable[[], Answer | None]) -> None:
+        with suppress(OSError, ValueError):
+            self.answer = api()
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """The order's name on this host, if it is another than its id; or why it is not here."""
+
+    order: str = ""
+    problem: str = ""
+
+
+async def _place(order: StopOrder, here: Here) -> _Placed:
+    def place() -> _Placed:
+        if not here.state.exists():
+            return _Placed(problem="this host has no folder of orders")
+        try:
+            directory = OrderDirectory(here.state, create=False)
+            try:
+                directory.put(order)
+            except OSError:
+                return _Placed(f"file:{directory.trip(order.scope)}")
+        except OSError as problem:
+            return _Placed(problem=f"this host's orders cannot be written: {problem.strerror}")
+        return _Placed()
+
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            return await asyncio.to_thread(place)
+    except TimeoutError:
+        return _Placed(problem="this host's disk does not answer")
+
+
+async def _put(order: StopOrder, engine: StateEngine | None) -> str:
+    """Put it into the engine; returns why not, or nothing."""
+    if engine is None:
+        return "the fleet's engine cannot be used"
+    for attempt in range(2):  # the first may find a connection of a server that has just gone
+        try:
+            await engine.put(order.id, encode(order))
+        except EngineError as problem:
+            if attempt:
+                return f"the fleet's engine: {problem}"
+        else:
+            return ""
+    return ""
+
+
+async def _confirmed(
+    order: str, fields: dict[str, Any], here: Here, engine: StateEngine | None, began: float
+) -> Answer:
+    while True:
+        found = await _spread(order, here, engine)
+        if not found.missing or time.monotonic() - began >= WAIT_SECONDS:
+            break
+        await asyncio.sleep(_LOOK_SECONDS)
+    seconds = round(time.monotonic() - began, 3)
+    if engine is not None:
+        await engine.aclose()
+    body = {"order": order, **fields, **spread_fields(found), "seconds": seconds}
+    return Answer(202 if found.missing else 200, body)
+
+
+async def _spread(order: str, here: Here, engine: StateEngine | None) -> Spread:
+    """Ask the fleet; where it cannot be asked, this host's workers alone, and that the others are not known."""
+    why = "its engine cannot be used"
+    if engine is not None:
+        try:
+            return spread(order, read(await engine.heard()))
+        except EngineError as problem:
+            why = str(problem)
+    with suppress(OSError):
+        acks, missing = waiting_for(here.state, order, here.workers)
+        cut = sum(ack.streams_cut for ack in acks)
+        told = tuple(f"worker {each}" for each in missing)
+        return Spread(int(not missing), 1, len(acks), len(acks) + len(missing), cut, (*told, f"the fleet ({why})"))
+    return Spread(0, 0, 0, 0, 0, (f"the fleet ({why})",))
