@@ -24,6 +24,7 @@ from guard.state.seen import Distrust, Seen
 from safeguards.ports import Clock
 
 BEAT_SECONDS: Final = 1.0
+HEAR_SECONDS: Final = 2.0  # every replica reads every other's words: n guards are n * n reports
 POLL_SECONDS: Final = 0.25
 TICK_SECONDS: Final = 0.02
 LONGEST_PAUSE_SECONDS: Final = 1.0
@@ -83,7 +84,7 @@ class Follower:
         self._distrust: Distrust | None = None
         self._begun = False
         self._told = Report(1, 0, 0, ())
-        self._beaten = float("-inf")
+        self._beaten = self._heard = float("-inf")
         self.following = Following()
         self.waited_for = False
         """Whether somebody waits for the others' words: then they are asked for at every turn."""
@@ -134,7 +135,10 @@ class Follower:
             self._told, self._beaten = words, asked
             if self._distrust is None:
                 self._lease.renew(asked)
-        self._say("", read(await self._engine.heard()) if beat or self.waited_for else None)
+        others = None
+        if self.waited_for or asked - self._heard >= HEAR_SECONDS:
+            others, self._heard = read(await self._engine.heard()), asked
+        self._say("", others)
 
     async def _take_over(self, head: Head) -> None:
         """Read the history up to this head at least."""

@@ -1,8 +1,9 @@
 """The tables of a fleet's orders in PostgreSQL, as the SQL that their owner runs once: ``guard state schema``.
 
 Nobody but the owner may write the tables. The guards' role may read them and call four functions: ``put`` only ever
-adds, ``beat``, ``forget`` and ``head`` touch no order. So a stolen password of the guards can stop, and cannot take a
-stop back, nor change what was ordered. Each function is one statement, so a guard that freezes holds no lock.
+adds, ``beat``, ``forget`` and ``head`` touch no order. So whoever steals the guards' password can give orders, as
+whoever may write into a host's folder of orders can, and cannot remove or change one. Each function is one statement,
+so a guard that freezes holds no lock.
 """
 
 from __future__ import annotations
