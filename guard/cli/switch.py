@@ -114,7 +114,9 @@ def _stop_fleet(arguments: argparse.Namespace, config: Config | None, guard: Gua
     except (UnknownScopeError, OrderError) as problem:
         return fail(str(problem), USAGE)
     entropy = os.urandom(ENTROPY_BYTES)
-    order = issue_stop(scope, reason=arguments.reason, who=_who(), source=Source.CLI, now=time.time(), entropy=entropy)
+    order = issue_stop(
+        scope, reason=arguments.reason, who=who_on_host(), source=Source.CLI, now=time.time(), entropy=entropy
+    )
     found = stop_everywhere(order, _here(arguments, guard), _engine(arguments, fleet), _asking(arguments, guard))
     for remark in found.remarks:
         say(remark)
