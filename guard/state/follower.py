@@ -101,10 +101,10 @@ class Follower:
     async def pause(self, failures: int) -> None:
         """Wait for the next turn: for a hint, for something ordered here, at most a quarter of a second.
 
-        After failures in a row the waiting grows to a second.
+        After one failure there is no waiting, since most are of a connection alone; after more in a row up to a second.
         """
         now = self._clock.steady()
-        until = now + (POLL_SECONDS if not failures else min(LONGEST_PAUSE_SECONDS, POLL_SECONDS * failures))
+        until = now + (POLL_SECONDS if not failures else min(LONGEST_PAUSE_SECONDS, POLL_SECONDS * (failures - 1)))
         while self._clock.steady() < until:
             grown = await self._engine.hint(TICK_SECONDS)
             if not failures and (grown or self.waited_for or self._news_here()):

@@ -1,8 +1,8 @@
 """How long a replica may serve without proof that it knows every order: one mapped word, judged by each worker itself.
 
-The word is the moment of the last proof in nanoseconds of CLOCK_BOOTTIME, which runs on while a machine sleeps; 0 is
-none. The supervisor writes it, workers only read: one that is frozen or dead renews nothing, so its workers stop what
-their levels demand by themselves. A time that lies in the future was left by another boot and is no proof.
+The word is the moment of the last proof in nanoseconds of CLOCK_BOOTTIME, which runs on while a machine sleeps. The
+supervisor writes it, workers only read: a frozen or dead one renews nothing, so its workers stop what their levels
+demand by themselves. A time that lies in the future was left by another boot and is no proof.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ LONGEST: Final[Mapping[int, float]] = MappingProxyType({3: 30.0, 4: 3.0})
 """Seconds by level: nothing can lengthen these. Levels below are served on with an alarm, unless they are tightened."""
 _WORD: Final = struct.Struct("@q")
 _NANO: Final = 1_000_000_000
+_NEVER: Final = -(1 << 62)
 _SKEW: Final = 1.0
 
 
@@ -48,7 +49,7 @@ class LeaseWord:
 
     def withdraw(self) -> None:
         """There is no proof."""
-        self._word[0] = 0
+        self._word[0] = _NEVER
 
 
 class Lease:
@@ -63,22 +64,18 @@ class Lease:
             self._word = memoryview(mmap.mmap(fd, _WORD.size, prot=mmap.PROT_READ)).cast("@q")
         finally:
             os.close(fd)
-        self._clock = clock
+        self._steady = clock.steady
         self.limits = dict(limits)
 
     def age(self) -> float | None:
         """Seconds since the last proof; None if there is none."""
-        proof = self._word[0] / _NANO
-        age = self._clock.steady() - proof
-        return max(0.0, age) if proof > 0 and age >= -_SKEW else None
+        age = self._steady() - self._word[0] / _NANO
+        return max(0.0, age) if -_SKEW <= age < -_NEVER / _NANO else None
 
     def lapsed(self, asl: int) -> bool:
         """Whether a model of this level may not be served now."""
         limit = self.limits.get(asl)
-        if limit is None:
-            return False
-        age = self.age()
-        return age is None or age > limit
+        return limit is not None and not -_SKEW <= self._steady() - self._word[0] / _NANO <= limit
 
     def any_lapsed(self) -> frozenset[int]:
         """Every level that may not be served now."""

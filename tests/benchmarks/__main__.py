@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import before, measure, plot, policy, reload, sealing, strict
+from tests.benchmarks import before, measure, plot, policy, reload, sealing, stops, strict
 from tests.benchmarks.bystanders import bystanders
 from tests.benchmarks.measure import Run, warm_up
 from tests.benchmarks.process import stop
@@ -22,10 +22,12 @@ STRICT = "strict"  # of the guard's own parts alone, in this process: no target 
 RELOAD = "reload"  # of the guard: a change of policy, alone and under load
 POLICY = "policy"  # of reading, compiling and looking up models, also in this process
 SEALING = "sealing"  # of the request log, likewise alone
+STOPS = "stops"  # of stop orders, on guards and a database of its own
 ALONE: dict[str, Callable[[float], list[strict.Figure]]] = {
     STRICT: strict.measure,
     POLICY: policy.measure,
     SEALING: lambda seconds: sealing.measure(int(50_000 * seconds)),
+    STOPS: lambda seconds: stops.measure(max(1, int(5 * seconds))),
 }
 KNOWN = (*MEASURES, *ALONE, RELOAD)
 READING = (

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from guard.cli import everywhere, main
-from tests.journeys.fleets import Fleet, Replica, write_replica
 from tests.parts.configuration import ModelSpec
+from tests.parts.fleets import Fleet, Replica, write_replica
 from tests.parts.guard_process import GuardProcess, wait_until
 from tests.parts.postgres import Postgres
 from tests.parts.raw_caller import RawCaller

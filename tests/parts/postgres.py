@@ -39,12 +39,15 @@ _SETTINGS: Final = {
 class Postgres:
     """A server inside a ``with`` block, with a database ``fleet`` in which the role ``guards`` may work."""
 
-    def __init__(self, *, tls: tuple[Path, Path] | None = None) -> None:
-        """Make the cluster's folder; ``tls`` is a certificate and its key, and then nothing else is spoken."""
+    def __init__(self, *, tls: tuple[Path, Path] | None = None, durable: bool = False) -> None:
+        """Make the cluster's folder; ``tls`` is a certificate and its key, and then nothing else is spoken.
+
+        ``durable`` leaves `fsync` on, as the figures of a measurement need it.
+        """
         unpacked(_PACKAGE, _CLIENT)
         self.folder = Path(tempfile.mkdtemp(prefix="guard-postgres-"))
         self.port = free_port()
-        self._settings = dict(_SETTINGS)
+        self._settings = {**_SETTINGS, "fsync": "on" if durable else "off"}
         self._process: subprocess.Popen[bytes] | None = None
         # The server refuses to run as root.
         self._as: dict[str, Any] = {}
