@@ -73,6 +73,8 @@ async def _stop(
     asked = _Asked(api)
     name, shared = await asyncio.gather(_place(order, here), _put(order, engine))
     remarks = [words for words in (name.problem, shared) if words]
+    if name.file:
+        remarks.append(f"this host could only make the file orders/{name.file}; remove it to resume here")
     fields: dict[str, Any] = {"scope": str(order.scope)}
     if name.problem and shared:
         answer = await asyncio.to_thread(asked.wait, WAIT_SECONDS)
@@ -81,7 +83,8 @@ async def _stop(
                 remarks.append("the admin API does not do it")
             return Stopped(None, tuple(remarks))
         return Stopped(answer, tuple(remarks))
-    answer = await _confirmed(name.order or order.id, fields, here, engine, began)
+    confirmed = f"file:{name.file}" if name.file and shared else order.id
+    answer = await _confirmed(confirmed, fields, here, engine, began)
     told = asked.answer
     if told is not None and "order" in told.body:
         remarks.append(f"the admin API gave order {told.body['order']} besides; resuming the scope lifts both")
@@ -110,9 +113,9 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """The order's name on this host, if it is another than its id; or why it is not here."""
+    """The STOP file that was made on this host in the order's place, if so; or why nothing was."""
 
-    order: str = ""
+    file: str = ""
     problem: str = ""
 
 
@@ -125,7 +128,7 @@ async def _place(order: StopOrder, here: Here) -> _Placed:
             try:
                 directory.put(order)
             except OSError:
-                return _Placed(f"file:{directory.trip(order.scope)}")
+                return _Placed(directory.trip(order.scope))
         except OSError as problem:
             return _Placed(problem=f"this host's orders cannot be written: {problem.strerror}")
         return _Placed()

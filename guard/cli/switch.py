@@ -2,6 +2,7 @@
 
 A stop asks nothing and takes any path that works: with a token the admin API, which names its person; else, or when
 the API does not do it, an order written where the workers look for it, even under a configuration that is broken.
+It is one file because both commands share their paths and how they tell what was done.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,8 +103,11 @@ class Fleet:
                 credentials = write_replica(
                     directory, f"r{index}", self.models, workers=self.workers, dsn=dsn, **self.settings
                 )
-                guard = self._stack.enter_context(GuardProcess(directory))
-                self.replicas.append(Replica(f"r{index}", directory, credentials, guard))
+                self.replicas.append(Replica(f"r{index}", directory, credentials, GuardProcess(directory)))
+            for each in self.replicas:
+                self._stack.push(each.guard)
+            with ThreadPoolExecutor() as pool:  # they start at once
+                list(pool.map(GuardProcess.__enter__, [each.guard for each in self.replicas]))
             wait_until(self.together, "all know one another")
         except BaseException:
             self._stack.close()
