@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from guard.admin.api import spread_fields
 from guard.cli.admin_client import Answer
@@ -26,6 +26,8 @@ from guard.state.replicas import Spread, read, spread
 WAIT_SECONDS: Final = 10.0
 _LOOK_SECONDS: Final = 0.02
 _PATIENCE_SECONDS: Final = 1.0
+_TICK_SECONDS: Final = 0.002
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +72,14 @@ async def _stop(
     order: StopOrder, here: Here, engine: StateEngine | None, api: Callable[[], Answer | None] | None
 ) -> Stopped:
     began = time.monotonic()
-    asked = _Asked(api)
+    asked = _Beside(api if api is not None else lambda: None)
     name, shared = await asyncio.gather(_place(order, here), _put(order, engine))
     remarks = [words for words in (name.problem, shared) if words]
     if name.file:
         remarks.append(f"this host could only make the file orders/{name.file}; remove it to resume here")
     fields: dict[str, Any] = {"scope": str(order.scope)}
     if name.problem and shared:
-        answer = await asyncio.to_thread(asked.wait, WAIT_SECONDS)
+        answer = await asked.wait(WAIT_SECONDS)
         if answer is None or "order" not in answer.body:
             if api is not None:
                 remarks.append("the admin API does not do it")
@@ -85,30 +87,29 @@ async def _stop(
         return Stopped(answer, tuple(remarks))
     confirmed = f"file:{name.file}" if name.file and shared else order.id
     answer = await _confirmed(confirmed, fields, here, engine, began)
-    told = asked.answer
+    told = asked.found
     if told is not None and "order" in told.body:
         remarks.append(f"the admin API gave order {told.body['order']} besides; resuming the scope lifts both")
     return Stopped(answer, tuple(remarks))
 
 
-class _Asked:
-    """The admin API's answer, awaited in a thread that ends with the process."""
+class _Beside(Generic[T]):
+    """Something done in a thread that ends with the process, so that a disk or a server that hangs holds up nothing."""
 
-    def __init__(self, api: Callable[[], Answer | None] | None) -> None:
-        self.answer: Answer | None = None
-        self._thread: threading.Thread | None = None
-        if api is not None:
-            self._thread = threading.Thread(target=self._ask, args=(api,), daemon=True)
-            self._thread.start()
+    def __init__(self, act: Callable[[], T]) -> None:
+        self.found: T | None = None
+        self._thread = threading.Thread(target=self._run, args=(act,), daemon=True)
+        self._thread.start()
 
-    def wait(self, seconds: float) -> Answer | None:
-        if self._thread is not None:
-            self._thread.join(seconds)
-        return self.answer
+    async def wait(self, seconds: float) -> T | None:
+        until = time.monotonic() + seconds
+        while self._thread.is_alive() and time.monotonic() < until:  # noqa: ASYNC110 - a thread's end is no event
+            await asyncio.sleep(_TICK_SECONDS)
+        return self.found
 
-    def _ask(self, api: Callable[[], Answer | None]) -> None:
+    def _run(self, act: Callable[[], T]) -> None:
         with suppress(OSError, ValueError):
-            self.answer = api()
+            self.found = act()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +134,8 @@ async def _place(order: StopOrder, here: Here) -> _Placed:
             return _Placed(problem=f"this host's orders cannot be written: {problem.strerror}")
         return _Placed()
 
-    try:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            return await asyncio.to_thread(place)
-    except TimeoutError:
-        return _Placed(problem="this host's disk does not answer")
+    found = await _Beside(place).wait(_PATIENCE_SECONDS)
+    return _Placed(problem="this host's disk does not answer") if found is None else found
 
 
 async def _put(order: StopOrder, engine: StateEngine | None) -> str:

@@ -78,6 +78,7 @@ class Follower:
         self._fresh = fresh
         self._known: set[str] = set()
         self._unfit: frozenset[str] = frozenset()
+        self._written: set[str] = set()
         self._recent: deque[str] = deque(maxlen=MAX_TOLD)
         self._at = Head("", 0, GENESIS)
         self._saved: Head | None = None
@@ -145,6 +146,10 @@ class Follower:
         if wrong := self._contradiction(head):
             self._doubt(head.engine, wrong)
             self._anew()  # not believed any more already, and changed once more
+        if self._written - self._directory.held():
+            # Somebody removed what the history holds: whoever starts later would not know it, so it is written again.
+            self._at = Head(head.engine, 0, GENESIS)
+            self._written.clear()
         self._at = Head(head.engine, self._at.position, self._at.digest)
         fresh = False
         try:
@@ -184,6 +189,8 @@ class Follower:
             if known is not None and entry.position == known.position and digest != known.digest:
                 self._doubt(head.engine, f"the history was changed at or before position {entry.position}")
         fresh = self._take(entry, held)
+        if fresh or entry.order in held:
+            self._written.add(entry.order)
         self._at = Head(head.engine, entry.position, digest)
         self._known.add(entry.order)
         return fresh
@@ -250,6 +257,7 @@ class Follower:
         self._at = Head("", 0, GENESIS)
         self._saved = None
         self._known.clear()
+        self._written.clear()
 
     def _news_here(self) -> bool:
         """Whether something was ordered on this host, or a worker has obeyed since it was last told."""

@@ -236,6 +236,21 @@ def test_a_damaged_file_here_is_neither_spread_nor_a_reason_to_doubt_the_engine(
     run(test)
 
 
+def test_what_somebody_removes_here_is_written_again_while_the_history_holds_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        host = Host(tmp_path / "host", SharedDirectory(tmp_path / "shared"))
+        for number in (1, 2):
+            host.directory.put(stop(number=number))
+        await host.turn()
+        await host.turn()
+        (host.directory.orders / f"{stop(number=1).id}.json").unlink()
+        assert await host.turn() == ""
+        assert host.orders.ids == {stop(number=n).id for n in (1, 2)}
+        assert len(host.proofs.moments) == 3
+
+    run(test)
+
+
 def went_back(shared: Path, kept: Path) -> None:
     shutil.rmtree(shared)
     shutil.copytree(kept, shared)
