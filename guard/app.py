@@ -31,10 +31,11 @@ from guard.policy.rules import Category
 from guard.proxy import Proxy
 from guard.refusal import Refused
 from guard.reports import RecordedReports
+from guard.serve.leases import fleet_lease
 from guard.state.acknowledgements import Acknowledgements, process_started
 from guard.state.counters import SharedBuckets
 from guard.state.directory import OrderDirectory
-from guard.state.lease import Lease, LeasedSwitches, limits_of
+from guard.state.lease import Lease, LeasedSwitches
 from guard.state.switches import FileSwitches
 from guard.telemetry.library_logs import JsonLogHandler
 from guard.telemetry.logs import JsonLog, Level
@@ -209,15 +210,6 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
     return Worker(
         config, edges, live, switches, acknowledgements, ledger, models, witness, tracer, ports, buckets, lease
     )
-
-
-def fleet_lease(config: Config, state: Path, clock: Clock) -> Lease | None:
-    """Return the lease of a fleet's replica, None for a guard that is no part of one; raises OSError."""
-    fleet = config.guard.fleet
-    if fleet is None:
-        return None
-    leases = fleet.leases
-    return Lease(state, limits_of({1: leases.asl_1, 2: leases.asl_2, 3: leases.asl_3, 4: leases.asl_4}), clock)
 
 
 def build_policy(config: Config, ports: Ports, before: Models | None = None) -> Policy:

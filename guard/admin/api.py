@@ -236,7 +236,7 @@ class _Admin:
         """Who has applied an order: here, or in the whole fleet where there is one."""
         member = self._fleet.fleet()
         if member is not None:
-            return spread_fields(member.spread(order))
+            return member.spread(order).fields()
         obeyed = self._switchboard.obeyed(order, self._fleet.workers())
         return {
             "workers": len(obeyed.acks),
@@ -257,18 +257,6 @@ class _Admin:
         body = {"stops": stops, "models": models, "workers": workers, "policy": self._fleet.policy()}
         member = self._fleet.fleet()
         return JSONResponse(body if member is None else {**body, "fleet": member.status()})
-
-
-def spread_fields(spread: Spread) -> dict[str, Any]:
-    """What is told of an order in a fleet."""
-    return {
-        "workers": spread.workers,
-        "workers_of": spread.workers_of,
-        "replicas": spread.replicas,
-        "replicas_of": spread.replicas_of,
-        "missing": list(spread.missing),
-        "streams_cut": spread.streams_cut,
-    }
 
 
 async def _body(request: Request) -> bytes:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
-from guard.admin.api import spread_fields
 from guard.cli.admin_client import Answer
 from guard.state.acknowledgements import waiting_for
 from guard.state.directory import OrderDirectory
@@ -164,7 +163,7 @@ async def _confirmed(
     seconds = round(time.monotonic() - began, 3)
     if engine is not None:
         await engine.aclose()
-    body = {"order": order, **fields, **spread_fields(found), "seconds": seconds}
+    body = {"order": order, **fields, **found.fields(), "seconds": seconds}
     return Answer(202 if found.missing else 200, body)
 
 

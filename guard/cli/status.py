@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from guard.app import fleet_lease
 from guard.approval.profiles import with_profiles
 from guard.cli.admin_client import NoTokenError
 from guard.cli.switch import USAGE, add_admin, board_of, client_or_none, fail, out, say, state_of, tell
@@ -21,7 +20,7 @@ from guard.policy.model import GuardConfig
 from guard.policy.report import standing
 from guard.policy.source import ConfigError, parse
 from guard.policy.validate import validate
-from guard.serve.following import lease_fields
+from guard.serve.leases import fleet_lease, lease_fields
 from guard.state.acknowledgements import living
 from guard.state.reloads import posted
 from guard.state.seen import Seen

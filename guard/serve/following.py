@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-from guard.app import fleet_lease, storage
+from guard.app import storage
 from guard.policy.load import Config
 from guard.serve.engines import open_engine
+from guard.serve.leases import fleet_lease, lease_fields
 from guard.state.directory import OrderDirectory
 from guard.state.engine import EngineError
 from guard.state.follower import NOT_YET, Follower
@@ -183,15 +184,6 @@ class FleetMember:
         if self._supervisor is not None:
             with suppress(RuntimeError):  # the supervisor has ended meanwhile; its workers look by themselves
                 self._supervisor.call_soon_threadsafe(self.wake)
-
-
-def lease_fields(age: float | None, limits: Mapping[int, float], lapsed: Collection[int]) -> dict[str, Any]:
-    """What is told of a lease: seconds since the last proof, by level for how long that suffices, and what lapsed."""
-    return {
-        "age": None if age is None else round(age, 3),
-        "limits": {str(asl): seconds for asl, seconds in sorted(limits.items())},
-        "lapsed": sorted(lapsed),
-    }
 
 
 def _told(replica: Replica) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -62,6 +62,10 @@ class Spread:
     workers_of: int
     streams_cut: int
     missing: tuple[str, ...]
+
+    def fields(self) -> dict[str, Any]:
+        """What the admin API and the commands tell of it."""
+        return {**asdict(self), "missing": list(self.missing)}
 
 
 _encode = msgspec.json.Encoder().encode
