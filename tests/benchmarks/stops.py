@@ -59,7 +59,7 @@ def measure(rounds: int) -> list[Figure]:
     ):
         path = Path(folder)
         models = [ModelSpec("demo", upstream=upstream.url)]
-        found = [_checks(path / "checks", asl) for asl in (2, 3)]
+        found = [checks(path / "checks", asl) for asl in (2, 3)]
         with Fleet(path / "alone", models, [""], WORKERS, {"folder": path / "shared"}) as fleet:
             (one,) = fleet.replicas
             found += _stops("order in the host's folder to last byte", one, _here(one), 100.0, rounds)
@@ -154,7 +154,7 @@ async def _ended(reader: asyncio.StreamReader) -> float:
     return time.perf_counter()
 
 
-def _checks(state: Path, asl: int) -> Figure:
+def checks(state: Path, asl: int) -> Figure:
     """What the question before every send costs, with a lease beside the orders."""
     directory, clock = OrderDirectory(state), SystemClock()
     word = LeaseWord(state)
