@@ -25,6 +25,7 @@ from guard.policy.config import Config
 from guard.policy.load import load
 from guard.policy.model import Operation
 from guard.policy.report import instant
+from guard.serve.leases import as_leased
 from guard.state.acknowledgements import living
 from guard.state.counters import SharedBuckets
 from guard.state.directory import OrderDirectory
@@ -80,7 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
         with tempfile.TemporaryDirectory(prefix="guard-why-") as aside:
             # On another day today's counters say nothing.
             meters = _meters(config, state / "counters" if arguments.at is None else None, Path(aside))
-            ports = Ports(_switches(state, clock), meters, _Unwritten(), clock)
+            switches = as_leased(_switches(state, clock), config, state, SystemClock())
+            ports = Ports(switches, meters, _Unwritten(), clock)
             found = asyncio.run(why(config, question, ports))
     except OSError as problem:  # 1 would say that the request is refused
         return fail(f"it cannot be judged: {problem.strerror}: {problem.filename}", _INVALID)

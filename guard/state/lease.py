@@ -15,9 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from guard.state.switches import FileSwitches
 from safeguards.exchange import Exchange
-from safeguards.ports import Clock, Stop
+from safeguards.ports import Clock, Stop, Switches
 
 ORDER: Final = "lease"
 LONGEST: Final[Mapping[int, float]] = MappingProxyType({3: 30.0, 4: 3.0})
@@ -85,7 +84,7 @@ class Lease:
 class LeasedSwitches:
     """Implements the port `Switches`: the orders, and beside them the lease of a fleet's replica."""
 
-    def __init__(self, switches: FileSwitches, lease: Lease) -> None:
+    def __init__(self, switches: Switches, lease: Lease) -> None:
         """Take both views."""
         self._switches = switches
         self._lease = lease
