@@ -25,7 +25,7 @@ from tests.parts.tcp_proxy import TcpProxy
 from tests.parts.upstream import STREAM_HEAD, Peer, Received, ScriptedUpstream, answer, chunk, completion, text
 
 WORKERS = 2
-LEASE = 4.0
+LEASE = 3.0
 
 
 async def script(peer: Peer, request: Received) -> None:
@@ -62,7 +62,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with ScriptedUpstream(script) as upstream, Postgres() as database, TcpProxy(database.port) as proxy:
         models = [ModelSpec("demo", upstream=upstream.url), ModelSpec("strict", asl=3, upstream=upstream.url)]
         dsns = [database.dsn(), database.dsn(port=proxy.port), database.dsn()]
-        with Fleet(folder, models, dsns, WORKERS, {"leases": {"asl_3": LEASE}}) as fleet:
+        with Fleet(folder, models, dsns, WORKERS, {"leases": {"asl_3": LEASE}, "connect_seconds": 1.0}) as fleet:
             yield Running(fleet, database, proxy)
 
 
@@ -70,7 +70,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def running(whole: Running, monkeypatch: pytest.MonkeyPatch) -> Running:
     monkeypatch.delenv("GUARD_ADMIN_TOKEN", raising=False)
     monkeypatch.delenv("GUARD_CONFIG", raising=False)
-    monkeypatch.setattr(everywhere, "WAIT_SECONDS", 3.0)  # who does not obey is waited for in several tests
+    monkeypatch.setattr(everywhere, "WAIT_SECONDS", 2.0)  # who does not obey is waited for in several tests
     wait_until(whole.fleet.together, "the fleet is whole")
     for each in whole.replicas:
         wait_until(lambda each=each: each.code("demo") == "", "demo is served")  # type: ignore[misc]  # bound at once

@@ -425,7 +425,7 @@ def test_a_damaged_note_of_what_was_seen_is_told_and_nothing_is_proved(tmp_path:
 ORDERS: list[Order] = [stop(number=n) for n in range(1, 5)] + [resume(stop(number=n), number=900 + n) for n in (1, 2)]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     acts=st.lists(
         st.tuples(st.integers(0, 2), st.sampled_from([*ORDERS, "turn", "turn", "restart", "away", "back"])), max_size=25
