@@ -32,10 +32,12 @@ from guard.proxy import Proxy
 from guard.refusal import Refused
 from guard.reports import RecordedReports
 from guard.resuming import ResumeJudge
+from guard.serve.leases import fleet_lease
 from guard.shipping.status import CopiesBehind
 from guard.state.acknowledgements import Acknowledgements, process_started
 from guard.state.counters import SharedBuckets
 from guard.state.directory import OrderDirectory
+from guard.state.lease import Lease, LeasedSwitches
 from guard.state.switches import FileSwitches
 from guard.telemetry.library_logs import JsonLogHandler
 from guard.telemetry.logs import JsonLog, Level
@@ -88,6 +90,7 @@ class Worker:
     tracer: Tracer | None
     ports: Ports
     buckets: SharedBuckets
+    lease: Lease | None = None
 
     def adopt(self, policy: Policy) -> Config:
         """Bring a policy into force, between two turns of the loop; returns the one before.
@@ -183,7 +186,9 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
     switches = FileSwitches(OrderDirectory(state), clock, judge)
     buckets = SharedBuckets(state / "counters", [key.id for key in config.tiers.keys])
     ledger = Ledger.open(audit / f"worker-{index}", clock, disk=disk, keys=data_keys(config))
-    ports = Ports(switches, buckets, ledger, clock, CopiesBehind(state, clock))
+    lease = fleet_lease(config, state, clock)
+    obeyed = switches if lease is None else LeasedSwitches(switches, lease)
+    ports = Ports(obeyed, buckets, ledger, clock, CopiesBehind(state, clock))
     policy = build_policy(config, ports)
     config = policy.config
     models, callers, limits = policy.models, policy.callers, policy.limits
@@ -209,7 +214,19 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
     pid = os.getpid()
     acknowledgements = Acknowledgements(state, str(index), pid=pid, started=process_started(pid) or 0)
     return Worker(
-        config, edges, live, switches, judge, acknowledgements, ledger, models, witness, tracer, ports, buckets
+        config,
+        edges,
+        live,
+        switches,
+        judge,
+        acknowledgements,
+        ledger,
+        models,
+        witness,
+        tracer,
+        ports,
+        buckets,
+        lease,
     )
 
 

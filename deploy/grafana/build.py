@@ -123,6 +123,24 @@ BLOCKED: Final = (
         step=True,
     ),
 )
+FLEET: Final = (
+    graph(
+        "Proof of knowing every stop order",
+        "How long ago each guard of a fleet was sure to know every order; renewed every second. Models at ASL-3 are "
+        "refused after 30 s. Runbook GuardLeaseRunningOut.",
+        "s",
+        query(f"max by (instance) (guard_lease_age_seconds{{{HERE}}})", "{{instance}}"),
+    ),
+    graph(
+        "Guards of the fleet",
+        "How many guards are heard and how many are silent, as each guard sees it (runbook GuardReplicaSilent), and "
+        "which of them do not believe the fleet's history (runbook GuardFleetDistrusted).",
+        "short",
+        query(f"max by (state) (guard_fleet_replicas{{{HERE}}})", "{{state}}"),
+        query(f"max by (instance) (guard_fleet_distrusted{{{HERE}}})", "{{instance}} does not believe the history"),
+        step=True,
+    ),
+)
 TRAFFIC: Final = (
     graph(
         "Requests, by outcome",
@@ -242,6 +260,7 @@ RECORD: Final = (
 LAYOUT: Final = (
     ("Is it safe", 6, SAFE),
     ("What is blocked, and is every stop obeyed", 8, BLOCKED),
+    ("Guards that share stop orders", 7, FLEET),
     ("Traffic", 8, TRAFFIC),
     ("Records, evidence, processes", 8, RECORD),
 )

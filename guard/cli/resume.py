@@ -9,6 +9,7 @@ from typing import Any
 from guard.admin.switchboard import ResumeRefusedError
 from guard.cli.admin_client import Answer, NoTokenError
 from guard.cli.approved import read_approved, write_unsigned
+from guard.cli.everywhere import await_fleet
 from guard.cli.in_force import policy_in_force
 from guard.cli.switch import (
     BAD_REQUEST,
@@ -18,13 +19,16 @@ from guard.cli.switch import (
     await_obedience,
     board_of,
     client_or_none,
+    engine_of,
     fail,
+    here_of,
     out,
     tell,
     who_on_host,
 )
 from guard.policy.config import Config
 from guard.policy.file import UnreadableError
+from guard.state.directory import OrderDirectory
 from guard.state.orders import Approver, Source
 from guard.state.scope import OrderError
 
@@ -79,7 +83,7 @@ def _resume(arguments: argparse.Namespace) -> int:
     elif config is None:
         return fail("give --config DIR, or a token and --admin URL", USAGE)
     else:
-        code, answered = _resume_here(body, config)
+        code, answered = _resume_here(arguments, body, config)
     if approval := answered.body.get("approval"):
         try:
             write_unsigned(str(approval), arguments.to, out, None if config is None else config.operators)
@@ -88,7 +92,7 @@ def _resume(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _resume_here(body: dict[str, Any], config: Config) -> tuple[int, Answer]:
+def _resume_here(arguments: argparse.Namespace, body: dict[str, Any], config: Config) -> tuple[int, Answer]:
     board = board_of(config)
     try:
         if "approval" in body:
@@ -100,6 +104,11 @@ def _resume_here(body: dict[str, Any], config: Config) -> tuple[int, Answer]:
         return fail(str(refusal), NOT_ALLOWED), Answer(409, {"approval": refusal.approval})
     except OrderError as problem:
         return fail(str(problem), USAGE), Answer(BAD_REQUEST, {})
+    if config.guard.fleet is not None:
+        here, engine = here_of(arguments, config.guard), engine_of(arguments, config.guard.fleet)
+        raw = OrderDirectory(here.state).bytes_of(found.order)
+        answer = await_fleet(found.order, raw, found.fields(), here, engine)
+        return tell(answer), answer
     workers = [str(index) for index in range(config.guard.workers)]
     code = await_obedience(found.order, found.fields(), lambda: board.obeyed(found.order, workers))
     return code, Answer(200, found.fields())

@@ -7,14 +7,18 @@ import json
 import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from guard.cli.admin_client import NoTokenError
 from guard.cli.in_force import policy_in_force
 from guard.cli.switch import USAGE, add_admin, board_of, client_or_none, fail, out, say, state_of, tell
+from guard.clock import SystemClock
 from guard.policy.load import Config
 from guard.policy.report import standing
+from guard.serve.leases import fleet_lease, lease_fields
 from guard.state.acknowledgements import living
+from guard.state.seen import Seen
 from guard.state.snapshots import Snapshots
 
 STOPPED: Final = 3
@@ -85,9 +89,28 @@ def _local(config: Config, differs: str) -> dict[str, Any]:
     stops = [] if board is None else [each.fields() for each in board.in_force()]
     current = Snapshots(state).current()
     policy = {"digest": config.digest, "since": None if current is None else current.since, "differs": differs}
-    uncounted = {} if board is None else dict(board.uncounted())
-    found = {"stops": stops, "models": models, "workers": list(living(state)), "policy": policy}
-    return {**found, "resumes_not_counted": uncounted}
+    body: dict[str, Any] = {"stops": stops, "models": models, "workers": list(living(state)), "policy": policy}
+    body["resumes_not_counted"] = {} if board is None else dict(board.uncounted())
+    if config.guard.fleet is not None:
+        body["fleet"] = _own_lease(config, state)
+    return body
+
+
+def _own_lease(config: Config, state: Path) -> dict[str, Any]:
+    """What this host alone knows of its fleet."""
+    found = {"replica": config.guard.fleet.replica if config.guard.fleet else "", "problem": "", "replicas": []}
+    try:
+        lease = fleet_lease(config, state, SystemClock())
+        wrong = Seen(state).distrust()
+    except OSError as problem:
+        return {**found, "problem": problem.strerror or "unknown", "lease": lease_fields(None, {}, ())}
+    if lease is None:
+        return {**found, "lease": lease_fields(None, {}, ())}
+    return {
+        **found,
+        "problem": "" if wrong is None else wrong.why,
+        "lease": lease_fields(lease.age(), lease.limits, lease.any_lapsed()),
+    }
 
 
 def _print(body: dict[str, Any]) -> None:
@@ -98,6 +121,8 @@ def _print(body: dict[str, Any]) -> None:
         out(f"policy {policy['digest'][:16]} in force since {_when(policy['since'])}")
         for line in policy["differs"].splitlines()[:MAX_LINES]:
             out(f"THE FILES ARE ANOTHER and not in force: {line}")
+    if "fleet" in body:
+        _print_fleet(body["fleet"])
     for stop in body["stops"]:
         since = "" if stop["since"] is None else f" since {_when(stop['since'])}"
         reason = stop["reason"] or "no reason given"
@@ -111,6 +136,21 @@ def _print(body: dict[str, Any]) -> None:
         if model.get("routable") is False:
             found = f"not routable: {len(model['unmet'])} rows of {model['standard']} unmet"
         out(f"{model['model']}: {found}")
+
+
+def _print_fleet(fleet: dict[str, Any]) -> None:
+    age, lapsed = fleet["lease"]["age"], fleet["lease"]["lapsed"]
+    known = "never known" if age is None else f"known {age:.1f} s ago"
+    out(f"fleet: this is {fleet['replica']}; every stop order was {known}")
+    if fleet["problem"]:
+        out(f"THE FLEET CANNOT BE RELIED ON: {fleet['problem']}")
+    if lapsed:
+        out(f"NOT SERVED for want of proof: {', '.join(f'ASL-{asl}' for asl in lapsed)}")
+    for each in fleet["replicas"]:
+        found = f"SILENT for {each['heard_seconds_ago']:.0f} s" if each["silent"] else f"{each['workers']} workers"
+        lapses = f", not serving ASL-{', ASL-'.join(map(str, each['lapsed']))}" if each["lapsed"] else ""
+        trouble = f": {each['trouble']}" if each["trouble"] else ""
+        out(f"replica {each['replica']}: {found}, orders up to {each['position']}{lapses}{trouble}")
 
 
 def _when(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 A stop asks nothing and takes any path that works: with a token the admin API, which names its person; else, or when
 the API does not do it, an order written where the workers look for it, even under a configuration that is broken.
+It is one file because both commands share their paths and how they tell what was done.
 """
 
 from __future__ import annotations
@@ -15,17 +16,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from guard.admin.switchboard import Obeyed, Placed, Switchboard, place
+from guard.admin.switchboard import Obeyed, Placed, Switchboard, place, served_by
 from guard.cli.admin_client import AdminClient, Answer, NoTokenError, admin_client
+from guard.cli.everywhere import Here, stop_everywhere
 from guard.cli.options import add_config
 from guard.policy.file import UnreadableError, read_regular
+from guard.policy.fleet import FleetConfig
 from guard.policy.load import Config, load
 from guard.policy.model import GuardConfig
-from guard.policy.source import MAX_BYTES, ConfigError, parse
+from guard.policy.source import MAX_BYTES, ConfigError, Problem, parse
 from guard.policy.validate import validate
+from guard.serve.engines import open_engine
 from guard.state.acknowledgements import waiting_for
 from guard.state.directory import OrderDirectory
-from guard.state.orders import ENTROPY_BYTES, Mode, Source
+from guard.state.engine import StateEngine
+from guard.state.orders import ENTROPY_BYTES, Mode, Source, issue_stop
 from guard.state.scope import SCOPE_FORMS, OrderError, Scope
 from guard.state.served import UnknownScopeError
 
@@ -82,19 +87,78 @@ def board_of(config: Config, *, create: bool = True) -> Switchboard:
 
 def _stop(arguments: argparse.Namespace) -> int:
     config, guard = _known(arguments)
+    if guard is not None and guard.fleet is not None and arguments.state is None:
+        return _stop_fleet(arguments, config, guard, guard.fleet)
     answered, why = _ask_for_stop(arguments, guard)
     if answered is not None and (not why or (guard is None and arguments.state is None)):
         return tell(answered)
     if why:
         say(f"the admin API {why}; ordering on this host")
-    code = _stop_here(arguments, config, guard)
+    code = _stophere_of(arguments, config, guard)
     if arguments.admin is None or not why.startswith(_UNASKED) or code not in {0, NOT_CONFIRMED}:
         return code
     # A confirmation by this host's workers says nothing of the guard that was meant.
     return fail(f"ordered HERE, on this host, and NOT at {arguments.admin}, which was not asked", NOT_CONFIRMED)
 
 
-def _stop_here(arguments: argparse.Namespace, config: Config | None, guard: GuardConfig | None) -> int:
+def _stop_fleet(arguments: argparse.Namespace, config: Config | None, guard: GuardConfig, fleet: FleetConfig) -> int:
+    """By every path at once; the admin API too, where there is a token for it."""
+    try:
+        scope = Scope.parse(arguments.scope)
+        if config is not None:
+            served_by(config).require(scope)
+    except (UnknownScopeError, OrderError) as problem:
+        return fail(str(problem), USAGE)
+    entropy = os.urandom(ENTROPY_BYTES)
+    order = issue_stop(
+        scope,
+        reason=arguments.reason,
+        who=who_on_host(),
+        source=Source.CLI,
+        now=time.time(),
+        entropy=entropy,
+        mode=arguments.mode,
+    )
+    found = stop_everywhere(order, here_of(arguments, guard), engine_of(arguments, fleet), _asking(arguments, guard))
+    for remark in found.remarks:
+        say(remark)
+    return fail("no path works", 1) if found.answer is None else tell(found.answer)
+
+
+def here_of(arguments: argparse.Namespace, guard: GuardConfig) -> Here:
+    """Return this host's part of a fleet."""
+    return Here(state_of(arguments.config, guard), tuple(str(index) for index in range(guard.workers)))
+
+
+def engine_of(arguments: argparse.Namespace, fleet: FleetConfig) -> StateEngine | None:
+    """Return the fleet's engine; one that cannot be opened is told and is no reason not to stop."""
+    try:
+        return open_engine(fleet, arguments.config, lambda _, words: Problem("guard.yaml", 0, "fleet", words))
+    except (ConfigError, OSError) as problem:
+        say(str(problem))
+        return None
+
+
+def _asking(arguments: argparse.Namespace, guard: GuardConfig) -> Callable[[], Answer | None] | None:
+    """Return what asks the admin API for a stop; None where there is no token, or none that can be used."""
+    try:
+        client = admin_client(arguments, guard)
+    except (OSError, ValueError) as problem:
+        say(f"the admin API {_UNASKED} ({problem})")
+        return None
+    if client is None:
+        return None
+    body = _stop_body(arguments)
+    return lambda: client.call("POST", "/v1/stops", body) if client.responds() else None
+
+
+def _stop_body(arguments: argparse.Namespace) -> dict[str, str]:
+    body = {"scope": arguments.scope, "reason": arguments.reason}
+    # A guard that knows no modes still takes a stop.
+    return body if arguments.mode is Mode.STOP else {**body, "mode": arguments.mode.value}
+
+
+def _stophere_of(arguments: argparse.Namespace, config: Config | None, guard: GuardConfig | None) -> int:
     if arguments.state is None and config is not None:
         board = board_of(config)
         try:
@@ -136,10 +200,7 @@ def _ask_for_stop(arguments: argparse.Namespace, guard: GuardConfig | None) -> t
         return None, ""
     answered = None
     if client.responds():
-        body = {"scope": arguments.scope, "reason": arguments.reason}
-        if arguments.mode is not Mode.STOP:  # a guard that knows no modes still takes a stop
-            body["mode"] = arguments.mode.value
-        answered = client.call("POST", "/v1/stops", body)
+        answered = client.call("POST", "/v1/stops", _stop_body(arguments))
     if answered is None:
         return None, "does not answer"
     if "order" in answered.body or (answered.status == BAD_REQUEST and answered.error):
@@ -203,19 +264,21 @@ def tell(answer: Answer) -> int:
     if answer.error or "order" not in body:
         return fail(answer.error or f"the admin API answers {answer.status}", _CODES.get(answer.status, 1))
     missing = body["missing"]
-    count = body["workers"] + len(missing)
+    count = body.get("workers_of", body["workers"] + len(missing))
     done = _DONE.get(body.get("mode", ""), "stopped")
     what = f"{done} {body['scope']}" if "scope" in body else f"lifted {', '.join(body['lifts'])}"
     what += f" as approved by {', '.join(body['approved_by'])}" if "approved_by" in body else ""
     streams = f", {body['streams_cut']} streams cut" if "scope" in body else ""
+    replicas = f" on {body['replicas']}/{body['replicas_of']} replicas" if "replicas" in body else ""
     out(
-        f"{what}: applied on {body['workers']}/{count} workers in {body['seconds'] * 1000:.0f} ms{streams} "
+        f"{what}: applied on {body['workers']}/{count} workers{replicas} in {body['seconds'] * 1000:.0f} ms{streams} "
         f"(order {body['order']})"
     )
     for held in body.get("held", ()):
         out(f"still stopped: {held['model']}: {held['why']}")
     if missing:
-        return fail(f"in force, but not confirmed by worker {', '.join(missing)}; it may not be running", NOT_CONFIRMED)
+        kind = "" if replicas else "worker "
+        return fail(f"in force, but not confirmed by {kind}{', '.join(missing)}; it may not be running", NOT_CONFIRMED)
     if not body["workers"]:
         return fail("in force, but no worker that runs here was found to confirm it", NOT_CONFIRMED)
     return 0

@@ -28,6 +28,7 @@ from guard.policy.load import load
 from guard.policy.model import Operation
 from guard.policy.report import instant
 from guard.resuming import ResumeJudge
+from guard.serve.leases import as_leased
 from guard.shipping.status import CopiesBehind
 from guard.state.acknowledgements import living
 from guard.state.counters import SharedBuckets
@@ -101,7 +102,8 @@ def run(arguments: argparse.Namespace) -> int:
         with tempfile.TemporaryDirectory(prefix="guard-why-") as aside:
             # On another day today's counters say nothing.
             meters = _meters(config, state / "counters" if arguments.at is None else None, Path(aside))
-            ports = Ports(_switches(config, state, clock), meters, _Unwritten(), clock, CopiesBehind(state, clock))
+            switches = as_leased(_switches(config, state, clock), config, state, SystemClock())
+            ports = Ports(switches, meters, _Unwritten(), clock, CopiesBehind(state, clock))
             found = asyncio.run(why(config, question, ports))
     except OSError as problem:  # 1 would say that the request is refused
         return fail(f"it cannot be judged: {problem.strerror}: {problem.filename}", _INVALID)

@@ -20,7 +20,7 @@ from guard.policy.source import Problem
 TWO_PERSON_ASL: Final = 3
 MAX_NAMED: Final = 20
 # What a running guard cannot change: its sockets, its processes, where it writes, and its own telemetry.
-FIXED: Final = ("workers", "storage", "audit", "content", "telemetry")
+FIXED: Final = ("workers", "storage", "audit", "content", "fleet", "telemetry")
 FIXED_OF_LISTENERS: Final = ("host", "port", "unix", "tls")
 # What a stream that runs is judged on by itself, or what says nothing about it.
 _NOT_OF_STREAMS: Final = ("evidence", "operations", "surfaces")

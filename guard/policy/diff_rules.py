@@ -140,6 +140,11 @@ def upstream_tls(old: Any, new: Any, *_: Tree) -> Effect:
     return S if not old and new and new["server_name"] is None else W
 
 
+def lease(old: Any, new: Any, *_: Tree) -> Effect:
+    """How long a level is served without proof; null is for ever."""
+    return W if new is None or (old is not None and new > old) else S
+
+
 def hosts(old: Any, new: Any, *_: Tree) -> Effect:
     """The names that are answered to; null is every name."""
     if old is None or new is None:
@@ -363,6 +368,20 @@ RULES: Final[tuple[Rule, ...]] = (
         "to whom this host leaves the reading of texts of days gone by",
     ),
     Rule("guard/keys/pepper/*", always(N), "another pepper refuses every key and token until they are made anew"),
+    Rule("guard/fleet", presence(added=S, removed=W), "whether orders given elsewhere are obeyed here"),
+    Rule("guard/fleet/engine", always(W), "another history of orders"),
+    Rule("guard/fleet/replica", always(N), "the others know it by its name"),
+    Rule("guard/fleet/database", always(W), "another history of orders"),
+    Rule("guard/fleet/database/*", always(W), "it may be another history of orders"),
+    Rule("guard/fleet/folder", always(W), "another history of orders"),
+    Rule("guard/fleet/tls", presence(added=S, removed=W), "whether the database proves itself"),
+    Rule("guard/fleet/tls/ca", presence(added=S, removed=W), "whom the guard trusts there"),
+    Rule("guard/fleet/tls/client_certificate", presence(added=S, removed=W, changed=N), "what the guard shows there"),
+    Rule("guard/fleet/tls/client_key", presence(added=S, removed=W, changed=N), "what the guard shows there"),
+    Rule("guard/fleet/tls/client_key/*", always(N), "what the guard shows there"),
+    Rule("guard/fleet/connect_seconds", always(N), "the lease bounds what waiting may cost"),
+    Rule("guard/fleet/answer_seconds", always(N), "the lease bounds what waiting may cost"),
+    Rule("guard/fleet/leases/*", lease, "it is served for longer without proof that every order is known"),
     Rule("guard/limits/body_bytes", rising(W), "a bound was widened"),
     Rule("guard/limits/header_bytes", rising(W), "a bound was widened"),
     Rule("guard/limits/concurrent", rising(W), "a bound was widened"),

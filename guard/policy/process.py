@@ -27,6 +27,7 @@ from guard.policy.fields import (
     WitnessKey,
     unique,
 )
+from guard.policy.fleet import FleetConfig
 from guard.policy.hooks import MAX_HOOKS, HookAuth, HookConfig
 from guard.policy.response import LegalClock
 from guard.policy.roles import OperatorRole
@@ -262,6 +263,9 @@ class GuardConfig(Frozen):
     issuers: Annotated[tuple[IssuerLine, ...], Field(max_length=1000), AfterValidator(unique("the key"))] = Field(
         default=(), description="Hosts whose resume orders count here too: the line of each one's STATE/issuer.pub."
     )
+    fleet: FleetConfig | None = Field(
+        default=None, description="Where stop orders are shared with other guards; null: this host has its own."
+    )
     limits: RequestLimits = Field(default_factory=RequestLimits, description="Bounds on requests.")
     supervision: Supervision = Field(default_factory=Supervision, description="When the supervisor steps in.")
     signed_bundle: bool = Field(
@@ -290,4 +294,14 @@ class GuardConfig(Frozen):
             for folder in (self.storage.audit, self.storage.state):
                 if PurePosixPath(self.content.wrapped).is_relative_to(PurePosixPath(folder)):
                     raise MisplacedError(f"must lie outside {folder}", "content", "wrapped")
+        return self
+
+    @model_validator(mode="after")
+    def _fleet_apart(self) -> GuardConfig:
+        if self.fleet is not None and self.fleet.folder is not None:
+            folder, state = PurePosixPath(self.fleet.folder), PurePosixPath(self.storage.state)
+            if folder.is_relative_to(state) or state.is_relative_to(folder):
+                raise MisplacedError(
+                    f"must lie outside {self.storage.state}, which is this guard's own", "fleet", "folder"
+                )
         return self

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from guard.approval.profiles import with_profiles
@@ -23,6 +24,7 @@ from guard.policy.model import GuardConfig
 from guard.policy.source import ConfigError, Problem, parse
 from guard.policy.validate import validate
 from guard.serve.certificates import Certificates, admin_certificates, surface_certificates
+from guard.serve.engines import open_engine
 from guard.serve.remembering import last_levels
 from guard.state.snapshots import Current, SnapshotError, Snapshots
 
@@ -63,6 +65,8 @@ def check(bundle: Bundle, directory: Path, memory: Memory, now: float, made: Mad
     config = with_profiles(understand(bundle, directory, memory), now)
     made = check_compiles(config, made=made)
     surface_certificates(config)
+    if config.guard.fleet is not None:
+        open_engine(config.guard.fleet, config.directory, partial(config.problem, "guard.yaml"))
     pepper = read_secret(config.guard.keys.pepper, config.directory).encode()
     return Checked(config, made, pepper, admin_certificates(config), read_hooks(config))
 

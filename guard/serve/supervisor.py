@@ -37,6 +37,7 @@ from guard.serve.certificates import watch
 from guard.serve.control import Wake
 from guard.serve.copies import Copies
 from guard.serve.cosigning import Cosigning
+from guard.serve.following import FleetMember
 from guard.serve.handling import Handling
 from guard.serve.hooking import Hooking, HookSwitch
 from guard.serve.http import protocol_class
@@ -100,6 +101,8 @@ class Supervisor:
             _use_up(approvals, beginning.accepted.wanted)
         current = _current(beginning, clock.now())
         snapshots.choose(current)
+        # Before any worker: they map the lease, which begins without proof.
+        self._member = None if config.guard.fleet is None else FleetMember(config, meter, self._log, clock)
         self._tending = Tending(config, standing, self._sockets, self._exposition, meter, self._log, clock.now)
         self._judge = ResumeJudge(config, state, clock.now)
         switches = self._switches = FileSwitches(OrderDirectory(state), clock, self._judge)
@@ -134,6 +137,10 @@ class Supervisor:
         """Tell the workers and look ourselves."""
         self._tending.tell(Wake())
         self._acts.look()
+
+    def fleet(self) -> FleetMember | None:
+        """This guard's place in its fleet."""
+        return self._member
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
         """Render the page."""
@@ -183,6 +190,9 @@ class Supervisor:
         subject = f"configuration {self.config.digest}; stops in force: {in_force}"
         await self._acts.record("guard", "start", __version__, subject)
         await self._tell_beginning()
+        if self._member is not None:
+            self._member.wake = self.wake
+            self._member.begin()
         self._tending.begin()
         hosts = self.config.guard.admin.hosts or ()
         http = protocol_class(ADMIN_HEADER_BYTES, ADMIN_HEADER_SECONDS, 2 * ADMIN_CONNECTIONS, hosts)
@@ -213,10 +223,14 @@ class Supervisor:
             self._copies,
         )
         watching = [asyncio.ensure_future(part.watch()) for part in parts]
+        if self._member is not None:
+            watching.append(asyncio.ensure_future(self._member.watch()))
         if self._admin_tls is not None:
             watching.append(asyncio.ensure_future(watch([self._admin_tls], self._log)))
         await self._leaving.wait()
         await self._drain()
+        if self._member is not None:
+            await self._member.close()
         admin.should_exit = True
         await asyncio.wait({serving}, timeout=ADMIN_LEAVE_SECONDS)
         for task in (serving, *watching):

@@ -24,6 +24,7 @@ from guard.serve.http import GuardProtocol, protocol_class
 from guard.serve.processes import OTHER_POLICY, Standing
 from guard.serve.secured import secured
 from guard.serve.server import server
+from guard.state.lease import lapse
 from guard.state.orders import ResumeOrder, StopOrder
 from guard.telemetry.logs import Event, Level
 from safeguards.decision import Ending, Unavailable
@@ -57,6 +58,7 @@ class WorkerLoop:
         self._writer = writer
         self._wake = asyncio.Event()
         self._untended = ""
+        self._lapsed: frozenset[int] = frozenset()
         self.drain = asyncio.Event()
         self.drain_seconds = worker.config.guard.supervision.drain_seconds
         self.changeover = Changeover(worker, protocols, memory or Memory(), lambda message: send(writer, message))
@@ -104,6 +106,7 @@ class WorkerLoop:
             else:
                 meter.observe(lag, max(0.0, loop.time() - due))
             self.obey_orders()
+            self.obey_lease()
             count += 1
             if count % BEATS == 0:
                 self.worker.live.overdue(loop.time())
@@ -140,6 +143,27 @@ class WorkerLoop:
             if order.id in cut:
                 meter.observe(propagation, max(0.0, now - order.created))
         self.acknowledge(cut, now)
+
+    def obey_lease(self) -> None:
+        """Cut what runs at the levels that may not be served any more without proof that every order is known."""
+        lease = self.worker.lease
+        if lease is None:
+            return
+        lapsed, before = lease.any_lapsed(), self._lapsed
+        if lapsed != before:
+            self._lapsed = lapsed
+            event = Event.LEASE_LAPSED if lapsed - before else Event.LEASE_RENEWED
+            levels = [f"ASL-{asl}" for asl in sorted(lapsed)]
+            self.worker.witness.log.emit(Level.ERROR, event, lapsed=levels, seconds=lease.age())
+        if not lapsed:
+            return
+
+        def cause(exchange: Exchange) -> tuple[Ending, Block] | None:
+            if exchange.asl not in lapsed:
+                return None
+            return Ending.STOPPED, stopped(lapse(lease, exchange.asl))
+
+        self.worker.live.cut_where(cause)
 
     def acknowledge(self, cut: Mapping[str, int], now: float) -> None:
         """Tell that these orders are in force here; what cannot be written is told with the next."""

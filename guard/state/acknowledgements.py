@@ -106,12 +106,20 @@ def waiting_for(
     acknowledgement, count as missing. Processes must be visible: from another PID namespace every worker looks dead,
     so pass ``expected`` there. Raises OSError when the folder cannot be listed.
     """
-    acks: dict[str, Ack] = {}
-    missing = set(expected)
+    return applied_by(state, (order,), expected, started)[order]
+
+
+def applied_by(
+    state: Path,
+    orders: Collection[str],
+    expected: Collection[str] = (),
+    started: Callable[[int], int | None] = process_started,
+) -> dict[str, tuple[tuple[Ack, ...], tuple[str, ...]]]:
+    """As `waiting_for`, for several orders by one reading."""
+    reports: dict[str, _Report] = {}
+    unread: set[str] = set()
     folder = state / "workers"
-    if not folder.exists():
-        return (), tuple(sorted(missing))
-    names = sorted(path.name for path in folder.iterdir() if path.name.endswith(_SUFFIX))
+    names = sorted(path.name for path in folder.iterdir() if path.name.endswith(_SUFFIX)) if folder.exists() else []
     if len(names) > _MAX_FILES:
         raise OSError(f"workers/ holds more than {_MAX_FILES} files")
     for name in names:
@@ -121,16 +129,20 @@ def waiting_for(
         except FileNotFoundError:
             continue
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            missing.add(ascii(worker)[1:-1])
+            unread.add(ascii(worker)[1:-1])
             continue
-        if started(report.pid) != report.started:
-            continue
-        applied = report.orders.get(order)
-        if applied is None:
-            missing.add(worker)
-        else:
-            acks[worker] = Ack(worker, report.pid, applied.streams_cut, applied.at)
-    return tuple(acks.values()), tuple(sorted(missing - acks.keys()))
+        if started(report.pid) == report.started:
+            reports[worker] = report
+    found = {}
+    for order in orders:
+        acks = {
+            worker: Ack(worker, report.pid, applied.streams_cut, applied.at)
+            for worker, report in reports.items()
+            if (applied := report.orders.get(order)) is not None
+        }
+        missing = unread | (set(expected) | reports.keys()) - acks.keys()
+        found[order] = (tuple(acks.values()), tuple(sorted(missing)))
+    return found
 
 
 def living(state: Path, started: Callable[[int], int | None] = process_started) -> tuple[str, ...]:

@@ -106,17 +106,40 @@ class OrderDirectory:
         An order already there is left as it is. Raises FileExistsError when another has its id, OSError when it
         cannot be written (then, for a stop, `trip` may still work).
         """
-        raw = encode(order)
-        target = self.orders / f"{order.id}{_SUFFIX}"
+        self.adopt(order.id, encode(order))
+
+    def adopt(self, order: str, raw: bytes) -> None:
+        """Write these very bytes under an order's id, as `put`: what cannot be read there stops everything.
+
+        Raises ValueError for what is no id.
+        """
+        if not is_order_id(order):
+            raise ValueError("not the id of an order")
+        target = self.orders / f"{order}{_SUFFIX}"
         try:
             existing = target.read_bytes()
         except FileNotFoundError:
             self._write(target, raw)
         else:
             if existing != raw:
-                raise FileExistsError(f"another order has the id {order.id}")
+                raise FileExistsError(f"another order has the id {order}")
         self._announce()
         _sync(self.orders)
+
+    def held(self) -> frozenset[str]:
+        """Return the id of every file that is named as an order is; raises OSError when they cannot be listed."""
+        names = os.listdir(self.orders)  # noqa: PTH208 - names are wanted, not paths
+        return frozenset(
+            found for name in names if name.endswith(_SUFFIX) and is_order_id(found := name.removesuffix(_SUFFIX))
+        )
+
+    def bytes_of(self, order: str) -> bytes:
+        """Return an order's file as it is, cut behind what any order may have; raises OSError."""
+        fd = os.open(self.orders / f"{order}{_SUFFIX}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            return os.read(fd, MAX_ORDER_BYTES + 1)
+        finally:
+            os.close(fd)
 
     def trip(self, scope: Scope) -> str:
         """Put an empty STOP file there, which needs no space on the disk; returns the name to remove by hand."""

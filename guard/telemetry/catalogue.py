@@ -216,6 +216,38 @@ _ALL = (
         "When a webhook last received a message that was authentic; 0 if never since the start.",
         ("hook",),
     ),
+    # The fleet, where there is one.
+    _metric(
+        "guard_lease_age_seconds",
+        Kind.GAUGE,
+        _S,
+        "Time since there was proof that every stop order of the fleet is known here, or since the start if never.",
+    ),
+    _metric(
+        "guard_lease_lapsed",
+        Kind.GAUGE,
+        _S,
+        "1 while models of this level are refused for want of such proof.",
+        ("asl",),
+    ),
+    _metric(
+        "guard_fleet_engine_errors_total", Kind.COUNTER, _S, "Times that the engine of the fleet failed to answer."
+    ),
+    _metric(
+        "guard_fleet_distrusted",
+        Kind.GAUGE,
+        _S,
+        "1 while the engine shows another history than the one that was seen here, so that it is not believed.",
+    ),
+    _metric("guard_fleet_position", Kind.GAUGE, _S, "Orders of the fleet's history that are in force here."),
+    _metric(
+        "guard_fleet_replicas",
+        Kind.GAUGE,
+        _S,
+        "Guards of the fleet, as the engine knows them.",
+        ("state",),
+        state=("heard", "silent"),
+    ),
     # The request log.
     _metric(
         "guard_audit_records_total", Kind.COUNTER, _W, "Records of the request log.", ("result",), result=tuple(Written)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import before, durable, indexing, measure, plot, policy, reload, sealing, strict, switch
+from tests.benchmarks import before, durable, indexing, measure, plot, policy, reload, sealing, stops, strict, switch
 from tests.benchmarks.bystanders import bystanders
 from tests.benchmarks.measure import Run, warm_up
 from tests.benchmarks.process import stop
@@ -25,6 +25,7 @@ SWITCH = "switch"  # of asking the kill switch before a send, likewise alone
 SEALING = "sealing"  # of the request log, likewise alone
 DURABLE = "durable"  # of the request log on this disk: latency, saturation, space
 INDEXING = "indexing"  # of finding one request among ten million records of it
+STOPS = "stops"  # of stop orders, on guards and a database of its own
 ALONE: dict[str, Callable[[float], list[strict.Figure]]] = {
     STRICT: strict.measure,
     POLICY: policy.measure,
@@ -32,6 +33,7 @@ ALONE: dict[str, Callable[[float], list[strict.Figure]]] = {
     SEALING: lambda seconds: sealing.measure(int(50_000 * seconds)),
     DURABLE: durable.measure,
     INDEXING: lambda seconds: indexing.measure(int(10_000_000 * seconds)),
+    STOPS: lambda seconds: stops.measure(max(1, int(5 * seconds))),
 }
 KNOWN = (*MEASURES, *ALONE, RELOAD)
 READING = (

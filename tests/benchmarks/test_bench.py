@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from guard.wire.openai_chat import OpenAIChat
-from tests.benchmarks import before, durable, indexing, plot, policy, reload, sealing, strict, switch
+from tests.benchmarks import before, durable, indexing, plot, policy, reload, sealing, stops, strict, switch
 from tests.benchmarks.__main__ import ALONE, main, options
 from tests.benchmarks.bystanders import LARGE, Large, bystanders
 from tests.benchmarks.measure import Run
@@ -326,3 +326,14 @@ def test_lookups_are_measured_on_requests_that_are_found() -> None:
     figures = indexing.measure(600, segment=100)
     assert len(figures) == 2
     assert all(value > 0 for _, values, _ in figures for value in values)
+
+
+def test_the_check_before_every_send_is_measured_with_and_without_a_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stops, "CHECKS", 100)
+    for asl, words in ((2, "orders alone"), (3, "the lease by the clock")):
+        title, values, remark = stops.checks(tmp_path, asl)
+        assert f"ASL-{asl}" in title
+        assert words in remark
+        assert min(values) > 0

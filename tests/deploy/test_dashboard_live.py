@@ -102,6 +102,8 @@ def configured(directory: Path, upstream: str, data: int, admin: int) -> str:
             assert old in text, f"{name} no longer has {old!r}"
             text = text.replace(old, new)
         (directory / name).write_text(text)
+    with (directory / "guard.yaml").open("a") as file:
+        file.write("fleet: {engine: folder, replica: one, folder: var/fleet}\n")
     return key
 
 

@@ -30,6 +30,7 @@ from guard.state.acknowledgements import Acknowledgements, process_started
 from guard.state.directory import OrderDirectory
 from guard.state.orders import Source, is_order_id, issue_resume
 from guard.state.reloads import Outcome, Reloaded
+from guard.state.replicas import Spread
 from tests.guard.hooks.deliveries import no_hooks
 from tests.parts.configuration import ModelSpec, write_configuration
 
@@ -55,6 +56,27 @@ class Noon:
 
 
 @dataclass
+class Member:
+    """A place in a fleet whose words come one after another."""
+
+    words: list[Spread]
+    waiting: list[bool] = field(default_factory=list)
+
+    def spread(self, order: str) -> Spread:
+        """The next; the last for ever."""
+        assert order
+        return self.words.pop(0) if len(self.words) > 1 else self.words[0]
+
+    def wait_for_others(self, *, waiting: bool) -> None:
+        """Remember."""
+        self.waiting.append(waiting)
+
+    def status(self) -> dict[str, Any]:
+        """Something."""
+        return {"replica": "one"}
+
+
+@dataclass
 class Fleet:
     """Workers that a test plays."""
 
@@ -64,6 +86,7 @@ class Fleet:
     turned_away: list[str] = field(default_factory=list)
     reloaded: Reloaded = field(default_factory=lambda: Reloaded(Outcome.IN_FORCE, "", "old", "new", NOW, workers=1))
     asked: list[tuple[str, str]] = field(default_factory=list)
+    member: Member | None = None
 
     def workers(self) -> tuple[str, ...]:
         """Their names."""
@@ -72,6 +95,10 @@ class Fleet:
     def ready(self) -> Readiness:
         """As the test says."""
         return self.readiness
+
+    def fleet(self) -> Member | None:
+        """As the test says."""
+        return self.member
 
     def wake(self) -> None:
         """Count."""
@@ -144,6 +171,30 @@ def desk(tmp_path: Path) -> Desk:
     fleet = Fleet()
     hooks = no_hooks(HookSwitch(board, board.state))
     return Desk(admin_app(board, Register(PEPPER, people, Noon()), fleet, hooks), fleet, state)
+
+
+HALF = Spread(1, 2, 2, 4, 3, ("two (has not seen it)",))
+WHOLE = Spread(2, 2, 4, 4, 9, ())
+
+
+def test_in_a_fleet_an_order_is_answered_when_every_replica_has_obeyed(desk: Desk) -> None:
+    desk.fleet.member = Member([HALF, HALF, WHOLE])
+    answer = desk.ask("POST", "/v1/stops", "responder", json={"scope": "model:demo"})
+    assert answer.status_code == 200
+    body = answer.json()
+    assert (body["replicas"], body["replicas_of"], body["workers"], body["workers_of"]) == (2, 2, 4, 4)
+    assert (body["missing"], body["streams_cut"]) == ([], 9)
+    assert desk.fleet.member.waiting == [True, False]
+    assert desk.ask("GET", f"/v1/orders/{body['order']}", "viewer").json()["replicas"] == 2
+    assert desk.ask("GET", "/v1/status", "viewer").json()["fleet"] == {"replica": "one"}
+
+
+def test_in_a_fleet_whoever_has_not_obeyed_in_time_is_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "WAIT_SECONDS", 0.05)
+    desk.fleet.member = Member([HALF])
+    answer = desk.ask("POST", "/v1/stops", "responder", json={"scope": "model:demo"})
+    assert (answer.status_code, answer.json()["missing"]) == (202, ["two (has not seen it)"])
+    assert desk.fleet.member.waiting == [True, False]
 
 
 PROTECTED = [

@@ -178,6 +178,17 @@ CASES: tuple[tuple[Any, ...], ...] = (
     ("guard/audit/signing_key/file", "a", "b", N),
     ("guard/audit/witnesses/w", None, {"key": "w"}, S), ("guard/audit/witnesses/w", {"key": "w"}, None, W),
     ("guard/audit/witnesses/w/url", "http://a", "http://b", N), ("guard/audit/witnesses/w/key", "a", "b", W),
+    ("guard/fleet", None, {"engine": "folder"}, S), ("guard/fleet", {"engine": "folder"}, None, W),
+    ("guard/fleet/engine", "folder", "postgres", W), ("guard/fleet/replica", "a", "b", N),
+    ("guard/fleet/database", {"file": "a"}, None, W), ("guard/fleet/database/file", "a", "b", W),
+    ("guard/fleet/folder", "a", "b", W), ("guard/fleet/tls", {"ca": "a"}, None, W),
+    ("guard/fleet/tls", None, {"ca": None}, S), ("guard/fleet/tls/ca", None, "a", S),
+    ("guard/fleet/tls/ca", "a", "b", W),
+    ("guard/fleet/tls/client_certificate", "a", "b", N), ("guard/fleet/tls/client_key", {"file": "a"}, None, W),
+    ("guard/fleet/tls/client_key/file", "a", "b", N), ("guard/fleet/connect_seconds", 1.0, 2.0, N),
+    ("guard/fleet/answer_seconds", 1.0, 2.0, N), ("guard/fleet/leases/asl_3", 30.0, 20.0, S),
+    ("guard/fleet/leases/asl_3", 20.0, 30.0, W), ("guard/fleet/leases/asl_2", None, 60.0, S),
+    ("guard/fleet/leases/asl_2", 60.0, None, W),
     ("guard/content", None, {"key": {}}, N), ("guard/content", {"key": {}}, None, W),
     ("guard/content/key/file", "a", "b", W), ("guard/content/wrapped", "a", "b", W),
     ("guard/content/investigator", None, "a", S), ("guard/content/investigator", "a", None, W),
@@ -269,6 +280,8 @@ def test_every_key_of_a_full_configuration_has_a_row(tmp_path: Path) -> None:
     guard["content"]["investigator"] = "investigator.pem"
     hook = {"name": "alerts", "kind": "grafana", "secrets": [secret], "scopes": ["all"], "field": "scope"}
     guard["admin"].update(tls=tls, hosts=["admin.example"], hooks=[{**hook, "values": {"every": "all"}}])
+    database = {"ca": "ca.pem", "client_certificate": "c.pem", "client_key": secret}
+    guard["fleet"] = {"engine": "postgres", "replica": "one", "database": secret, "tls": database}
     (tmp_path / "guard.yaml").write_text(json.dumps(guard))
     model = json.loads((tmp_path / "models" / "demo.yaml").read_text())
     model["upstream"].update(

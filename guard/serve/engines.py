@@ -1,0 +1,75 @@
+"""The engine of a fleet as its configuration names it: secrets read, whom to trust decided, nothing connected yet."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from guard.policy.file import UnreadableError, read_regular
+from guard.policy.fleet import DatabaseTls, FleetConfig, FleetEngine
+from guard.policy.secret import read_secret, read_secret_bytes
+from guard.policy.source import ConfigError, Place, Problem
+from guard.state.engine import StateEngine
+from guard.state.shared_directory import SharedDirectory
+from guard.upstream.tls import BadTls, client_tls
+
+_MAX_BYTES: Final = 1_048_576
+Named = Callable[[Place, str], Problem]
+
+
+def open_engine(fleet: FleetConfig, directory: Path, named: Named) -> StateEngine:
+    """Return the engine of this section; raises ConfigError that names what cannot be used.
+
+    ``directory`` is the configuration's, ``named`` makes a problem of a place in guard.yaml and words.
+    """
+    if fleet.engine is FleetEngine.FOLDER:
+        return SharedDirectory(directory / (fleet.folder or ""))
+    at = partial(named, ("fleet", "database"))
+    try:
+        from guard.state.postgres_engine import Patience, PostgresEngine, Server  # noqa: PLC0415 - an optional part
+    except ImportError:
+        raise ConfigError([at("needs the extra postgres: pip install 'asl-guard[postgres]'")]) from None
+    assert fleet.database is not None  # noqa: S101 - the section's own check
+    text = read_secret(fleet.database, directory, at)
+    try:
+        server = Server.parse(text)
+    except ValueError as wrong:
+        raise ConfigError([at(str(wrong))]) from None
+    context = None
+    if fleet.tls is not None:
+        context = _context(directory, named, fleet.tls, server.hosts[0][0])
+    elif not all(_here(host) for host, _ in server.hosts):
+        raise ConfigError([at("is not on this host, so it needs fleet.tls")])
+    patience = Patience(fleet.connect_seconds, fleet.answer_seconds)
+    return PostgresEngine(server, context, patience, f"asl-guard {fleet.replica}"[:63])
+
+
+def _context(directory: Path, named: Named, tls: DatabaseTls, host: str) -> ssl.SSLContext:
+    where = ("fleet", "tls")
+    read: dict[str, bytes] = {}
+    for key, name in (("ca", tls.ca), ("client_certificate", tls.client_certificate)):
+        if name is not None:
+            try:
+                read[key], _ = read_regular(directory / name, _MAX_BYTES)
+            except UnreadableError as error:
+                raise ConfigError([named((*where, key), f"{name} {error}")]) from None
+    if tls.client_key is not None:
+        at = partial(named, (*where, "client_key"))
+        read["client_key"] = read_secret_bytes(tls.client_key, directory, at)
+    try:
+        context = client_tls(host, read.get("ca"), read.get("client_certificate"), read.get("client_key")).context
+    except BadTls as wrong:
+        raise ConfigError([named((*where, wrong.key), str(wrong))]) from None
+    context.set_alpn_protocols(["postgresql"])  # a server of version 17 or newer ends a connection that offers another
+    return context
+
+
+def _here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,280 @@
+"""Brings a host's orders and those of its fleet together, and knows when it was last sure to have them all.
+
+Down: every order of the engine's history is written into the host's directory, which alone is what workers obey, so a
+stop that was seen once survives the loss of the engine. Up: what was ordered on this host goes into the history, also
+later, when it could not at once. The lease is renewed only after both, from the moment before the engine was asked.
+
+A history that goes back, or is another than the one that was seen, is not believed any more: its stops still stop, its
+resumes are left out, it renews no lease, and all that this host holds is put into it again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from guard.state.directory import OrderDirectory
+from guard.state.engine import GENESIS, MAX_PAGE, ConflictError, EngineError, Entry, Head, StateEngine, chain
+from guard.state.orders import Order, StopOrder, decode, is_order_id
+from guard.state.replicas import MAX_TOLD, Replica, Report, encode, read
+from guard.state.scope import OrderError
+from guard.state.seen import Distrust, Seen
+from safeguards.ports import Clock
+
+BEAT_SECONDS: Final = 1.0
+HEAR_SECONDS: Final = 2.0  # every replica reads every other's words: n guards are n * n reports
+POLL_SECONDS: Final = 0.25
+TICK_SECONDS: Final = 0.02
+LONGEST_PAUSE_SECONDS: Final = 1.0
+NOT_YET: Final = "its engine was not reached yet"
+
+
+class Proofs(Protocol):
+    """Where moments of proof go."""
+
+    def renew(self, proof: float) -> None:
+        """There was proof at this moment of the clock's steady time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """How it stands, as of the last turn; ``problem`` is empty while the engine answers and is believed."""
+
+    engine: str = ""
+    position: int = 0
+    problem: str = NOT_YET
+    distrust: str = ""
+    replicas: tuple[Replica, ...] = ()
+
+
+class Follower:
+    """One replica's; for one thread. What it tells is in `following`, which others may read at any time."""
+
+    def __init__(
+        self,
+        engine: StateEngine,
+        directory: OrderDirectory,
+        seen: Seen,
+        lease: Proofs,
+        clock: Clock,
+        name: tuple[str, str],
+        report: Callable[[tuple[str, ...], int, str], Report],
+        fresh: Callable[[], None],
+    ) -> None:
+        """Take the engine, this host's orders, and what was seen; ``name`` is the replica's and its incarnation's.
+
+        ``report`` makes what the replica says of these orders, at this position, with this trouble; ``fresh`` is called
+        after orders have come into the directory.
+        """
+        self._engine = engine
+        self._directory = directory
+        self._seen = seen
+        self._lease = lease
+        self._clock = clock
+        self._name, self._incarnation = name
+        self._report = report
+        self._fresh = fresh
+        self._known: set[str] = set()
+        self._unfit: frozenset[str] = frozenset()
+        self._written: set[str] = set()
+        self._recent: deque[str] = deque(maxlen=MAX_TOLD)
+        self._at = Head("", 0, GENESIS)
+        self._saved: Head | None = None
+        self._distrust: Distrust | None = None
+        self._begun = False
+        self._told = Report(1, 0, 0, ())
+        self._beaten = self._heard = float("-inf")
+        self.following = Following()
+        self.waited_for = False
+        """Whether somebody waits for the others' words: then they are asked for at every turn."""
+
+    async def turn(self) -> None:
+        """Go once around: ask, take over, push, tell; raises EngineError or OSError, and the next turn tries again."""
+        try:
+            await self._turn()
+        except (EngineError, OSError) as problem:
+            words = problem.strerror if isinstance(problem, OSError) else str(problem)
+            self._say(words or type(problem).__name__)
+            raise
+
+    async def pause(self, failures: int) -> None:
+        """Wait for the next turn: for a hint, for something ordered here, at most a quarter of a second.
+
+        After one failure there is no waiting, since most are of a connection alone; after more in a row up to a second.
+        """
+        now = self._clock.steady()
+        until = now + (POLL_SECONDS if not failures else min(LONGEST_PAUSE_SECONDS, POLL_SECONDS * (failures - 1)))
+        while self._clock.steady() < until:
+            grown = await self._engine.hint(TICK_SECONDS)
+            if not failures and (grown or self.waited_for or self._news_here()):
+                return
+
+    async def leave(self) -> None:
+        """End: the others need not wait for this replica any more."""
+        await self._engine.forget(self._name)
+        await self._engine.aclose()
+
+    async def _turn(self) -> None:
+        if not self._begun:
+            self._distrust, self._saved = self._seen.distrust(), self._seen.head()
+            self._begun = True
+        if self._seen.take_acceptance():
+            self._distrust, self._saved = None, None
+            self._anew()
+        asked = self._clock.steady()
+        words = self._words()
+        beat = asked - self._beaten >= BEAT_SECONDS or words != self._told
+        if beat:
+            head = await self._engine.beat(self._name, self._incarnation, encode(words))
+        else:
+            head = await self._engine.head()
+        await self._take_over(head)
+        await self._push()
+        if beat:
+            self._told, self._beaten = words, asked
+            if self._distrust is None:
+                self._lease.renew(asked)
+        others = None
+        if self.waited_for or asked - self._heard >= HEAR_SECONDS:
+            others, self._heard = read(await self._engine.heard()), asked
+        self._say("", others)
+
+    async def _take_over(self, head: Head) -> None:
+        """Read the history up to this head at least."""
+        if wrong := self._contradiction(head):
+            self._doubt(head.engine, wrong)
+            self._anew()  # not believed any more already, and changed once more
+        if self._written - self._directory.held():
+            # Somebody removed what the history holds: whoever starts later would not know it, so it is written again.
+            self._at = Head(head.engine, 0, GENESIS)
+            self._written.clear()
+        self._at = Head(head.engine, self._at.position, self._at.digest)
+        fresh = False
+        try:
+            while self._at.position < head.position:
+                page = await self._engine.since(self._at.position)
+                if not page or len(page) > MAX_PAGE:
+                    raise EngineError("the engine's history is shorter than its head")
+                held = self._directory.held()
+                for entry in page:
+                    fresh |= self._enter(entry, head, held)
+        finally:
+            if fresh:
+                self._fresh()
+        if self._distrust is None and self._at != self._saved:
+            self._seen.saw(self._at)
+            self._saved = self._at
+
+    def _contradiction(self, head: Head) -> str:
+        """Why this head cannot follow what was seen before, or empty."""
+        last = self._at if self._at.position else self._saved
+        if last is None or not last.engine:
+            return ""
+        if head.engine != last.engine:
+            return "another history answers than the one that was seen here"
+        if head.position < last.position:
+            return f"the history went back from position {last.position} to {head.position}"
+        if head.position == last.position and head.digest != last.digest:
+            return f"the history was changed at or before position {last.position}"
+        return ""
+
+    def _enter(self, entry: Entry, head: Head, held: frozenset[str]) -> bool:
+        """Take one entry over; returns whether it was new here."""
+        if entry.position != self._at.position + 1 or not is_order_id(entry.order):
+            raise EngineError(f"the engine's history is damaged at position {self._at.position + 1}")
+        digest = chain(self._at.digest, entry)
+        for known in (head, self._saved):
+            if known is not None and entry.position == known.position and digest != known.digest:
+                self._doubt(head.engine, f"the history was changed at or before position {entry.position}")
+        fresh = self._take(entry, held)
+        if fresh or entry.order in held:
+            self._written.add(entry.order)
+        self._at = Head(head.engine, entry.position, digest)
+        self._known.add(entry.order)
+        return fresh
+
+    def _take(self, entry: Entry, held: frozenset[str]) -> bool:
+        """Put an order's bytes into the directory; what cannot be read stops everything there."""
+        order: Order | None = None
+        with suppress(OrderError):
+            order = decode(entry.raw)
+        if self._distrust is not None and order is not None and not isinstance(order, StopOrder):
+            return False
+        if entry.order not in self._recent:
+            self._recent.append(entry.order)
+        if entry.order in held:
+            # A file that was damaged here stops everything by itself; one that can be read says which is the lie.
+            if self._directory.bytes_of(entry.order) != entry.raw and self._usable(entry.order) is not None:
+                self._doubt(self._at.engine, f"order {entry.order} has another text there than here")
+            return False
+        try:
+            self._directory.adopt(entry.order, entry.raw)
+        except FileExistsError:
+            raise  # written here in this very moment: the next turn compares
+        except OSError:
+            if isinstance(order, StopOrder):
+                self._directory.trip(order.scope)  # needs no room on the disk; the order itself is tried again
+                self._fresh()
+            raise
+        return True
+
+    async def _push(self) -> None:
+        """Put into the history what was ordered on this host."""
+        unfit = set()
+        for order in sorted(self._directory.held() - self._known):
+            raw = self._usable(order)
+            if raw is None:  # it stops this host; others could not use it either
+                unfit.add(order)
+                continue
+            if order not in self._recent:
+                self._recent.append(order)
+            try:
+                await self._engine.put(order, raw)
+            except ConflictError:
+                self._doubt(self._at.engine, f"order {order} has another text there than here")
+            self._known.add(order)
+        self._unfit = frozenset(unfit)
+
+    def _usable(self, order: str) -> bytes | None:
+        """Return the bytes of an order of this host; None where nobody can read it as that order."""
+        try:
+            raw = self._directory.bytes_of(order)
+            return raw if decode(raw).id == order else None
+        except (OrderError, OSError):
+            return None
+
+    def _doubt(self, engine: str, why: str) -> None:
+        """Believe this engine no more: the first time raises EngineError; then all is read anew."""
+        if self._distrust is None:
+            self._distrust = Distrust(engine, why, self._clock.now())
+            self._seen.doubt(self._distrust)
+            self._anew()
+            raise EngineError(why)
+
+    def _anew(self) -> None:
+        self._at = Head("", 0, GENESIS)
+        self._saved = None
+        self._known.clear()
+        self._written.clear()
+
+    def _news_here(self) -> bool:
+        """Whether something was ordered on this host, or a worker has obeyed since it was last told."""
+        try:
+            if self._directory.held() - self._known - self._unfit:
+                return True
+            waiting = any(each.missing or not each.workers for each in self._told.applied)
+            return waiting and self._words().applied != self._told.applied
+        except OSError:
+            return False
+
+    def _words(self) -> Report:
+        trouble = "" if self._distrust is None else self._distrust.why
+        return self._report(tuple(self._recent), self._at.position, trouble)
+
+    def _say(self, problem: str, replicas: tuple[Replica, ...] | None = None) -> None:
+        distrust = "" if self._distrust is None else self._distrust.why
+        told = self.following.replicas if replicas is None else replicas
+        self.following = Following(self._at.engine, self._at.position, problem or distrust, distrust, told)

@@ -1,0 +1,119 @@
+"""How long a replica may serve without proof that it knows every order: one mapped word, judged by each worker itself.
+
+The word is the moment of the last proof in nanoseconds of CLOCK_BOOTTIME, which runs on while a machine sleeps. The
+supervisor writes it, workers only read: a frozen or dead one renews nothing, so its workers stop what their levels
+demand by themselves. A time that lies in the future was left by another boot and is no proof.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from safeguards.exchange import Exchange
+from safeguards.ports import Clock, Stop, Switches
+
+ORDER: Final = "lease"
+LONGEST: Final[Mapping[int, float]] = MappingProxyType({3: 30.0, 4: 3.0})
+"""Seconds by level: nothing can lengthen these. Levels below are served on with an alarm, unless they are tightened."""
+_WORD: Final = struct.Struct("@q")
+_NANO: Final = 1_000_000_000
+_NEVER: Final = -(1 << 62)
+_SKEW: Final = 1.0
+
+
+class LeaseWord:
+    """The file ``lease`` of a state directory: the supervisor's, to write."""
+
+    def __init__(self, state: Path) -> None:
+        """Make the file or take it over, without proof; raises OSError."""
+        fd = os.open(state / ORDER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            if os.fstat(fd).st_size != _WORD.size:
+                os.ftruncate(fd, 0)
+                os.posix_fallocate(fd, 0, _WORD.size)
+            self._word = memoryview(mmap.mmap(fd, _WORD.size)).cast("@q")
+        finally:
+            os.close(fd)
+        self.withdraw()
+
+    def renew(self, proof: float) -> None:
+        """There was proof at this moment (CLOCK_BOOTTIME seconds, from before it was asked for); never set back."""
+        self._word[0] = max(self._word[0], int(proof * _NANO))
+
+    def withdraw(self) -> None:
+        """There is no proof."""
+        self._word[0] = _NEVER
+
+
+class Lease:
+    """A process's view of it; ``limits`` are seconds by level, levels that are not in it have none."""
+
+    def __init__(self, state: Path, limits: Mapping[int, float], clock: Clock) -> None:
+        """Map the word, which the supervisor has made; raises OSError."""
+        fd = os.open(state / ORDER, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            if os.fstat(fd).st_size != _WORD.size:
+                raise OSError(0, f"{state / ORDER} has another size; restart the guard")
+            self._word = memoryview(mmap.mmap(fd, _WORD.size, prot=mmap.PROT_READ)).cast("@q")
+        finally:
+            os.close(fd)
+        self._steady = clock.steady
+        self.limits = dict(limits)
+
+    def age(self) -> float | None:
+        """Seconds since the last proof; None if there is none."""
+        age = self._steady() - self._word[0] / _NANO
+        return max(0.0, age) if -_SKEW <= age < -_NEVER / _NANO else None
+
+    def lapsed(self, asl: int) -> bool:
+        """Whether a model of this level may not be served now."""
+        limit = self.limits.get(asl)
+        return limit is not None and not -_SKEW <= self._steady() - self._word[0] / _NANO <= limit
+
+    def any_lapsed(self) -> frozenset[int]:
+        """Every level that may not be served now."""
+        return frozenset(asl for asl in self.limits if self.lapsed(asl))
+
+
+class LeasedSwitches:
+    """Implements the port `Switches`: the orders, and beside them the lease of a fleet's replica."""
+
+    def __init__(self, switches: Switches, lease: Lease) -> None:
+        """Take both views."""
+        self._switches = switches
+        self._lease = lease
+
+    def covering(self, exchange: Exchange) -> Stop | None:
+        """The stop that covers this exchange; a lapsed lease is one. Raises Unavailable as the orders do."""
+        # The lease before the orders: it is renewed only after the orders it vouches for can be seen.
+        lapsed = self._lease.lapsed(exchange.asl)
+        stop = self._switches.covering(exchange)
+        if stop is None and lapsed:
+            return lapse(self._lease, exchange.asl)
+        return stop
+
+    def cutting(self, exchange: Exchange) -> Stop | None:
+        """The stop that ends this exchange while it runs; a lapsed lease is one. Raises as `covering`."""
+        lapsed = self._lease.lapsed(exchange.asl)
+        stop = self._switches.cutting(exchange)
+        if stop is None and lapsed:
+            return lapse(self._lease, exchange.asl)
+        return stop
+
+
+def lapse(lease: Lease, asl: int) -> Stop:
+    """What a lapsed lease stops, in the words of a stop."""
+    limit = lease.limits[asl]
+    return Stop(ORDER, f"ASL-{asl}", f"no proof within {limit:g} s that every stop order is known here")
+
+
+def limits_of(tightened: Mapping[int, float | None]) -> dict[int, float]:
+    """Return each level's limit: the shorter of its own and what the configuration says."""
+    wanted = {asl: seconds for asl, seconds in tightened.items() if seconds is not None}
+    return {asl: min(each.get(asl, float("inf")) for each in (LONGEST, wanted)) for asl in {*LONGEST, *wanted}}

@@ -1,0 +1,38 @@
+"""Engines to run one suite on, and orders to put into them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from guard.state.engine import StateEngine
+from guard.state.orders import Source, encode, issue_resume, issue_stop
+from guard.state.postgres_engine import Patience, PostgresEngine, Server
+from guard.state.scope import Scope
+from guard.state.shared_directory import SharedDirectory
+from tests.parts.postgres import Postgres
+
+Open = Callable[[], StateEngine]
+
+
+def shared(folder: Path) -> Open:
+    return lambda: SharedDirectory(folder)
+
+
+def postgres(server: Postgres, port: int | None = None, patience: Patience | None = None) -> Open:
+    return lambda: PostgresEngine(Server.parse(server.dsn(port=port)), None, patience or Patience(2.0, 0.5), "test")
+
+
+def stop(number: int, scope: str = "all", reason: str = "a reason") -> tuple[str, bytes]:
+    order = issue_stop(
+        Scope.parse(scope), reason=reason, who="a person", source=Source.CLI, now=1000.0 + number,
+        entropy=number.to_bytes(10, "big"),
+    )  # fmt: skip
+    return order.id, encode(order)
+
+
+def resume(number: int, *lifts: str) -> tuple[str, bytes]:
+    order = issue_resume(
+        lifts, reason="over", who="a person", source=Source.CLI, now=2000.0 + number, entropy=number.to_bytes(10, "big")
+    )
+    return order.id, encode(order)

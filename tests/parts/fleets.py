@@ -1,0 +1,130 @@
+"""Fleets of real guards on one machine, each with its own folders, over one engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+from tests.parts.configuration import Credentials, ModelSpec, write_configuration
+from tests.parts.guard_process import GuardProcess, wait_until
+from tests.parts.raw_caller import RawCaller
+
+
+@dataclass(slots=True)
+class Replica:
+    """One guard of a fleet."""
+
+    name: str
+    config: Path
+    credentials: Credentials
+    guard: GuardProcess
+
+    @property
+    def state(self) -> Path:
+        """Where its orders are."""
+        return self.config / "var" / "state"
+
+    @property
+    def fleet(self) -> Mapping[str, Any]:
+        """What its admin API tells of the fleet; empty while it does not answer."""
+        return dict(self.status().get("fleet", {}))
+
+    def status(self) -> Mapping[str, Any]:
+        """What its admin API tells; empty while it does not answer."""
+        try:
+            answer = httpx.get(
+                f"{self.guard.admin_url}/v1/status",
+                headers={"authorization": f"Bearer {self.credentials.viewer}"},
+                trust_env=False,
+                timeout=5.0,
+            )
+        except httpx.HTTPError:
+            return {}
+        return dict(answer.json()) if answer.status_code == 200 else {}
+
+    def caller(self) -> RawCaller:
+        """A connection of the application's."""
+        return RawCaller(self.guard.data[1], self.credentials.key)
+
+    def code(self, model: str) -> str:
+        """The code of one small request's refusal; empty when it is answered."""
+        with self.caller() as caller:
+            caller.ask("hello", stream=False, model=model)
+            answer = caller.answer()
+            return "" if answer.status == 200 else answer.code
+
+
+def engine_settings(name: str, *, dsn: str = "", folder: Path | None = None, **more: Any) -> dict[str, Any]:
+    """The section fleet of a replica's guard.yaml; the address of a database stands in its secrets."""
+    engine = {"engine": "folder", "folder": str(folder)} if folder else {"engine": "postgres"}
+    database = {"database": {"file": "secrets/database"}} if dsn else {}
+    return {**engine, **database, "replica": name, **more}
+
+
+def write_replica(
+    directory: Path, name: str, models: Sequence[ModelSpec], *, workers: int = 2, dsn: str = "", **fleet: Any
+) -> Credentials:
+    """Write the configuration of one replica."""
+    credentials = write_configuration(directory, models=models, workers=workers)
+    guard = json.loads((directory / "guard.yaml").read_text())
+    guard["fleet"] = engine_settings(name, dsn=dsn, **fleet)
+    (directory / "guard.yaml").write_text(json.dumps(guard))
+    if dsn:
+        secret = directory / "secrets" / "database"
+        secret.write_text(dsn + "\n")
+        secret.chmod(0o600)
+    return credentials
+
+
+@dataclass(slots=True)
+class Fleet:
+    """Replicas ``r0``, ``r1`` … inside a ``with`` block; entering waits until all serve and know one another."""
+
+    folder: Path
+    models: Sequence[ModelSpec]
+    dsns: Sequence[str]
+    workers: int = 2
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    replicas: list[Replica] = field(default_factory=list)
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        """Start them."""
+        try:
+            for index, dsn in enumerate(self.dsns):
+                directory = self.folder / f"r{index}"
+                credentials = write_replica(
+                    directory, f"r{index}", self.models, workers=self.workers, dsn=dsn, **self.settings
+                )
+                self.replicas.append(Replica(f"r{index}", directory, credentials, GuardProcess(directory)))
+            for each in self.replicas:
+                self._stack.push(each.guard)
+            with ThreadPoolExecutor() as pool:  # they start at once
+                list(pool.map(GuardProcess.__enter__, [each.guard for each in self.replicas]))
+            wait_until(self.together, "all know one another")
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End them."""
+        self._stack.close()
+
+    def together(self) -> bool:
+        """Whether every replica is sure of the fleet, has all its workers, and hears all the others."""
+        for each in self.replicas:
+            fleet = each.fleet
+            heard = [other for other in fleet.get("replicas", ()) if not other["silent"]]
+            if fleet.get("problem") != "" or len(heard) != len(self.dsns):
+                return False
+            if each.guard.get("/health/ready").json()["serving"] != self.workers:
+                return False
+        return True
