@@ -18,7 +18,7 @@ from typing import Final, Protocol
 
 from guard.state.directory import OrderDirectory
 from guard.state.engine import GENESIS, MAX_PAGE, ConflictError, EngineError, Entry, Head, StateEngine, chain
-from guard.state.orders import Order, StopOrder, decode, is_order_id
+from guard.state.orders import Order, ResumeOrder, StopOrder, decode, is_order_id
 from guard.state.replicas import MAX_TOLD, Replica, Report, encode, read
 from guard.state.scope import OrderError
 from guard.state.seen import Distrust, Seen
@@ -203,6 +203,8 @@ class Follower:
             order = decode(entry.raw)
         if self._distrust is not None and order is not None and not isinstance(order, StopOrder):
             return False
+        if isinstance(order, ResumeOrder) and order.version == 1:
+            return False  # it would count by the permission of its file alone, so it may not come by another way
         if entry.order not in self._recent:
             self._recent.append(entry.order)
         if entry.order in held:
