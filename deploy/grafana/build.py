@@ -33,6 +33,7 @@ HERE: Final = 'job=~"$job"'
 MODEL: Final = 'job=~"$job", model=~"$model"'
 GEN_AI: Final = 'job=~"$job", gen_ai_request_model=~"$model"'
 
+TAKEN: Final = 'result!="stopped",result!="repeated",result!="covered",result!="resolved",result!="ignored"'
 SAFE: Final = (
     stat(
         "Unscanned exchanges",
@@ -221,6 +222,19 @@ RECORD: Final = (
         mappings=words(is_0=("NONE", GREEN)),
         decimals=0,
         named=True,
+    ),
+    stat(
+        "Webhooks turned away",
+        "Messages to webhooks that stopped nothing because they were not authentic, not understood or out of bounds. "
+        "Runbook GuardHookRejected.",
+        "short",
+        query(
+            f"ceil(sum(increase(guard_hook_received_total{{{HERE},{TAKEN}}}[$__range]))) or vector(0)",
+            "turned away",
+        ),
+        thresholds=steps(GREEN, (1, ORANGE)),
+        mappings=words(is_0=("NONE", GREEN)),
+        decimals=0,
     ),
     stat(
         "Open incidents",

@@ -1,4 +1,7 @@
-"""The admin API: health, metrics, and the switch; JSON in and out, and every act is a named person's."""
+"""The admin API: health, metrics, and the switch; JSON in and out, and every act is a named person's.
+
+It is one file because who may do what, and how each refusal is told, is seen in one place.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,7 @@ from guard.state.scope import OrderError
 from guard.state.served import UnknownScopeError
 from safeguards.verdict import Code
 
+MAX_RESUME: Final = 131_072  # an approved resume holds the signatures of those who approved
 WAIT_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.01
 _RELOADED: Final = {
@@ -212,7 +216,7 @@ class _Admin:
         return await self._answer(placed.order, fields)
 
     async def _resume(self, request: Request, person: Person) -> Response:
-        body = msgspec.json.decode(await read_body(request), type=_ResumeBody)
+        body = msgspec.json.decode(await read_body(request, MAX_RESUME), type=_ResumeBody)
         found = self._resumed(body, person.name)
         self._fleet.wake()
         return await self._answer(found.order, {**found.fields(), "reason": found.reason, "who": person.name})

@@ -55,7 +55,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         choices=[each.value for each in Imminent],
         help="of death or serious injury; yes sets the clocks going that begin with it",
     )
-    one.add_argument("--note", default="", metavar="TEXT")
+    one.add_argument("--note", default="", metavar="TEXT", help="what else to know; goes on record")
     one = _command(group, "mitigate", _mitigate, "say that a surface is fixed", of_one=True)
     one.add_argument("--surface", required=True, metavar="NAME", help="the surface that has the fix")
     one.add_argument("--how", required=True, metavar="TEXT", help="by what")

@@ -1,4 +1,4 @@
-"""What belongs to the process and not to any model: the file guard.yaml."""
+"""What belongs to the process and not to any model: the file guard.yaml, whose sections are one file here too."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import httpx
 
+from guard.state.issuer import Issuer
 from tests.parts.configuration import Credentials, ModelSpec, write_configuration
 from tests.parts.guard_process import GuardProcess, wait_until
 from tests.parts.raw_caller import RawCaller
@@ -83,6 +84,19 @@ def write_replica(
     return credentials
 
 
+def _acquaint(directories: Sequence[Path]) -> None:
+    """Make each replica's key, and let every replica's resumes count on all of them."""
+    lines = []
+    for directory in directories:
+        state = directory / "var" / "state"
+        state.mkdir(parents=True, mode=0o700, exist_ok=True)
+        Issuer.open(state)
+        lines.append((state / "issuer.pub").read_text().strip())
+    for directory in directories:
+        guard = json.loads((directory / "guard.yaml").read_text())
+        (directory / "guard.yaml").write_text(json.dumps({**guard, "issuers": lines}))
+
+
 @dataclass(slots=True)
 class Fleet:
     """Replicas ``r0``, ``r1`` … inside a ``with`` block; entering waits until all serve and know one another."""
@@ -104,6 +118,7 @@ class Fleet:
                     directory, f"r{index}", self.models, workers=self.workers, dsn=dsn, **self.settings
                 )
                 self.replicas.append(Replica(f"r{index}", directory, credentials, GuardProcess(directory)))
+            _acquaint([self.folder / f"r{index}" for index in range(len(self.dsns))])
             for each in self.replicas:
                 self._stack.push(each.guard)
             with ThreadPoolExecutor() as pool:  # they start at once

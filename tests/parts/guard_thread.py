@@ -30,6 +30,7 @@ from guard.serve.control import Drain, hear_worker, send
 from guard.serve.http import GuardProtocol
 from guard.serve.worker import WorkerLoop
 from guard.state.directory import OrderDirectory
+from guard.state.issuer import Issuer
 from guard.state.orders import ENTROPY_BYTES, Source, StopOrder, issue_resume, issue_stop
 from guard.state.scope import Scope
 from guard.telemetry.logs import JsonLog
@@ -147,8 +148,9 @@ class GuardThread:
         """Lift stops, and wait until the worker knows."""
         entropy = os.urandom(ENTROPY_BYTES)
         lifts = [stop.id for stop in stops]
-        order = issue_resume(lifts, reason="a test", who="a test", source=Source.CLI, now=time.time(), entropy=entropy)
-        self._orders().put(order)
+        now = self.worker.ports.clock.now()  # a resume of the future lifts nothing
+        order = issue_resume(lifts, reason="a test", who="a test", source=Source.CLI, now=now, entropy=entropy)
+        self._orders().put(Issuer.open(self.directory / "var" / "state").signed(order))
         self.wait_until(lambda: order.id in self.worker.switches.state.ids, "the resume was known")
 
     def entries(self) -> Sequence[records.Record]:

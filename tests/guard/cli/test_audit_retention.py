@@ -33,7 +33,7 @@ OWNERS = ("search team", "another team")
 def config(tmp_path: Path) -> Path:
     """A flagged exchange of each of two owners, forty days ago and yesterday."""
     write_configuration(tmp_path)
-    write_people(tmp_path, {"ana": ["investigator"]})
+    write_people(tmp_path, {"ana": ["investigator", "responsible_scaling_officer"]})
     kek = Kek((tmp_path / "secrets" / "content-key").read_text().strip())
     for day in (OLD, NOW - timedelta(days=1)):
         keys = DataKeys(KeyFolder(tmp_path / "var" / "content-keys"), kek)
@@ -204,7 +204,7 @@ def test_the_day_is_that_of_utc(
 def test_a_model_below_the_floor_fails_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     short = {"retention": {"content_days": 20}}
     write_configuration(tmp_path, models=[ModelSpec(log=short)])
-    write_people(tmp_path, {"ana": ["investigator"]})
+    write_people(tmp_path, {"ana": ["investigator", "responsible_scaling_officer"]})
     (tmp_path / "standards").mkdir()
     (tmp_path / "standards" / "own.yaml").write_text(json.dumps(_standard(30)))
     model = json.loads((tmp_path / "models" / "demo.yaml").read_text())
