@@ -16,7 +16,7 @@ from guard.credentials import digest
 from guard.policy.load import load, read_secret
 from tests.parts.configuration import write_configuration, write_operators
 
-NEW = {"key": ["--owner", "an owner", "--tier", "general"], "token": ["--person", "a person", "--role", "viewer"]}
+NEW = {"key": ["--owner", "an owner", "--tier", "general"], "token": ["--person", "dan", "--role", "responder"]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def test_the_printed_entry_holds_the_printed_credential_once_pasted(
     if command == "key":
         assert (config.tiers.keys[0].owner, config.tiers.keys[0].tier) == ("an owner", "general")
     else:
-        assert (config.guard.admin.tokens[0].person, config.guard.admin.tokens[0].role) == ("a person", "viewer")
+        assert (config.guard.admin.tokens[0].person, config.guard.admin.tokens[0].role) == ("dan", "responder")
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
