@@ -13,7 +13,7 @@ from typing import Any
 
 from guard.policy.load import Config
 from guard.state.acknowledgements import Ack, waiting_for
-from guard.state.directory import OrderDirectory
+from guard.state.directory import OrderDirectory, Version
 from guard.state.merge import TWO_PERSON_ASL, InForce, State
 from guard.state.orders import ENTROPY_BYTES, MAX_WHO, Scope, ScopeKind, Source, StopOrder, issue_resume, issue_stop
 from guard.state.resume import ResumePlan, plan_resume
@@ -115,9 +115,25 @@ class Switchboard:
 
         Where an order cannot be written (a full disk), an empty STOP file does the same, without who and why.
         """
+        scope = self.known(scope_text)
+        return place(self._directory, scope, reason, who, source, now=self._now(), entropy=self._entropy(ENTROPY_BYTES))
+
+    def known(self, scope_text: str) -> Scope:
+        """Return the scope if there is such a thing; raises UnknownScopeError or OrderError."""
         scope = Scope.parse(scope_text)
         self._known(scope)
-        return place(self._directory, scope, reason, who, source, now=self._now(), entropy=self._entropy(ENTROPY_BYTES))
+        return scope
+
+    def scopes(self, most: int = 500) -> tuple[str, ...]:
+        """Return what may be stopped, at most so many, as it is written."""
+        tiers = self._config.tiers
+        groups = (
+            (ScopeKind.MODEL, self._config.models),
+            (ScopeKind.TIER, tiers.tiers),
+            (ScopeKind.KEY, [key.id for key in tiers.keys]),
+        )
+        found = [str(Scope(kind, name)) for kind, names in groups for name in sorted(names)]
+        return ("all", *found[: most - 1])
 
     def resume(self, target: str, reason: str, who: str, source: Source) -> tuple[str, ResumePlan]:
         """Lift a stop by its id, or every stop of a scope; returns the order's id and what it does.
@@ -153,9 +169,14 @@ class Switchboard:
         """Ask who has applied an order; ``expected`` names workers that must have."""
         return Obeyed(*waiting_for(self._path, order, expected))
 
-    def models_held(self) -> Mapping[str, tuple[str, ...]]:
-        """Return each stopped model with the orders that hold it for everybody."""
-        state = self.state()
+    def version(self) -> Version:
+        """Return what differs when orders have changed; cheap, and raises OSError when there is no directory."""
+        self._directory.refresh()
+        return self._directory.version()
+
+    def models_held(self, state: State | None = None) -> Mapping[str, tuple[str, ...]]:
+        """Return each stopped model with the orders that hold it for everybody; ``state`` is what was read already."""
+        state = state or self.state()
         held: dict[str, tuple[str, ...]] = {}
         for alias in self._config.models:
             orders = tuple(
@@ -168,9 +189,12 @@ class Switchboard:
                 held[alias] = orders
         return held
 
-    def in_force(self) -> tuple[Standing, ...]:
-        """Every stop that holds for a model served here; one that was lifted still does if it covers an ASL-3 model."""
-        state = self.state()
+    def in_force(self, state: State | None = None) -> tuple[Standing, ...]:
+        """Every stop that holds for a model served here; one that was lifted still does if it covers an ASL-3 model.
+
+        ``state`` is what was read already.
+        """
+        state = state or self.state()
         below = frozenset(state.still_held(0))
         stops = (Standing(stop, stop not in below) for stop in state.still_held(TWO_PERSON_ASL))
         return tuple(each for each in stops if not each.lifted_below or self._covers_strict(each.stop))

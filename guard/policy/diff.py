@@ -67,7 +67,11 @@ def tree(config: Config, without: Collection[str] = ()) -> Tree:
     guard["surfaces"] = _by(guard["surfaces"], "name")
     guard["clocks"] = _by(guard["clocks"], "name")
     guard["audit"]["witnesses"] = _by(guard["audit"]["witnesses"], "key")
-    guard["admin"]["tokens"] = _by(guard["admin"]["tokens"], "id")
+    admin = guard["admin"]
+    admin["tokens"] = _by(admin["tokens"], "id")
+    admin["emergency_tokens"] = _by(admin["emergency_tokens"], "id")
+    if admin["proxy"] is not None:
+        admin["proxy"]["people"] = _by(admin["proxy"]["people"], "name")
     tiers = _plain(config.tiers)
     return {
         "models": {

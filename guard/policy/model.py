@@ -31,7 +31,6 @@ from guard.policy.process import (
     KeyStorage,
     LogLevel,
     RequestLimits,
-    Role,
     SecretRef,
     StorageConfig,
     Supervision,
@@ -40,6 +39,7 @@ from guard.policy.process import (
 )
 from guard.policy.response import Response
 from guard.policy.rules import Category, Rule, RuleSet
+from guard.policy.sign_in import Role
 from guard.policy.standard import Axis, CheckName, Levels, OnExpiry, Row, Standard
 from guard.policy.thresholds import Assessment, ThresholdState
 from guard.policy.tiers import Key, Operation, Operations, Rate, Tier, TiersFile

@@ -29,6 +29,7 @@ from guard.policy.fields import (
     unique,
 )
 from guard.policy.response import LegalClock
+from guard.policy.sign_in import EmergencyToken, ProxySignIn, Role, SessionLimits
 
 
 class SecretRef(Frozen):
@@ -117,13 +118,6 @@ class Surface(Listener):
     name: Name = Field(description="The name by which model files and records refer to it.")
 
 
-class Role(StrEnum):
-    """What a token of the admin listener may do."""
-
-    VIEWER = "viewer"
-    RESPONDER = "responder"
-
-
 class AdminToken(Frozen):
     """One person's access to the admin listener, known only by its digest."""
 
@@ -143,6 +137,16 @@ class AdminConfig(Listener):
         AfterValidator(unique("the id", "id")),
         AfterValidator(unique("the digest", "digest")),
     ] = Field(description="The tokens; with none, nobody can stop a model over this listener.")
+    sessions: SessionLimits = Field(
+        default_factory=SessionLimits, description="How long somebody stays signed in on the control page."
+    )
+    proxy: ProxySignIn | None = Field(default=None, description="A proxy that signs people in; null: tokens alone.")
+    emergency_tokens: Annotated[
+        tuple[EmergencyToken, ...],
+        Field(max_length=100),
+        AfterValidator(unique("the id", "id")),
+        AfterValidator(unique("the hash", "sha256")),
+    ] = Field(default=(), description="Tokens that only stop, and whose use is told to everybody.")
 
 
 class StorageConfig(Frozen):

@@ -20,6 +20,8 @@ import uvloop
 
 from guard import __version__
 from guard.admin.api import Person, Readiness, admin_app
+from guard.admin.entrance import Entrance
+from guard.admin.site import Site
 from guard.admin.switchboard import Switchboard
 from guard.app import json_log, python_version, storage
 from guard.audit.ledger import Ledger
@@ -38,6 +40,7 @@ from guard.serve.cosigning import Cosigning
 from guard.serve.handling import Handling
 from guard.serve.http import protocol_class
 from guard.serve.judging import Judging
+from guard.serve.panel import Panel
 from guard.serve.processes import Standing
 from guard.serve.reloading import Desk, Reloading
 from guard.serve.sealing import Sealing, key_ring
@@ -105,6 +108,9 @@ class Supervisor:
         self._reloading = Reloading(beginning, current, snapshots, spreading, approvals, desk, self._take)
         self._sealing = Sealing(config, ring, self._durable, self._acts, meter, self._log, clock)
         self._cosigning = Cosigning(config, ring.log.key, meter, self._log, clock)
+        self._panel = Panel(self._tending, self._judging, self._sealing, self._cosigning, self._acts)
+        self._entrance = Entrance(self._people, config.guard.admin, clock, os.urandom)
+        self._site = Site(board, self, self._panel, self._entrance, clock)
         self._leaving = asyncio.Event()
         self._at_once = asyncio.Event()
 
@@ -145,12 +151,19 @@ class Supervisor:
         """Go on with another configuration, all parts within one turn of the loop."""
         config = self.config = checked.config
         self._people.take(_people(checked, SystemClock()))
+        self._entrance.take(config.guard.admin)
         for part in (self._board, self._acts, self._judging, self._handling):
             part.take(config)
 
     def refused(self, reason: str) -> None:
         """Log that somebody without the right tried to act."""
+        self._meter.inc(self._meter.bind("guard_admin_refusals_total"))
         self._log.emit(Level.WARNING, Event.ADMIN_REFUSED, reason=reason)
+
+    def emergency(self, who: str) -> None:
+        """Somebody uses an emergency token: the alert on this figure wakes people up."""
+        self._meter.inc(self._meter.bind("guard_emergency_tokens_used_total"))
+        self._log.emit(Level.ERROR, Event.EMERGENCY_TOKEN, who=who)
 
     def _durable(self) -> dict[str, int | None]:
         """How far the log of every process that writes one is on the disk."""
@@ -175,7 +188,9 @@ class Supervisor:
         http = protocol_class(ADMIN_HEADER_BYTES, ADMIN_HEADER_SECONDS, 2 * ADMIN_CONNECTIONS, hosts)
         if self._admin_tls is not None:
             http = secured(http, self._admin_tls)
-        admin = server(admin_app(self._board, self._people, self), http, keep_alive=5, concurrency=ADMIN_CONNECTIONS)
+        emergency = self._entrance.holder
+        app = admin_app(self._board, self._people, self, self._site.routes(), emergency)
+        admin = server(app, http, keep_alive=5, concurrency=ADMIN_CONNECTIONS)
         serving = asyncio.ensure_future(admin.serve([self._admin_socket]))
         self._log.emit(
             Level.INFO,
@@ -191,6 +206,7 @@ class Supervisor:
             watching.append(asyncio.ensure_future(watch([self._admin_tls], self._log)))
         await self._leaving.wait()
         await self._drain()
+        self._panel.ended = True
         admin.should_exit = True
         await asyncio.wait({serving}, timeout=ADMIN_LEAVE_SECONDS)
         for task in (serving, *watching):

@@ -71,6 +71,7 @@ class Event(StrEnum):
     INCIDENT = "incident"
     INCIDENTS_UNREADABLE = "incidents_unreadable"
     ADMIN_REFUSED = "admin_refused"
+    EMERGENCY_TOKEN = "emergency_token"  # noqa: S105 - a word of the log
     INTERNAL_ERROR = "internal_error"
     LIBRARY = "library"
 
