@@ -62,6 +62,9 @@ class Instruments(Protocol):
     def lapses(self) -> tuple[Lapse, ...]:
         """Until when evidence holds."""
 
+    def incidents(self) -> tuple[str, ...]:
+        """Every open incident in a line."""
+
     def log_health(self) -> LogHealth:
         """How the request log is."""
 
@@ -154,7 +157,7 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
         places=panel.places(),
         readiness=fleet.ready(),
         running=total(running),
-        findings=tuple(_findings(reports, fleet, policy, log)),
+        findings=(*panel.incidents(), *_findings(reports, fleet, policy, log)),
         lapses=lapses,
         log=log,
         policy=str(policy.get("digest", "")),

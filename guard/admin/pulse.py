@@ -73,7 +73,7 @@ class Pulse:
 
     def _numbers(self) -> object:
         health = self._panel.log_health()
-        return self._panel.running(), int(self._time.now() // 60), health
+        return self._panel.running(), int(self._time.now() // 60), health, self._panel.incidents()
 
     def _acts(self) -> object:
         places = tuple((each.name, each.serving, each.trouble) for each in self._panel.places())

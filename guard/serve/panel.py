@@ -7,6 +7,7 @@ from guard.admin.running import Running
 from guard.policy.report import ModelReport
 from guard.serve.acts import Acts
 from guard.serve.cosigning import Cosigning
+from guard.serve.handling import Handling
 from guard.serve.judging import Judging
 from guard.serve.sealing import Sealing
 from guard.serve.tending import Tending
@@ -15,13 +16,22 @@ from guard.serve.tending import Tending
 class Panel:
     """Implements `guard.admin.overview.Instruments`; ``ended`` is set when nothing should wait any longer."""
 
-    def __init__(self, tending: Tending, judging: Judging, sealing: Sealing, cosigning: Cosigning, acts: Acts) -> None:
+    def __init__(
+        self,
+        tending: Tending,
+        judging: Judging,
+        sealing: Sealing,
+        cosigning: Cosigning,
+        handling: Handling,
+        acts: Acts,
+    ) -> None:
         """Take the parts."""
         self.ended = False
         self._tending = tending
         self._judging = judging
         self._sealing = sealing
         self._cosigning = cosigning
+        self._handling = handling
         self._acts = acts
 
     def running(self) -> tuple[Running, ...]:
@@ -39,6 +49,10 @@ class Panel:
     def lapses(self) -> tuple[Lapse, ...]:
         """Until when evidence and findings hold, as they were judged last."""
         return tuple(Lapse(*each) for each in self._judging.lapses)
+
+    def incidents(self) -> tuple[str, ...]:
+        """Every open incident in a line."""
+        return self._handling.findings
 
     def log_health(self) -> LogHealth:
         """How the request log is: sealed, and witnessed where witnesses are asked."""

@@ -108,7 +108,7 @@ class Supervisor:
         self._reloading = Reloading(beginning, current, snapshots, spreading, approvals, desk, self._take)
         self._sealing = Sealing(config, ring, self._durable, self._acts, meter, self._log, clock)
         self._cosigning = Cosigning(config, ring.log.key, meter, self._log, clock)
-        self._panel = Panel(self._tending, self._judging, self._sealing, self._cosigning, self._acts)
+        self._panel = Panel(self._tending, self._judging, self._sealing, self._cosigning, self._handling, self._acts)
         self._entrance = Entrance(self._people, config.guard.admin, clock, os.urandom)
         self._site = Site(board, self, self._panel, self._entrance, clock)
         self._leaving = asyncio.Event()
@@ -188,8 +188,7 @@ class Supervisor:
         http = protocol_class(ADMIN_HEADER_BYTES, ADMIN_HEADER_SECONDS, 2 * ADMIN_CONNECTIONS, hosts)
         if self._admin_tls is not None:
             http = secured(http, self._admin_tls)
-        emergency = self._entrance.holder
-        app = admin_app(self._board, self._people, self, self._site.routes(), emergency)
+        app = admin_app(self._board, self._people, self, self._site.routes(), self._entrance.holder)
         admin = server(app, http, keep_alive=5, concurrency=ADMIN_CONNECTIONS)
         serving = asyncio.ensure_future(admin.serve([self._admin_socket]))
         self._log.emit(

@@ -59,6 +59,7 @@ class Behind:
     all_places: tuple[Place, ...] = ()
     all_reports: tuple[ModelReport, ...] = ()
     all_lapses: tuple[Lapse, ...] = ()
+    open_incidents: tuple[str, ...] = ()
     health: LogHealth = field(default_factory=lambda: LogHealth((), sealed=True))
     readiness: Readiness = field(default_factory=lambda: Readiness(True, 1, 1, ()))
     in_force: dict[str, Any] = field(default_factory=lambda: {"digest": "d" * 64, "since": NOW, "differs": ""})
@@ -119,6 +120,10 @@ class Behind:
     def lapses(self) -> tuple[Lapse, ...]:
         """As the test says."""
         return self.all_lapses
+
+    def incidents(self) -> tuple[str, ...]:
+        """As the test says."""
+        return self.open_incidents
 
     def log_health(self) -> LogHealth:
         """As the test says."""
