@@ -94,8 +94,9 @@ class Entrance:
 
     def cookie(self, request: Request, secret: str) -> str:
         """Write the header that sets the cookie; an empty secret removes it."""
-        words = [f"{_cookie_name(request)}={secret}", "Path=/", "HttpOnly", "SameSite=Strict"]
-        return "; ".join([*words, *(["Secure"] if _secure(request) else []), *(["Max-Age=0"] if not secret else [])])
+        place = ["Path=/", "Secure"] if _secure(request) else ["Path=/control"]
+        words = [f"{_cookie_name(request)}={secret}", *place, "HttpOnly", "SameSite=Strict"]
+        return "; ".join([*words, *(["Max-Age=0"] if not secret else [])])
 
     def _person(self, proof: Proof, named: str) -> Person:
         if proof.kind == _TOKEN:
@@ -130,7 +131,7 @@ def _secure(request: Request) -> bool:
 
 
 def _cookie_name(request: Request) -> str:
-    # The prefix keeps any other host and any plain page from setting it (RFC 6265bis); it demands Secure.
+    # The prefix keeps any other host and any plain page from setting it (RFC 6265bis); it demands Secure and Path=/.
     return "__Host-guard" if _secure(request) else "guard_session"
 
 

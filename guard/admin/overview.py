@@ -16,7 +16,7 @@ from guard.state.merge import State
 from guard.state.orders import ResumeOrder, StopOrder
 
 MAX_HISTORY: Final = 50
-MAX_STOPS: Final = 50
+MAX_STOPS: Final = 12  # for each the words of all workers are read
 SOON_SECONDS: Final = 30 * 86_400.0
 
 

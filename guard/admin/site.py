@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Final
 from urllib.parse import quote
 
@@ -99,8 +100,13 @@ class Site:
 
     async def _events(self, request: Request) -> Response:
         def still() -> bool:
-            return self._entrance.find(request, used=False) is not None
+            with suppress(ForgedHeaderError):  # the proxy that was trusted is so no longer
+                return self._entrance.find(request, used=False) is not None
+            return False
 
+        if request.method != "GET":
+            return Response(status_code=405, headers={**SAFE, "cache-control": "no-store"})
+        self._entrance.find(request, used=False)  # a forged header is told before anything is begun
         if not still():
             return Response(status_code=401, headers={**SAFE, "cache-control": "no-store"})
         if self._pulse.listeners >= MAX_LISTENERS:

@@ -12,7 +12,9 @@ from tests.browser.stand import Stand, resumed, stand
 from tests.parts.chromium import chromium
 
 
-@pytest.fixture(scope="session")
+# Playwright keeps a loop running in this thread for as long as there is a browser, so no test of another module may see
+# one: asyncio.run would refuse.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as found:
         yield found

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import re
 import signal
+from contextlib import ExitStack
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from guard.admin.pulse import MAX_LISTENERS
 from tests.browser.stand import PATIENCE_MS, WORKERS, Stand, visit
+from tests.parts.guard_process import wait_until
 
 LIVE = "#link[data-state=live]"
 OBEYED = f"Obeyed by {WORKERS} of {WORKERS} workers"
@@ -147,6 +151,9 @@ def test_a_page_that_hears_nothing_looks_stale_and_comes_back_by_itself(browser:
         page.wait_for_selector(LIVE)
         expect(page.locator("#state-title")).to_have_text("Stopped: model drafts")
         expect(page.locator("#stale")).to_be_hidden()
+        mine.context.clear_cookies()
+        page.evaluate("renew()")
+        expect(page.locator("#stale")).to_contain_text("You are signed out.")
 
 
 def test_typing_and_focus_are_kept_while_the_page_renews_itself(browser: Browser, host: Stand) -> None:
@@ -249,3 +256,24 @@ def test_a_page_of_another_site_can_neither_frame_it_nor_act_through_it(browser:
         refused = evil.frames[1]
         assert "state-title" not in refused.content()
         assert not host.directory.snapshot().still_held(0)
+
+
+def test_so_many_pages_are_live_and_one_that_is_closed_makes_room(host: Stand) -> None:
+    with ExitStack() as stack:
+        client = stack.enter_context(httpx.Client(base_url=host.url, trust_env=False, timeout=30))
+        client.post("/control/sign-in", data={"token": host.credentials.viewer, "onward": "/control"})
+        limits = httpx.Limits(max_connections=2 * MAX_LISTENERS)
+        many = stack.enter_context(
+            httpx.Client(base_url=host.url, trust_env=False, timeout=30, limits=limits, cookies=client.cookies)
+        )
+        live = [stack.enter_context(many.stream("GET", "/control/events")) for _ in range(MAX_LISTENERS)]
+        assert {each.status_code for each in live} == {200}
+        assert client.get("/control/events").status_code == 503
+        assert client.get("/control").status_code == 200
+        live[0].close()
+
+        def room() -> bool:
+            with client.stream("GET", "/control/events") as answer:
+                return answer.status_code == 200
+
+        wait_until(room, "a place is free")

@@ -2,6 +2,7 @@
 "use strict";
 
 const QUIET_MS = 12000; // the server speaks every 5 s
+const AGAIN_MS = 5000;
 const link = document.getElementById("link");
 const stale = document.getElementById("stale");
 const said = document.getElementById("said");
@@ -9,6 +10,7 @@ const clock = () => document.getElementById("clock").textContent;
 let heard = performance.now();
 let busy = false;
 let again = false;
+let deaf = true; // no event comes: what is shown may be new, and will not stay so
 
 function fresh() {
   heard = performance.now();
@@ -44,7 +46,7 @@ async function renew() {
     }
     for (const part of document.querySelectorAll("[data-live]")) swap(part, page.getElementById(part.id));
     document.title = page.title;
-    fresh();
+    if (!deaf) fresh();
   } catch {
     old("The guard does not answer.");
   } finally {
@@ -67,21 +69,33 @@ function swap(part, next) {
   if (focused) (document.getElementById(focused) || document.getElementById("main")).focus({ preventScroll: true });
 }
 
-const events = new EventSource("/control/events");
-events.addEventListener("changed", renew);
-events.addEventListener("time", (event) => {
-  if (document.documentElement.dataset.stale !== undefined) renew();
-  else fresh();
-  const at = document.getElementById("clock");
-  at.textContent = event.data;
-});
-events.addEventListener("over", () => {
-  events.close();
-  old("You are signed out.");
-});
-events.addEventListener("error", () => {
-  if (events.readyState === EventSource.CLOSED) old("The guard does not answer.");
-});
+function listen() {
+  const events = new EventSource("/control/events");
+  events.addEventListener("changed", () => {
+    deaf = false;
+    renew();
+  });
+  events.addEventListener("time", (event) => {
+    deaf = false;
+    if (stale.hidden) fresh();
+    else renew();
+    document.getElementById("clock").textContent = event.data;
+  });
+  events.addEventListener("over", () => {
+    deaf = true;
+    events.close();
+    old("You are signed out.");
+  });
+  // A browser tries again by itself unless it was refused: signed out, or too many pages are open.
+  events.addEventListener("error", () => {
+    if (events.readyState !== EventSource.CLOSED) return;
+    deaf = true;
+    renew().then(() => old("The guard tells this page nothing any more."));
+    setTimeout(listen, AGAIN_MS);
+  });
+}
+
+listen();
 setInterval(() => {
   if (performance.now() - heard > QUIET_MS) old("Nothing was heard from the guard.");
 }, 1000);

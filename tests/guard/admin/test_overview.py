@@ -54,11 +54,12 @@ def test_the_newest_stop_stands_first_and_a_stop_lifted_below_asl_3_says_so(coun
 
 
 def test_stops_and_history_are_bounded_and_say_how_many_there_are(counter: Counter) -> None:
-    for _ in range(MAX_STOPS + 7):
+    for _ in range(MAX_HISTORY + 7):
         counter.board.stop("model:demo", "", "Ana", Source.ADMIN)
     found = look(counter)
-    assert (len(found.stops), found.more_stops) == (MAX_STOPS, 7)
-    assert (len(found.history), found.ordered) == (MAX_HISTORY, MAX_STOPS + 7)
+    assert len(found.stops) + found.more_stops == MAX_HISTORY + 7
+    assert len(found.stops) == MAX_STOPS
+    assert (len(found.history), found.ordered) == (MAX_HISTORY, MAX_HISTORY + 7)
 
 
 def test_a_file_that_stops_has_no_giver_and_no_time(counter: Counter) -> None:

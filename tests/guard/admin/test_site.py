@@ -93,6 +93,11 @@ def test_the_events_are_for_those_signed_in(counter: Counter) -> None:
     assert counter.get("/control/events").status_code == 401
 
 
+def test_only_a_browser_that_reads_them_keeps_events_coming(counter: Counter) -> None:
+    counter.sign_in()
+    assert counter.ask("HEAD", "/control/events").status_code == 405
+
+
 # Signing in.
 
 
@@ -101,7 +106,7 @@ def test_a_token_is_exchanged_for_a_cookie_that_scripts_and_other_sites_cannot_u
     assert (answer.status_code, answer.headers["location"]) == (303, "/control")
     words = answer.headers["set-cookie"].split("; ")
     assert words[0].startswith("guard_session=")
-    assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(words)
+    assert {"HttpOnly", "SameSite=Strict", "Path=/control"} <= set(words)
     assert "Secure" not in words
     assert TOKENS["ana"] not in answer.headers["set-cookie"]
     assert "Ana" in counter.get().text
@@ -112,7 +117,7 @@ def test_over_tls_the_cookie_is_secure_and_bound_to_this_host(counter: Counter) 
     counter.base = "https://guard.example"
     words = counter.sign_in().headers["set-cookie"].split("; ")
     assert words[0].startswith("__Host-guard=")
-    assert "Secure" in words
+    assert {"Secure", "Path=/", "HttpOnly", "SameSite=Strict"} <= set(words)
     assert "Ana" in counter.get().text
 
 
