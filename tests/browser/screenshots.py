@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.stand import Stand, stand, visit
 from tests.parts.chromium import chromium
@@ -36,13 +36,13 @@ def pictures(browser: Browser, host: Stand) -> None:
     """Take them all, in the order of a night."""
     with host.streams(12), visit(browser, host.url, **DESK) as desk:
         page = live(desk.signed_in(host.credentials.responder))
-        page.wait_for_function("document.querySelector('.facts').textContent.includes('12 requests')")
+        expect(page.locator(".facts")).to_contain_text("12 requests")
         take(page, "quiet")
         page.click("#stop-model-assistant")
         page.fill("#reason", REASON)
         page.screenshot(path=FOLDER / "control-stop.png", clip={"x": 0, "y": 0, "width": 1120, "height": 430})
         page.click("#stop-now")
-        live(page).wait_for_function("document.querySelector('.facts').textContent.includes('0 requests')")
+        expect(live(page).locator(".facts")).to_contain_text(" 0 requests")
         take(page, "stopped")
         kept = desk.context.storage_state()
         with visit(browser, host.url, **DESK, color_scheme="dark", storage_state=kept) as dark:
