@@ -186,11 +186,19 @@ class Site:
         self._fleet.wake()
         loop = asyncio.get_running_loop()
         until = loop.time() + ACKNOWLEDGED_SECONDS
-        found = self._board.obeyed(order, self._fleet.workers())
+        found = self._obeyed(order)
         while found.missing and loop.time() < until and not self._panel.leaving():
             await asyncio.sleep(_POLL_SECONDS)
-            found = self._board.obeyed(order, self._fleet.workers())
+            found = self._obeyed(order)
         return found
+
+    def _obeyed(self, order: str) -> Obeyed:
+        """Say who has obeyed; nobody, where that cannot be read: the order stands all the same."""
+        workers = self._fleet.workers()
+        try:
+            return self._board.obeyed(order, workers)
+        except OSError:
+            return Obeyed((), workers)
 
     # What holds for every request.
 

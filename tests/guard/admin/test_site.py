@@ -425,6 +425,22 @@ def test_an_order_that_cannot_be_written_falls_back_to_a_file_that_stops(
     assert "/control/resume?target=file" not in page
 
 
+def test_a_stop_whose_acknowledgements_cannot_be_read_is_ordered_all_the_same(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("guard.admin.site.ACKNOWLEDGED_SECONDS", 0.05)
+    counter.sign_in()
+    counter.behind.names = ("0",)
+    form = counter.form()
+    monkeypatch.setattr("guard.admin.switchboard.waiting_for", unreadable)
+    assert counter.post("/control/stop", form=form, scope="all").status_code == 303
+    assert counter.stops() == [("all", "Ana", "")]
+    assert "worker 0: NOT CONFIRMED" in counter.get().text
+
+
 def test_a_stop_that_fails_altogether_says_so_and_names_other_ways(
     counter: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
