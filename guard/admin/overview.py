@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-from guard.admin.api import Fleet, Readiness
+from guard.admin.api import Fleet
 from guard.admin.running import Running, by_model, total
 from guard.admin.switchboard import Obeyed, Standing, Switchboard
 from guard.policy.report import ModelReport
@@ -119,7 +119,6 @@ class Overview:
     more_stops: int
     models: tuple[Model, ...]
     places: tuple[Place, ...]
-    readiness: Readiness
     running: int
     findings: tuple[str, ...]
     lapses: tuple[Lapse, ...]
@@ -155,7 +154,6 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
         more_stops=max(0, len(newest) - MAX_STOPS),
         models=models,
         places=panel.places(),
-        readiness=fleet.ready(),
         running=total(running),
         findings=(*panel.incidents(), *_findings(reports, fleet, policy, log)),
         lapses=lapses,
@@ -198,17 +196,20 @@ _EFFECT: Final = {
 
 def day(at: float) -> str:
     """Write a day in UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
+    return moment(at).partition(" ")[0]
 
 
 def moment(at: float) -> str:
-    """Write a moment in UTC, to the second."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    """Write a moment in UTC, to the second; an order written by hand may name one that no calendar has."""
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return "no day of the calendar"
 
 
 def clock(at: float) -> str:
     """Write the time of day in UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
+    return moment(at).rpartition(" ")[2]
 
 
 def since(seconds: float) -> str:

@@ -21,9 +21,7 @@ def control(seen: Overview, visitor: Visitor, scopes: tuple[str, ...]) -> bytes:
     corner = tag(
         "p",
         tag("span", "Live", id="link", data_state="still"),
-        tag(
-            "span", tag("time", f"{clock(seen.at)} UTC", id="clock", data_at=f"{seen.at:.0f}"), data_live="", id="as-of"
-        ),
+        tag("span", tag("time", f"{clock(seen.at)} UTC", id="clock"), data_live="", id="as-of"),
         tag("noscript", tag("span", f"renewed every {REFRESH_SECONDS} s")),
         class_="now",
     )
@@ -57,7 +55,7 @@ def _state(seen: Overview, visitor: Visitor) -> Html:
     served = sum(each.report.routable and not each.stopped_by for each in seen.models)
     workers = sum(each.serving for each in seen.places)
     facts = (
-        f"{served} of {len(seen.models)} models served",
+        "which models are served is not known" if seen.unreadable else f"{served} of {len(seen.models)} models served",
         f"{workers} of {len(seen.places)} workers serving",
         f"{seen.running} {'request' if seen.running == 1 else 'requests'} running",
     )

@@ -18,11 +18,11 @@ SHOWN_ORDERS: Final = 3
 def models(seen: Overview, visitor: Visitor) -> Html:
     """Return the region of the models."""
     heads = ["Model", "Level", "State", "Running", "Holds until"] + (["Action"] if visitor.may_stop else [])
-    rows = [_model(each, visitor) for each in seen.models]
+    rows = [_model(each, visitor, known=not seen.unreadable) for each in seen.models]
     return region("models", "Models", table("Models", heads, rows, class_="models"))
 
 
-def _model(each: Model, visitor: Visitor) -> list[Content]:
+def _model(each: Model, visitor: Visitor, *, known: bool) -> list[Content]:
     report = each.report
     cells: list[Content] = [
         [
@@ -30,7 +30,7 @@ def _model(each: Model, visitor: Visitor) -> list[Content]:
             tag("span", f"{report.standard} {report.version}", class_="soft small"),
         ],
         _level(report),
-        _standing(each),
+        _standing(each, known=known),
         tag("span", each.running, class_="number"),
         f"{report.until:%Y-%m-%d}"
         if report.until
@@ -47,7 +47,7 @@ def _level(report: ModelReport) -> Content:
     return [f"ASL-{report.deployment}", tag("span", f"security ASL-{report.security}", class_="soft small")]
 
 
-def _standing(each: Model) -> Content:
+def _standing(each: Model, *, known: bool) -> Content:
     report = each.report
     found: list[Content] = []
     if each.stopped_by:
@@ -67,7 +67,9 @@ def _standing(each: Model) -> Content:
                 else None,
             )
         )
-    return found or tag("span", "Served", class_="served")
+    if not known:
+        found.insert(0, tag("span", "Not known", class_="badge"))
+    return found or "Served"
 
 
 def _row(row: Unmet) -> Html:

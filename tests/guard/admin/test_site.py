@@ -465,6 +465,19 @@ def test_orders_that_cannot_be_read_are_said_above_everything(counter: Counter) 
     assert page.status_code == 200
     assert '<h1 id="state-title">The stop orders cannot be read</h1>' in page.text
     assert "data-loud" in page.text
+    assert "which models are served is not known" in page.text
+    assert page.text.count("Not known") == 2
+    assert ">Served<" not in page.text
+
+
+def test_an_order_from_no_calendar_keeps_nobody_from_seeing_the_page(counter: Counter) -> None:
+    counter.sign_in()
+    counter.clock.at = 280_000_000_000.0  # the year 10842, which an order may name
+    counter.board.stop("model:demo", "", "Ana", Source.ADMIN)
+    counter.clock.at = NOW
+    page = counter.get()
+    assert page.status_code == 200
+    assert "no day of the calendar" in page.text
 
 
 # Resuming.
@@ -622,5 +635,4 @@ def test_without_a_proxy_in_the_settings_the_header_means_nothing(counter: Count
 
 def test_what_is_shown_is_dated(counter: Counter) -> None:
     counter.sign_in()
-    assert f'data-at="{NOW:.0f}"' in counter.get().text
-    assert "08:00:00 UTC" in counter.get().text
+    assert '<time id="clock">08:00:00 UTC</time>' in counter.get().text
