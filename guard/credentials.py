@@ -79,7 +79,11 @@ class Register(Generic[T]):
 
     def authenticate(self, headers: Headers) -> T:
         """Return who is calling; raises Refused. Expiry is judged now, not at load (rows I7, D9)."""
-        holder = self._holders.get(self.digest(bearer(headers)))
+        return self.current(self.digest(bearer(headers)))
+
+    def current(self, digest: str) -> T:
+        """Return who holds the credential of this digest now; raises Refused."""
+        holder = self._holders.get(digest)
         if holder is None:
             raise Refused(Code.UNAUTHENTICATED, reason="unknown")
         if holder.expires <= self._clock.now():

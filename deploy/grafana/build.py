@@ -68,7 +68,8 @@ SAFE: Final = (
     stat(
         "Stopped",
         "Whether a stop order covers the model for everybody, on any guard. Stops of a tier or a key show under the "
-        "orders in force. Runbook GuardKillSwitchEngaged.",
+        "orders in force. Runbook GuardKillSwitchEngaged, and where somebody used an emergency token runbook "
+        "GuardEmergencyTokenUsed.",
         "short",
         query(
             'max by (subject) (guard_kill_switch_engaged{job=~"$job", scope="model", subject=~"$model"})', "{{subject}}"

@@ -21,7 +21,7 @@ from guard.policy.load import Config
 from guard.policy.tiers import attribute_words
 from guard.resuming import ResumeJudge
 from guard.state.acknowledgements import Ack, waiting_for
-from guard.state.directory import OrderDirectory
+from guard.state.directory import OrderDirectory, Version
 from guard.state.issuer import Issuer
 from guard.state.merge import TWO_PERSON_ASL, InForce, State, fingerprint, mode_of
 from guard.state.orders import (
@@ -191,10 +191,19 @@ class Switchboard:
         Where an order cannot be written (a full disk), an empty STOP file does the same, without who and why. What
         stands for a recurring message gives the ``entropy`` of the order's id, so that it finds the order again.
         """
-        scope = Scope.parse(scope_text)
-        self._served.require(scope)
+        scope = self.known(scope_text)
         entropy = self._entropy(ENTROPY_BYTES) if entropy is None else entropy
         return place(self._directory, scope, reason, who, source, now=self._now(), entropy=entropy, mode=mode)
+
+    def known(self, scope_text: str) -> Scope:
+        """Return the scope if there is such a thing; raises UnknownScopeError or OrderError."""
+        scope = Scope.parse(scope_text)
+        self._served.require(scope)
+        return scope
+
+    def scopes(self, most: int = 500) -> tuple[str, ...]:
+        """Return what may be stopped, at most so many, as it is written."""
+        return self._served.scopes(most)
 
     def resume(self, target: str, reason: str, who: str, source: Source) -> Resumed:
         """Lift a stop by its id, or every stop of a scope, for models below ASL-3.
@@ -278,9 +287,14 @@ class Switchboard:
         """Ask who has applied an order; ``expected`` names workers that must have."""
         return Obeyed(*waiting_for(self._path, order, expected))
 
-    def models_held(self) -> Mapping[str, tuple[str, ...]]:
-        """Return each stopped model with the orders that hold it for everybody."""
-        state = self.state()
+    def version(self) -> Version:
+        """Return what differs when orders have changed; cheap, and raises OSError when there is no directory."""
+        self._directory.refresh()
+        return self._directory.version()
+
+    def models_held(self, state: State | None = None) -> Mapping[str, tuple[str, ...]]:
+        """Return each stopped model with the orders that hold it for everybody; ``state`` is what was read already."""
+        state = state or self.state()
         held: dict[str, tuple[str, ...]] = {}
         for alias, model in self._served.models.items():
             words = self._served.words(alias)
@@ -293,9 +307,12 @@ class Switchboard:
                 held[alias] = orders
         return held
 
-    def in_force(self) -> tuple[Standing, ...]:
-        """Every stop that holds for a model served here; one that was lifted still does if it covers an ASL-3 model."""
-        state = self.state()
+    def in_force(self, state: State | None = None) -> tuple[Standing, ...]:
+        """Every stop that holds for a model served here; one that was lifted still does if it covers an ASL-3 model.
+
+        ``state`` is what was read already.
+        """
+        state = state or self.state()
         below = frozenset(state.still_held(0))
         stops = (Standing(stop, stop not in below) for stop in state.still_held(TWO_PERSON_ASL))
         return tuple(each for each in stops if not each.lifted_below or self._covers_strict(each.stop))

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from guard.cli import emergency
 from guard.cli.options import add_config
 from guard.credentials import digest, new_secret
 from guard.policy.fields import Line, Name
@@ -27,6 +28,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         group = commands.add_parser(command, help=f"make a new {what}").add_subparsers(
             dest="action", required=True, metavar="ACTION"
         )
+        if command == "token":
+            emergency.add(group)
         parser = group.add_parser("new", help=f"make a new {what} and print its entry")
         add_config(parser)
         parser.add_argument("id", help="the name that records will give it")

@@ -172,6 +172,9 @@ def what_to_try(directory: Path, ports: dict[str, int], now: datetime) -> str:
 {command} status --config {where}
 {command} resume model:demo --reason 'tried it' --config {where}
 
+# the same in a browser: {admin}/control, with this token
+cat {where}/secrets/demo-oncall.token
+
 # how the model stands against its standard, now and when its evidence has lapsed
 {command} check --config {where}
 {command} check --config {where} --at {lapsed}

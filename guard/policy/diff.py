@@ -68,6 +68,10 @@ def tree(config: Config, without: Collection[str] = ()) -> Tree:
     guard["audit"]["witnesses"] = _by(guard["audit"]["witnesses"], "key")
     guard["admin"]["tokens"] = {each.id: _token(config, each) for each in config.guard.admin.tokens}
     guard["admin"]["hooks"] = _by(guard["admin"]["hooks"], "name")
+    admin = guard["admin"]
+    admin["emergency_tokens"] = _by(admin["emergency_tokens"], "id")
+    if admin["proxy"] is not None:
+        admin["proxy"]["people"] = _by(admin["proxy"]["people"], "name")
     tiers = _plain(config.tiers)
     return {
         "models": {

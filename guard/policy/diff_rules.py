@@ -163,6 +163,12 @@ def token(old: Any, new: Any, *_: Tree) -> Effect:
     return S if not new and not may(Role(old["role"]), Act.STOP) else W
 
 
+def pinned(old: Any, new: Any, *_: Tree) -> Effect:
+    """The peers or certificates of the proxy: none is no pin, more let more say who somebody is."""
+    before, after = frozenset(old or ()), frozenset(new or ())
+    return S if after and (not before or after < before) else W
+
+
 _OPPOSITE: Final = {S: W, W: S, N: N}
 _LISTENERS: Final = ("guard/surfaces/*", "guard/admin")
 _MODEL: Final = "models/*"
@@ -173,6 +179,8 @@ _CLAIM: Final = "models/*/evidence/*"
 _FOUND: Final = "models/*/thresholds/*"
 _HOOK: Final = "guard/admin/hooks/*"
 _TOKEN: Final = "guard/admin/tokens/*"  # noqa: S105 - a path of the table
+_PROXIED: Final = "guard/admin/proxy/people"
+_EMERGENCY: Final = "guard/admin/emergency_tokens/*"
 
 
 def _listener(at: str) -> tuple[Rule, ...]:
@@ -335,6 +343,23 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(f"{_HOOK}/timestamp_header", presence(added=S, removed=W), "whether an old message is refused for its age"),
     Rule(f"{_HOOK}/users", always(W), "other people may stop"),
     Rule("guard/issuers", widened(W), "resumes that another host issues count here"),
+    Rule("guard/admin/sessions/idle_seconds", rising(W), "a browser that was left open acts for longer"),
+    Rule("guard/admin/sessions/longest_seconds", rising(W), "a browser that was left open acts for longer"),
+    Rule("guard/admin/proxy", presence(added=W, removed=S), "a proxy says who may resume"),
+    Rule("guard/admin/proxy/header", always(W), "another header says who may resume"),
+    Rule("guard/admin/proxy/peers", pinned, "who may say who somebody is"),
+    Rule("guard/admin/proxy/certificates", pinned, "who may say who somebody is"),
+    Rule(f"{_PROXIED}/*", token, "one more may resume, or one less may stop"),
+    Rule(f"{_PROXIED}/*/name", always(W), "another name means the person"),
+    Rule(f"{_PROXIED}/*/person", always(W), "another person may resume"),
+    Rule(f"{_PROXIED}/*/role", always(W), "one more may resume, or one less may stop"),
+    Rule(f"{_PROXIED}/*/expires", rising(W), "the name is taken for longer"),
+    Rule(_EMERGENCY, presence(added=N, removed=W), "one less may stop in an emergency; it can do nothing else"),
+    Rule(f"{_EMERGENCY}/id", always(W), "records know it by its name"),
+    Rule(f"{_EMERGENCY}/holder", always(N), "it can only stop, whoever has it"),
+    Rule(f"{_EMERGENCY}/owner", always(N), "it can only stop, whoever answers for it"),
+    Rule(f"{_EMERGENCY}/sha256", always(W), "who has the old one can stop no longer"),
+    Rule(f"{_EMERGENCY}/expires", rising(S), "who has it can stop for longer, or for less long"),
     Rule("guard/storage/state", always(W), "stop orders that stand in the old folder are no longer seen"),
     Rule("guard/storage/audit", always(W), "the request log does not go on where it stood"),
     Rule("guard/storage/ship", presence(added=S, removed=W), "whether copies of the request log are made elsewhere"),

@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from datetime import date
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
@@ -58,6 +58,22 @@ _URL_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 _SOCKET_PATH = re.compile(r"(/[A-Za-z0-9._~@+-]+)+")
 MAX_SOCKET_PATH = 107
+_IDENTITY_HEADER = re.compile(r"[a-z][a-z0-9-]{0,63}")
+# These mean something to HTTP, to a browser or to the guard; whoever names a person by them names everybody.
+_TAKEN_HEADERS = frozenset(
+    {
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "cookie",
+        "forwarded",
+        "host",
+        "origin",
+        "referer",
+    }
+    | {"te", "transfer-encoding", "upgrade", "user-agent", "x-api-key", "x-forwarded-for"}
+)
 _URL_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{1,40}")
 
 
@@ -174,6 +190,19 @@ def _pathname(value: str) -> str:
     return value
 
 
+def _header(value: str) -> str:
+    if not _IDENTITY_HEADER.fullmatch(value) or value in _TAKEN_HEADERS:
+        raise ValueError("must be a header's name in lower case that has no other meaning, such as x-forwarded-email")
+    return value
+
+
+def _peer_address(value: str) -> str:
+    try:
+        return value if value == "unix" else str(ip_address(value))
+    except ValueError:
+        raise ValueError("must be an address without a port, or unix") from None
+
+
 class MisplacedError(ValueError):
     """A refusal by a validator that knows where below its own value the defect is."""
 
@@ -223,6 +252,8 @@ ShipTarget = Annotated[str, Field(max_length=512), AfterValidator(_ship_target)]
 WitnessKey = Annotated[str, Field(max_length=512), AfterValidator(_witness_key)]
 UpstreamUrl = Annotated[str, Field(max_length=2048), AfterValidator(_upstream_url)]
 SocketPath = Annotated[str, Field(max_length=256), AfterValidator(_socket_path)]
+IdentityHeader = Annotated[str, Field(max_length=64), AfterValidator(_header)]
+PeerAddress = Annotated[str, Field(max_length=64), AfterValidator(_peer_address)]
 BasePath = Annotated[str, Field(max_length=256), AfterValidator(_base_path)]
 Pathname = Annotated[str, StringConstraints(pattern=_LINE, min_length=1, max_length=1024), AfterValidator(_pathname)]
 Port = Annotated[int, Field(ge=0, le=65535)]

@@ -32,6 +32,7 @@ from guard.policy.hooks import MAX_HOOKS, HookAuth, HookConfig
 from guard.policy.response import LegalClock
 from guard.policy.roles import OperatorRole
 from guard.policy.secret_ref import SecretRef
+from guard.policy.sign_in import EmergencyToken, ProxySignIn, SessionLimits
 from guard.policy.ssh_key import KeyKind, read_key
 from guard.policy.storage import StorageConfig
 
@@ -133,6 +134,16 @@ class AdminConfig(Listener):
     hooks: Annotated[
         tuple[HookConfig, ...], Field(max_length=MAX_HOOKS), AfterValidator(unique("the name", "name"))
     ] = Field(default=(), description="Webhooks of alerting and chat, below `/v1/hooks/`; they stop and never resume.")
+    sessions: SessionLimits = Field(
+        default_factory=SessionLimits, description="How long somebody stays signed in on the control page."
+    )
+    proxy: ProxySignIn | None = Field(default=None, description="A proxy that signs people in; null: tokens alone.")
+    emergency_tokens: Annotated[
+        tuple[EmergencyToken, ...],
+        Field(max_length=100),
+        AfterValidator(unique("the id", "id")),
+        AfterValidator(unique("the hash", "sha256")),
+    ] = Field(default=(), description="Tokens that only stop, and whose use is told to everybody.")
 
     @model_validator(mode="after")
     def _certificates_are_asked_for(self) -> AdminConfig:

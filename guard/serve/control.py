@@ -8,6 +8,8 @@ from typing import Final
 
 import msgspec
 
+from guard.admin.running import Running
+
 _LENGTH: Final = struct.Struct("!I")
 MAX_MESSAGE: Final = 16_777_216
 MAX_UNHEARD: Final = 1_048_576
@@ -22,12 +24,13 @@ class Ready(msgspec.Struct, tag="ready", frozen=True):
 class Beat(msgspec.Struct, tag="beat", frozen=True):
     """The worker's loop turns; ``live`` exchanges are running and ``metrics`` is the meter's snapshot.
 
-    ``durable`` is the sequence up to which its log is on the disk.
+    ``durable`` is the sequence up to which its log is on the disk; ``running`` says of what the live ones are.
     """
 
     live: int
     metrics: bytes
     durable: int
+    running: tuple[Running, ...] = ()
 
 
 class Wake(msgspec.Struct, tag="wake", frozen=True):

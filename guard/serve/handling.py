@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Final
 
 from guard.admin.switchboard import Switchboard
@@ -58,6 +59,7 @@ class Handling:
         self._fresh: list[Mitigated] = []
         self._recorded: frozenset[str] | None = None
         self._failed = ""
+        self.findings: tuple[str, ...] = ()
 
     async def watch(self) -> None:
         """Look for ever; a look that fails is logged and the next one comes."""
@@ -148,6 +150,9 @@ class Handling:
         for name in _GAUGES:
             self._meter.forget(name)
         self._meter.set(self._meter.bind("guard_incidents_damaged"), float(damaged))
+        self.findings = tuple(self._finding(each) for each in found if each.closed is None)
+        if damaged:
+            self.findings += (f"{damaged} files among the incidents are no events",)
         open_ones: dict[tuple[str, str], int] = {}
         nearest: dict[tuple[str, str], float] = {}
         for incident in found:
@@ -162,6 +167,14 @@ class Handling:
             self._meter.set(self._meter.bind("guard_incidents_open", model, severity), float(count))
         for (model, clock), at in nearest.items():
             self._meter.set(self._meter.bind("guard_incident_due_timestamp_seconds", model, clock), at)
+
+    def _finding(self, incident: Incident) -> str:
+        """Say an open incident in a line, for the control page: how bad, how far, and which clock runs out first."""
+        waiting = [due for due in self._dues(incident) if due.done is None]
+        due = min(waiting, key=lambda each: each.at, default=None)
+        clock = "" if due is None else f", {due.clock} due {datetime.fromtimestamp(due.at, UTC):%Y-%m-%d %H:%M} UTC"
+        where = f"severity {incident.severity}, {incident.stage}{clock}"
+        return f"{incident.opened.model}: {incident.opened.summary} (incident {incident.id}, {where})"
 
     def _dues(self, incident: Incident) -> list[Due]:
         policy = self._config.models.get(incident.opened.model)

@@ -12,7 +12,7 @@ from guard.policy.coverage import unscreened
 from guard.policy.diff_rules import Effect
 from guard.policy.floor import Overdue, evidence_ends, overdue
 from guard.policy.load import Config
-from guard.policy.report import standing
+from guard.policy.report import ModelReport, standing
 from guard.policy.thresholds import resolve
 from guard.telemetry.logs import Event, JsonLog, Level, Value
 from guard.telemetry.meter import Meter
@@ -44,6 +44,8 @@ class Judging:
         self._lapsed: set[tuple[str, str]] = set()
         self._drift: dict[str, tuple[Deviation, ...]] = {}
         self._record = record
+        self._reports: dict[str, ModelReport] = {}
+        self._lapses: list[tuple[str, str, float]] = []
 
     async def watch(self) -> None:
         """Judge for ever; a judgement that fails is logged and the next one comes."""
@@ -65,6 +67,20 @@ class Judging:
             self._drift.pop(alias, None)
             policy_gone(self._meter, alias)
         self._config = config
+        self._reports.clear()
+
+    @property
+    def reports(self) -> tuple[ModelReport, ...]:
+        """Each model's standing as it was judged last, a few seconds ago."""
+        if not self._reports:
+            at = datetime.fromtimestamp(self._clock.now(), UTC)
+            self._reports = {alias: standing(self._config, alias, at) for alias in self._config.models}
+        return tuple(self._reports.values())
+
+    @property
+    def lapses(self) -> tuple[tuple[str, str, float], ...]:
+        """What ends and when: the model, the evidence or the threshold, and seconds since the epoch."""
+        return tuple(self._lapses)
 
     def judge(self) -> list[tuple[str, str, str]]:
         """Judge every model now; a change is logged and returned for the record: what, of what, and why."""
@@ -78,8 +94,9 @@ class Judging:
             if (alias, row) not in self._lapsed:
                 news.append(("evidence lapsed", f"{alias} {row} {late.claim}", f"{late.days} days ago: {late.then}"))
         self._lapsed = set(lapsed)
+        self._reports, self._lapses = {}, []
         for alias, policy in self._config.models.items():
-            report = standing(self._config, alias, at)
+            report = self._reports[alias] = standing(self._config, alias, at)
             asl = max(policy.asl.deployment, policy.asl.security)
             framework = f"{report.standard} {report.version}"
             policy_judged(self._meter, alias, asl, framework, self._config.digest, len(report.unmet))
@@ -103,11 +120,13 @@ class Judging:
         """Say until when evidence and findings hold."""
         for claim, end in evidence_ends(self._config, alias).items():
             self._meter.set(self._meter.bind("guard_attestation_expiry_timestamp_seconds", alias, claim), end)
+            self._lapses.append((alias, claim, end))
         standard, assessments = self._config.standard(alias), self._config.models[alias].thresholds
         for each in resolve(standard, assessments, at):
             if each.until is not None:
                 key = self._meter.bind("guard_threshold_expiry_timestamp_seconds", alias, each.threshold.name)
                 self._meter.set(key, each.until.timestamp())
+                self._lapses.append((alias, f"finding on {each.threshold.name}", each.until.timestamp()))
 
     def _drifted(self, alias: str, found: tuple[Deviation, ...]) -> list[tuple[str, str, str]]:
         """Count what is not as evidence describes it; when that becomes other than it was, it is news (row E13)."""

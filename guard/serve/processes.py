@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from guard.admin.running import Running
 from guard.serve.control import Adopted, Prepared
 
 CANNOT_START: Final = 2
@@ -41,6 +42,7 @@ class WorkerProcess:
     begun: bool = False
     ready: bool = False
     live: int = 0
+    running: tuple[Running, ...] = ()
     prepared: Prepared | None = None
     adopted: Adopted | None = None
 

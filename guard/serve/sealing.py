@@ -70,8 +70,14 @@ class Sealing:
         self._failing: dict[str, str] = {}
         self._indexer = Indexer()
         self._unindexed = ""
+        self.sealed = False  # whether a round went through since the start
         self._closing = False
         self._thread = ThreadPoolExecutor(1, "audit-seal")
+
+    @property
+    def failing(self) -> Mapping[str, str]:
+        """Whose records cannot be sealed now, and why."""
+        return {writer: problem for writer, problem in self._failing.items() if problem}
 
     async def watch(self) -> None:
         """Seal for ever."""
@@ -92,6 +98,7 @@ class Sealing:
         for each in found.writers:
             self._tell(each.writer, each.problem)
             self._meter.set(self._meter.bind("guard_audit_unsealed_records", each.writer), float(each.behind))
+        self.sealed = True
         self._meter.set(self._meter.bind("guard_audit_sealed_timestamp_seconds"), self._clock.now())
         if found.epoch is not None and not self._closing:  # at the end there is no log any more to record it in
             subject = f"{found.epoch.number} {found.epoch.key}"

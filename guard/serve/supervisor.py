@@ -1,7 +1,7 @@
 """The supervisor: owns the listeners, the admin API and the metrics page, and ends everything in order.
 
 Its parts do the work: `tending` keeps workers alive, `acts` spreads stop orders and records them, `judging` watches the
-policies, `reloading` changes them. None of them waits for another.
+policies, `reloading` changes them. None of them waits for another. It is one file because it is where they are joined.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ import uvloop
 
 from guard import __version__
 from guard.admin.api import Person, Readiness, admin_app
+from guard.admin.entrance import Entrance
 from guard.admin.people import holders
+from guard.admin.site import Site
 from guard.admin.switchboard import Switchboard
 from guard.app import json_log, python_version, storage
 from guard.audit.ledger import Ledger
@@ -42,6 +44,7 @@ from guard.serve.handling import Handling
 from guard.serve.hooking import Hooking, HookSwitch
 from guard.serve.http import protocol_class
 from guard.serve.judging import Judging
+from guard.serve.panel import Panel
 from guard.serve.processes import Standing
 from guard.serve.reloading import Desk, Reloading
 from guard.serve.remembering import MAX_TOLD, in_words, note
@@ -118,6 +121,9 @@ class Supervisor:
         self._sealing = Sealing(config, ring, self._durable, self._acts, meter, self._log, clock)
         self._cosigning = Cosigning(config, ring.log.key, meter, self._log, clock)
         self._copies = Copies(config, ring.log.key, meter, self._log, clock)
+        self._panel = Panel(self._tending, self._judging, self._sealing, self._cosigning, self._handling, self._acts)
+        self._entrance = Entrance(self._people, config.guard.admin, clock, os.urandom)
+        self._site = Site(board, self, self._panel, self._entrance, clock)
         self._leaving = asyncio.Event()
         self._at_once = asyncio.Event()
 
@@ -164,13 +170,20 @@ class Supervisor:
         self._people.take(_people(checked, SystemClock()))
         self._judge = self._judge.under(config)
         self._switches.take(self._judge)
+        self._entrance.take(config.guard.admin)
         for part in (self._board, self._acts, self._judging, self._handling, self._copies):
             part.take(config)
         self._hooking.take(checked.hooks)
 
     def refused(self, reason: str) -> None:
         """Log that somebody without the right tried to act."""
+        self._meter.inc(self._meter.bind("guard_admin_refusals_total"))
         self._log.emit(Level.WARNING, Event.ADMIN_REFUSED, reason=reason)
+
+    def emergency(self, who: str) -> None:
+        """Somebody uses an emergency token: the alert on this figure wakes people up."""
+        self._meter.inc(self._meter.bind("guard_emergency_tokens_used_total"))
+        self._log.emit(Level.ERROR, Event.EMERGENCY_TOKEN, who=who)
 
     def _durable(self) -> dict[str, int | None]:
         """How far the log of every process that writes one is on the disk."""
@@ -198,12 +211,10 @@ class Supervisor:
         http = protocol_class(ADMIN_HEADER_BYTES, ADMIN_HEADER_SECONDS, 2 * ADMIN_CONNECTIONS, hosts)
         if self._admin_tls is not None:
             http = secured(http, self._admin_tls)
-        admin = server(
-            admin_app(self._board, self._people, self, self._hooking.receiver),
-            http,
-            keep_alive=5,
-            concurrency=ADMIN_CONNECTIONS,
+        app = admin_app(
+            self._board, self._people, self, self._hooking.receiver, self._site.routes(), self._entrance.holder
         )
+        admin = server(app, http, keep_alive=5, concurrency=ADMIN_CONNECTIONS)
         serving = asyncio.ensure_future(admin.serve([self._admin_socket]))
         self._log.emit(
             Level.INFO,
@@ -231,6 +242,7 @@ class Supervisor:
         await self._drain()
         if self._member is not None:
             await self._member.close()
+        self._panel.ended = True
         admin.should_exit = True
         await asyncio.wait({serving}, timeout=ADMIN_LEAVE_SECONDS)
         for task in (serving, *watching):

@@ -11,6 +11,8 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from guard.admin.overview import Place
+from guard.admin.running import Running
 from guard.policy.load import Config
 from guard.serve.control import Adopted, Beat, Drain, FromSupervisor, Prepared, Ready, hear_worker, send
 from guard.serve.processes import Standing, WorkerProcess, ending, start_worker
@@ -105,6 +107,22 @@ class Tending:
     def live(self) -> int:
         """How many exchanges run, by the workers' last word."""
         return sum(worker.live for worker in self._workers.values())
+
+    @property
+    def running(self) -> tuple[Running, ...]:
+        """What runs on all workers, by their last word."""
+        return tuple(each for worker in self._workers.values() for each in worker.running)
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Every place of a worker and what it is doing."""
+        found = []
+        for index in range(self._config.guard.workers):
+            worker = self._workers.get(index)
+            serving = worker is not None and worker.ready and worker.process.poll() is None
+            live = 0 if worker is None else worker.live
+            found.append(Place(str(index), serving, live, "" if serving else self._troubles.get(index, "")))
+        return tuple(found)
 
     @property
     def durable(self) -> dict[int, int | None]:
@@ -206,8 +224,8 @@ class Tending:
                             self.arrived(worker)
                     case Adopted(digest):
                         worker.adopted, worker.digest = message, digest
-                    case Beat(live, metrics, durable):
-                        worker.live = live
+                    case Beat(live, metrics, durable, running):
+                        worker.live, worker.running = live, running
                         self._durable[worker.index] = durable
                         self._exposition.apply(worker.index, worker.incarnation, metrics, self._now())
                 self.said.set()

@@ -13,7 +13,9 @@ from typing import Final
 
 import uvloop
 
+from guard.admin.running import Running, grouped
 from guard.app import Worker, build_worker, edge_refusals
+from guard.live import LiveExchanges
 from guard.policy.bundle import read_snapshot
 from guard.policy.load import Memory, understand
 from guard.serve.certificates import surface_certificates, watch
@@ -182,7 +184,15 @@ class WorkerLoop:
         else:
             self._untended = ""
         worker.witness.audited(worker.ledger.stats())
-        send(self._writer, Beat(len(worker.live), worker.witness.meter.snapshot(), worker.ledger.durable()))
+        send(
+            self._writer,
+            Beat(len(worker.live), worker.witness.meter.snapshot(), worker.ledger.durable(), _running(worker.live)),
+        )
+
+
+def _running(live: LiveExchanges) -> tuple[Running, ...]:
+    found = (each.exchange for each in live)
+    return grouped((each.model, each.caller.tier, each.caller.key) for each in found)
 
 
 async def serve(standing: Standing, index: int, listeners: Mapping[str, int], control: int) -> int:

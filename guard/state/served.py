@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from guard.state.scope import Scope
 from safeguards.scope import Capability, Operation, ScopeKind, caller_words, request_words
@@ -48,6 +49,12 @@ class Served:
         if scope.subject not in known:
             names = ", ".join(sorted(known)[:20]) or "none"
             raise UnknownScopeError(f"there is no {scope.kind.value} of that name; there are: {names}")
+
+    def scopes(self, most: int) -> tuple[str, ...]:
+        """Scopes that mean something here, at most so many: everything, and each model, tier, key and owner by name."""
+        kinds = (ScopeKind.MODEL, ScopeKind.TIER, ScopeKind.KEY, ScopeKind.ORGANISATION)
+        named = (f"{kind.value}:{name}" for kind in kinds for name in sorted(self._known(kind)))
+        return ("all", *islice(named, most - 1))
 
     def touched(self, scope: Scope) -> list[str]:
         """The models that a stop of this scope touches, by alias."""

@@ -248,6 +248,19 @@ _ALL = (
         ("state",),
         state=("heard", "silent"),
     ),
+    # Who acts on the admin listener.
+    _metric(
+        "guard_admin_refusals_total",
+        Kind.COUNTER,
+        _S,
+        "Acts and sign-ins on the admin listener that were turned away; the log says why.",
+    ),
+    _metric(
+        "guard_emergency_tokens_used_total",
+        Kind.COUNTER,
+        _S,
+        "Times that an emergency token was used; each has an owner to ask.",
+    ),
     # The request log.
     _metric(
         "guard_audit_records_total", Kind.COUNTER, _W, "Records of the request log.", ("result",), result=tuple(Written)

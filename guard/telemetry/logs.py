@@ -85,6 +85,7 @@ class Event(StrEnum):
     ADMIN_REFUSED = "admin_refused"
     HOOK_RECEIVED = "hook_received"
     HOOK_REFUSED = "hook_refused"
+    EMERGENCY_TOKEN = "emergency_token"  # noqa: S105 - a word of the log
     INTERNAL_ERROR = "internal_error"
     LIBRARY = "library"
 

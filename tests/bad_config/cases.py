@@ -174,6 +174,42 @@ CASES = (
          "guard.yaml:24: admin.tokens[1].id: the id is already used by item 0"),
     Case("a token without an end", GUARD, '      expires: "2027-01-01"\n', "",
          "guard.yaml:24: admin.tokens[1].expires: is required"),
+    Case("a proxy that is pinned to nobody", GUARD, "port: 9090",
+         "port: 9090\n  proxy: {header: x-user, people: []}",
+         "guard.yaml:18: admin.proxy.peers: needs an address, or `certificates` in its place"),
+    Case("a proxy's header with another meaning", GUARD, "port: 9090",
+         "port: 9090\n  proxy: {header: cookie, peers: [unix], people: []}",
+         "guard.yaml:18: admin.proxy.header: must be a header's name in lower case that has no other meaning, such as "
+         "x-forwarded-email"),
+    Case("a proxy's header that is none", GUARD, "port: 9090",
+         "port: 9090\n  proxy: {header: X_User, peers: [unix], people: []}",
+         "guard.yaml:18: admin.proxy.header: must be a header's name in lower case that has no other meaning, such as "
+         "x-forwarded-email"),
+    Case("a proxy at a name", GUARD, "port: 9090",
+         "port: 9090\n  proxy: {header: x-user, peers: [proxy.example.com], people: []}",
+         "guard.yaml:18: admin.proxy.peers[0]: must be an address without a port, or unix"),
+    Case("a name that means two persons", GUARD, "port: 9090",
+         "port: 9090\n  proxy: {header: x-user, peers: [unix], people: ["
+         "{name: ana, person: Ana, role: viewer, expires: 2027-01-01}, "
+         "{name: ana, person: Ben, role: viewer, expires: 2027-01-01}]}",
+         "guard.yaml:18: admin.proxy.people[1].name: the name is already used by item 0"),
+    Case("a proxy with one certificate twice", GUARD, "port: 9090",
+         "port: 9090\n  proxy: {header: x-user, certificates: [CN=a, CN=a], people: []}",
+         "guard.yaml:18: admin.proxy.certificates[1]: the identity is already used by item 0"),
+    Case("two emergency tokens of one hash", GUARD, "port: 9090",
+         "port: 9090\n  emergency_tokens: "
+         f"[{{id: one, holder: a, owner: b, sha256: {ZEROS}00, expires: 2027-01-01}}, "
+         f"{{id: two, holder: a, owner: b, sha256: {ZEROS}00, expires: 2027-01-01}}]",
+         "guard.yaml:18: admin.emergency_tokens[1].sha256: the hash is already used by item 0"),
+    Case("an emergency token in the file itself", GUARD, "port: 9090",
+         "port: 9090\n  emergency_tokens: "
+         "[{id: one, holder: Envelope, owner: Ana, sha256: et-guard-one-x, expires: 2027-01-01}]",
+         "guard.yaml:18: admin.emergency_tokens[0].sha256: must be 64 lower-case hexadecimal digits"),
+    Case("an emergency token without an owner", GUARD, "port: 9090",
+         f"port: 9090\n  emergency_tokens: [{{id: one, holder: Envelope, sha256: {ZEROS}00, expires: 2027-01-01}}]",
+         "guard.yaml:18: admin.emergency_tokens[0].owner: is required"),
+    Case("a session for ever", GUARD, "port: 9090", "port: 9090\n  sessions: {longest_seconds: 1000000}",
+         "guard.yaml:18: admin.sessions.longest_seconds: must be at most 86400"),
     Case("a log level of other tools", GUARD, "log: info", "log: debug",
          "guard.yaml:35: telemetry.log: must be info, warning or error"),
     Case("a ratio above one", GUARD, "0.01", "1.5",

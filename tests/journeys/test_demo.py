@@ -78,6 +78,7 @@ def test_nothing_is_printed_that_these_tests_do_not_run(demo: Demo) -> None:
         ["a", "refused", "request:"],
         ["a", "completion", "that"],
         ["a", "stop", "that"],
+        ["the", "same", "in"],
         ["how", "the", "model"],
         ["the", "metrics,", "and"],
     ]
@@ -113,6 +114,17 @@ def test_a_stop_cuts_the_running_stream_is_seen_and_is_lifted(demo: Demo) -> Non
     assert "demo: stopped" in done.stdout
     assert re.search(r"^lifted \w{26}: applied on 1/1 workers", done.stdout, re.MULTILINE)
     assert done.stderr == ""
+
+
+def test_the_token_opens_the_control_page(demo: Demo) -> None:
+    comment = next(each for each in demo.blocks if each.startswith("the same in a browser"))
+    url = re.search(r"http://\S+/control", comment)
+    assert url is not None
+    token = demo.run("the same in a browser").stdout.strip()
+    with httpx.Client(trust_env=False, follow_redirects=True) as client:
+        page = client.post(f"{url[0]}/sign-in", data={"token": token, "onward": "/control"})
+    assert "Nothing is stopped" in page.text
+    assert "demo responder" in page.text
 
 
 def test_the_model_stands_now_and_falls_when_its_evidence_has_lapsed(demo: Demo) -> None:

@@ -75,7 +75,8 @@ def command(name: str, *packages: str) -> str:
 
 def _libraries_in(root: Path) -> dict[str, str]:
     """The variable that shows the dynamic linker the libraries below a root; nothing if there are none."""
-    folders = [str(path) for pattern in ("lib/*-linux-gnu", "usr/lib/*-linux-gnu") for path in root.glob(pattern)]
+    places = ("lib/*-linux-gnu", "usr/lib/*-linux-gnu", "usr/lib/*-linux-gnu/pulseaudio")
+    folders = [str(path) for pattern in places for path in root.glob(pattern)]
     return {"LD_LIBRARY_PATH": ":".join(folders)} if folders else {}
 
 

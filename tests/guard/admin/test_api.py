@@ -87,6 +87,7 @@ class Fleet:
     reloaded: Reloaded = field(default_factory=lambda: Reloaded(Outcome.IN_FORCE, "", "old", "new", NOW, workers=1))
     asked: list[tuple[str, str]] = field(default_factory=list)
     member: Member | None = None
+    emergencies: list[str] = field(default_factory=list)
 
     def workers(self) -> tuple[str, ...]:
         """Their names."""
@@ -124,6 +125,10 @@ class Fleet:
     def refused(self, reason: str) -> None:
         """Remember."""
         self.turned_away.append(reason)
+
+    def emergency(self, who: str) -> None:
+        """Remember."""
+        self.emergencies.append(who)
 
 
 @dataclass

@@ -25,6 +25,7 @@ MAY, JUNE = {"issued": "2026-05-01"}, {"issued": "2026-06-01"}
 TLS = {"certificate": "c.pem"}
 MOUNT, SET, UP = "models/m/safeguards/s", "models/m/safeguards/s/settings", "models/m/upstream"
 CLAIM, TOKEN, HOOK = "models/m/evidence/card", "guard/admin/tokens/t", "guard/admin/hooks/h"
+PROXY, ENVELOPE = "guard/admin/proxy", "guard/admin/emergency_tokens/e"
 
 # path, old, new, effect; where a judge looks at what stands beside: both of those besides.
 CASES: tuple[tuple[Any, ...], ...] = (
@@ -208,6 +209,23 @@ CASES: tuple[tuple[Any, ...], ...] = (
         )
         for old, new, effect in ((5, 6, W), (6, 5, S))
     ),
+    ("guard/admin/sessions/idle_seconds", 1.0, 2.0, W), ("guard/admin/sessions/longest_seconds", 2.0, 1.0, S),
+    (PROXY, None, {"header": "x"}, W), (PROXY, {"header": "x"}, None, S), (f"{PROXY}/header", "x", "y", W),
+    *(
+        (f"{PROXY}/{pin}", old, new, effect)
+        for pin in ("peers", "certificates")
+        for old, new, effect in (
+            (["a"], ["a", "b"], W), (["a", "b"], ["a"], S), (["a"], ["b"], W), (["a"], [], W), ([], ["a"], S),
+        )
+    ),
+    (f"{PROXY}/people/a", None, {"role": "viewer"}, W), (f"{PROXY}/people/a", {"role": "viewer"}, None, S),
+    (f"{PROXY}/people/a", {"role": "responder"}, None, W),
+    (f"{PROXY}/people/a/name", "a", "b", W), (f"{PROXY}/people/a/person", "a", "b", W),
+    (f"{PROXY}/people/a/role", "viewer", "responder", W),
+    (f"{PROXY}/people/a/expires", "2027-01-01", "2028-01-01", W),
+    (ENVELOPE, None, {"id": "e"}, N), (ENVELOPE, {"id": "e"}, None, W), (f"{ENVELOPE}/id", "a", "b", W),
+    (f"{ENVELOPE}/holder", "a", "b", N), (f"{ENVELOPE}/owner", "a", "b", N), (f"{ENVELOPE}/sha256", "a", "b", W),
+    (f"{ENVELOPE}/expires", "2027-01-01", "2028-01-01", S), (f"{ENVELOPE}/expires", "2028-01-01", "2027-01-01", W),
     ("guard/supervision/drain_seconds", 1.0, 2.0, N),
     ("models/m/response", None, {"max_hours": 1.0}, S), ("models/m/response", {"max_hours": 1.0}, None, W),
     ("models/m/response/max_hours", 1.0, 2.0, W), ("models/m/response/max_hours", 2.0, 1.0, S),
@@ -282,6 +300,10 @@ def test_every_key_of_a_full_configuration_has_a_row(tmp_path: Path) -> None:
     guard["admin"].update(tls=tls, hosts=["admin.example"], hooks=[{**hook, "values": {"every": "all"}}])
     database = {"ca": "ca.pem", "client_certificate": "c.pem", "client_key": secret}
     guard["fleet"] = {"engine": "postgres", "replica": "one", "database": secret, "tls": database}
+    person = {"name": "ana", "person": "Ana", "role": "viewer", "expires": "2027-01-01"}
+    proxy = {"header": "x-user", "peers": ["10.0.0.7"], "certificates": ["spiffe://a/b"], "people": [person]}
+    envelope = {"id": "e", "holder": "Envelope", "owner": "Ana", "sha256": "0" * 64, "expires": "2027-01-01"}
+    guard["admin"].update(proxy=proxy, emergency_tokens=[envelope])
     (tmp_path / "guard.yaml").write_text(json.dumps(guard))
     model = json.loads((tmp_path / "models" / "demo.yaml").read_text())
     model["upstream"].update(

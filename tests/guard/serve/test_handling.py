@@ -171,3 +171,18 @@ def test_a_stop_that_cannot_be_written_is_tried_again(tmp_path: Path) -> None:
     (tmp_path / "away").rename(orders)
     desk.look(101)
     assert desk.stopped == ["demo"]
+
+
+def test_the_control_page_is_told_each_open_incident_in_a_line(tmp_path: Path) -> None:
+    desk, story = Desk(tmp_path), Story()
+    desk.folder.add(story.opened())
+    desk.folder.add(story.triaged(severity=2))
+    desk.look(2.0)
+    (line,) = desk.handling.findings
+    assert line.startswith("demo: ")
+    assert f"(incident {story.id}, severity 2, triaged, answer due " in line
+    desk.folder.add(story.mitigated("public"))
+    desk.folder.add(story.mitigated("partner"))
+    desk.folder.add(story.closed())
+    desk.look(3.0)
+    assert desk.handling.findings == ()

@@ -21,7 +21,7 @@ from guard.telemetry.logs import JsonLog
 from guard.telemetry.meter import Meter
 from guard.telemetry.metric import Origin
 from tests.guard.road import Still
-from tests.parts.configuration import ModelSpec, write_configuration
+from tests.parts.configuration import CLAIMS, ModelSpec, write_configuration
 from tests.safeguards.exchanges import StillClock
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -168,3 +168,15 @@ def test_what_is_new_is_put_on_record_while_it_is_watched(tmp_path: Path) -> Non
             watching.cancel()
 
     assert asyncio.run(watch()) == ("guard", "model routable", "demo", "example-internal 1")
+
+
+def test_the_control_page_has_what_was_judged_last_and_after_a_change_what_is_so_now(tmp_path: Path) -> None:
+    judged = Judged(tmp_path)
+    assert [each.model for each in judged.judging.reports] == ["demo"]
+    judged.judging.judge()
+    reports = judged.judging.reports
+    assert [(each.model, each.routable) for each in reports] == [("demo", True)]
+    assert judged.judging.reports[0] is reports[0]
+    assert {(model, claim) for model, claim, _ in judged.judging.lapses} == {("demo", claim) for claim in CLAIMS}
+    judged.judging.take(judged.judging._config)
+    assert judged.judging.reports[0] is not reports[0]

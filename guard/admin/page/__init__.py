@@ -1,0 +1,1 @@
+"""The control page: what is stopped, what a stop would cut, and the two buttons; rendered here, without a build."""

@@ -1,0 +1,157 @@
+"""The second of the two actions, and the way back: what a stop would cut, what a resume would free."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from guard.admin.overview import moment
+from guard.admin.page.frame import Visitor, page, secret
+from guard.admin.page.html import Content, Html, tag
+from guard.admin.page.parts import named
+from guard.admin.running import Running, by_model, total
+from guard.admin.switchboard import Placed
+from guard.state.orders import MAX_REASON, StopOrder
+from guard.state.resume import ResumePlan
+
+SHOWN_STOPS: Final = 10
+
+
+def ask_stop(
+    scope: str, running: tuple[Running, ...] | None, workers: int, visitor: Visitor, *, stopped: bool
+) -> bytes:
+    """Return the preview with the button; ``running`` is what it would cut, None where that cannot be known."""
+    cuts = "the running requests that it covers" if running is None else _count(total(running), "running request")
+    words = f"It cuts {cuts} and refuses new ones, at once, on {_count(workers, 'worker')}."
+    models = by_model(running or ())
+    return page(
+        f"Stop {named(scope)}",
+        tag(
+            "section",
+            tag("h1", f"Stop {named(scope)}", id="act-title"),
+            tag("p", words, class_="lead"),
+            tag("p", "Of these: ", ", ".join(f"{name} {count}" for name, count in models), class_="soft")
+            if len(models) > 1
+            else None,
+            tag("p", "It is stopped already; a second stop holds by itself.", class_="soft") if stopped else None,
+            tag(
+                "form",
+                secret(visitor),
+                tag("input", type="hidden", name="scope", value=scope),
+                _reason("Why", "may be left empty and said later", required=False),
+                tag(
+                    "div",
+                    tag("button", f"Stop {named(scope)} now", class_="stop-now", id="stop-now", autofocus=True),
+                    tag("a", "Back", href="/control", class_="quiet"),
+                    class_="buttons",
+                ),
+                method="post",
+                action="/control/stop",
+            ),
+            class_="act-on",
+            aria_labelledby="act-title",
+        ),
+        visitor=visitor,
+    )
+
+
+def ask_resume(target: str, stops: tuple[StopOrder, ...], plan: ResumePlan, visitor: Visitor) -> bytes:
+    """Return what a resume would do to these stops, with the button unless it may not be."""
+    scope = named(str(stops[0].scope)) if stops else target
+    freed = [tag("li", tag("strong", each), " is served again, if it meets its standard") for each in plan.freed]
+    held = [tag("li", tag("strong", each.model), f" stays stopped: {each.why}") for each in plan.held]
+    form: Content = tag("p", f"Refused: {plan.refused}", class_="refused", role="alert")
+    if not plan.refused:
+        form = tag(
+            "form",
+            secret(visitor),
+            tag("input", type="hidden", name="target", value=target),
+            _reason("Why it may be served again", "goes on record under your name", required=True),
+            tag(
+                "div",
+                tag("button", "Resume", class_="resume-now", id="resume-now"),
+                tag("a", "Back", href="/control", class_="quiet"),
+                class_="buttons",
+            ),
+            method="post",
+            action="/control/resume",
+        )
+    return page(
+        f"Resume {scope}",
+        tag(
+            "section",
+            tag("h1", f"Resume {scope}", id="act-title"),
+            [_was(each) for each in stops[:SHOWN_STOPS]],
+            tag("p", f"and {len(stops) - SHOWN_STOPS} more stops", class_="soft") if len(stops) > SHOWN_STOPS else None,
+            tag("ul", freed, held, class_="marked") if freed or held else None,
+            form,
+            tag("p", tag("a", "Back to the control page", href="/control")) if plan.refused else None,
+            class_="act-on",
+            aria_labelledby="act-title",
+        ),
+        visitor=visitor,
+    )
+
+
+def problem(title: str, words: str, visitor: Visitor | None = None) -> bytes:
+    """Return a page that says what did not happen, and the ways that are left."""
+    return page(
+        title,
+        tag(
+            "section",
+            tag("h1", title),
+            tag("p", words, role="alert", class_="lead"),
+            other_ways(),
+            tag("p", tag("a", "Back to the control page", href="/control")),
+            class_="act-on",
+        ),
+        visitor=visitor,
+    )
+
+
+def stopped_by_emergency(placed: Placed, obeyed: int, missing: tuple[str, ...], cut: int) -> bytes:
+    """Return what an emergency token has done."""
+    words = f"Obeyed by {obeyed} of {obeyed + len(missing)} workers, {_count(cut, 'running request')} cut."
+    late = f" Not confirmed by worker {', '.join(missing)}." if missing else ""
+    return page(
+        f"Stopped: {named(str(placed.scope))}",
+        tag(
+            "section",
+            tag("article", tag("h1", f"Stopped: {named(str(placed.scope))}"), tag("p", words + late), class_="stop"),
+            tag("p", "By ", placed.who, ". Order ", tag("code", placed.order), "."),
+            tag("p", tag("a", "Back", href="/control")),
+            class_="act-on",
+        ),
+    )
+
+
+def other_ways() -> Html:
+    """Name the ways to stop that need neither this page nor anybody's leave."""
+    return tag(
+        "p",
+        "Ways to stop that need no page: ",
+        tag("code", "guard stop all"),
+        " on the host, or ",
+        tag("code", "touch STATE/orders/STOP"),
+        ".",
+        class_="soft",
+    )
+
+
+def _reason(name: str, hint: str, *, required: bool) -> Html:
+    return tag(
+        "p",
+        tag("label", name, tag("span", f" {hint}", class_="soft"), for_="reason"),
+        tag("input", name="reason", id="reason", maxlength=MAX_REASON, required=required, autocomplete="off"),
+        class_="field",
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+def _was(stop: StopOrder) -> Html:
+    reason = f": {stop.reason}" if stop.reason else ", without a reason"
+    return tag(
+        "p", f"Stopped by {stop.who} at {moment(stop.created)} UTC{reason}. ", tag("code", stop.id), class_="soft"
+    )

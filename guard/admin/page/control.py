@@ -1,0 +1,187 @@
+"""The control page itself: what is stopped above everything, then what is served, then what people should look at."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from guard.admin.overview import Lapse, Overview, clock, day, moment, since
+from guard.admin.page.frame import REFRESH_SECONDS, Visitor, page
+from guard.admin.page.html import Content, Html, tag
+from guard.admin.page.models import models
+from guard.admin.page.parts import button, named, region, table
+from guard.admin.page.stops import stop_card, unreadable
+from guard.state.orders import ResumeOrder, StopOrder
+
+SHOWN_ROWS: Final = 50
+SHOWN_ORDERS: Final = 3
+
+
+def control(seen: Overview, visitor: Visitor, scopes: tuple[str, ...]) -> bytes:
+    """Return the page; ``scopes`` are what may be stopped, for the field that completes them."""
+    corner = tag(
+        "p",
+        tag("span", "Live", id="link", data_state="still"),
+        tag("span", tag("time", f"{clock(seen.at)} UTC", id="clock"), data_live="", id="as-of"),
+        tag("noscript", tag("span", f"renewed every {REFRESH_SECONDS} s")),
+        class_="now",
+    )
+    return page(
+        summary(seen),
+        tag("p", id="stale", role="alert", hidden=True),
+        _state(seen, visitor),
+        models(seen, visitor),
+        _other(visitor, scopes),
+        tag("div", _findings(seen), _workers(seen), _log(seen), class_="trio"),
+        _lapses(seen),
+        _history(seen),
+        visitor=visitor,
+        live=True,
+        corner=corner,
+    )
+
+
+def summary(seen: Overview) -> str:
+    """Say in a few words what matters most."""
+    if seen.unreadable:
+        return "The stop orders cannot be read"
+    if not seen.stops:
+        return "Nothing is stopped"
+    first = named(seen.stops[0].scope)
+    more = len(seen.stops) + seen.more_stops - 1
+    return f"Stopped: {first}" + (f" and {more} more" if more else "")
+
+
+def _state(seen: Overview, visitor: Visitor) -> Html:
+    served = sum(each.report.routable and not each.stopped_by for each in seen.models)
+    workers = sum(each.serving for each in seen.places)
+    facts = (
+        "which models are served is not known" if seen.unreadable else f"{served} of {len(seen.models)} models served",
+        f"{workers} of {len(seen.places)} workers serving",
+        f"{seen.running} {'request' if seen.running == 1 else 'requests'} running",
+    )
+    loud = bool(seen.stops or seen.unreadable)
+    return tag(
+        "section",
+        tag(
+            "div",
+            tag("div", tag("h1", summary(seen), id="state-title"), tag("p", " · ".join(facts), class_="facts")),
+            button("Stop everything", "all") if visitor.may_stop else None,
+            class_="headline",
+        ),
+        unreadable(seen.unreadable) if seen.unreadable else None,
+        [stop_card(each, seen, visitor) for each in seen.stops],
+        tag("p", f"and {seen.more_stops} more stops; guard status lists all", class_="soft")
+        if seen.more_stops
+        else None,
+        id="state",
+        data_live="",
+        data_say=summary(seen),
+        data_loud=loud,
+        aria_labelledby="state-title",
+    )
+
+
+def _other(visitor: Visitor, scopes: tuple[str, ...]) -> Html | None:
+    """Return the way to stop what is no model; outside of what is renewed, so that nobody's typing is lost."""
+    if not visitor.may_stop:
+        return None
+    return tag(
+        "form",
+        tag("label", "Stop something else", for_="scope"),
+        tag(
+            "input",
+            name="scope",
+            id="scope",
+            list="scopes",
+            required=True,
+            maxlength=160,
+            autocomplete="off",
+            spellcheck="false",
+            placeholder="tier:… or key:…",
+        ),
+        tag("datalist", [tag("option", value=each) for each in scopes], id="scopes"),
+        tag("button", "Preview…", class_="act small"),
+        method="get",
+        action="/control/stop",
+        class_="other",
+    )
+
+
+def _findings(seen: Overview) -> Html:
+    if not seen.findings:
+        return region("findings", "Open findings", tag("p", "None.", class_="soft"))
+    items = [tag("li", each) for each in seen.findings[:SHOWN_ROWS]]
+    more = len(seen.findings) - SHOWN_ROWS
+    return region(
+        "findings",
+        "Open findings",
+        tag("ul", items, class_="marked"),
+        tag("p", f"and {more} more") if more > 0 else None,
+        note=str(len(seen.findings)),
+    )
+
+
+def _workers(seen: Overview) -> Html:
+    rows: list[list[Content]] = [
+        [
+            each.name,
+            "serving" if each.serving else tag("span", each.trouble or "starting", class_="badge"),
+            tag("span", each.live, class_="number"),
+        ]
+        for each in seen.places
+    ]
+    return region("workers", "Workers", table("Workers", ["Worker", "State", "Running"], rows, class_="short"))
+
+
+def _log(seen: Overview) -> Html:
+    state: Content = "sealed and in order" if seen.log.sealed else "not sealed yet"
+    if seen.log.troubles:
+        state = tag("span", "see the findings", class_="badge")
+    facts: list[tuple[str, Content]] = [
+        ("Log", state),
+        ("Policy", tag("code", seen.policy[:16])),
+        ("Since", f"{moment(seen.policy_since)} UTC"),
+    ]
+    rows = [tag("div", tag("dt", name), tag("dd", words)) for name, words in facts]
+    return region("log", "Request log and policy", tag("dl", rows))
+
+
+def _lapses(seen: Overview) -> Html:
+    if not seen.lapses:
+        return region("lapses", "Evidence", tag("p", "Nothing lapses within 30 days.", class_="soft"))
+    rows: list[list[Content]] = []
+    for (model, at), claims in _together(seen.lapses).items():
+        left = f"lapsed {since(seen.at - at)} ago" if at <= seen.at else f"in {since(at - seen.at)}"
+        words = tag("span", left, class_="badge" if at <= seen.at else None)
+        rows.append([model, ", ".join(claims).replace("_", " "), day(at), words])
+    rows_ = table("Evidence that lapses", ["Model", "Evidence", "Day", "Left"], rows[:SHOWN_ROWS], class_="lapses")
+    return region("lapses", "Evidence", rows_, note="that lapses within 30 days")
+
+
+def _together(lapses: tuple[Lapse, ...]) -> dict[tuple[str, float], list[str]]:
+    """Put what lapses together into one row."""
+    found: dict[tuple[str, float], list[str]] = {}
+    for each in lapses:
+        found.setdefault((each.model, each.at), []).append(each.claim)
+    return found
+
+
+def _history(seen: Overview) -> Html:
+    if not seen.history:
+        return region("history", "History", tag("p", "Nothing was ever stopped here.", class_="soft"))
+    rows: list[list[Content]] = [_order(each) for each in seen.history]
+    note = f"the newest {len(rows)} of {seen.ordered}" if seen.ordered > len(rows) else ""
+    heads = ["When (UTC)", "Act", "What", "Who", "Why"]
+    return region("history", "History", table("Orders, the newest first", heads, rows, class_="orders"), note=note)
+
+
+def _order(each: StopOrder | ResumeOrder) -> list[Content]:
+    if isinstance(each, StopOrder):
+        what: Content = named(str(each.scope))
+        act = tag("span", "stop", class_="word red")
+    else:
+        lifted = [tag("code", order) for order in each.lifts[:SHOWN_ORDERS]]
+        more = len(each.lifts) - SHOWN_ORDERS
+        what = [[[order, " "] for order in lifted], f"and {more} more" if more > 0 else None]
+        act = tag("span", "resume", class_="word")
+    return [moment(each.created), act, what, each.who, each.reason or tag("span", "none given", class_="soft")]

@@ -1,0 +1,98 @@
+"""What every page has around it: the head, who is signed in, and what makes it live."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from guard.admin.page.html import Content, Html, tag
+
+ASSETS: Final = {
+    name: ((Path(__file__).parent / name).read_bytes(), kind)
+    for name, kind in (
+        ("control.css", "text/css; charset=utf-8"),
+        ("control.js", "text/javascript; charset=utf-8"),
+        ("icon.svg", "image/svg+xml"),
+    )
+}
+"""Bytes and content type of each file that pages refer to."""
+VERSION: Final = hashlib.sha256(b"".join(body for body, _ in ASSETS.values())).hexdigest()[:16]
+REFRESH_SECONDS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who looks at a page: the name, the role's word, whether it may stop, and resume, and its forms' secret."""
+
+    name: str
+    role: str
+    may_stop: bool
+    may_resume: bool
+    form: str
+
+
+def page(
+    title: str,
+    *main: Content,
+    visitor: Visitor | None = None,
+    live: bool = False,
+    corner: Content = None,
+    renew: str = "",
+) -> bytes:
+    """Return a whole document; ``corner`` stands in the header.
+
+    ``live`` renews itself, by the script or without it: not a page with a form, under somebody's hands. ``renew`` is
+    an address that is gone to at once.
+    """
+    if live:
+        renewal: Content = (
+            tag("script", src=asset("control.js"), defer=True),
+            tag("noscript", tag("meta", http_equiv="refresh", content=f"{REFRESH_SECONDS};url=/control?auto=1")),
+        )
+    else:
+        renewal = tag("meta", http_equiv="refresh", content=f"0;url={renew}") if renew else None
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", f"{title} · ASL Guard"),
+        tag("link", rel="icon", href=asset("icon.svg"), type="image/svg+xml"),
+        tag("link", rel="stylesheet", href=asset("control.css")),
+        renewal,
+    )
+    body = tag(
+        "body",
+        tag("a", "Skip to the content", class_="skip", href="#main"),
+        tag("header", _header(visitor, corner), class_="bar"),
+        tag("main", main, id="main", tabindex="-1"),
+        tag("p", class_="unseen", id="said", role="status", aria_live="polite") if live else None,
+    )
+    return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n".encode()
+
+
+def asset(name: str) -> str:
+    """Return the address of one of the files; another content has another address."""
+    return f"/control/{name}?v={VERSION}"
+
+
+def secret(visitor: Visitor) -> Html:
+    """Return the field without which no form is taken."""
+    return tag("input", type="hidden", name="form", value=visitor.form)
+
+
+def _header(visitor: Visitor | None, corner: Content) -> Html:
+    brand = tag("a", tag("span", class_="mark", aria_hidden="true"), "ASL Guard", class_="brand", href="/control")
+    if visitor is None:
+        return tag("div", brand, corner, class_="wide")
+    out = tag(
+        "form",
+        secret(visitor),
+        tag("span", visitor.name, tag("span", f" {visitor.role}", class_="soft"), class_="who"),
+        tag("button", "Sign out", class_="quiet", id="sign-out"),
+        method="post",
+        action="/control/sign-out",
+    )
+    return tag("div", brand, corner, out, class_="wide")

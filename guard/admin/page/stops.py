@@ -1,0 +1,59 @@
+"""What is stopped, unmistakably: one block for each stop, with who, why, since when, and who has obeyed."""
+
+from __future__ import annotations
+
+from guard.admin.overview import Overview, Stopped, moment, since
+from guard.admin.page.frame import Visitor
+from guard.admin.page.html import Content, Html, tag
+from guard.admin.page.parts import named
+
+
+def stop_card(each: Stopped, seen: Overview, visitor: Visitor) -> Html:
+    """Return one stop."""
+    stop = each.standing.stop
+    facts: list[tuple[str, Content]] = [("By", each.who), ("Why", stop.reason or tag("em", "no reason given yet"))]
+    if each.since is not None:
+        when = tag("time", f"{moment(each.since)} UTC", datetime=moment(each.since).replace(" ", "T") + "Z")
+        facts.append(("Since", [when, f" ({since(seen.at - each.since)})"]))
+    if each.standing.lifted_below:
+        facts.append(("Still", "holds for models at ASL-3 and above; lifted below"))
+    facts.append(("Order", tag("code", stop.id)))
+    links: Content = None
+    if visitor.may_resume and not stop.id.startswith("file:"):
+        links = tag("a", "Resume…", class_="on-stop", id=f"resume-{stop.id}", href=f"/control/resume?target={stop.id}")
+    elif stop.id.startswith("file:"):
+        links = tag("p", "Holds while that file is in the orders' directory.", class_="hint")
+    return tag(
+        "article",
+        tag("div", tag("h2", tag("span", "Stopped ", class_="unseen"), named(each.scope)), links, class_="line"),
+        tag("dl", [tag("div", tag("dt", name), tag("dd", words)) for name, words in facts]),
+        _obeyed(each),
+        class_="stop",
+        id=f"stop-{stop.id.replace(':', '-')}",
+    )
+
+
+def _obeyed(each: Stopped) -> Html:
+    """Say who has obeyed, and loudly who has not."""
+    acks = {ack.worker: ack for ack in each.obeyed.acks}
+    cut = each.obeyed.streams_cut
+    chips = [tag("li", f"worker {name}: obeyed, {ack.streams_cut} cut") for name, ack in sorted(acks.items(), key=_by)]
+    chips += [tag("li", f"worker {name}: NOT CONFIRMED", class_="bad") for name in each.obeyed.missing]
+    total = len(acks) + len(each.obeyed.missing)
+    if not each.obeyed.missing:
+        words = f"Obeyed by {len(acks)} of {total} workers, {cut} running {'request' if cut == 1 else 'requests'} cut"
+    else:
+        words = f"Only {len(acks)} of {total} workers have obeyed, {cut} running cut so far"
+    return tag("div", tag("p", words, class_="obeyed"), tag("ul", chips, class_="chips"))
+
+
+def _by(each: tuple[str, object]) -> tuple[int, str]:
+    return (int(each[0]) if each[0].isdigit() else 1 << 30, each[0])
+
+
+def unreadable(why: str) -> Html:
+    """Return what is said in place of stops that cannot be read."""
+    words = (
+        "Workers refuse what they cannot check. Models at ASL-3 and above are not served until it can be read again."
+    )
+    return tag("article", tag("h2", "The stop orders cannot be read"), tag("p", f"{why}. {words}"), class_="stop")

@@ -1,0 +1,303 @@
+"""The routes of the control page: GET shows and changes nothing, POST acts for a named person and then shows again.
+
+Every answer forbids everything that does not come from this listener. A form counts if it was sent from here (Origin,
+Sec-Fetch-Site) with the secret of the session it was made for; only then is anything done. It is one file because what
+holds for every request is seen beside every route.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Final
+from urllib.parse import quote
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from guard.admin.answers import KEPT, SAFE, NotTakenError, go, html, read_form
+from guard.admin.api import Fleet
+from guard.admin.door import Door
+from guard.admin.entrance import Entrance, Inside, same_origin
+from guard.admin.overview import Instruments, overview
+from guard.admin.page import acts, control
+from guard.admin.page.frame import ASSETS, VERSION, Visitor
+from guard.admin.proxied import ForgedHeaderError
+from guard.admin.pulse import MAX_LISTENERS, Pulse
+from guard.admin.running import covered
+from guard.admin.switchboard import Obeyed, ResumeRefusedError, Standing, Switchboard
+from guard.policy.roles import Act, may
+from guard.refusal import Refused
+from guard.state.orders import MAX_REASON, Source, is_order_id
+from guard.state.scope import OrderError
+from guard.state.served import UnknownScopeError
+from safeguards.ports import Clock
+
+ACKNOWLEDGED_SECONDS: Final = 2.0
+_POLL_SECONDS: Final = 0.01
+FORGED_SECONDS: Final = 60.0
+Shown = Callable[[Request], Awaitable[Response]]
+Form = Callable[[Request, Inside, Mapping[str, str]], Awaitable[Response]]
+
+
+class Site:
+    """The control page over one switchboard and one fleet."""
+
+    def __init__(self, board: Switchboard, fleet: Fleet, panel: Instruments, entrance: Entrance, clock: Clock) -> None:
+        """Take what acts, what is looked at, who is let in, and the time."""
+        self._board = board
+        self._fleet = fleet
+        self._panel = panel
+        self._entrance = entrance
+        self._clock = clock
+        self._door = Door(entrance, fleet, panel, clock)
+        self._pulse = Pulse(board, fleet, panel, clock)
+        self._told_forged = float("-inf")
+
+    def routes(self) -> list[Route]:
+        """Return the routes for the admin listener's application."""
+        shown: list[tuple[str, Shown]] = [(f"/control/{name}", self._asset) for name in ASSETS]
+        shown += [
+            ("/", self._root),
+            ("/control", self._control),
+            ("/control/events", self._events),
+            ("/control/stop", self._ask_stop),
+            ("/control/resume", self._ask_resume),
+        ]
+        done: list[tuple[str, Shown]] = [
+            ("/control/sign-in", self._door.sign_in),
+            ("/control/sign-in/proxy", self._door.sign_in_by_proxy),
+            ("/control/sign-out", self._inside(self._door.sign_out, _anybody)),
+            ("/control/stop", self._inside(self._stop, _may_stop)),
+            ("/control/resume", self._inside(self._resume, _may_resume)),
+            ("/control/emergency", self._emergency),
+        ]
+        return [
+            *(Route(path, self._guarded(act), methods=["GET"]) for path, act in shown),
+            *(Route(path, self._guarded(act), methods=["POST"]) for path, act in done),
+        ]
+
+    # What is shown.
+
+    async def _root(self, _: Request) -> Response:
+        return go("/control")
+
+    async def _asset(self, request: Request) -> Response:
+        body, kind = ASSETS[request.url.path.rpartition("/")[2]]
+        kept = KEPT if request.query_params.get("v") == VERSION else "no-store"
+        return Response(body, headers={**SAFE, "content-type": kind, "cache-control": kept})
+
+    async def _control(self, request: Request) -> Response:
+        inside = self._entrance.find(request, used="auto" not in request.query_params)
+        if inside is None:
+            return self._door.ask_who(request, "/control")
+        scopes = self._board.scopes() if _may_stop(inside) else ()
+        return html(
+            control.control(
+                overview(self._board, self._fleet, self._panel, self._clock.now()), _visitor(inside), scopes
+            )
+        )
+
+    async def _events(self, request: Request) -> Response:
+        def still() -> bool:
+            with suppress(ForgedHeaderError):  # the proxy that was trusted is so no longer
+                return self._entrance.find(request, used=False) is not None
+            return False
+
+        if request.method != "GET":
+            return Response(status_code=405, headers={**SAFE, "cache-control": "no-store"})
+        self._entrance.find(request, used=False)  # a forged header is told before anything is begun
+        if not still():
+            return Response(status_code=401, headers={**SAFE, "cache-control": "no-store"})
+        if self._pulse.listeners >= MAX_LISTENERS:
+            return Response(status_code=503, headers={**SAFE, "cache-control": "no-store"})
+        headers = {**SAFE, "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store"}
+        return StreamingResponse(self._pulse.events(still), headers=headers)
+
+    async def _ask_stop(self, request: Request) -> Response:
+        scope = request.query_params.get("scope", "all").strip()
+        inside = self._entrance.find(request, used=True)
+        if inside is None:
+            return self._door.ask_who(request, f"/control/stop?scope={quote(scope[:200])}")
+        if not _may_stop(inside):
+            return self._not_yours(inside)
+        try:
+            wanted = self._board.known(scope)
+        except (UnknownScopeError, OrderError) as wrong:
+            return _refuse(400, inside, "There is nothing of that name", f"{wrong}.")
+        stopped = any(standing.stop.scope == wanted for standing in self._in_force())
+        running = covered(wanted, self._panel.running())
+        return html(acts.ask_stop(str(wanted), running, len(self._fleet.workers()), _visitor(inside), stopped=stopped))
+
+    async def _ask_resume(self, request: Request) -> Response:
+        target = request.query_params.get("target", "").strip()
+        inside = self._entrance.find(request, used=True)
+        if inside is None:
+            return self._door.ask_who(request, f"/control/resume?target={quote(target[:200])}")
+        if not _may_resume(inside):
+            return self._not_yours(inside)
+        try:
+            plan = self._board.plan(target)
+            lifted = frozenset(plan.lifts or [target])
+            stops = tuple(stop for stop in self._board.state().stops if stop.id in lifted)
+        except OrderError as wrong:
+            return _refuse(400, inside, "There is no such stop", f"{wrong}.")
+        return html(acts.ask_resume(target, stops, plan, _visitor(inside)))
+
+    def _in_force(self) -> tuple[Standing, ...]:
+        try:
+            return self._board.in_force()
+        except OSError:
+            return ()  # the control page says so; a stop is to be had all the same
+
+    # What is done.
+
+    async def _stop(self, _: Request, inside: Inside, fields: Mapping[str, str]) -> Response:
+        placed = self._board.stop(
+            fields.get("scope", ""), fields.get("reason", "").strip(), inside.person.name, Source.ADMIN
+        )
+        await self._spread(placed.order)
+        return go("/control")
+
+    async def _resume(self, _: Request, inside: Inside, fields: Mapping[str, str]) -> Response:
+        reason = fields.get("reason", "").strip()[:MAX_REASON]
+        if not reason:
+            raise NotTakenError("a resume needs a reason")
+        resumed = self._board.resume(fields.get("target", ""), reason, inside.person.name, Source.ADMIN)
+        await self._spread(resumed.order)
+        return go("/control")
+
+    async def _emergency(self, request: Request) -> Response:
+        fields = await read_form(request, "token", "scope", "reason")
+        try:
+            holder = self._entrance.emergency.holder(fields["token"].strip().encode("utf-8", "replace"))
+        except Refused as refused:
+            self._fleet.refused(f"emergency token: {refused.reason}")
+            return self._door.ask_who(
+                request, "/control", "This is no emergency token that is known here. Nothing was stopped.", 403
+            )
+        self._fleet.emergency(holder.name)
+        placed = self._board.stop(fields["scope"].strip(), fields["reason"].strip(), holder.name, Source.ADMIN)
+        found = await self._spread(placed.order)
+        return html(acts.stopped_by_emergency(placed, len(found.acks), found.missing, found.streams_cut))
+
+    async def _spread(self, order: str) -> Obeyed:
+        """Wake the workers and wait a moment for them; the page shows who has not obeyed by then."""
+        self._fleet.wake()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + ACKNOWLEDGED_SECONDS
+        found = self._obeyed(order)
+        while found.missing and loop.time() < until and not self._panel.leaving():
+            await asyncio.sleep(_POLL_SECONDS)
+            found = self._obeyed(order)
+        return found
+
+    def _obeyed(self, order: str) -> Obeyed:
+        """Say who has obeyed; nobody, where that cannot be read: the order stands all the same."""
+        workers = self._fleet.workers()
+        try:
+            return self._board.obeyed(order, workers)
+        except OSError:
+            return Obeyed((), workers)
+
+    # What holds for every request.
+
+    def _inside(self, act: Form, allowed: Callable[[Inside], bool]) -> Callable[[Request], Awaitable[Response]]:
+        """Let a form act only for somebody signed in, by the secret that it was made with."""
+
+        async def acted(request: Request) -> Response:
+            inside = self._entrance.find(request, used=True)
+            fields = await read_form(request)
+            if inside is None:
+                return self._door.ask_who(
+                    request, _returning(request, fields), "You are signed out: nothing was done.", 401
+                )
+            if not hmac.compare_digest(fields.get("form", "").encode(), inside.session.form.encode()):
+                self._fleet.refused("a form without the secret of its session")
+                raise NotTakenError("the form is of another session; nothing was done")
+            if not allowed(inside):
+                return self._not_yours(inside)
+            try:
+                return await act(request, inside, fields)
+            except ResumeRefusedError as refusal:
+                return _refuse(409, inside, "Not resumed", f"{refusal}.")
+            except (UnknownScopeError, OrderError) as wrong:
+                return _refuse(400, inside, "Nothing was done", f"{wrong}.")
+            except OSError as failure:
+                return _refuse(
+                    500, inside, "The order could not be written", f"{failure.strerror}. Stop by another way."
+                )
+
+        return acted
+
+    def _guarded(self, act: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        async def guarded(request: Request) -> Response:
+            try:
+                self._from_here(request)
+                return await act(request)
+            except ForgedHeaderError as forged:
+                await self._forged(str(forged))
+                return html(
+                    acts.problem("Refused", "This request names a person and does not come from the proxy."), 403
+                )
+            except NotTakenError as wrong:
+                return html(acts.problem("Not done", f"{str(wrong)[:1].upper()}{str(wrong)[1:]}."), 403)
+            except (UnknownScopeError, OrderError) as wrong:
+                return html(acts.problem("Nothing was done", f"{wrong}."), 400)
+            except ClientDisconnect:
+                return Response(status_code=400)  # nobody hears it, and nothing was done
+            except OSError as failure:
+                words = f"{failure.strerror or 'The state cannot be read'}."
+                return html(acts.problem("The state cannot be read or written", words), 500)
+
+        return guarded
+
+    def _not_yours(self, inside: Inside) -> Response:
+        role = inside.person.role.value
+        self._fleet.refused(f"{inside.person.token} is a {role}")
+        return _refuse(403, inside, "Not yours to do", f"The role {role} may not do this.")
+
+    def _from_here(self, request: Request) -> None:
+        if request.method == "POST" and not same_origin(request.headers):
+            self._fleet.refused("a form from another site")
+            raise NotTakenError("the form was sent from another site; nothing was done")
+
+    async def _forged(self, words: str) -> None:
+        """Log every forged header, and put one a minute on record: a flood must not fill the record."""
+        self._fleet.refused(words)
+        now = self._clock.steady()
+        if now - self._told_forged >= FORGED_SECONDS:
+            self._told_forged = now
+            await self._panel.note("guard", "forged header", words, "")
+
+
+def _returning(request: Request, fields: Mapping[str, str]) -> str:
+    """Return the page that asks again for what somebody meant to do."""
+    if request.url.path == "/control/stop":
+        return f"/control/stop?scope={quote(fields.get('scope', '')[:200])}"
+    target = fields.get("target", "")
+    return f"/control/resume?target={target}" if is_order_id(target) else "/control"
+
+
+def _may_stop(inside: Inside) -> bool:
+    return may(inside.person.role, Act.STOP)
+
+
+def _may_resume(inside: Inside) -> bool:
+    return may(inside.person.role, Act.RESUME)
+
+
+def _anybody(_: Inside) -> bool:
+    return True
+
+
+def _visitor(inside: Inside) -> Visitor:
+    person = inside.person
+    return Visitor(person.name, person.role.value, _may_stop(inside), _may_resume(inside), inside.session.form)
+
+
+def _refuse(status: int, inside: Inside, title: str, words: str) -> Response:
+    return html(acts.problem(title, words, _visitor(inside)), status)

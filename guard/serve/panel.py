@@ -1,0 +1,69 @@
+"""What the control page sees of the supervisor: numbers its parts already have, put together when asked."""
+
+from __future__ import annotations
+
+from guard.admin.overview import Lapse, LogHealth, Place
+from guard.admin.running import Running
+from guard.policy.report import ModelReport
+from guard.serve.acts import Acts
+from guard.serve.cosigning import Cosigning
+from guard.serve.handling import Handling
+from guard.serve.judging import Judging
+from guard.serve.sealing import Sealing
+from guard.serve.tending import Tending
+
+
+class Panel:
+    """Implements `guard.admin.overview.Instruments`; ``ended`` is set when nothing should wait any longer."""
+
+    def __init__(
+        self,
+        tending: Tending,
+        judging: Judging,
+        sealing: Sealing,
+        cosigning: Cosigning,
+        handling: Handling,
+        acts: Acts,
+    ) -> None:
+        """Take the parts."""
+        self.ended = False
+        self._tending = tending
+        self._judging = judging
+        self._sealing = sealing
+        self._cosigning = cosigning
+        self._handling = handling
+        self._acts = acts
+
+    def running(self) -> tuple[Running, ...]:
+        """What runs on all workers, by their last word."""
+        return self._tending.running
+
+    def places(self) -> tuple[Place, ...]:
+        """Every place of a worker."""
+        return self._tending.places
+
+    def reports(self) -> tuple[ModelReport, ...]:
+        """Each model's standing, as it was judged last."""
+        return self._judging.reports
+
+    def lapses(self) -> tuple[Lapse, ...]:
+        """Until when evidence and findings hold, as they were judged last."""
+        return tuple(Lapse(*each) for each in self._judging.lapses)
+
+    def incidents(self) -> tuple[str, ...]:
+        """Every open incident in a line."""
+        return self._handling.findings
+
+    def log_health(self) -> LogHealth:
+        """How the request log is: sealed, and witnessed where witnesses are asked."""
+        troubles = [f"{writer}: {why}" for writer, why in sorted(self._sealing.failing.items())]
+        troubles += [f"witness {each.key.name}: {each.problem}" for each in self._cosigning.witnesses if each.problem]
+        return LogHealth(tuple(troubles), self._sealing.sealed)
+
+    def leaving(self) -> bool:
+        """Whether the process is about to end."""
+        return self.ended
+
+    async def note(self, who: str, what: str, subject: str, reason: str) -> None:
+        """Put an act on record."""
+        await self._acts.record(who, what, subject, reason)

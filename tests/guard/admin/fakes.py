@@ -1,0 +1,235 @@
+"""What stands behind the admin listener in its tests: a clock that is set, workers that are played, a panel."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from guard.admin.api import Person, Readiness, admin_app
+from guard.admin.entrance import Entrance
+from guard.admin.overview import Lapse, LogHealth, Place
+from guard.admin.running import Running
+from guard.admin.site import Site
+from guard.admin.switchboard import Switchboard
+from guard.credentials import Holder, Register, digest
+from guard.policy.load import Config
+from guard.policy.model import Role
+from guard.policy.report import ModelReport, standing
+from guard.serve.hooking import HookSwitch
+from guard.state.acknowledgements import Acknowledgements, process_started
+from guard.state.directory import OrderDirectory
+from guard.state.reloads import Outcome, Reloaded
+from tests.guard.hooks.deliveries import no_hooks
+
+PEPPER = b"pepper"
+NOW = 1_800_000_000.0
+TOKENS = {"ana": "at-guard-ana-0123456789ab", "vic": "at-guard-vic-0123456789ab", "late": "at-guard-late-0123456789"}
+
+
+@dataclass
+class SetClock:
+    """A clock that goes when it is told to."""
+
+    at: float = NOW
+    since: float = 1_000.0
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self.at
+
+    def steady(self) -> float:
+        """Monotonic seconds."""
+        return self.since
+
+    def go(self, seconds: float) -> None:
+        """Let time pass."""
+        self.at += seconds
+        self.since += seconds
+
+
+@dataclass
+class Behind:
+    """The fleet and the panel, as a test says."""
+
+    names: tuple[str, ...] = ()
+    runs: tuple[Running, ...] = ()
+    all_places: tuple[Place, ...] = ()
+    all_reports: tuple[ModelReport, ...] = ()
+    all_lapses: tuple[Lapse, ...] = ()
+    open_incidents: tuple[str, ...] = ()
+    health: LogHealth = field(default_factory=lambda: LogHealth((), sealed=True))
+    readiness: Readiness = field(default_factory=lambda: Readiness(True, 1, 1, ()))
+    in_force: dict[str, Any] = field(default_factory=lambda: {"digest": "d" * 64, "since": NOW, "differs": ""})
+    turned_away: list[str] = field(default_factory=list)
+    emergencies: list[str] = field(default_factory=list)
+    noted: list[tuple[str, str, str, str]] = field(default_factory=list)
+    woken: int = 0
+    ended: bool = False
+
+    def workers(self) -> tuple[str, ...]:
+        """Their names."""
+        return self.names
+
+    def ready(self) -> Readiness:
+        """As the test says."""
+        return self.readiness
+
+    def wake(self) -> None:
+        """Count."""
+        self.woken += 1
+
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        """Nobody asks."""
+        return b"", "text/plain"
+
+    def standing(self) -> list[dict[str, Any]]:
+        """Nobody asks."""
+        return []
+
+    def policy(self) -> dict[str, Any]:
+        """As the test says."""
+        return self.in_force
+
+    async def reload(self, who: str, reason: str) -> Reloaded:
+        """Nobody asks."""
+        return Reloaded(Outcome.UNCHANGED, "", "", "", NOW)
+
+    def fleet(self) -> None:
+        """No part of one."""
+
+    def refused(self, reason: str) -> None:
+        """Remember."""
+        self.turned_away.append(reason)
+
+    def emergency(self, who: str) -> None:
+        """Remember."""
+        self.emergencies.append(who)
+
+    def running(self) -> tuple[Running, ...]:
+        """As the test says."""
+        return self.runs
+
+    def places(self) -> tuple[Place, ...]:
+        """As the test says."""
+        return self.all_places
+
+    def reports(self) -> tuple[ModelReport, ...]:
+        """As the test says."""
+        return self.all_reports
+
+    def lapses(self) -> tuple[Lapse, ...]:
+        """As the test says."""
+        return self.all_lapses
+
+    def incidents(self) -> tuple[str, ...]:
+        """As the test says."""
+        return self.open_incidents
+
+    def log_health(self) -> LogHealth:
+        """As the test says."""
+        return self.health
+
+    def leaving(self) -> bool:
+        """As the test says."""
+        return self.ended
+
+    async def note(self, who: str, what: str, subject: str, reason: str) -> None:
+        """Remember."""
+        self.noted.append((who, what, subject, reason))
+
+
+def register(clock: SetClock, **roles: Role) -> Register[Person]:
+    """Ana may act, Vic may look, and Late's token has expired."""
+    people = {"ana": Role.RESPONDER, "vic": Role.VIEWER, "late": Role.RESPONDER, **roles}
+    ends = {"late": NOW - 1}
+    holders = {
+        digest(PEPPER, TOKENS[name].encode()): Holder(
+            Person(name, name.title(), role), ends.get(name, NOW + 86_400_000)
+        )
+        for name, role in people.items()
+    }
+    return Register(PEPPER, holders, clock)
+
+
+@dataclass
+class Counter:
+    """The listener, and one browser at it, which keeps its cookies and tells where its forms come from."""
+
+    config: Config
+    state: Path
+    clock: SetClock = field(default_factory=SetClock)
+    behind: Behind = field(default_factory=Behind)
+    peer: tuple[str, int] = ("127.0.0.1", 4711)
+    base: str = "http://guard.example"
+    cookies: dict[str, str] = field(default_factory=dict)
+    asked: int = 0
+
+    def __post_init__(self) -> None:
+        """Build the real application over a real directory of orders."""
+        at = datetime.fromtimestamp(NOW, UTC)
+        self.behind.all_reports = tuple(standing(self.config, alias, at) for alias in sorted(self.config.models))
+        self.board = Switchboard(self.config, OrderDirectory(self.state), self.state, self.clock.now, self._randomness)
+        self.people = register(self.clock)
+        self.entrance = Entrance(self.people, self.config.guard.admin, self.clock, self._randomness)
+        site = Site(self.board, self.behind, self.behind, self.entrance, self.clock)
+        self.app = admin_app(
+            self.board,
+            self.people,
+            self.behind,
+            no_hooks(HookSwitch(self.board, self.board.state)),
+            site.routes(),
+            self.entrance.holder,
+        )
+
+    def _randomness(self, size: int) -> bytes:
+        self.asked += 1
+        return self.asked.to_bytes(4) * (size // 4) + b"\0" * (size % 4)
+
+    def ask(self, method: str, path: str, *, headers: dict[str, str] | None = None, **more: Any) -> httpx.Response:
+        """Ask one thing as a browser would; a header of an empty text is left out."""
+        sent = {"origin": self.base, "sec-fetch-site": "same-origin"} if method == "POST" else {}
+        sent = {name: value for name, value in {**sent, **(headers or {})}.items() if value}
+
+        async def run() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app, client=self.peer)
+            async with httpx.AsyncClient(transport=transport, base_url=self.base, cookies=self.cookies) as client:
+                answer = await client.request(method, path, headers=sent, **more)
+                self.cookies = {each.name: each.value or "" for each in client.cookies.jar}
+                return answer
+
+        return asyncio.run(run())
+
+    def get(self, path: str = "/control", **more: Any) -> httpx.Response:
+        """Look."""
+        return self.ask("GET", path, **more)
+
+    def post(self, path: str, headers: dict[str, str] | None = None, /, **fields: str) -> httpx.Response:
+        """Send a form."""
+        return self.ask("POST", path, headers=headers, data=fields)
+
+    def sign_in(self, name: str = "ana") -> httpx.Response:
+        """Sign in by token."""
+        return self.post("/control/sign-in", token=TOKENS[name], onward="/control")
+
+    def form(self) -> str:
+        """The secret that this session's forms carry."""
+        found = self.get().text.partition('name="form" value="')[2].partition('"')[0]
+        assert found
+        return found
+
+    def stops(self) -> list[tuple[str, str, str]]:
+        """The scope, the giver and the reason of every stop that was ordered."""
+        found = sorted(self.board.state().stops, key=lambda stop: stop.id)
+        return [(str(stop.scope), stop.who, stop.reason) for stop in found]
+
+    def obey(self, worker: str, cut: int = 0) -> None:
+        """Let a worker acknowledge everything that was ordered."""
+        started = process_started(1)
+        assert started is not None
+        acknowledgements = Acknowledgements(self.state, worker, pid=1, started=started)
+        acknowledgements.record(dict.fromkeys(self.board.state().ids, cut), NOW)
