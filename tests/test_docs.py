@@ -81,7 +81,7 @@ def test_links_of_the_documents_lead_somewhere() -> None:
 
 
 def test_the_architecture_is_one_page() -> None:
-    assert (ROOT / "ARCHITECTURE.md").read_text().count("\n") <= 130
+    assert (ROOT / "ARCHITECTURE.md").read_text().count("\n") <= 140
 
 
 def test_the_map_names_every_area() -> None:

@@ -1,4 +1,7 @@
-"""Every row of the table that says what a changed key means, each way; and that it knows every key of the types."""
+"""Every row of the table that says what a changed key means, each way; and that it knows every key of the types.
+
+It is one file because it is one table.
+"""
 
 from __future__ import annotations
 
