@@ -55,6 +55,8 @@ def intent(exchange: Exchange, time: float, monotonic: float, sealed: Sealed = N
         exchange.framework,
         sealed.body,
         caller.audience,
+        exchange.release,
+        exchange.capabilities,
     )
 
 

@@ -90,6 +90,7 @@ class Opened(_Record, frozen=True, gc=False):
 class Intent(_Record, frozen=True, gc=False):
     """A request before the model sees it; ``framework`` is the standard that binds it: name, version and hash.
 
+    ``release`` is the model's own version, ``capabilities`` what the request uses.
     ``audience`` is whom the key and the model are for, ``surface`` the listener: part of which policy it was.
     ``body`` holds the passages' texts in their order.
     """
@@ -110,6 +111,8 @@ class Intent(_Record, frozen=True, gc=False):
     framework: str = ""
     body: str = ""
     audience: str = ""
+    release: str = ""
+    capabilities: tuple[str, ...] = ()
 
 
 class Part(_Record, frozen=True, gc=False):

@@ -18,7 +18,8 @@ from guard.policy.model import (
     Standard,
     TiersFile,
 )
-from guard.policy.source import Document, Problem
+from guard.policy.roles import OperatorRole
+from guard.policy.source import Document, Place, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,20 +166,27 @@ def _tiers(loaded: Loaded, sources: Sources) -> Iterator[Problem]:
 
 
 def _tokens(loaded: Loaded, sources: Sources) -> Iterator[Problem]:
-    """Hold each administrator's token to a person of operators.yaml, and to one of that person's roles (row D2)."""
+    """Hold each administrator to a person of operators.yaml and to one of that person's roles (row D2).
+
+    Administrators come by a token, or by the name that a trusted proxy gives them.
+    """
     if loaded.guard is None or loaded.operators is None:
         return
-    document = sources.documents["guard.yaml"]
-    for index, token in enumerate(loaded.guard.admin.tokens):
-        person = loaded.operators.person(token.person)
+    document, admin = sources.documents["guard.yaml"], loaded.guard.admin
+    named: list[tuple[Place, str, OperatorRole]] = [
+        (("admin", "tokens", index), each.person, each.role) for index, each in enumerate(admin.tokens)
+    ]
+    if admin.proxy is not None:
+        people = enumerate(admin.proxy.people)
+        named += [(("admin", "proxy", "people", index), each.person, each.role) for index, each in people]
+    for place, who, role in named:
+        person = loaded.operators.person(who)
         if person is None:
             there = ", ".join(each.id for each in loaded.operators.persons)
-            yield document.problem(
-                ("admin", "tokens", index, "person"), f"is the id of nobody in operators.yaml; there are: {there}"
-            )
-        elif token.role not in person.roles:
+            yield document.problem((*place, "person"), f"is the id of nobody in operators.yaml; there are: {there}")
+        elif role not in person.roles:
             words = f"is no role of {person.id} in operators.yaml, which says: {', '.join(person.roles)}"
-            yield document.problem(("admin", "tokens", index, "role"), words)
+            yield document.problem((*place, "role"), words)
 
 
 def _hooks(loaded: Loaded, sources: Sources) -> Iterator[Problem]:

@@ -147,6 +147,11 @@ class ResponseReader:
         if self.complete:
             self._refuse(UpstreamFailure.BAD_HTTP, "a second answer")
 
+    def on_status(self, reason: bytes) -> None:
+        """Parser callback; a reason with control characters is none (RFC 9112, section 4)."""
+        if any((byte < 0x20 and byte != 0x09) or byte == 0x7F for byte in reason):  # noqa: PLR2004 - ASCII's controls
+            self._refuse(UpstreamFailure.BAD_HTTP, "a control character in the reason")
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Parser callback; trailers arrive here too and are dropped."""
         if self.status:

@@ -83,9 +83,19 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Configured:
     documents["guard"]["surfaces"][1]["tls"] = dict(tls)
     documents["guard"]["admin"]["tls"] = dict(tls)
     documents["guard"]["telemetry"] = {"log": "info"}
+    hook = {"name": "h", "kind": "generic", "auth": "bearer", "secrets": [{"file": "h"}], "scopes": ["all"]}
+    documents["guard"]["admin"]["hooks"] = [hook]
+    person = {"name": "n", "person": "somebody", "role": "viewer", "expires": "2999-01-01"}
+    documents["guard"]["admin"]["proxy"] = {"header": "x-user", "peers": ["127.0.0.1"], "people": [person]}
+    documents["guard"]["fleet"] = {"engine": "folder", "replica": "one", "folder": "fleet"}
+    ship = {"to": "s3://bucket/prefix", "endpoint": "http://127.0.0.1:9", "lock": {"mode": "governance", "days": 1}}
+    documents["guard"]["storage"]["ship"] = ship
     documents["guard"]["clocks"] = [{"name": "c", "starts": "discovered", "hours": 1, "to": "x", "source": "x"}]
     documents["model"]["framework"] = {"name": "lenient", "version": "1"}
     documents["model"]["allow_keys"] = ["signature"]
+    for mount in documents["model"]["safeguards"]:
+        if mount["use"] == "request_log":
+            mount["settings"]["copies"] = {"max_lag_seconds": 60, "when_behind": "alarm"}
     documents["model"]["response"] = {"max_hours": 1, "on_overdue": "stop"}
     finding = {"threshold": "T", "state": "ruled_out", "assessed": "2026-01-01", "expires": "2027-01-01"}
     documents["model"]["thresholds"] = [finding]

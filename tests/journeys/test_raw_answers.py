@@ -181,6 +181,7 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
 @FUZZ
 @given(data=mangled(STREAMS), cuts=st.lists(st.integers(0, 4096), max_size=3), close=st.booleans())
 @example(data=STREAMS[0] * 2, cuts=[], close=False)
+@example(data=STREAMS[0].replace(b"OK", b"\0OK", 1), cuts=[], close=False)
 def test_a_stream_tells_no_more_than_a_strict_reading_finds(
     bench: Bench, data: bytes, cuts: list[int], close: bool
 ) -> None:

@@ -27,7 +27,7 @@ from guard.state.directory import OrderDirectory
 from guard.state.issuer import Issuer
 from guard.state.merge import fingerprint
 from guard.state.orders import Approver, ResumeOrder, Source, StopOrder, decode, issue_resume
-from tests.parts.configuration import Credentials, ModelSpec, write_configuration
+from tests.parts.configuration import Credentials, ModelSpec, write_configuration, write_operators
 from tests.parts.guard_process import GuardProcess, wait_until
 from tests.parts.raw_caller import RawCaller
 from tests.parts.ssh_keygen import make_key, sign
@@ -112,7 +112,7 @@ def write_people(config: Path, lines: dict[str, str], *, without: str = "") -> N
         {"id": "vic", "name": "Vic", "roles": ["viewer"], "keys": [lines["vic"]], "expires": until},
     ]
     kept = [each for each in persons if each["id"] != without]
-    (config / "operators.yaml").write_text(json.dumps({"version": 1, "persons": kept}))
+    write_operators(config, kept)
 
 
 def wanted(host: Host, target: str, *options: str) -> Path:

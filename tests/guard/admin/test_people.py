@@ -6,10 +6,13 @@ import json
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import pytest
+
 from guard.admin.people import holders
 from guard.policy.compile import first_moment
 from guard.policy.load import load
 from guard.policy.roles import OperatorRole
+from guard.policy.source import ConfigError
 from tests.parts.configuration import write_configuration, write_operators
 
 
@@ -36,3 +39,20 @@ def test_a_token_ends_with_its_own_entry_or_with_its_persons_whichever_is_first(
     ends = {each.who.token: each.expires for each in holders(config).values()}
     first, second = config.guard.admin.tokens
     assert ends == {first.id: first_moment(soon), second.id: first_moment(second.expires)}
+
+
+def test_whom_a_proxy_names_is_one_of_them_too_in_a_role_of_hers(tmp_path: Path) -> None:
+    write_configuration(tmp_path)
+    write_operators(tmp_path, [])
+    path = tmp_path / "guard.yaml"
+    guard = json.loads(path.read_text())
+    held = guard["admin"]["tokens"][0]
+    for who, role, words in (
+        ("nobody", held["role"], r"admin\.proxy\.people\[0\]\.person: is the id of nobody in operators.yaml"),
+        (held["person"], "auditor", r"admin\.proxy\.people\[0\]\.role: is no role of "),
+    ):
+        person = {"name": "n", "person": who, "role": role, "expires": "2999-01-01"}
+        guard["admin"]["proxy"] = {"header": "x-user", "peers": ["127.0.0.1"], "people": [person]}
+        path.write_text(json.dumps(guard))
+        with pytest.raises(ConfigError, match=words):
+            load(tmp_path)

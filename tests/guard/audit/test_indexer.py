@@ -15,7 +15,7 @@ from tests.guard.audit.indexed import LONG, asked, offsets, truth
 
 
 def test_a_round_indexes_what_is_sealed_and_what_grew_and_removes_what_is_gone(tmp_path: Path) -> None:
-    log = Ledger.open(tmp_path / "w1", Clock(), limits=Limits(segment=2500, interval=30.0))
+    log = Ledger.open(tmp_path / "w1", Clock(), limits=Limits(segment=1200, interval=30.0))
     asked(log, *(f"r{number}" for number in range(20)))
     indexer = Indexer()
     assert indexer.round([tmp_path / "w1"]) == ""
@@ -31,7 +31,7 @@ def test_a_round_indexes_what_is_sealed_and_what_grew_and_removes_what_is_gone(t
 
 
 def test_a_round_reads_no_more_than_its_budget_and_the_next_goes_on(tmp_path: Path) -> None:
-    log = Ledger.open(tmp_path / "w1", Clock(), limits=Limits(segment=2500, interval=30.0))
+    log = Ledger.open(tmp_path / "w1", Clock(), limits=Limits(segment=1200, interval=30.0))
     asked(log, *(f"r{number}" for number in range(20)))
     log.close()
     indexer, made = Indexer(), []
@@ -43,7 +43,7 @@ def test_a_round_reads_no_more_than_its_budget_and_the_next_goes_on(tmp_path: Pa
 
 def test_what_cannot_be_written_is_told_and_the_others_are_indexed(tmp_path: Path) -> None:
     for writer in ("w1", "w2"):
-        log = Ledger.open(tmp_path / writer, Clock(), limits=Limits(segment=2500, interval=30.0))
+        log = Ledger.open(tmp_path / writer, Clock(), limits=Limits(segment=1200, interval=30.0))
         asked(log, *(f"r{number}" for number in range(20)))
         log.close()
     (tmp_path / "w1" / "index").write_text("a file")
@@ -59,7 +59,7 @@ def test_what_cannot_be_written_is_told_and_the_others_are_indexed(tmp_path: Pat
 def test_a_segment_that_ends_in_damage_is_indexed_up_to_it_and_not_tried_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = Ledger.open(tmp_path / "w1", Clock(), limits=Limits(segment=2500, interval=30.0))
+    log = Ledger.open(tmp_path / "w1", Clock(), limits=Limits(segment=1200, interval=30.0))
     asked(log, *(f"r{number}" for number in range(20)))
     log.close()
     segment = listing(tmp_path / "w1")[0]
@@ -90,7 +90,7 @@ def test_what_cannot_be_understood_is_not_read_again_and_again(tmp_path: Path, m
 
 
 def test_a_segment_that_cannot_be_indexed_does_not_keep_the_next_from_it(tmp_path: Path) -> None:
-    log = Ledger.open(tmp_path / "w1", Clock(), limits=Limits(segment=2500, interval=30.0))
+    log = Ledger.open(tmp_path / "w1", Clock(), limits=Limits(segment=1200, interval=30.0))
     asked(log, *(f"r{number}" for number in range(20)))
     log.close()
     first, second, *_ = listing(tmp_path / "w1")

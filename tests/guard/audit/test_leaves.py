@@ -10,6 +10,7 @@ from guard.audit.leaves import Sealed
 from guard.audit.records import Kind
 from safeguards import decision
 from safeguards.exchange import Channel, ChannelId, ChannelKind
+from safeguards.scope import Capability
 from tests.guard.audit.fakes import exchange, outcome
 
 SEALED = Sealed("content-30/2026-11-23/1:40", ["c0", "c1"], ["m0", "m1"])
@@ -38,12 +39,13 @@ def test_without_a_body_a_leaf_says_only_how_long_texts_are() -> None:
 
 
 def test_an_intent_has_every_field_of_the_exchange() -> None:
-    asked = exchange(passages=2)
+    asked = dataclasses.replace(exchange(passages=2), release="2026-10", capabilities=(Capability.TOOLS,))
     fields = json.loads(records.encode(leaves.intent(asked, 5.0, 6.0, SEALED)))
     assert (fields["record"], fields["time"], fields["monotonic"]) == ("intent", 5.0, 6.0)
     for field in dataclasses.fields(asked):
-        if field.name not in {"caller", "passages"}:
+        if field.name not in {"caller", "passages", "scopes", "capabilities"}:
             assert fields[field.name] == getattr(asked, field.name)
+    assert fields["capabilities"] == ["tools"]
     assert (fields["key"], fields["owner"], fields["tier"]) == ("key-1", "search team", "trusted")
     assert [one["place"] for one in fields["passages"]] == ["messages[0].content", "messages[1].content"]
     assert [(one["commitment"], one["match"]) for one in fields["passages"]] == [("c0", "m0"), ("c1", "m1")]

@@ -27,7 +27,7 @@ def write(audit: Path) -> Path:
     """Two writers of several segments each, ten requests, one without an end, one of many parts."""
     clock = Clock()
     for writer in ("w1", "w2"):
-        log = Ledger.open(audit / writer, clock, limits=Limits(segment=2500, interval=30.0))
+        log = Ledger.open(audit / writer, clock, limits=Limits(segment=1200, interval=30.0))
         for number in range(10):
             clock.pass_(1.0)
             asked = exchange(f"r{number}", text="r5")

@@ -170,11 +170,11 @@ def test_no_order_of_records_confuses_it(written: list[tuple[str, str]]) -> None
 def many_days(audit: Path) -> None:
     """Sixty exchanges over many segments: an hour apart, of two models and three owners, a few cut off or corrected."""
     clock = Clock()
-    log = Ledger.open(audit / "w1", clock, limits=Limits(segment=3000, interval=30.0))
+    log = Ledger.open(audit / "w1", clock, limits=Limits(segment=700, interval=30.0))
     for number in range(60):
         if number == 30:
             log.close()  # what ran then was cut off
-            log = Ledger.open(audit / "w1", clock, limits=Limits(segment=3000, interval=30.0))
+            log = Ledger.open(audit / "w1", clock, limits=Limits(segment=700, interval=30.0))
         clock.pass_(-7200.0 if number == 40 else 3600.0)
         one = exchange(f"r{number}")
         owner = f"team {number // 20}"
