@@ -53,8 +53,9 @@ class ResumeJudge:
         self._others = {issuer_id(key): key for key in keys if isinstance(key, Ed25519PublicKey)}
 
     def under(self, config: Config) -> ResumeJudge:
-        """Return a judge by another policy that knows of the same acceptances."""
-        return ResumeJudge(config, self._state, self._now, keep=self._keep, accepted=self._accepted)
+        """Return a judge by another policy that knows of the same acceptances; one that keeps none looks anew."""
+        accepted = self._accepted if self._keep else None
+        return ResumeJudge(config, self._state, self._now, keep=self._keep, accepted=accepted)
 
     def __call__(self, order: ResumeOrder) -> Judged:
         """Judge one."""

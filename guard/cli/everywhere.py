@@ -23,6 +23,7 @@ from guard.state.orders import StopOrder, encode
 from guard.state.replicas import Spread, read, spread
 
 WAIT_SECONDS: Final = 10.0
+API_SECONDS: Final = 13.0  # it waits for the fleet as long, after being looked for
 _LOOK_SECONDS: Final = 0.02
 _PATIENCE_SECONDS: Final = 1.0
 _TICK_SECONDS: Final = 0.002
@@ -39,20 +40,31 @@ class Here:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """What became of it: the answer to tell, None if no path worked; and a remark for every path that did not."""
+    """What became of it: the answer to tell, None if no path worked; and a remark for every path that did not.
+
+    ``unasked`` says that the admin API that was named did not give the order.
+    """
 
     answer: Answer | None
     remarks: tuple[str, ...]
+    unasked: bool = False
 
 
 def stop_everywhere(
-    order: StopOrder, here: Here, engine: StateEngine | None, api: Callable[[], Answer | None] | None
+    order: StopOrder,
+    here: Here,
+    engine: StateEngine | None,
+    api: Callable[[], Answer | None] | None,
+    *,
+    named: bool = False,
 ) -> Stopped:
     """Give a stop by every path; returns when every replica has obeyed, or after ten seconds.
 
+    With ``named`` somebody asked for this very API, and its word is waited for too.
+
     ``engine`` is None where it cannot even be opened; ``api`` asks the admin API, and gives an order of its own there.
     """
-    return asyncio.run(_stop(order, here, engine, api))
+    return asyncio.run(_stop(order, here, engine, api, named=named))
 
 
 def await_fleet(order: str, raw: bytes, fields: dict[str, Any], here: Here, engine: StateEngine | None) -> Answer:
@@ -68,7 +80,12 @@ def await_fleet(order: str, raw: bytes, fields: dict[str, Any], here: Here, engi
 
 
 async def _stop(
-    order: StopOrder, here: Here, engine: StateEngine | None, api: Callable[[], Answer | None] | None
+    order: StopOrder,
+    here: Here,
+    engine: StateEngine | None,
+    api: Callable[[], Answer | None] | None,
+    *,
+    named: bool,
 ) -> Stopped:
     began = time.monotonic()
     asked = _Beside(api if api is not None else lambda: None)
@@ -76,9 +93,9 @@ async def _stop(
     remarks = [words for words in (name.problem, shared) if words]
     if name.file:
         remarks.append(f"this host could only make the file orders/{name.file}; remove it to resume here")
-    fields: dict[str, Any] = {"scope": str(order.scope)}
+    fields: dict[str, Any] = {"scope": str(order.scope), "mode": order.mode.value}
     if name.problem and shared:
-        answer = await asked.wait(WAIT_SECONDS)
+        answer = await asked.wait(API_SECONDS)
         if answer is None or "order" not in answer.body:
             if api is not None:
                 remarks.append("the admin API does not do it")
@@ -86,10 +103,10 @@ async def _stop(
         return Stopped(answer, tuple(remarks))
     confirmed = f"file:{name.file}" if name.file and shared else order.id
     answer = await _confirmed(confirmed, fields, here, engine, began)
-    told = asked.found
+    told = await asked.wait(API_SECONDS) if named else asked.found
     if told is not None and "order" in told.body:
         remarks.append(f"the admin API gave order {told.body['order']} besides; resuming the scope lifts both")
-    return Stopped(answer, tuple(remarks))
+    return Stopped(answer, tuple(remarks), unasked=named and (told is None or "order" not in told.body))
 
 
 class _Beside(Generic[T]):

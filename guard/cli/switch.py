@@ -119,10 +119,15 @@ def _stop_fleet(arguments: argparse.Namespace, config: Config | None, guard: Gua
         entropy=entropy,
         mode=arguments.mode,
     )
-    found = stop_everywhere(order, here_of(arguments, guard), engine_of(arguments, fleet), _asking(arguments, guard))
+    here, named = here_of(arguments, guard), arguments.admin is not None
+    found = stop_everywhere(order, here, engine_of(arguments, fleet), _asking(arguments, guard), named=named)
     for remark in found.remarks:
         say(remark)
-    return fail("no path works", 1) if found.answer is None else tell(found.answer)
+    code = fail("no path works", 1) if found.answer is None else tell(found.answer)
+    if found.answer is None or not found.unasked:
+        return code
+    # What this configuration's fleet confirms says nothing of the guard that was meant.
+    return fail(f"ordered in the fleet of this configuration, and NOT by {arguments.admin}", NOT_CONFIRMED)
 
 
 def here_of(arguments: argparse.Namespace, guard: GuardConfig) -> Here:

@@ -20,7 +20,7 @@ import uvloop
 from guard import __version__
 from guard.admin.api import Person, Readiness, admin_app
 from guard.admin.entrance import Entrance
-from guard.admin.people import holders
+from guard.admin.people import admin_of, holders
 from guard.admin.site import Site
 from guard.admin.switchboard import Switchboard
 from guard.app import json_log, python_version, storage
@@ -122,7 +122,7 @@ class Supervisor:
         self._cosigning = Cosigning(config, ring.log.key, meter, self._log, clock)
         self._copies = Copies(config, ring.log.key, meter, self._log, clock)
         self._panel = Panel(self._tending, self._judging, self._sealing, self._cosigning, self._handling, self._acts)
-        self._entrance = Entrance(self._people, config.guard.admin, clock, os.urandom)
+        self._entrance = Entrance(self._people, admin_of(config), clock, os.urandom)
         self._site = Site(board, self, self._panel, self._entrance, clock)
         self._leaving = asyncio.Event()
         self._at_once = asyncio.Event()
@@ -170,7 +170,7 @@ class Supervisor:
         self._people.take(_people(checked, SystemClock()))
         self._judge = self._judge.under(config)
         self._switches.take(self._judge)
-        self._entrance.take(config.guard.admin)
+        self._entrance.take(admin_of(config))
         for part in (self._board, self._acts, self._judging, self._handling, self._copies):
             part.take(config)
         self._hooking.take(checked.hooks)

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_key,
 )
 
-from guard.state.orders import Order, StopOrder, statement
+from guard.state.orders import Order, statement
 
 KEY_FILE: Final = "issuer.key"
 PUBLIC_FILE: Final = "issuer.pub"
@@ -103,15 +103,6 @@ def genuine(order: Order, issuers: Mapping[str, Ed25519PublicKey]) -> bool:
     except InvalidSignature:
         return False
     return True
-
-
-def may_travel(order: Order, issuers: Mapping[str, Ed25519PublicKey]) -> bool:
-    """Whether an order that came from elsewhere may be put among the local ones.
-
-    A stop always may, since anybody may tighten. A resume must be genuine: one of version 1 counts by the permission
-    of its file alone, so it must never come by another way.
-    """
-    return isinstance(order, StopOrder) or (order.version > 1 and genuine(order, issuers))
 
 
 def _private(path: Path) -> Ed25519PrivateKey:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from guard.admin.people import holders
+from guard.admin.people import admin_of, holders
 from guard.policy.compile import first_moment
 from guard.policy.load import load
 from guard.policy.roles import OperatorRole
@@ -56,3 +56,23 @@ def test_whom_a_proxy_names_is_one_of_them_too_in_a_role_of_hers(tmp_path: Path)
         path.write_text(json.dumps(guard))
         with pytest.raises(ConfigError, match=words):
             load(tmp_path)
+
+
+def test_whom_a_proxy_names_ends_with_the_persons_entry(tmp_path: Path) -> None:
+    write_configuration(tmp_path)
+    write_operators(tmp_path, [])
+    path = tmp_path / "guard.yaml"
+    guard = json.loads(path.read_text())
+    held = guard["admin"]["tokens"][0]
+    person = {"name": "n", "person": held["person"], "role": held["role"], "expires": "2999-01-01"}
+    guard["admin"]["proxy"] = {"header": "x-user", "peers": ["127.0.0.1"], "people": [person]}
+    path.write_text(json.dumps(guard))
+    config = load(tmp_path)
+    assert config.operators is not None
+    known = config.operators.person(held["person"])
+    proxy = admin_of(config).proxy
+    assert known is not None
+    assert proxy is not None
+    assert proxy.people[0].expires == known.expires < date(2999, 1, 1)
+    path.write_text(json.dumps({**guard, "admin": {**guard["admin"], "proxy": None}}))
+    assert admin_of(load(tmp_path)).proxy is None

@@ -14,9 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.policy.ssh_key import KeyKind, read_key
-from guard.state.issuer import Issuer, IssuerError, genuine, issuer_id, may_travel, own_issuer
+from guard.state.issuer import Issuer, IssuerError, genuine, issuer_id, own_issuer
 from guard.state.orders import Order, decode, encode
-from tests.guard.state.parts import resume, stop
 from tests.guard.state.test_orders import resumes, stops
 
 
@@ -95,14 +94,3 @@ def test_a_public_line_that_is_none_is_an_error(spoil: Callable[[Path], None], t
     spoil(tmp_path / "issuer.pub")
     with pytest.raises(IssuerError, match="remove it"):
         own_issuer(tmp_path)
-
-
-def test_from_elsewhere_every_stop_may_come_and_only_genuine_resumes(issuer: Issuer) -> None:
-    known = {issuer.id: issuer.public}
-    lift = resume(stop())
-    assert may_travel(stop(), {})
-    assert may_travel(replace(stop(), version=1), {})
-    assert may_travel(issuer.signed(lift), known)
-    assert not may_travel(issuer.signed(lift), {})
-    assert not may_travel(lift, known)
-    assert not may_travel(replace(lift, version=1), known)
