@@ -303,7 +303,7 @@ def test_every_key_of_a_full_configuration_has_a_row(tmp_path: Path) -> None:
     guard["admin"].update(tls=tls, hosts=["admin.example"], hooks=[{**hook, "values": {"every": "all"}}])
     database = {"ca": "ca.pem", "client_certificate": "c.pem", "client_key": secret}
     guard["fleet"] = {"engine": "postgres", "replica": "one", "database": secret, "tls": database}
-    person = {"name": "ana", "person": "Ana", "role": "viewer", "expires": "2027-01-01"}
+    person = {"name": "dan", "person": "dan", "role": "responder", "expires": "2027-01-01"}
     proxy = {"header": "x-user", "peers": ["10.0.0.7"], "certificates": ["spiffe://a/b"], "people": [person]}
     envelope = {"id": "e", "holder": "Envelope", "owner": "Ana", "sha256": "0" * 64, "expires": "2027-01-01"}
     guard["admin"].update(proxy=proxy, emergency_tokens=[envelope])
