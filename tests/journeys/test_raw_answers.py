@@ -131,7 +131,8 @@ def texts(body: bytes) -> str:
         )
         try:
             parsed = json.loads(data.decode(errors="replace")) if data else {}  # of what is dropped, not all is read
-            found += "".join(each["delta"].get("content") or "" for each in parsed.get("choices", ()))
+            # A choice without this key has another in its place, which is dropped: it says nothing.
+            found += "".join(each.get("delta", {}).get("content") or "" for each in parsed.get("choices", ()))
         except (ValueError, TypeError, KeyError, AttributeError):
             return found
     return found
