@@ -121,13 +121,16 @@ class _Asking:
 
     def _found(self) -> None:
         """The model has been found and may be served: say so step by step."""
-        policy, standard = self._config.models[self._question.model], self._config.standard(self._question.model)
+        policy, standards = self._config.models[self._question.model], self._standards()
         self._pass(
             "model", f"{policy.model}, deployment ASL-{policy.asl.deployment}, security ASL-{policy.asl.security}"
         )
         self._pass("audience", f"the model and the key are for the audience {policy.audience}")
         self._pass("operation", f"{self._question.operation} is listed")
-        self._pass("floor", f"every row of {standard.name} {standard.version} that binds it is met")
+        self._pass("floor", f"every row of {standards} that binds it is met")
+
+    def _standards(self) -> str:
+        return " and ".join(f"{each.name} {each.version}" for each in self._config.standards_of(self._question.model))
 
     def _refused(self, refused: Refused) -> Answer:
         """Say at which step the arrival turned it away."""
@@ -146,8 +149,7 @@ class _Asking:
             listed = ", ".join(config.models[asked.model].operations)
             step, detail = "operation", f"{asked.model} does not list {asked.operation}; it lists: {listed}"
         elif refused.code is Code.NOT_ROUTABLE:
-            standard = config.standard(asked.model)
-            step, detail = "floor", f"rows of {standard.name} {standard.version} that bind it are unmet"
+            step, detail = "floor", f"rows of {self._standards()} that bind it are unmet"
         self._steps.append(Step(step, Says.REFUSES, detail))
         return self._ended((), refused.code, None)
 

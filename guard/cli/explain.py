@@ -102,10 +102,11 @@ def _head(found: Explanation) -> Iterator[str]:
     yield f"{found.model}: {'routable' if found.routable else 'NOT ROUTABLE'}{until}, seen at {instant(found.at)}"
     yield from _said("levels", f"deployment ASL-{found.deployment}, security ASL-{found.security}")
     yield from _said("audience", found.audience)
-    standard, upstream = found.standard, found.upstream
-    yield from _said("standard", f"{standard.name} {standard.version}: {standard.title}")
-    yield from _said("", f"{standard.source}")
-    yield from _said("", f"SHA-256 {standard.sha256}")
+    upstream = found.upstream
+    for word, standard in (("standard", found.standard), *(("and", each) for each in found.also)):
+        yield from _said(word, f"{standard.name} {standard.version}: {standard.title}")
+        yield from _said("", f"{standard.source}")
+        yield from _said("", f"SHA-256 {standard.sha256}")
     proves = ["a bearer token" if upstream.credential else "no credential"]
     proves += ["a client certificate"] if upstream.client_certificate else []
     trusts = ", trusting its own CA file" if upstream.own_ca else ""

@@ -1,4 +1,4 @@
-"""What a standard may ask of the request log: how long texts are kept, how far copies may lag."""
+"""What a standard may ask in numbers: how long texts and records are kept, how far copies lag, when who is told."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from guard.policy.fields import LAX, Frozen, MisplacedError
 from guard.policy.mount import MAX_DAYS, WhenBehind
+from guard.policy.response import LegalClock, Starts
 
 
 class Kept(Frozen):
@@ -20,6 +21,10 @@ class Kept(Frozen):
     most_content_days: int | None = Field(default=None, description="The most days of texts.", ge=1, le=MAX_DAYS)
     most_flagged_content_days: int | None = Field(
         default=None, description="The most days of texts that a classifier objected to.", ge=1, le=MAX_DAYS
+    )
+
+    record_days: int | None = Field(
+        default=None, description="The least days of records, texts aside; kept for ever is enough.", ge=1, le=MAX_DAYS
     )
 
     @model_validator(mode="after")
@@ -40,3 +45,18 @@ class Copied(Frozen):
     when_behind: Annotated[WhenBehind, LAX] = Field(
         default=WhenBehind.ALARM, description="refuse: the model must turn new requests away."
     )
+
+
+class Told(Frozen):
+    """Parameters of `reporting_clock`: a clock of guard.yaml that must run for an incident (rows H4, H5, H8, H9)."""
+
+    starts: Annotated[Starts, LAX] = Field(description="What sets it going, at the latest.")
+    max_hours: float = Field(description="The most hours until it runs out.", gt=0, le=8784)
+    from_severity: int = Field(default=0, description="It must run from this severity on, at the latest.", ge=0, le=4)
+
+    def met_by(self, clock: LegalClock) -> bool:
+        """Whether this clock never runs out later than the row allows, for any incident that the row is about."""
+        # Discovery comes before triage, and the clock of imminent risk counts from it: both are covered by it.
+        early = {Starts.DISCOVERED} if self.starts is not Starts.CLOSED else set()
+        in_time = clock.starts in early | {self.starts} and clock.hours <= self.max_hours
+        return in_time and clock.from_severity <= self.from_severity

@@ -12,7 +12,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import assert_never
 
-from guard.policy import controls, lineage, profile
+from guard.policy import controls, duties, lineage, profile
+from guard.policy.bounds import Told
 from guard.policy.copied import why_not_copied
 from guard.policy.evidence import lapse, midnight
 from guard.policy.fingerprint import of_classifiers
@@ -32,6 +33,7 @@ from guard.policy.standard import (
     Attested,
     AttestedRow,
     BuiltInRow,
+    ClockRow,
     CopiesRow,
     MountedRow,
     PlainRow,
@@ -65,6 +67,8 @@ def why_unmet(view: View, row: Row, at: datetime) -> str | None:
             return why_not_kept(view, row.parameters)
         case CopiesRow():
             return why_not_copied(view, row.parameters)
+        case ClockRow():
+            return _clock(view, row.parameters)
         case BuiltInRow():
             return None
         case PlainRow():
@@ -182,6 +186,13 @@ def _overdue_stops(view: View) -> str | None:
     return None if response.on_overdue is OnOverdue.STOP else "response.on_overdue is not stop"
 
 
+def _clock(view: View, wanted: Told) -> str | None:
+    if any(wanted.met_by(clock) for clock in view.config.guard.clocks):
+        return None
+    severity = f" for incidents from severity {wanted.from_severity} on" if wanted.from_severity else ""
+    return f"no clock of guard.yaml runs out within {wanted.max_hours:g} hours of {wanted.starts}{severity}"
+
+
 CHECKS: Mapping[CheckName, Callable[[View], str | None]] = MappingProxyType(
     {
         CheckName.DURABLE_INTENT: _durable_intent,
@@ -200,6 +211,7 @@ CHECKS: Mapping[CheckName, Callable[[View], str | None]] = MappingProxyType(
 )
 DATED_CHECKS: Mapping[CheckName, Callable[[View, datetime], str | None]] = MappingProxyType(
     {
+        CheckName.RESPONDERS_NAMED: duties.responders_named,
         CheckName.CUSTOM_PROFILE: profile.custom_profile,
         CheckName.THRESHOLDS_WITHIN_LEVELS: lineage.within_levels,
         CheckName.VARIANT_EVALUATED: lineage.variant_evaluated,

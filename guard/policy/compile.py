@@ -9,7 +9,7 @@ from typing import Any, Final
 from guard.classifiers.patterns import BadRule, PatternClassifier, PatternRule
 from guard.pipeline import Mount, Pipeline
 from guard.policy.config import Config
-from guard.policy.fingerprint import named
+from guard.policy.fingerprint import binding
 from guard.policy.floor import closing_claims, required_claims, routable_until, unmet
 from guard.policy.model import (
     ClassifierMount,
@@ -158,7 +158,7 @@ class _Compiling:
         self._before = made or Made({}, {})
         self.made = Made({}, {})
         self.problems: list[Problem] = []
-        self._frameworks: dict[Framework, str] = {}
+        self._frameworks: dict[tuple[Framework, ...], str] = {}
 
     def serving(self, policy: ModelPolicy) -> Serving | None:
         before = len(self.problems)
@@ -219,10 +219,11 @@ class _Compiling:
                 return self._classifier(mount)
 
     def _framework(self, policy: ModelPolicy) -> str:
-        """Name the standard with its hash, which takes long enough to be made once for all models of it."""
-        name = self._frameworks.get(policy.framework)
+        """Name the standards with their hashes, which take long enough to be made once for all models of them."""
+        standards = (policy.framework, *policy.also)
+        name = self._frameworks.get(standards)
         if name is None:
-            name = self._frameworks[policy.framework] = named(self._config.standard(policy.model))
+            name = self._frameworks[standards] = binding(self._config, policy.model)
         return name
 
     def _upstream(self, policy: ModelPolicy) -> ModelServer | None:

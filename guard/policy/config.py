@@ -52,6 +52,11 @@ class Config:
         framework = self.models[model].framework
         return self.standards[framework.name, framework.version]
 
+    def standards_of(self, model: str) -> tuple[Standard, ...]:
+        """Return every standard that binds a model, its own first; KeyError for an unknown model."""
+        further = (self.standards[each.name, each.version] for each in self.models[model].also)
+        return (self.standard(model), *further)
+
     def problem(self, file: str, place: Place, message: str) -> Problem:
         """Name a defect at a place of one of the files that were read; KeyError for another file."""
         return located(file, self.lines[file], place, message)

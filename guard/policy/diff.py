@@ -54,7 +54,7 @@ def _of(config: Config, alias: str) -> tuple[Any, ...]:
     policy = config.models[alias]
     files = [mount.settings.rules for mount in policy.safeguards if isinstance(mount, ClassifierMount)]
     rules = [config.rules[file] for file in files]
-    return policy, config.evidence[alias], files, rules, config.standard(alias)
+    return policy, config.evidence[alias], files, rules, config.standards_of(alias)
 
 
 def tree(config: Config, without: Collection[str] = ()) -> Tree:
@@ -114,7 +114,9 @@ def model_tree(config: Config, policy: ModelPolicy) -> dict[str, Any]:
     model["thresholds"] = _by(model["thresholds"], "threshold")
     known = (each.model_dump_json(by_alias=True) for each in config.standard(alias).thresholds)
     model["framework"]["thresholds"] = tuple(known)
-    model["framework"]["rows"] = tuple(row.model_dump_json(by_alias=True) for row in config.standard(alias).rows)
+    rows = (row for standard in config.standards_of(alias) for row in standard.rows)
+    model["framework"]["rows"] = tuple(row.model_dump_json(by_alias=True) for row in rows)
+    model["also"] = tuple(f"{each.name} {each.version}" for each in policy.also)
     return model
 
 

@@ -40,11 +40,13 @@ from guard.policy.model import (
     OnExpiry,
     RequestLogMount,
     Row,
+    Standard,
 )
 from guard.policy.report import standing
 from guard.policy.standard import (
     AttestedRow,
     BuiltInRow,
+    ClockRow,
     CopiesRow,
     MountedRow,
     PlainRow,
@@ -81,13 +83,15 @@ _BY: Final = {
     CheckName.REPORTED_MODEL: "upstream.expect_model",
     CheckName.OVERDUE_STOPS: "response in its file: how many hours, and that the model stops then",
     CheckName.CONTROLS_AS_REPORTED: "the controls that the risk report describes",
+    CheckName.RESPONDERS_NAMED: "the roles in operators.yaml",
 }
 
 
 def explain(config: Config, model: str, at: datetime) -> Explanation:
     """Explain one model at an aware instant; raises KeyError for an unknown one, ValueError without a time zone."""
     report = standing(config, model, at)
-    policy, standard = config.models[model], config.standard(model)
+    policy = config.models[model]
+    standard, *also = (_used(each) for each in config.standards_of(model))
     view = view_of(config, model)
     binding = binding_rows(config, model)
     evidence = tuple(_held(binding, each, at) for each in config.evidence[model])
@@ -101,7 +105,8 @@ def explain(config: Config, model: str, at: datetime) -> Explanation:
         deployment=policy.asl.deployment,
         security=policy.asl.security,
         audience=policy.audience,
-        standard=StandardUsed(standard.name, standard.version, standard.title, standard.source, of_standard(standard)),
+        standard=standard,
+        also=tuple(also),
         classifiers=of_classifiers(config, policy),
         controls=described.fingerprint(controls(config, policy)),
         deviations=deviations(config, policy),
@@ -117,6 +122,10 @@ def explain(config: Config, model: str, at: datetime) -> Explanation:
         tiers=tuple(_tiers(view, at)),
         endings=tuple(endings[:MAX_ENDINGS]),
     )
+
+
+def _used(standard: Standard) -> StandardUsed:
+    return StandardUsed(standard.name, standard.version, standard.title, standard.source, of_standard(standard))
 
 
 def _upstream(policy: ModelPolicy) -> UpstreamUsed:
@@ -196,7 +205,9 @@ def _met_by(view: View, row: Row, at: datetime) -> Iterator[str]:
         case ThresholdRow():
             yield "the levels that it declares, and its assessments"
         case RetentionRow():
-            yield "how request_log keeps texts"
+            yield "how request_log keeps texts and records"
+        case ClockRow():
+            yield f"clock {', '.join(each.name for each in view.config.guard.clocks if row.parameters.met_by(each))}"
         case CopiesRow():
             yield "how far copies of request_log may lag"
         case BuiltInRow():

@@ -138,6 +138,7 @@ class Explanation:
     security: int
     audience: str
     standard: StandardUsed
+    also: tuple[StandardUsed, ...]
     classifiers: str
     controls: str
     deviations: tuple[Deviation, ...]

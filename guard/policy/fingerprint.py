@@ -20,10 +20,15 @@ def named(standard: Standard) -> str:
     return f"{standard.name} {standard.version} {of_standard(standard)}"
 
 
+def binding(config: Config, model: str) -> str:
+    """Return the standards that bind a model as its records name them, its own first, with ``; `` between."""
+    return "; ".join(named(each) for each in config.standards_of(model))
+
+
 def standards_in(config: Config) -> tuple[str, ...]:
     """Return every standard that binds a model of the configuration, as records name it, each once."""
-    used = {policy.framework: alias for alias, policy in config.models.items()}
-    return tuple(sorted(named(config.standard(alias)) for alias in used.values()))
+    used = {each for policy in config.models.values() for each in (policy.framework, *policy.also)}
+    return tuple(sorted(named(config.standards[each.name, each.version]) for each in used))
 
 
 def of_classifiers(config: Config, policy: ModelPolicy) -> str:

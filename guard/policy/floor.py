@@ -16,6 +16,7 @@ from typing import Final
 from guard.policy import profile
 from guard.policy.checks import why_unmet
 from guard.policy.config import Config
+from guard.policy.duties import named_until
 from guard.policy.evidence import lapse
 from guard.policy.lineage import VARIANT_CLAIM, resolved
 from guard.policy.model import Attestation, Axis, CheckName, Row, SafeguardKind
@@ -55,7 +56,7 @@ class Overdue:
 
 
 def unmet(config: Config, model: str, at: datetime) -> tuple[Unmet, ...]:
-    """Return the rows that the model does not meet at an instant (an aware datetime), in the standard's order.
+    """Return the rows that the model does not meet at an instant (an aware datetime), in its standards' order.
 
     Raises KeyError for an unknown model and ValueError for a datetime without a time zone.
     """
@@ -69,12 +70,12 @@ def unmet(config: Config, model: str, at: datetime) -> tuple[Unmet, ...]:
 
 
 def binding_rows(config: Config, model: str) -> tuple[Row, ...]:
-    """Return the rows of the model's standard that its declared levels bind it to, and at ASL-4 row G1 in any case.
+    """Return the rows of the model's standards that its declared levels bind it to, and at ASL-4 row G1 in any case.
 
     A standard that an operator writes for ASL-4 may not leave out that two people sign it.
     """
     asl = config.models[model].asl
-    rows = config.standard(model).binding(asl)
+    rows = tuple(row for standard in config.standards_of(model) for row in standard.binding(asl))
     if max(asl.deployment, asl.security) < profile.HIGHEST:
         return rows
     return rows if any(row.check is CheckName.CUSTOM_PROFILE for row in rows) else (*rows, _SIGNED)
@@ -169,6 +170,8 @@ def _ends(view: View, row: Row, at: datetime) -> Iterator[datetime]:
         case PlainRow(check=CheckName.VARIANT_EVALUATED) if view.policy.variant_of is not None:
             if VARIANT_CLAIM in view.attestations:
                 yield lapse(view.attestations[VARIANT_CLAIM], None)
+        case PlainRow(check=CheckName.RESPONDERS_NAMED):
+            yield named_until(view)
         case PlainRow(check=CheckName.THRESHOLDS_WITHIN_LEVELS) | ThresholdRow():
             for each in resolved(view, at):
                 concerned = not isinstance(row, ThresholdRow) or each.threshold.name in row.parameters.thresholds

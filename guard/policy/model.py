@@ -76,6 +76,9 @@ class ModelPolicy(Frozen):
         default=None, description="Which version of the model it is, for `guard stop version:ALIAS/RELEASE`."
     )
     framework: Framework = Field(description="The standard whose floor it must meet.")
+    also: Annotated[tuple[Framework, ...], Field(max_length=8), AfterValidator(unique("the standard"))] = Field(
+        default=(), description="Further standards that bind it, without thresholds of their own: laws, for instance."
+    )
     asl: Levels = Field(description="Its levels.")
     thresholds: Annotated[
         tuple[Assessment, ...], Field(max_length=64), AfterValidator(unique("the threshold", "threshold"))

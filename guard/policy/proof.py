@@ -93,7 +93,7 @@ CHECKS: Final[Mapping[CheckName, Proof]] = MappingProxyType(
             f"{_TESTS}a_model_of_a_configuration_that_nobody_needs_to_sign_is_not_served",
         ),
         CheckName.RETENTION: Proof(
-            "The request log keeps texts, and for at least so many days.",
+            "The request log keeps texts, and records, for at least so many days.",
             _UNMET,
             f"{_TESTS}a_model_whose_texts_are_not_kept_for_long_enough_is_not_served",
         ),
@@ -101,6 +101,16 @@ CHECKS: Final[Mapping[CheckName, Proof]] = MappingProxyType(
             "Copies of the request log are made elsewhere, and records lag behind them for so many seconds at most.",
             "guard_audit_ship_overdue",
             f"{_TESTS}a_model_whose_records_may_lag_behind_their_copies_is_not_served",
+        ),
+        CheckName.REPORTING_CLOCK: Proof(
+            "A clock of guard.yaml runs for every such incident, and runs out within so many hours.",
+            "guard_incident_due_timestamp_seconds",
+            f"{_TESTS}a_model_of_whose_incidents_nobody_must_be_told_in_time_is_not_served",
+        ),
+        CheckName.RESPONDERS_NAMED: Proof(
+            "operators.yaml names at least one person who may stop models and two who may approve resuming them.",
+            _UNMET,
+            f"{_TESTS}a_model_that_nobody_is_named_to_stop_is_not_served",
         ),
         CheckName.BOTH_AXES_RAISED: Proof(
             "A model above ASL-1 on one axis is above it on the other.",

@@ -73,6 +73,7 @@ def _model(label: str, policy: ModelPolicy, loaded: Loaded, sources: Sources) ->
             yield document.problem(
                 ("asl",), f"no row of {standard.name} {standard.version} binds a model of these levels"
             )
+    yield from _also(document, policy, loaded, sources)
     yield from _thresholds(document, policy, loaded)
     yield from _same_weights(document, policy, loaded, sources)
     if loaded.guard is not None:
@@ -98,6 +99,32 @@ def _model(label: str, policy: ModelPolicy, loaded: Loaded, sources: Sources) ->
     evidence = policy.evidence
     if isinstance(evidence, str) and evidence not in loaded.evidence and evidence not in sources.broken:
         yield document.problem(("evidence",), f"there is no file {evidence}")
+
+
+def _also(document: Document, policy: ModelPolicy, loaded: Loaded, sources: Sources) -> Iterator[Problem]:
+    """Hold each further standard to what lets its rows stand beside the others': known, no thresholds, no id twice."""
+    known = {(each.name, each.version): each for each in (*loaded.shipped.values(), *loaded.standards.values())}
+    own = known.get((policy.framework.name, policy.framework.version))
+    taken = {} if own is None else {row.id: own for row in own.rows}
+    for index, named in enumerate(policy.also):
+        standard, place = known.get((named.name, named.version)), ("also", index)
+        if standard is None:
+            if not _any_broken(sources, "standards/", "builtin/"):
+                there = ", ".join(sorted(f"{name} {version}" for name, version in known))
+                yield document.problem(place, f"no standard {named.name} {named.version} is known; there are: {there}")
+        elif named == policy.framework:
+            yield document.problem(place, "is the model's framework already")
+        elif standard.thresholds:
+            yield document.problem(
+                place, f"{named.name} {named.version} has thresholds: only a framework can have them"
+            )
+        elif not standard.binding(policy.asl):
+            yield document.problem(place, f"no row of {named.name} {named.version} binds a model of these levels")
+        elif twice := next((row.id for row in standard.rows if row.id in taken), None):
+            other = taken[twice]
+            yield document.problem(place, f"has a row {twice}, as {other.name} {other.version} has")
+        if standard is not None:
+            taken |= {row.id: standard for row in standard.rows}
 
 
 def _thresholds(document: Document, policy: ModelPolicy, loaded: Loaded) -> Iterator[Problem]:

@@ -29,6 +29,7 @@ class ModelReport:
     standard: str
     version: str
     title: str
+    also: tuple[str, ...]
     deployment: int
     security: int
     routable: bool
@@ -47,6 +48,7 @@ def standing(config: Config, model: str, at: datetime) -> ModelReport:
         standard=standard.name,
         version=standard.version,
         title=standard.title,
+        also=tuple(f"{each.name} {each.version}" for each in config.standards_of(model)[1:]),
         deployment=policy.asl.deployment,
         security=policy.asl.security,
         routable=end is not None,
@@ -83,6 +85,7 @@ def _model(each: ModelReport) -> list[str]:
         f"{each.model}: {verdict}",
         f"  deployment ASL-{each.deployment}, security ASL-{each.security}",
         f"  standard {each.standard} {each.version}: {each.title}",
+        *(f"  and {further}" for further in each.also),
     ]
     if each.unmet:
         lines.append(f"  {len(each.unmet)} rows unmet:")

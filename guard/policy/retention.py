@@ -1,4 +1,7 @@
-"""How long texts are kept, held against what a standard asks (rows C14, C15: 30 days at ASL-3; RSP 1.0, p. 9)."""
+"""How long texts and records are kept, held against what a standard asks.
+
+Rows C14 and C15: texts for 30 days at ASL-3 (RSP 1.0, p. 9); rows H2 and H5: records for half a year, or five years.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,16 @@ from guard.policy.view import View
 
 
 def why_not_kept(view: View, wanted: Kept) -> str | None:
-    """Return why texts are not kept as long as a row asks, or longer than it allows; None when they are.
+    """Return why texts or records are not kept as long as a row asks, or longer than it allows; None when they are.
 
     A row with a least asks that texts are kept at all; one with a most alone is met by keeping none.
     """
     mounts = [mount for mount in view.enforced(SafeguardKind.REQUEST_LOG) if isinstance(mount, RequestLogMount)]
     if not mounts:
         return "request_log is not mounted with mode enforce and on_failure block"
-    settings = mounts[0].settings
+    settings, record_days = mounts[0].settings, view.config.guard.audit.record_days
+    if wanted.record_days is not None and record_days is not None and record_days < wanted.record_days:
+        return f"audit.record_days of guard.yaml is {record_days}, at least {wanted.record_days} are asked"
     least = {"content_days": wanted.content_days, "flagged_content_days": wanted.flagged_content_days}
     most = {"content_days": wanted.most_content_days, "flagged_content_days": wanted.most_flagged_content_days}
     if not settings.content:
@@ -39,7 +44,8 @@ def content_floor(config: Config) -> int:
         (
             max(row.parameters.content_days or 0, row.parameters.flagged_content_days or 0)
             for policy in config.models.values()
-            for row in config.standard(policy.model).binding(policy.asl)
+            for standard in config.standards_of(policy.model)
+            for row in standard.binding(policy.asl)
             if isinstance(row, RetentionRow)
         ),
         default=0,

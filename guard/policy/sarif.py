@@ -39,12 +39,15 @@ def sarif(config: Config, at: datetime) -> tuple[str, bool]:
     rules: dict[str, Row] = {}
     results = []
     for alias in sorted(config.models):
-        standard = config.standard(alias)
         rows = {row.id: row for row in binding_rows(config, alias)}
-        rules |= {_rule_id(standard, row): row for row in rows.values()}
+        # A row that the guard adds by itself goes under the model's own standard.
+        of = dict.fromkeys(rows, config.standard(alias))
+        of |= {row.id: each for each in config.standards_of(alias) for row in each.rows}
+        named = {name: _rule_id(of[name], row) for name, row in rows.items()}
+        rules |= {named[name]: row for name, row in rows.items()}
         for each in unmet(config, alias, at):
             row = rows[each.row]
-            results.append(_result(config, alias, _rule_id(standard, row), row, each.why))
+            results.append(_result(config, alias, named[each.row], row, each.why))
     names = list(rules)
     for result in results:
         result["ruleIndex"] = names.index(result["ruleId"])

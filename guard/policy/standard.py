@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from guard.policy.bounds import Copied, Kept
+from guard.policy.bounds import Copied, Kept, Told
 from guard.policy.fields import LAX, Alias, Claim, Frozen, Line, MisplacedError, Name, Prose, Uri, unique
 from guard.policy.invariants import Invariant
 from guard.policy.mount import SafeguardKind, Target
@@ -60,6 +60,8 @@ class CheckName(StrEnum):
     RETENTION = "retention"
     OVERDUE_STOPS = "overdue_stops"
     COPIES = "copies"
+    REPORTING_CLOCK = "reporting_clock"
+    RESPONDERS_NAMED = "responders_named"
     BUILT_IN = "built_in"
 
 
@@ -201,7 +203,7 @@ class BuiltInRow(_Row):
 
 
 class RetentionRow(_Row):
-    """A row that says how long texts are kept."""
+    """A row that says how long texts or records are kept."""
 
     check: Literal[CheckName.RETENTION] = Field(description="retention")
     parameters: Kept = Field(alias="with", description="The bounds, in days.")
@@ -212,6 +214,13 @@ class CopiesRow(_Row):
 
     check: Literal[CheckName.COPIES] = Field(description="copies")
     parameters: Copied = Field(alias="with", description="The bound, in seconds.")
+
+
+class ClockRow(_Row):
+    """A row that says within what time somebody outside must be told of an incident."""
+
+    check: Literal[CheckName.REPORTING_CLOCK] = Field(description="reporting_clock")
+    parameters: Told = Field(alias="with", description="Which clock must run.")
 
 
 class PlainRow(_Row):
@@ -233,6 +242,7 @@ class PlainRow(_Row):
         CheckName.REPORTED_MODEL,
         CheckName.OVERDUE_STOPS,
         CheckName.CONTROLS_AS_REPORTED,
+        CheckName.RESPONDERS_NAMED,
     ] = Field(description="The name of the check.")
 
 
@@ -246,6 +256,7 @@ _SHAPES: dict[str | None, str] = {
     CheckName.THRESHOLD.value: "threshold",
     CheckName.RETENTION.value: "retention",
     CheckName.COPIES.value: "copies",
+    CheckName.REPORTING_CLOCK.value: "clock",
     CheckName.BUILT_IN.value: "built_in",
     None: "unverified",
     _ABSENT: "plain",
@@ -266,6 +277,7 @@ Row = Annotated[
     | Annotated[ThresholdRow, Tag("threshold")]
     | Annotated[RetentionRow, Tag("retention")]
     | Annotated[CopiesRow, Tag("copies")]
+    | Annotated[ClockRow, Tag("clock")]
     | Annotated[BuiltInRow, Tag("built_in")]
     | Annotated[PlainRow, Tag("plain")],
     Discriminator(

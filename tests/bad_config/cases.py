@@ -516,6 +516,18 @@ CASES = (
          "models/demo.yaml:3: framework: no standard hose 1 is known; there are: high 1, house 1, own 1"),
     Case("an unknown version of a framework", MODEL, 'version: "1"', 'version: "2"',
          "models/demo.yaml:3: framework: no standard house 2 is known; there are: high 1, house 1, own 1"),
+    Case("a further standard that nobody has written", MODEL, "asl: {",
+         'also: [{name: law, version: "1"}]\nasl: {',
+         "models/demo.yaml:4: also[0]: no standard law 1 is known; there are: high 1, house 1, own 1"),
+    Case("a further standard that is the framework", MODEL, "asl: {",
+         'also: [{name: house, version: "1"}]\nasl: {',
+         "models/demo.yaml:4: also[0]: is the model's framework already"),
+    Case("a further standard twice", MODEL, "asl: {",
+         'also: [{name: own, version: "1"}, {name: own, version: "1"}]\nasl: {',
+         "models/demo.yaml:4: also[1]: the standard is already used by item 0"),
+    Case("a further standard that binds nothing", MODEL, "asl: {",
+         'also: [{name: high, version: "1"}]\nasl: {',
+         "models/demo.yaml:4: also[0]: no row of high 1 binds a model of these levels"),
     Case("a version that is a number", MODEL, 'version: "1"', "version: 2.2",
          "models/demo.yaml:3: framework.version: must be a text (put it in quotes)"),
     Case("no level on one axis", MODEL, ", security: 1", "",
@@ -642,7 +654,7 @@ CASES = (
          "level_defined, custom_profile, signed_bundle, both_axes_raised, threshold, thresholds_within_levels, "
          "same_weights_declared, "
          "variant_evaluated, reported_model, controls_as_reported, retention, overdue_stops, "
-         "copies, built_in"),
+         "copies, reporting_clock, responders_named, built_in"),
     Case("a row that does not say its check", STANDARD, "    check: null\n", "",
          "standards/own.yaml:13: rows[1].check: is required"),
     Case("parameters of another check", STANDARD, "{safeguard: kill_switch}", "{claim: x}",

@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -30,9 +30,10 @@ from guard.policy.explain import explain
 from guard.policy.fingerprint import of_standard
 from guard.policy.load import builtin_standards, load
 from guard.policy.lowering import levels_in
-from guard.policy.model import Levels, Mode, OpaqueKey, Operation, Target
+from guard.policy.model import Levels, Mode, OpaqueKey, Operation, OperatorsFile, Role, Target
 from guard.policy.mount import CopySettings
-from guard.policy.response import OnOverdue, Response
+from guard.policy.operators import Person
+from guard.policy.response import LegalClock, OnOverdue, Response
 from guard.policy.source import ConfigError
 from guard.policy.storage import Shipping
 from guard.state.reloads import Outcome
@@ -262,6 +263,11 @@ def test_a_model_whose_texts_are_not_kept_for_long_enough_is_not_served() -> Non
     assert not is_served(with_mount(config, "request_log", settings=days(29)))
     none = days(30).model_copy(update={"content": False})
     assert not is_served(with_mount(config, "request_log", settings=none))
+    records = with_row("retention", {"record_days": 183})
+    assert is_served(records)
+    for kept_days, served in ((183, True), (182, False)):
+        audit = config.guard.audit.model_copy(update={"record_days": kept_days})
+        assert is_served(replace(records, guard=records.guard.model_copy(update={"audit": audit}))) is served
 
 
 def test_a_model_whose_records_may_lag_behind_their_copies_is_not_served() -> None:
@@ -277,6 +283,41 @@ def test_a_model_whose_records_may_lag_behind_their_copies_is_not_served() -> No
     assert not is_served(with_mount(shipping, "request_log", settings=lag(61.0)))
     assert not is_served(shipping)
     assert not is_served(with_mount(config, "request_log", settings=lag(60.0)))
+
+
+def test_a_model_of_whose_incidents_nobody_must_be_told_in_time_is_not_served() -> None:
+    config = with_row("reporting_clock", {"starts": "triaged", "max_hours": 72, "from_severity": 3})
+
+    def ticking(**changes: Any) -> Config:
+        told = {"name": "n", "starts": "triaged", "hours": 72, "from_severity": 3, "to": "them", "source": "law"}
+        clocks = (LegalClock.model_validate({**told, **changes}),)
+        return replace(config, guard=config.guard.model_copy(update={"clocks": clocks}))
+
+    assert not is_served(config)
+    assert is_served(ticking())
+    assert is_served(ticking(starts="discovered", from_severity=0))
+    for late in ({"hours": 73}, {"from_severity": 4}, {"starts": "closed"}, {"starts": "imminent_risk"}):
+        assert not is_served(ticking(**late))
+
+
+def test_a_model_that_nobody_is_named_to_stop_is_not_served() -> None:
+    config = with_row("responders_named")
+
+    def named_as(*roles: str, expires: date = date(2026, 12, 1)) -> Config:
+        persons = [
+            Person.model_construct(id=f"p{n}", roles=(Role(each),), expires=expires) for n, each in enumerate(roles)
+        ]
+        return replace(config, operators=OperatorsFile.model_construct(version=1, persons=tuple(persons)))
+
+    assert not is_served(config)
+    assert not is_served(named_as("viewer", "auditor"))
+    assert not is_served(named_as("responder", "approver"))
+    assert is_served(named_as("responder", "approver", "approver"))
+    assert not is_served(named_as("responder", "approver", "approver", expires=NOW.date()))
+    served = Compiled(named_as("approver", "approver"), NOW.timestamp())
+    assert served.ask(key="first").status == 200
+    served.clock.at = datetime(2026, 12, 1, tzinfo=UTC).timestamp()
+    assert served.ask(key="first").code == "not_routable"
 
 
 # What the guard's own code holds

@@ -278,6 +278,8 @@ UNSEEN: Final = frozenset(
         CheckName.BOTH_AXES_RAISED,
         CheckName.CONTROLS_AS_REPORTED,
         CheckName.COPIES,
+        CheckName.REPORTING_CLOCK,
+        CheckName.RESPONDERS_NAMED,
         CheckName.CUSTOM_PROFILE,
         CheckName.RETENTION,
         CheckName.SIGNED_BUNDLE,

@@ -37,6 +37,7 @@ CASES: tuple[tuple[Any, ...], ...] = (
     ("models/m/framework/name", "a", "b", N), ("models/m/framework/version", "1", "2", N),
     ("models/m/framework/rows", ("a", "b"), ("a",), W), ("models/m/framework/rows", ("a",), ("b", "c"), W),
     ("models/m/framework/rows", ("a",), ("a", "b"), S), ("models/m/framework/rows", ("a", "b"), ("b", "a"), N),
+    ("models/m/also", ("law 1",), (), N), ("models/m/also", (), ("law 1",), N),
     ("models/m/framework/thresholds", ("a", "b"), ("a",), W), ("models/m/framework/thresholds", ("a",), ("a", "b"), S),
     ("models/m/variant_of", "base", None, W), ("models/m/variant_of", None, "base", S),
     ("models/m/same_weights_as", [], ["twin"], W), ("models/m/same_weights_as", ["twin"], [], S),
