@@ -113,7 +113,7 @@ def test_two_standards_that_use_one_id_cannot_bind_one_model(tmp_path: Path) -> 
     house = {"name": "house", "version": "1", "title": "t", "source": "https://example.com/", "rows": [row]}
     (directory / "standards").mkdir()
     (directory / "standards" / "house.yaml").write_text(json.dumps(house))
-    with pytest.raises(ConfigError, match="has a row L1.authenticated, as example-internal 1 has"):
+    with pytest.raises(ConfigError, match=r"has a row L1\.authenticated, as example-internal 1 has"):
         load(directory)
 
 
