@@ -227,7 +227,10 @@ class RequestLimits(Frozen):
 class Supervision(Frozen):
     """When the supervisor steps in."""
 
-    deaf_seconds: Seconds = Field(default=5.0, description="A worker silent for so long is killed and replaced.")
+    deaf_seconds: Seconds = Field(
+        default=5.0,
+        description="A worker silent for so long is killed and replaced; 1 s at most from ASL-3 on.",
+    )
     drain_seconds: Seconds = Field(default=30.0, description="How long running streams may finish after SIGTERM.")
 
 

@@ -15,6 +15,7 @@ from guard.admin.overview import Place
 from guard.admin.running import Running
 from guard.policy.load import Config
 from guard.serve.control import Adopted, Beat, Drain, FromSupervisor, Prepared, Ready, hear_worker, send
+from guard.serve.deafness import Silence, patience
 from guard.serve.processes import Standing, WorkerProcess, ending, start_worker
 from guard.telemetry.exposition import Exposition
 from guard.telemetry.logs import Event, JsonLog, Level
@@ -195,17 +196,17 @@ class Tending:
         """Watch over a worker; returns its exit code, and whether it was killed for its silence."""
         loop = asyncio.get_running_loop()
         deaf = False
+        silence = Silence(worker.process.pid)
         while (code := worker.process.poll()) is None:
             before = loop.time()
             await asyncio.sleep(TICK_SECONDS)
             now = loop.time()
             if now - before > AWAY_SECONDS:
                 worker.heard = now
-            patience = self._config.guard.supervision.deaf_seconds if worker.ready else START_SECONDS
-            if not deaf and now - worker.heard >= patience:
+            silent = silence.seconds(worker.heard, now)
+            if not deaf and silent >= (patience(self._config) if worker.ready else START_SECONDS):
                 deaf = True
-                silent = round(now - worker.heard, 3)
-                self._log.emit(Level.ERROR, Event.WORKER_DEAF, worker=worker.index, silent_seconds=silent)
+                self._log.emit(Level.ERROR, Event.WORKER_DEAF, worker=worker.index, silent_seconds=round(silent, 3))
                 worker.process.kill()
         return code, deaf
 

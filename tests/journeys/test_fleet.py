@@ -121,6 +121,23 @@ def test_one_stop_cuts_on_every_worker_of_every_replica_and_says_so(
     assert [each.code("demo") for each in running.replicas] == [""] * 3
 
 
+def test_three_hundred_running_streams_on_three_replicas_are_all_cut_by_one_stop(
+    running: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ExitStack() as stack:
+        callers = [stream(each, stack) for _ in range(100) for each in running.replicas]
+        code, out, err = guard(capsys, "stop", "model:demo", "--config", running.replicas[1].config)
+        assert code == 0, err
+        assert f"on {3 * WORKERS}/{3 * WORKERS} workers on 3/3 replicas" in out
+        assert ", 300 streams cut (order " in out
+        assert {caller.answer().code for caller in callers} == {"stopped"}
+        assert [each.code("demo") for each in running.replicas] == ["stopped"] * 3
+    order = re.findall(r"order (\w+)", out)[0]
+    resumed = guard(capsys, "resume", order, "--reason", "over", "--config", running.replicas[0].config)
+    assert resumed[0] == 0, resumed
+    wait_until(lambda: [each.code("demo") for each in running.replicas] == [""] * 3, "demo is served again")
+
+
 def test_connections_that_go_nowhere_delay_a_stop_and_do_not_lose_it(
     running: Running, capsys: pytest.CaptureFixture[str]
 ) -> None:

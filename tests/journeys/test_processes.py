@@ -169,6 +169,19 @@ def test_a_deaf_worker_is_killed_replaced_and_counted_and_the_others_go_on(
         assert ask(guard, key) == 200
 
 
+def test_at_asl_3_a_worker_whose_loop_is_blocked_is_killed_after_a_second_whatever_is_set(
+    tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    models = (ModelSpec(upstream=upstream.url), ModelSpec("strict", asl=3, upstream=upstream.url))
+    write_configuration(tmp_path, models=models, workers=2, supervision={"deaf_seconds": 60})
+    with GuardProcess(tmp_path) as guard:
+        wait_until(lambda: guard.get("/health/ready").json()["serving"] == 2, "both serve")
+        os.kill(guard.worker(1), signal.SIGSTOP)
+        line = guard.wait_for("worker_deaf", worker=1)
+        assert 1.0 <= line["silent_seconds"] < 30.0
+        wait_until(lambda: guard.get("/health/ready").json()["serving"] == 2, "both serve again")
+
+
 def test_a_supervisor_that_was_frozen_does_not_take_its_workers_for_deaf(
     tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
