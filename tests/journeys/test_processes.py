@@ -1,4 +1,7 @@
-"""Real processes: draining, replacement, deafness, a dead supervisor, and a metrics page that survives them all."""
+"""Real processes: draining, replacement, deafness, a dead supervisor, and a metrics page that survives them all.
+
+One file, because all of it is what becomes of one set of processes.
+"""
 
 from __future__ import annotations
 
