@@ -282,8 +282,9 @@ def tell(answer: Answer) -> int:
     for held in body.get("held", ()):
         out(f"still stopped: {held['model']}: {held['why']}")
     if missing:
-        kind = "" if replicas else "worker "
-        return fail(f"in force, but not confirmed by {kind}{', '.join(missing)}; it may not be running", NOT_CONFIRMED)
+        who = f"{'' if replicas else 'worker '}{', '.join(missing)}"
+        why = "it may not be running" if "scope" in body else "it may not be running, or not count it: see its log"
+        return fail(f"in force, but not confirmed by {who}; {why}", NOT_CONFIRMED)
     if not body["workers"]:
         return fail("in force, but no worker that runs here was found to confirm it", NOT_CONFIRMED)
     return 0
