@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from guard.audit.render import moment, printable
 from guard.cli import incident_export
-from guard.cli.options import add_config, instant
-from guard.cli.switch import fail, out, state_of, who_on_host
+from guard.cli.options import add_config, instant, state_of
+from guard.cli.switch import fail, out, who_on_host
 from guard.incidents.clocks import Due, answer, legal
 from guard.incidents.events import WORST, Closed, Event, EventError, Imminent, Mitigated, Opened, Reported, Triaged
 from guard.incidents.folder import IncidentFolder

@@ -6,6 +6,8 @@ later, when it could not at once. The lease is renewed only after both, from the
 
 A history that goes back, or is another than the one that was seen, is not believed any more: its stops still stop, its
 resumes are left out, it renews no lease, and all that this host holds is put into it again.
+
+It is one file, because every step of a turn leans on what the one before it left.
 """
 
 from __future__ import annotations

@@ -336,7 +336,8 @@ def test_a_trip_whose_file_is_taken_away_meanwhile_makes_another(
 ) -> None:
     directory = OrderDirectory(tmp_path)
     directory.stand_in(EVERYTHING)
-    utime, taken = os.utime, []
+    utime = os.utime
+    taken: list[bool] = []
 
     def late(fd: int, **how: Any) -> None:
         if not taken:
