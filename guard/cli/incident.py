@@ -28,6 +28,7 @@ from guard.state.orders import ENTROPY_BYTES, order_id
 
 USAGE: Final = 2
 REFUSED: Final = 4
+MAX_CLAIM: Final = 100
 _SEVERITY: Final = "0 to 4, 4 the worst; what nobody has judged counts as 4"
 
 
@@ -86,7 +87,9 @@ def _command(
         parser.add_argument("incident", metavar="ID")
     add_config(parser)
     if writes:
-        parser.add_argument("--who", metavar="NAME", help="the person who does this (default: the user of this host)")
+        parser.add_argument(
+            "--who", metavar="NAME", help="the person who does this, recorded with the uid (default: the user)"
+        )
     parser.set_defaults(run=lambda arguments: _run(run, arguments))
     return parser
 
@@ -295,5 +298,5 @@ def _due(due: Due) -> str:
 
 
 def _who(arguments: argparse.Namespace) -> str:
-    who: str = arguments.who or who_on_host()
-    return who[:128]
+    # A name that was given is a claim: the record shows beside it whose process made it.
+    return f"{arguments.who[:MAX_CLAIM]} (uid {os.getuid()})" if arguments.who else who_on_host()

@@ -1,4 +1,7 @@
-"""The store: orders as files, whatever else lies there as a stop, and the word that announces."""
+"""The store: orders as files, whatever else lies there as a stop, and the word that announces.
+
+One file, because every case is something that lies in the same directory.
+"""
 
 from __future__ import annotations
 
