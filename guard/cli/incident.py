@@ -1,7 +1,8 @@
 """``guard incident``: what was found, how bad it is, what was done about it, and by when something is due.
 
 These commands write events beside the stop orders of this host; a running guard records them within a second. Words
-given here are kept in the clear: they must not quote prompts or completions.
+given here are kept in the clear: they must not quote prompts or completions. It is one file, so that the steps of an
+incident are read in their order.
 """
 
 from __future__ import annotations
