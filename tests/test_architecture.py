@@ -38,7 +38,14 @@ ALLOWED: dict[str, set[str]] = {
     "guard.pipeline": {"guard.wire"},
     "guard.serving": {"guard.pipeline", "guard.wire"},
     "guard.upstream": {"guard.pipeline", "guard.wire"},
-    "guard.policy": {"guard.classifiers", "guard.pipeline", "guard.serving", "guard.upstream", "guard.wire"},
+    "guard.policy": {
+        "guard.classifiers",
+        "guard.pipeline",
+        "guard.serving",
+        "guard.state",
+        "guard.upstream",
+        "guard.wire",
+    },
     "guard.arrival": {
         "guard.credentials",
         "guard.live",

@@ -1,8 +1,9 @@
 """Stopping and resuming, whoever asks by whichever path: the rules are here, and the order file is the act.
 
 One person stops, at once, without any question. A resume names what it lifts; for models from ASL-3 on it carries the
-approval of two people (row D2). Every worker judges that again, so nothing written by hand gets around it. It is
-one file so that what may be ordered is seen whole.
+approval of two people (row D2). Every worker judges that again, so a resume written by hand counts for nothing; what
+was judged good is on record under `guard.state.accepted`, and whoever may write there gets around it at the next start.
+It is one file so that what may be ordered is seen whole.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from guard.approval.order import OrderError as ApprovalError
 from guard.approval.resume import LONGEST_SECONDS, Lift, ResumeApproval, canonical
 from guard.approval.resume import parse as parse_approval
 from guard.policy.load import Config
-from guard.policy.tiers import attribute_words
+from guard.policy.stoppable import stoppable
 from guard.resuming import ResumeJudge
 from guard.state.acknowledgements import Ack, waiting_for
 from guard.state.directory import OrderDirectory, Version
@@ -37,7 +38,7 @@ from guard.state.orders import (
 )
 from guard.state.resume import ResumePlan, plan_lifting, plan_resume
 from guard.state.scope import OrderError, Scope
-from guard.state.served import Principal, Served, ServedModel
+from guard.state.served import Served
 from safeguards.scope import ScopeKind
 
 _WHOLE_MODELS: Final = frozenset({ScopeKind.ALL, ScopeKind.LEVEL, ScopeKind.MODEL, ScopeKind.VERSION})
@@ -328,15 +329,4 @@ class Switchboard:
 
 def served_by(config: Config) -> Served:
     """Return what a configuration serves, by what stops can name of it."""
-    models = {
-        alias: ServedModel(
-            max(policy.asl.deployment, policy.asl.security),
-            policy.release or "",
-            tuple(operation.value for operation in policy.operations),
-        )
-        for alias, policy in config.models.items()
-    }
-    tiers = {name: tuple(tier.models) for name, tier in config.tiers.tiers.items()}
-    keys = {key.id: Principal(key.tier, key.owner, attribute_words(key.attributes)) for key in config.tiers.keys}
-    attributes = [f"{name}={value}" for name, values in config.tiers.attributes.items() for value in values]
-    return Served(models, tiers, keys, attributes)
+    return stoppable(config.models.values(), config.tiers)

@@ -19,6 +19,7 @@ from guard.cli.admin_client import Answer
 from guard.state.acknowledgements import waiting_for
 from guard.state.directory import OrderDirectory
 from guard.state.engine import EngineError, StateEngine
+from guard.state.issuer import Issuer
 from guard.state.orders import StopOrder, encode
 from guard.state.replicas import Spread, read, spread
 
@@ -26,6 +27,7 @@ WAIT_SECONDS: Final = 10.0
 API_SECONDS: Final = 13.0  # it waits for the fleet as long, after being looked for
 _LOOK_SECONDS: Final = 0.02
 _PATIENCE_SECONDS: Final = 1.0
+_SIGN_SECONDS: Final = 0.25
 _TICK_SECONDS: Final = 0.002
 T = TypeVar("T")
 
@@ -89,6 +91,7 @@ async def _stop(
 ) -> Stopped:
     began = time.monotonic()
     asked = _Beside(api if api is not None else lambda: None)
+    order = await _signed(order, here)
     name, shared = await asyncio.gather(_place(order, here), _put(order, engine))
     remarks = [words for words in (name.problem, shared) if words]
     if name.file:
@@ -134,6 +137,17 @@ class _Placed:
 
     file: str = ""
     problem: str = ""
+
+
+async def _signed(order: StopOrder, here: Here) -> StopOrder:
+    """Sign it in this host's name, so that the record shows whence it came; a stop never depends on that."""
+
+    def sign() -> StopOrder | None:
+        with suppress(Exception):  # whatever is wrong with the key
+            return Issuer.open(here.state).signed(order) if here.state.exists() else None
+        return None
+
+    return await _Beside(sign).wait(_SIGN_SECONDS) or order
 
 
 async def _place(order: StopOrder, here: Here) -> _Placed:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from guard.approval.profiles import with_profiles
-from guard.cli.switch import state_of
+from guard.cli.options import state_of
 from guard.policy.bundle import read_bundle, read_snapshot
 from guard.policy.config import Config
 from guard.policy.load import load, understand

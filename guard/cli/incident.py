@@ -1,7 +1,8 @@
 """``guard incident``: what was found, how bad it is, what was done about it, and by when something is due.
 
 These commands write events beside the stop orders of this host; a running guard records them within a second. Words
-given here are kept in the clear: they must not quote prompts or completions.
+given here are kept in the clear: they must not quote prompts or completions. It is one file, so that the steps of an
+incident are read in their order.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import Any, Final
 
 from guard.audit.render import moment, printable
 from guard.cli import incident_export
-from guard.cli.options import add_config, instant
-from guard.cli.switch import fail, out, state_of, who_on_host
+from guard.cli.options import add_config, instant, state_of
+from guard.cli.switch import fail, out, who_on_host
 from guard.incidents.clocks import Due, answer, legal
 from guard.incidents.events import WORST, Closed, Event, EventError, Imminent, Mitigated, Opened, Reported, Triaged
 from guard.incidents.folder import IncidentFolder
@@ -28,6 +29,7 @@ from guard.state.orders import ENTROPY_BYTES, order_id
 
 USAGE: Final = 2
 REFUSED: Final = 4
+MAX_CLAIM: Final = 100
 _SEVERITY: Final = "0 to 4, 4 the worst; what nobody has judged counts as 4"
 
 
@@ -86,7 +88,9 @@ def _command(
         parser.add_argument("incident", metavar="ID")
     add_config(parser)
     if writes:
-        parser.add_argument("--who", metavar="NAME", help="the person who does this (default: the user of this host)")
+        parser.add_argument(
+            "--who", metavar="NAME", help="the person who does this, recorded with the uid (default: the user)"
+        )
     parser.set_defaults(run=lambda arguments: _run(run, arguments))
     return parser
 
@@ -295,5 +299,5 @@ def _due(due: Due) -> str:
 
 
 def _who(arguments: argparse.Namespace) -> str:
-    who: str = arguments.who or who_on_host()
-    return who[:128]
+    # A name that was given is a claim: the record shows beside it whose process made it.
+    return f"{arguments.who[:MAX_CLAIM]} (uid {os.getuid()})" if arguments.who else who_on_host()

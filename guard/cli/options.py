@@ -7,6 +7,13 @@ import os
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 
+from guard.policy.model import GuardConfig
+
+
+def state_of(directory: Path, guard: GuardConfig) -> Path:
+    """Where the orders of this host are."""
+    return directory / guard.storage.state
+
 
 def add_config(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add ``--config``; there is no default directory, so that nothing is served by accident."""

@@ -8,8 +8,8 @@ import sys
 from functools import partial
 from typing import Final
 
-from guard.cli.options import add_config
-from guard.cli.switch import USAGE, fail, out, state_of
+from guard.cli.options import add_config, state_of
+from guard.cli.switch import USAGE, fail, out
 from guard.policy.load import load
 from guard.serve.engines import open_engine
 from guard.state.engine import EngineError

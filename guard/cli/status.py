@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from guard.cli.admin_client import NoTokenError
 from guard.cli.in_force import policy_in_force
-from guard.cli.switch import USAGE, add_admin, board_of, client_or_none, fail, out, say, state_of, tell
+from guard.cli.options import state_of
+from guard.cli.switch import USAGE, add_admin, board_of, client_or_none, fail, out, say, tell
 from guard.clock import SystemClock
 from guard.policy.load import Config
 from guard.policy.report import standing

@@ -16,10 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from guard.admin.switchboard import Obeyed, Placed, Switchboard, place, served_by
+from guard.admin.switchboard import Obeyed, Placed, Switchboard, place
 from guard.cli.admin_client import AdminClient, Answer, NoTokenError, admin_client
 from guard.cli.everywhere import Here, stop_everywhere
-from guard.cli.options import add_config
+from guard.cli.known_scope import why_unknown
+from guard.cli.options import add_config, state_of
 from guard.policy.file import UnreadableError, read_regular
 from guard.policy.fleet import FleetConfig
 from guard.policy.load import Config, load
@@ -32,7 +33,6 @@ from guard.state.directory import OrderDirectory
 from guard.state.engine import StateEngine
 from guard.state.orders import ENTROPY_BYTES, Mode, Source, issue_stop
 from guard.state.scope import SCOPE_FORMS, OrderError, Scope
-from guard.state.served import UnknownScopeError
 
 WAIT_SECONDS: Final = 10.0
 USAGE: Final = 2
@@ -94,7 +94,7 @@ def _stop(arguments: argparse.Namespace) -> int:
         return tell(answered)
     if why:
         say(f"the admin API {why}; ordering on this host")
-    code = _stophere_of(arguments, config, guard)
+    code = _stop_here(arguments, config, guard)
     if arguments.admin is None or not why.startswith(_UNASKED) or code not in {0, NOT_CONFIRMED}:
         return code
     # A confirmation by this host's workers says nothing of the guard that was meant.
@@ -105,10 +105,15 @@ def _stop_fleet(arguments: argparse.Namespace, config: Config | None, guard: Gua
     """By every path at once; the admin API too, where there is a token for it."""
     try:
         scope = Scope.parse(arguments.scope)
-        if config is not None:
-            served_by(config).require(scope)
-    except (UnknownScopeError, OrderError) as problem:
+    except OrderError as problem:
         return fail(str(problem), USAGE)
+    asking = _asking(arguments, guard)
+    if config is not None and (unknown := why_unknown(scope, config)):
+        # Another guard of the fleet may serve what is not known here.
+        answered = None if asking is None else asking()
+        if answered is not None and ("order" in answered.body or answered.status == BAD_REQUEST):
+            return tell(answered)
+        return fail(unknown, USAGE)
     entropy = os.urandom(ENTROPY_BYTES)
     order = issue_stop(
         scope,
@@ -120,7 +125,7 @@ def _stop_fleet(arguments: argparse.Namespace, config: Config | None, guard: Gua
         mode=arguments.mode,
     )
     here, named = here_of(arguments, guard), arguments.admin is not None
-    found = stop_everywhere(order, here, engine_of(arguments, fleet), _asking(arguments, guard), named=named)
+    found = stop_everywhere(order, here, engine_of(arguments, fleet), asking, named=named)
     for remark in found.remarks:
         say(remark)
     code = fail("no path works", 1) if found.answer is None else tell(found.answer)
@@ -163,18 +168,6 @@ def _stop_body(arguments: argparse.Namespace) -> dict[str, str]:
     return body if arguments.mode is Mode.STOP else {**body, "mode": arguments.mode.value}
 
 
-def _stophere_of(arguments: argparse.Namespace, config: Config | None, guard: GuardConfig | None) -> int:
-    if arguments.state is None and config is not None:
-        board = board_of(config)
-        try:
-            placed = board.stop(arguments.scope, arguments.reason, who_on_host(), Source.CLI, arguments.mode)
-        except (UnknownScopeError, OrderError) as problem:
-            return fail(str(problem), USAGE)
-        workers = [str(index) for index in range(config.guard.workers)]
-        return await_obedience(placed.order, _told(placed), lambda: board.obeyed(placed.order, workers))
-    return _stop_blindly(arguments, guard)
-
-
 def _known(arguments: argparse.Namespace) -> tuple[Config | None, GuardConfig | None]:
     """What is known of the guard; where the configuration is broken, its guard.yaml may still be whole."""
     if arguments.config is None:
@@ -213,17 +206,20 @@ def _ask_for_stop(arguments: argparse.Namespace, guard: GuardConfig | None) -> t
     return answered, f"does not do it ({answered.error or answered.status})"
 
 
-def _stop_blindly(arguments: argparse.Namespace, guard: GuardConfig | None) -> int:
-    state = arguments.state
+def _stop_here(arguments: argparse.Namespace, config: Config | None, guard: GuardConfig | None) -> int:
+    """Write the order where the workers of this host look; what a whole configuration does not know is refused."""
+    state, known = arguments.state, None
     if state is None:
         if guard is None:
             return fail("no path works: give --config DIR, or --state DIR, or a token and --admin URL", USAGE)
-        state = state_of(arguments.config, guard)
+        state, known = state_of(arguments.config, guard), config
     workers = [] if guard is None else [str(index) for index in range(guard.workers)]
     entropy = os.urandom(ENTROPY_BYTES)
     try:
         scope = Scope.parse(arguments.scope)
-        directory = OrderDirectory(state, create=False)
+        if known is not None and (unknown := why_unknown(scope, known)):
+            return fail(unknown, USAGE)
+        directory = OrderDirectory(state, create=known is not None)
         who, now, mode = who_on_host(), time.time(), arguments.mode
         placed = place(directory, scope, arguments.reason, who, Source.CLI, now=now, entropy=entropy, mode=mode)
     except OrderError as problem:
@@ -282,8 +278,9 @@ def tell(answer: Answer) -> int:
     for held in body.get("held", ()):
         out(f"still stopped: {held['model']}: {held['why']}")
     if missing:
-        kind = "" if replicas else "worker "
-        return fail(f"in force, but not confirmed by {kind}{', '.join(missing)}; it may not be running", NOT_CONFIRMED)
+        who = f"{'' if replicas else 'worker '}{', '.join(missing)}"
+        why = "it may not be running" if "scope" in body else "it may not be running, or not count it: see its log"
+        return fail(f"in force, but not confirmed by {who}; {why}", NOT_CONFIRMED)
     if not body["workers"]:
         return fail("in force, but no worker that runs here was found to confirm it", NOT_CONFIRMED)
     return 0
@@ -307,11 +304,6 @@ def fail(message: str, code: int) -> int:
 
 def _printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
-def state_of(directory: Path, guard: GuardConfig) -> Path:
-    """Where the orders of this host are."""
-    return directory / guard.storage.state
 
 
 def who_on_host() -> str:

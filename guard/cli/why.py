@@ -18,8 +18,8 @@ from typing import Final
 from guard.approval.profiles import with_profiles
 from guard.cli import why_recorded
 from guard.cli.audit_access import add_person
-from guard.cli.options import add_at, add_config
-from guard.cli.switch import fail, out, state_of
+from guard.cli.options import add_at, add_config, state_of
+from guard.cli.switch import fail, out
 from guard.clock import SystemClock
 from guard.hypothetical import Answer, Asked, Says
 from guard.policy.compile import Ports

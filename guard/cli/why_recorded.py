@@ -28,8 +28,8 @@ from guard.cli.audit_access import (
     person,
     record,
 )
+from guard.cli.options import state_of
 from guard.cli.progress import Progress
-from guard.cli.switch import state_of
 from guard.policy.config import Config
 from guard.policy.load import load
 from guard.policy.model import ClassifierMount

@@ -12,7 +12,6 @@ from guard.policy.config import Config
 from guard.policy.model import HookAuth, HookConfig, HookKind
 from guard.policy.secret import At, read_secret
 from guard.policy.source import ConfigError, Place, Problem
-from guard.state.scope import OrderError, Scope
 
 MIN_SECRET: Final = 16
 _STANDARD_PREFIX: Final = "whsec_"
@@ -40,7 +39,7 @@ Hooks = Mapping[str, Hook]
 
 
 def read_hooks(config: Config, *, secrets: bool = True) -> Hooks:
-    """Read the secrets of every hook and check what it may stop; raises ConfigError that names the keys.
+    """Read the secrets of every hook; raises ConfigError that names the keys.
 
     Without ``secrets`` none is read and each hook has none, so that it accepts nobody.
     """
@@ -48,11 +47,6 @@ def read_hooks(config: Config, *, secrets: bool = True) -> Hooks:
     hooks: dict[str, Hook] = {}
     for index, settings in enumerate(config.guard.admin.hooks):
         at = partial(_problem, config, ("admin", "hooks", index))
-        for which, scope in enumerate(settings.scopes):
-            try:
-                Scope.parse(scope)
-            except OrderError as error:
-                problems.append(at("scopes", which, str(error)))
         found: list[bytes] = []
         for which, ref in enumerate(settings.secrets if secrets else ()):
             here = partial(at, "secrets", which)

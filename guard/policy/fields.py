@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints
 
+from guard.state.scope import OrderError, Scope
+
 T = TypeVar("T")
 
 LAX = Strict(strict=False)  # an enum's value is written as a text; strict mode would ask for the member itself
@@ -28,7 +30,7 @@ _EVIDENCE = r"^evidence/[A-Za-z0-9][A-Za-z0-9._-]{0,127}\.yaml$"
 _LINE = r"^[^\x00-\x1f\x7f-\x9f]*$"
 _PROSE = r"^[^\x00-\x09\x0b-\x1f\x7f-\x9f]*$"
 
-_SCOPE = r"^(all|[a-z_]{1,32}:[A-Za-z0-9._-]{1,128})$"
+_SCOPE = r"^(all|[a-z]{1,32}:.{1,257})$"
 _WORD = r"^[!-~]{1,128}$"
 _HEADER = r"^[A-Za-z][A-Za-z0-9-]{0,63}$"
 _JSON_PATH = r"^[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64}){0,7}$"
@@ -169,6 +171,14 @@ def _short(path: str) -> str:
     return path
 
 
+def _scope(value: str) -> str:
+    try:
+        Scope.parse(value)
+    except OrderError as wrong:
+        raise ValueError(f"is no scope: {str(wrong).removeprefix('scope: ')}") from None
+    return value
+
+
 def _portless(value: str) -> str:
     if ":" in value:
         try:
@@ -240,7 +250,7 @@ PortlessHost = Annotated[Host, AfterValidator(_portless)]
 RulesFile = Annotated[str, StringConstraints(pattern=_RULES)]
 EvidenceFileName = Annotated[str, StringConstraints(pattern=_EVIDENCE)]
 Origin = Annotated[str, StringConstraints(pattern=_ORIGIN, max_length=128)]
-ScopeText = Annotated[str, StringConstraints(pattern=_SCOPE, max_length=161)]
+ScopeText = Annotated[str, StringConstraints(pattern=_SCOPE, max_length=300), AfterValidator(_scope)]
 Word = Annotated[str, StringConstraints(pattern=_WORD, max_length=128)]
 HeaderName = Annotated[str, StringConstraints(pattern=_HEADER)]
 JsonPath = Annotated[str, StringConstraints(pattern=_JSON_PATH, max_length=519)]

@@ -25,6 +25,7 @@ from guard.policy.fields import (
     unique,
 )
 from guard.policy.secret_ref import SecretRef
+from guard.state.scope import SCOPE_FORMS
 
 MAX_HOOKS: Final = 64
 MAX_SCOPES: Final = 64
@@ -102,9 +103,7 @@ class HookConfig(Frozen):
     peer: Line | None = Field(
         default=None, description="For `certificate`: the SPIFFE id or subject, as the log names it."
     )
-    scopes: Annotated[
-        tuple[ScopeText, ...], Field(min_length=1, max_length=MAX_SCOPES), AfterValidator(unique("the scope"))
-    ] = Field(description="All that it may stop: all, model:<alias>, tier:<name>, key:<id>.")
+    scopes: Scopes = Field(description=f"All that it may stop, each one of {SCOPE_FORMS}.")
     field: JsonPath | None = Field(
         default=None,
         description="What chooses among them: the name of an alert's label, or the path to a field of the body, such "

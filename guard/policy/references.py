@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Final
 
 from guard.policy.model import (
     ClassifierMount,
@@ -20,6 +21,13 @@ from guard.policy.model import (
 )
 from guard.policy.roles import OperatorRole
 from guard.policy.source import Document, Place, Problem
+from guard.policy.stoppable import stoppable
+from guard.state.scope import Scope
+from guard.state.served import UnknownScopeError
+from safeguards.scope import ScopeKind
+
+_OF_MODELS: Final = frozenset({ScopeKind.MODEL, ScopeKind.VERSION})
+_OF_TIERS: Final = frozenset({ScopeKind.TIER, ScopeKind.KEY, ScopeKind.ORGANISATION, ScopeKind.ATTRIBUTE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,18 +228,20 @@ def _hooks(loaded: Loaded, sources: Sources) -> Iterator[Problem]:
     """Refuse a webhook that may stop what does not exist: it would protect nobody."""
     if loaded.guard is None:
         return
-    known: dict[str, Collection[str] | None] = {
-        "model": None if _any_broken(sources, "models/") else [policy.model for policy in loaded.models.values()],
-        "tier": None if loaded.tiers is None else loaded.tiers.tiers,
-        "key": None if loaded.tiers is None else [key.id for key in loaded.tiers.keys],
-    }
+    served = stoppable(loaded.models.values(), loaded.tiers)
+    # Of a file that is broken it is not known what it would have named.
+    unknown = _OF_MODELS if _any_broken(sources, "models/") else frozenset[ScopeKind]()
+    unknown |= _OF_TIERS if loaded.tiers is None else frozenset()
     for index, hook in enumerate(loaded.guard.admin.hooks):
-        for which, scope in enumerate(hook.scopes):
-            kind, _, subject = scope.partition(":")
-            names = known.get(kind)
-            if names is not None and subject not in names:
+        for which, text in enumerate(hook.scopes):
+            scope = Scope.parse(text)
+            if scope.kind in unknown:
+                continue
+            try:
+                served.require(scope)
+            except UnknownScopeError as wrong:
                 place = ("admin", "hooks", index, "scopes", which)
-                yield sources.documents["guard.yaml"].problem(place, f"there is no {kind} of that name")
+                yield sources.documents["guard.yaml"].problem(place, str(wrong))
 
 
 def _standards(loaded: Loaded, sources: Sources) -> Iterator[Problem]:

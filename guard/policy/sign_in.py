@@ -33,9 +33,13 @@ class ProxyPerson(Frozen):
     """Somebody whom the proxy in front of the control page may name."""
 
     name: Line = Field(description="What stands in the header.")
-    person: Line = Field(description="The person it means.")
-    role: Annotated[OperatorRole, LAX] = Field(description="As for a token.")
-    expires: Day = Field(description="The first day on which the name is refused (from 00:00 UTC).")
+    person: Line = Field(description="The person it means: where there is operators.yaml, an id of that file.")
+    role: Annotated[OperatorRole, LAX] = Field(
+        description="What that person may do, as for a token; one of the person's roles in operators.yaml."
+    )
+    expires: Day = Field(
+        description="The first day on which the name is refused (from 00:00 UTC); the person's own, if it is earlier."
+    )
 
 
 class ProxySignIn(Frozen):

@@ -66,6 +66,7 @@ class FleetMember:
         self._failures = 0
         self._counted = 0
         self._lost = self._answers = self._distrusted = False
+        self._stand_in = ""
         self._crash: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -104,9 +105,12 @@ class FleetMember:
             self._log.emit(Level.ERROR, Event.FLEET_DISTRUSTED, reason=following.distrust)
         elif lost and not self._lost:
             self._log.emit(Level.ERROR, Event.FLEET_LOST, reason=following.problem)
+        elif following.stand_in and following.stand_in != self._stand_in:  # lost before, for another reason
+            self._log.emit(Level.ERROR, Event.FLEET_LOST, reason=following.stand_in)
         elif not following.problem and not self._answers:
             self._log.emit(Level.INFO, Event.FLEET_ANSWERS, position=following.position)
         self._lost, self._answers, self._distrusted = lost, not following.problem, bool(following.distrust)
+        self._stand_in = following.stand_in
         crash, self._crash = self._crash, None
         if crash is not None:
             self._log.failure(Event.INTERNAL_ERROR, crash)

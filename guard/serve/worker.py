@@ -220,8 +220,7 @@ async def serve(standing: Standing, index: int, listeners: Mapping[str, int], co
         listener = socket.socket(fileno=listeners[surface.name])
         servers.append((server(worker.edges[surface.name].proxy, http, keep_alive=KEEP_ALIVE_SECONDS), listener))
     settle()
-    known = worker.switches.state.ids
-    beside.acknowledge(dict.fromkeys(known, 0), time.time())
+    beside.acknowledge(dict.fromkeys(worker.switches.counting, 0), time.time())
     meter = worker.witness.meter
     meter.set(meter.bind("guard_kill_switch_orders"), float(len(worker.switches.state.still_held(0))))
     ticking = asyncio.ensure_future(beside.tick())

@@ -143,11 +143,57 @@ class OrderDirectory:
 
     def trip(self, scope: Scope) -> str:
         """Put an empty STOP file there, which needs no space on the disk; returns the name to remove by hand."""
-        name = scope.file
-        os.close(os.open(self.orders / name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        path = self.orders / scope.file
+        while True:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                with suppress(OSError):
+                    os.utime(fd)  # from now on it is somebody's, if it only stood in for an order
+                with suppress(FileNotFoundError):
+                    if os.stat(path, follow_symlinks=False).st_ino == os.fstat(fd).st_ino:  # noqa: PTH116 - as above
+                        break
+            finally:
+                os.close(fd)
         self._announce()
         _sync(self.orders)
-        return name
+        return path.name
+
+    def stand_in(self, scope: Scope) -> str:
+        """Put a STOP file there until an order of this scope can be written (`stood_in`); returns its name.
+
+        It is known by the time of its last change, 0: whoever touches it, or trips the same scope, makes it theirs. One
+        that is there already stays whose it is.
+        """
+        path = self.orders / scope.file
+        with suppress(FileExistsError):
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                with suppress(OSError):  # then it has to be removed by hand
+                    os.utime(fd, ns=(0, 0))
+            finally:
+                os.close(fd)
+        self._announce()
+        _sync(self.orders)
+        return path.name
+
+    def stood_in(self, scope: Scope) -> None:
+        """Remove the file of `stand_in`, now that the order is there; one that is somebody else's stays."""
+        path = self.orders / scope.file
+        try:
+            if os.stat(path, follow_symlinks=False).st_mtime_ns:  # noqa: PTH116 - as in `refresh`
+                return
+            # Taken aside first and looked at again: it may be made somebody's between the look and the removal.
+            aside = self._incoming / f"stood-in.{os.getpid()}"
+            self._incoming.mkdir(mode=0o700, exist_ok=True)
+            os.rename(path, aside)  # noqa: PTH104 - as in `_write`
+        except FileNotFoundError:
+            return
+        if aside.stat(follow_symlinks=False).st_mtime_ns:
+            with suppress(FileExistsError):
+                os.link(aside, path)
+        aside.unlink()
+        self._announce()
+        _sync(self.orders)
 
     def read(self, known: Container[str] = ()) -> Reading:
         """List the directory and load the orders whose id is not known; raises OSError when it cannot be listed."""

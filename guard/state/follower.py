@@ -6,6 +6,8 @@ later, when it could not at once. The lease is renewed only after both, from the
 
 A history that goes back, or is another than the one that was seen, is not believed any more: its stops still stop, its
 resumes are left out, it renews no lease, and all that this host holds is put into it again.
+
+It is one file, because every step of a turn leans on what the one before it left.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ HEAR_SECONDS: Final = 2.0  # every replica reads every other's words: n guards a
 POLL_SECONDS: Final = 0.25
 TICK_SECONDS: Final = 0.02
 LONGEST_PAUSE_SECONDS: Final = 1.0
+HURRY_SECONDS: Final = 15.0  # after an order: commands wait ten seconds for those who have not obeyed
 NOT_YET: Final = "its engine was not reached yet"
 
 
@@ -41,13 +44,17 @@ class Proofs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """How it stands, as of the last turn; ``problem`` is empty while the engine answers and is believed."""
+    """How it stands, as of the last turn; ``problem`` is empty while the engine answers and is believed.
+
+    ``stand_in`` tells of a STOP file that is there in place of an order, as long as the order cannot be written.
+    """
 
     engine: str = ""
     position: int = 0
     problem: str = NOT_YET
     distrust: str = ""
     replicas: tuple[Replica, ...] = ()
+    stand_in: str = ""
 
 
 class Follower:
@@ -86,7 +93,8 @@ class Follower:
         self._distrust: Distrust | None = None
         self._begun = False
         self._told = Report(1, 0, 0, ())
-        self._beaten = self._heard = float("-inf")
+        self._beaten = self._heard = self._latest = float("-inf")
+        self._stand_in = ""
         self.following = Following()
         self.waited_for = False
         """Whether somebody waits for the others' words: then they are asked for at every turn."""
@@ -205,9 +213,11 @@ class Follower:
             return False
         if isinstance(order, ResumeOrder) and order.version == 1:
             return False  # it would count by the permission of its file alone, so it may not come by another way
-        if entry.order not in self._recent:
-            self._recent.append(entry.order)
+        self._hear_of(entry.order)
         if entry.order in held:
+            if self._stand_in and isinstance(order, StopOrder):
+                self._directory.stood_in(order.scope)
+                self._stand_in = ""
             # A file that was damaged here stops everything by itself; one that can be read says which is the lie.
             if self._directory.bytes_of(entry.order) != entry.raw and self._usable(entry.order) is not None:
                 self._doubt(self._at.engine, f"order {entry.order} has another text there than here")
@@ -216,11 +226,16 @@ class Follower:
             self._directory.adopt(entry.order, entry.raw)
         except FileExistsError:
             raise  # written here in this very moment: the next turn compares
-        except OSError:
-            if isinstance(order, StopOrder):
-                self._directory.trip(order.scope)  # needs no room on the disk; the order itself is tried again
-                self._fresh()
-            raise
+        except OSError as problem:
+            if not isinstance(order, StopOrder):
+                raise
+            name = self._directory.stand_in(order.scope)  # needs no room on the disk; the order itself is tried again
+            self._stand_in = f"the file orders/{name} stops in place of order {order.id}, which cannot be written here"
+            self._fresh()
+            raise OSError(problem.errno, f"{problem.strerror}: {self._stand_in}") from problem
+        if isinstance(order, StopOrder):
+            self._directory.stood_in(order.scope)
+            self._stand_in = ""
         return True
 
     async def _push(self) -> None:
@@ -231,14 +246,18 @@ class Follower:
             if raw is None:  # it stops this host; others could not use it either
                 unfit.add(order)
                 continue
-            if order not in self._recent:
-                self._recent.append(order)
+            self._hear_of(order)
             try:
                 await self._engine.put(order, raw)
             except ConflictError:
                 self._doubt(self._at.engine, f"order {order} has another text there than here")
             self._known.add(order)
         self._unfit = frozenset(unfit)
+
+    def _hear_of(self, order: str) -> None:
+        if order not in self._recent:
+            self._recent.append(order)
+            self._latest = self._clock.steady()
 
     def _usable(self, order: str) -> bytes | None:
         """Return the bytes of an order of this host; None where nobody can read it as that order."""
@@ -267,6 +286,8 @@ class Follower:
         try:
             if self._directory.held() - self._known - self._unfit:
                 return True
+            if self._clock.steady() - self._latest > HURRY_SECONDS:
+                return False  # nobody waits any more: a beat tells it soon enough
             waiting = any(each.missing or not each.workers for each in self._told.applied)
             return waiting and self._words().applied != self._told.applied
         except OSError:
@@ -279,4 +300,6 @@ class Follower:
     def _say(self, problem: str, replicas: tuple[Replica, ...] | None = None) -> None:
         distrust = "" if self._distrust is None else self._distrust.why
         told = self.following.replicas if replicas is None else replicas
-        self.following = Following(self._at.engine, self._at.position, problem or distrust, distrust, told)
+        self.following = Following(
+            self._at.engine, self._at.position, problem or distrust, distrust, told, self._stand_in
+        )

@@ -6,6 +6,8 @@ or damaged (which it does not notice). A worker started afterwards sees the dire
 
 from __future__ import annotations
 
+from itertools import islice
+
 from guard.state.directory import OrderDirectory, Stamp
 from guard.state.merge import Judge, Judged, StandingStop, State
 from guard.state.orders import Order, ResumeOrder
@@ -16,6 +18,10 @@ from safeguards.ports import Clock, Stop
 # File systems keep times in ticks (4 to 10 ms; 2 s on the coarsest), so a second change may hide behind the first:
 # for this long after a change the directory is listed at every poll. Seconds.
 SETTLE_SECONDS = 2.5
+# A resume may come to count: its issuer's clock ran ahead, a key could not be read. It is judged again so often, and so
+# many at a time, because a judgement takes a fraction of a millisecond of the worker's loop.
+REJUDGE_SECONDS = 1.0
+MAX_REJUDGED = 8
 
 
 class FileSwitches:
@@ -24,12 +30,15 @@ class FileSwitches:
     def __init__(self, directory: OrderDirectory, clock: Clock, judge: Judge) -> None:
         """Load what is there; if that fails, everything is refused until a `poll` succeeds.
 
-        ``judge`` says what a resume counts for here: each process judges for itself, once.
+        ``judge`` says what a resume counts for here: each process judges for itself, once, and again while it does not
+        count.
         """
         self._directory = directory
         self._clock = clock
         self._judge = judge
         self._judged: dict[str, Judged] = {}
+        self._waiting: dict[str, None] = {}  # ids of resumes that do not count, longest not judged first
+        self._rejudged = clock.steady()
         self._word = directory.word
         self._orders: dict[str, Order] = {}
         self._standing: frozenset[StandingStop] = frozenset()
@@ -53,12 +62,18 @@ class FileSwitches:
         """Why the orders cannot be read, or empty."""
         return self._failure
 
+    @property
+    def counting(self) -> frozenset[str]:
+        """The ids of all that is in force here: of every statement but the resumes that lift less than they say."""
+        return self._state.ids - self._waiting.keys()
+
     def take(self, judge: Judge) -> None:
-        """Judge by another policy from now on: what lifted goes on lifting, what did not is judged once more."""
+        """Judge by another policy from now on: what lifted goes on lifting, what did not is judged once more.
+
+        A resume that counts only now is in what the next `poll` returns.
+        """
         self._judge = judge
-        again = [resume.order for resume in self._judged.values() if resume.why]
-        self._judged |= {order.id: judge(order) for order in again}
-        self._state = self._merged()
+        self._judge_again(len(self._waiting))
 
     def covering(self, exchange: Exchange) -> Stop | None:
         """The stop that keeps this exchange from beginning, by any order put before the call; else None.
@@ -84,7 +99,8 @@ class FileSwitches:
     def poll(self) -> tuple[str, ...]:
         """Look whether anything changed that the word did not tell; returns every id applied since the last poll.
 
-        The ids are those of stops, resumes and STOP files, also of those that `covering` noticed. Never raises.
+        The ids are those of stops, resumes that count for all that they say, and STOP files, also of those that
+        `covering` noticed; a resume that comes to count later is among them then. Never raises.
         """
         try:
             self._directory.refresh()
@@ -98,6 +114,10 @@ class FileSwitches:
             unsure = settling or bool(self._failure) or bool(self._standing)
             if unsure or stamp != self._stamp or self._word[0] != self._seen:
                 self._load()
+        now = self._clock.steady()
+        if self._waiting and now - self._rejudged >= REJUDGE_SECONDS:
+            self._rejudged = now
+            self._judge_again(MAX_REJUDGED)
         applied = tuple(self._unreported)
         self._unreported.clear()
         return applied
@@ -119,12 +139,31 @@ class FileSwitches:
         self.vanished = frozenset(self._orders.keys() - reading.ids)
         if not reading.fresh and reading.standing == self._standing:
             return
-        self._unreported.extend(order.id for order in reading.fresh)
+        judged = {order.id: self._judge(order) for order in reading.fresh if isinstance(order, ResumeOrder)}
+        self._judged |= judged
+        self._waiting.update((order, None) for order, found in judged.items() if found.why)
+        # Whoever waits for a resume must not be told that it is in force where it does not count.
+        self._unreported.extend(order.id for order in reading.fresh if order.id not in self._waiting)
         self._unreported.extend(sorted(stop.id for stop in reading.standing - self._standing))
         self._orders.update((order.id, order) for order in reading.fresh)
         self._standing = reading.standing
-        self._judged |= {order.id: self._judge(order) for order in reading.fresh if isinstance(order, ResumeOrder)}
         self._state = self._merged()
+
+    def _judge_again(self, most: int) -> None:
+        """Judge so many of the resumes that do not count, those whose file is still there."""
+        changed = False
+        for one in list(islice(self._waiting, most)):
+            del self._waiting[one]
+            before = self._judged[one]
+            found = before if one in self.vanished else self._judge(before.order)
+            if found.why:
+                self._waiting[one] = None
+            else:
+                self._unreported.append(one)
+            self._judged[one] = found
+            changed |= found != before
+        if changed:
+            self._state = self._merged()
 
     def _merged(self) -> State:
         return State.of(self._orders.values(), lambda order: self._judged[order.id], self._standing)

@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from guard.state.scope import SCOPE_FORMS
+from safeguards.scope import Operation
+
 GUARD, TIERS, MODEL = "guard.yaml", "tiers.yaml", "models/demo.yaml"
 RULES, EVIDENCE, STANDARD = "rules/demo.yaml", "evidence/demo.yaml", "standards/own.yaml"
 ZEROS = "0" * 62
@@ -229,11 +232,21 @@ CASES = (
     hooked("a scope that is none", HOOK.replace("model:demo", "demo"),
            "guard.yaml:18: admin.hooks[0].scopes[0]: must be all, or a kind and a name, such as model:demo"),
     hooked("a hook that may stop an unknown model", HOOK.replace("model:demo", "model:dmeo"),
-           "guard.yaml:18: admin.hooks[0].scopes[0]: there is no model of that name"),
+           "guard.yaml:18: admin.hooks[0].scopes[0]: there is no model of that name; there are: demo"),
     hooked("a hook that may stop an unknown tier", HOOK.replace("model:demo", "tier:vip"),
-           "guard.yaml:18: admin.hooks[0].scopes[0]: there is no tier of that name"),
+           "guard.yaml:18: admin.hooks[0].scopes[0]: there is no tier of that name; there are: general"),
     hooked("a hook that may stop an unknown key", HOOK.replace("model:demo", "key:nobody"),
-           "guard.yaml:18: admin.hooks[0].scopes[0]: there is no key of that name"),
+           "guard.yaml:18: admin.hooks[0].scopes[0]: there is no key of that name; there are: first, second"),
+    hooked("a hook that may stop an unknown owner", HOOK.replace("model:demo", "'org:some team'"),
+           "guard.yaml:18: admin.hooks[0].scopes[0]: there is no org of that name; there are: another team, one team"),
+    hooked("a hook that may stop a release that is not served", HOOK.replace("model:demo", "version:demo/1"),
+           "guard.yaml:18: admin.hooks[0].scopes[0]: there is no version of that name; there are: none"),
+    hooked("a hook that may stop an attribute that is not declared", HOOK.replace("model:demo", "attribute:a=b"),
+           "guard.yaml:18: admin.hooks[0].scopes[0]: there is no attribute of that name; there are: none"),
+    hooked("a hook that may stop a kind that is none", HOOK.replace("model:demo", "moon:full"),
+           f"guard.yaml:18: admin.hooks[0].scopes[0]: is no scope: not one of {SCOPE_FORMS}"),
+    hooked("a hook that may stop an operation that is none", HOOK.replace("model:demo", "operation:sing"),
+           f"guard.yaml:18: admin.hooks[0].scopes[0]: is no scope: operation is one of {', '.join(Operation)}"),
     hooked("two scopes and nothing that chooses", HOOK.replace("[model:demo]", "[model:demo, all]"),
            "guard.yaml:18: admin.hooks[0].scopes: must be one, unless `field` says what chooses among them"),
     hooked("values of no field", HOOK + ", values: {a: model:demo}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from guard.cli.everywhere import Here, await_fleet, stop_everywhere
 from guard.state.acknowledgements import Acknowledgements, process_started
 from guard.state.directory import OrderDirectory
 from guard.state.engine import EngineError, Heard, StateEngine
-from guard.state.orders import encode
+from guard.state.issuer import Issuer, genuine, own_issuer
+from guard.state.orders import decode, encode
 from guard.state.replicas import Applied, Report
 from guard.state.replicas import encode as encode_report
 from guard.state.shared_directory import SharedDirectory
@@ -80,7 +82,35 @@ def test_the_same_order_goes_to_this_host_and_to_the_engine_and_all_replicas_are
         ORDER.id, 2, 2, 1, 1,
     )  # fmt: skip
     assert (body["missing"], body["streams_cut"]) == ([], 7)
-    assert OrderDirectory(here.state).bytes_of(ORDER.id) == encode(ORDER)
+    lies_here = OrderDirectory(here.state).bytes_of(ORDER.id)
+    assert (tmp_path / "shared" / "history" / "000000000001").read_bytes().endswith(b"\n" + lies_here)
+    assert replace(decode(lies_here), issuer="", signature="") == ORDER
+
+
+def test_the_order_is_signed_by_this_host(tmp_path: Path, here: Here) -> None:
+    stop_everywhere(ORDER, here, Obeying(tmp_path / "shared"), None)
+    assert genuine(decode(OrderDirectory(here.state).bytes_of(ORDER.id)), own_issuer(here.state))
+
+
+def test_a_key_that_cannot_be_used_or_does_not_answer_keeps_nothing_from_stopping(
+    tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forever = threading.Event()
+
+    def hangs(_: Path) -> Issuer:
+        forever.wait(30)
+        raise AssertionError("nobody waits for it")
+
+    (here.state / "issuer.key").write_bytes(b"damaged")
+    (here.state / "issuer.key").chmod(0o600)
+    try:
+        for index in range(2):
+            order = replace(ORDER, id=f"{index}{ORDER.id[1:]}")
+            stop_everywhere(order, here, Obeying(tmp_path / f"shared{index}"), None)
+            assert OrderDirectory(here.state).bytes_of(order.id) == encode(order)
+            monkeypatch.setattr(Issuer, "open", hangs)
+    finally:
+        forever.set()
 
 
 def test_without_the_engine_this_host_stops_and_the_fleet_is_named_as_unknown(tmp_path: Path, here: Here) -> None:

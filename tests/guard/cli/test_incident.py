@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from guard.cli import main
+from guard.cli.incident import MAX_CLAIM
+from guard.cli.switch import who_on_host
 from guard.incidents.folder import IncidentFolder
 from tests.guard.incidents.stories import write
 
@@ -44,6 +47,17 @@ def shell(config: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
 
 def opened(shell: Shell, *more: str) -> str:
     return shell("open", "--model", "demo", "--summary", "a way around", *more).splitlines()[0]
+
+
+def test_a_name_that_was_given_is_recorded_as_a_claim(shell: Shell) -> None:
+    for words, who in (
+        (["--who", "ana"], f"ana (uid {os.getuid()})"),
+        (["--who", "x" * 400], f"{'x' * MAX_CLAIM} (uid {os.getuid()})"),
+        (["--who", ""], who_on_host()),
+        ([], who_on_host()),
+    ):
+        one = opened(shell, *words)
+        assert json.loads(shell("show", one, "--json"))["opened_by"] == who
 
 
 def test_an_incident_from_its_discovery_to_its_export(shell: Shell, config: Path) -> None:

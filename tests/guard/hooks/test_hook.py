@@ -36,6 +36,18 @@ def configure(directory: Path, *secrets: str, **settings: Any) -> None:
     (directory / "guard.yaml").write_text(json.dumps(guard))
 
 
+def name_everything(directory: Path) -> None:
+    """Give the model a release, and its key an owner and an attribute, so that each kind of scope names something."""
+    file = directory / "models" / "demo.yaml"
+    model = json.loads(file.read_text())
+    file.write_text(json.dumps({**model, "release": "2026-05-01"}))
+    tiers = json.loads((directory / "tiers.yaml").read_text())
+    tiers["attributes"] = {"region": ["eu", "ch"]}
+    for key in tiers["keys"]:
+        key["owner"], key["attributes"] = "ACME, R&D (Köln)", {"region": "eu"}
+    (directory / "tiers.yaml").write_text(json.dumps(tiers))
+
+
 def test_every_secret_is_read_without_its_line_break(directory: Path) -> None:
     configure(directory, f"{SECRET}\n", OTHER)
     found = read_hooks(load(directory))
@@ -91,7 +103,37 @@ def test_every_wrong_secret_is_named_at_once(directory: Path) -> None:
     assert second == "guard.yaml:1: admin.hooks[0].secrets[2]: is shorter than 16 bytes"
 
 
-def test_a_scope_of_a_kind_that_no_order_has_is_refused(directory: Path) -> None:
-    configure(directory, SECRET, scopes=["moon:full"])
-    with pytest.raises(ConfigError, match=r"admin\.hooks\[0\]\.scopes\[0\]: scope: not one of all, "):
-        read_hooks(load(directory))
+EVERY_KIND = [
+    "all",
+    "level:3",
+    "model:demo",
+    "version:demo/2026-05-01",
+    "tier:general",
+    "key:app",
+    "org:ACME, R&D (Köln)",
+    "operation:chat",
+    "capability:tools",
+    "attribute:region=eu",
+]
+
+
+def test_a_hook_may_stop_whatever_a_stop_can_name(directory: Path) -> None:
+    """Every form of a scope, each of something that there is."""
+    configure(directory, SECRET, scopes=EVERY_KIND, field="guard_scope")
+    name_everything(directory)
+    assert read_hooks(load(directory))["alerts"].settings.scopes == tuple(EVERY_KIND)
+
+
+@pytest.mark.parametrize("scope", ["version:demo/2020-01-01", "org:Nobody", "attribute:region=us", "key:nobody"])
+def test_a_hook_that_may_stop_what_does_not_exist_is_refused(directory: Path, scope: str) -> None:
+    configure(directory, SECRET, scopes=[scope])
+    name_everything(directory)
+    with pytest.raises(ConfigError, match=r"admin\.hooks\[0\]\.scopes\[0\]: there is no .* there are: "):
+        load(directory)
+
+
+@pytest.mark.parametrize("scope", ["moon:full", "level:0", "operation:sing", "version:demo", "org:a\tb", "attribute:x"])
+def test_a_scope_that_no_order_can_have_is_refused(directory: Path, scope: str) -> None:
+    configure(directory, SECRET, scopes=[scope])
+    with pytest.raises(ConfigError, match=r"admin\.hooks\[0\]\.scopes\[0\]: is no scope: "):
+        load(directory)

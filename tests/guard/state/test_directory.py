@@ -1,4 +1,7 @@
-"""The store: orders as files, whatever else lies there as a stop, and the word that announces."""
+"""The store: orders as files, whatever else lies there as a stop, and the word that announces.
+
+One file, because every case is something that lies in the same directory.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +18,7 @@ from hypothesis import strategies as st
 
 from guard.state.directory import OrderDirectory
 from guard.state.orders import MAX_ORDER_BYTES, StopOrder, encode
-from guard.state.scope import Scope
+from guard.state.scope import EVERYTHING, Scope
 from tests.guard.state.parts import exchange, merged, of_a_known_host, resume, stop
 
 
@@ -296,3 +300,55 @@ def test_no_content_of_a_file_can_break_the_reading(
     state = directory.snapshot(of_a_known_host)
     assert state.covering(exchange("demo")) is not None
     assert state.covering(exchange("other")) is not None
+
+
+@pytest.mark.parametrize("scope", ["all", "model:demo", "org:ACME Ltd"])
+def test_a_file_that_stands_in_for_an_order_stops_and_goes_when_it_is_not_needed_any_more(
+    tmp_path: Path, scope: str
+) -> None:
+    directory = OrderDirectory(tmp_path)
+    name = directory.stand_in(Scope.parse(scope))
+    assert directory.stand_in(Scope.parse(scope)) == name
+    assert [str(each.scope) for each in directory.snapshot(of_a_known_host).still_held(3)] == [scope]
+    before = directory.word[0]
+    directory.stood_in(Scope.parse(scope))
+    assert directory.word[0] != before
+    assert directory.snapshot(of_a_known_host).ids == set()
+    assert list((tmp_path / "incoming").iterdir()) == []
+    directory.stood_in(Scope.parse(scope))
+
+
+def test_a_stand_in_that_becomes_somebodys_while_it_is_taken_away_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = OrderDirectory(tmp_path)
+    directory.stand_in(EVERYTHING)
+    rename = os.rename
+
+    def late(source: Path, target: Path) -> None:
+        source.touch()  # between the look and the removal
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", late)
+    directory.stood_in(EVERYTHING)
+    assert directory.snapshot(of_a_known_host).ids == {"file:STOP"}
+
+
+def test_a_trip_whose_file_is_taken_away_meanwhile_makes_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = OrderDirectory(tmp_path)
+    directory.stand_in(EVERYTHING)
+    utime = os.utime
+    taken: list[bool] = []
+
+    def late(fd: int, **how: Any) -> None:
+        if not taken:
+            taken.append(True)
+            directory.stood_in(EVERYTHING)  # after the trip opened it, before it made it its own
+        utime(fd, **how)
+
+    monkeypatch.setattr(os, "utime", late)
+    directory.trip(EVERYTHING)
+    assert taken
+    assert directory.snapshot(of_a_known_host).ids == {"file:STOP"}

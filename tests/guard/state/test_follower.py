@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from guard.state.directory import OrderDirectory
 from guard.state.engine import EngineError, Entry, Head, StateEngine
-from guard.state.follower import BEAT_SECONDS, NOT_YET, Follower
+from guard.state.follower import BEAT_SECONDS, HURRY_SECONDS, NOT_YET, Follower
 from guard.state.merge import State
 from guard.state.orders import Order, encode
 from guard.state.replicas import Applied, Report
-from guard.state.scope import EVERYTHING
+from guard.state.scope import EVERYTHING, Scope
 from guard.state.seen import Seen
 from guard.state.shared_directory import SharedDirectory
 from tests.guard.state.parts import HandClock, of_a_known_host, resume, stop
@@ -199,12 +199,70 @@ def test_no_proof_while_an_order_cannot_be_written_here(tmp_path: Path, monkeypa
 
         with monkeypatch.context() as patched:
             patched.setattr(host.directory, "adopt", full)
-            assert await host.turn() == "No space left on device"
+            words = f"the file orders/STOP.model.demo stops in place of order {stop().id}, which cannot be written here"
+            assert await host.turn() == f"No space left on device: {words}"
+            assert await host.turn() == f"No space left on device: {words}"
+            assert host.follower.following.stand_in == words
         assert len(host.proofs.moments) == 1
         assert [str(each.scope) for each in host.orders.still_held(2)] == ["model:demo"]
-        assert host.woken == 1
+        assert host.woken == 2
         assert await host.turn() == ""
-        assert stop().id in host.orders.ids
+        assert host.orders.ids == {stop().id}
+        assert [path.name for path in host.directory.orders.iterdir()] == [f"{stop().id}.json"]
+        assert host.follower.following.stand_in == ""
+
+    run(test)
+
+
+@pytest.mark.parametrize("theirs", ["before", "touched", "tripped"])
+def test_a_stop_file_that_is_somebodys_stays_when_the_order_could_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theirs: str
+) -> None:
+    """Whether it was there before, or somebody wanted the same while it stood in for the order."""
+
+    async def test() -> None:
+        engine = SharedDirectory(tmp_path / "shared")
+        host = Host(tmp_path / "host", engine)
+        file = host.directory.orders / "STOP.model.demo"
+        await engine.put(stop().id, encode(stop("model:demo")))
+        if theirs == "before":
+            file.touch()
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(host.directory, "adopt", full)
+            await host.turn()
+        if theirs == "touched":
+            file.touch()
+        elif theirs == "tripped":
+            host.directory.trip(Scope.parse("model:demo"))
+        host.restart(engine)
+        assert await host.turn() == ""
+        assert host.orders.ids == {stop().id, "file:STOP.model.demo"}
+
+    run(test)
+
+
+def test_an_order_that_was_written_and_could_not_be_made_durable_needs_no_stop_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        engine = SharedDirectory(tmp_path / "shared")
+        host = Host(tmp_path / "host", engine)
+        await engine.put(stop().id, encode(stop("model:demo")))
+        adopt = host.directory.adopt
+
+        def unsure(order: str, raw: bytes) -> None:
+            adopt(order, raw)
+            raise OSError(5, "Input/output error")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(host.directory, "adopt", unsure)
+            assert (await host.turn()).startswith("Input/output error: the file orders/STOP.model.demo stops ")
+        assert await host.turn() == ""
+        assert host.orders.ids == {stop().id}
 
     run(test)
 
@@ -395,6 +453,24 @@ def test_the_others_are_told_at_once_when_a_worker_obeys(tmp_path: Path) -> None
         (heard,) = await engine.heard()
         assert b'"streams_cut":3' in heard.report
         assert not host.follower._news_here()
+
+    run(test)
+
+
+def test_an_order_that_a_worker_does_not_obey_is_looked_after_only_while_somebody_may_wait(tmp_path: Path) -> None:
+    """A resume that does not count here is never acknowledged, and must not keep the follower busy for ever."""
+
+    async def test() -> None:
+        host = Host(tmp_path / "host", SharedDirectory(tmp_path / "shared"))
+        host.directory.put(stop())
+        host.applied = (Applied(stop().id, 1, ("1",), 0),)
+        await host.turn()
+        asked = len(host.told)
+        assert not host.follower._news_here()
+        assert len(host.told) == asked + 1
+        host.clock.time += HURRY_SECONDS + 1.0
+        assert not host.follower._news_here()
+        assert len(host.told) == asked + 1
 
     run(test)
 

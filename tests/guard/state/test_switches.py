@@ -20,7 +20,7 @@ from guard.state.directory import OrderDirectory
 from guard.state.merge import Judge, Judged
 from guard.state.orders import Order, ResumeOrder, StopOrder, encode
 from guard.state.scope import Scope
-from guard.state.switches import FileSwitches
+from guard.state.switches import MAX_REJUDGED, REJUDGE_SECONDS, FileSwitches
 from safeguards.decision import Failure, Unavailable
 from tests.guard.state.parts import HandClock, exchange, of_a_known_host, resume, settled, stop
 
@@ -372,3 +372,93 @@ def test_under_another_policy_what_lifted_goes_on_lifting_and_what_did_not_is_ju
     assert switches.covering(exchange("other")) is None
     switches.poll()
     assert asked == [f"two {lift_second.id}"]
+
+
+class ByTheClock:
+    """Judges a resume as `guard.resuming` does one whose issuer's clock ran ahead."""
+
+    def __init__(self, clock: HandClock) -> None:
+        """Nothing was asked yet."""
+        self.clock = clock
+        self.asked: list[str] = []
+
+    def __call__(self, order: ResumeOrder) -> Judged:
+        """Judge one."""
+        self.asked.append(order.id)
+        early = order.created > self.clock.now() + 60.0
+        return Judged(order, below=not early, why="issued in the future" if early else "")
+
+
+def test_a_resume_that_does_not_count_is_not_acknowledged_until_it_does(tmp_path: Path) -> None:
+    clock = HandClock()
+    judge = ByTheClock(clock)
+    held, lift = stop("model:demo"), resume(stop("model:demo"), number=2_000)
+    directory = OrderDirectory(tmp_path)
+    directory.put(held)
+    switches = FileSwitches(directory, clock, judge)
+    directory.put(lift)
+    assert switches.poll() == ()
+    assert order_of(switches) == held.id
+    assert switches.counting == {held.id}
+    clock.time += 900.0  # it is 1,900 s after the clock's beginning now, and the resume says 2,000
+    assert switches.poll() == ()
+    clock.time += 60.0
+    assert switches.poll() == (lift.id,)
+    assert order_of(switches) is None
+    assert switches.counting == {held.id, lift.id}
+    assert switches.poll() == ()
+
+
+def test_a_resume_that_was_there_at_the_start_counts_as_soon_as_its_time_has_come(tmp_path: Path) -> None:
+    clock = HandClock()
+    held, lift = stop("model:demo"), resume(stop("model:demo"), number=2_000)
+    directory = OrderDirectory(tmp_path)
+    directory.put(held)
+    directory.put(lift)
+    switches = FileSwitches(directory, clock, ByTheClock(clock))
+    assert switches.counting == {held.id}
+    clock.time += 1_000.0
+    assert switches.poll() == (lift.id,)
+    assert order_of(switches) is None
+
+
+def test_a_resume_that_counts_by_another_policy_is_acknowledged_then(tmp_path: Path) -> None:
+    directory = OrderDirectory(tmp_path)
+    directory.put(stop())
+    directory.put(resume(stop()))
+    switches = FileSwitches(directory, HandClock(), lambda order: Judged(order, below=False, why="nobody approved it"))
+    assert switches.poll() == ()
+    switches.take(of_a_known_host)
+    assert switches.poll() == (resume(stop()).id,)
+
+
+def test_a_flood_of_resumes_that_never_count_is_judged_a_few_a_second_and_each_in_its_turn(tmp_path: Path) -> None:
+    clock = HandClock()
+    judge = ByTheClock(clock)
+    directory = OrderDirectory(tmp_path)
+    lifts = [resume(stop(), number=10_000 + number) for number in range(3 * MAX_REJUDGED)]
+    for lift in lifts:
+        directory.put(lift)
+    switches = FileSwitches(directory, clock, judge)
+    judge.asked.clear()
+    for _ in range(100):
+        clock.time += REJUDGE_SECONDS / 20  # a worker looks so often
+        switches.poll()
+    assert len(judge.asked) <= 5 * MAX_REJUDGED
+    assert set(judge.asked) == {lift.id for lift in lifts}
+
+
+def test_a_resume_whose_file_was_removed_before_it_counted_never_comes_to_count(tmp_path: Path) -> None:
+    switches, clock = settled(tmp_path)
+    held, lift = stop("model:demo"), resume(stop("model:demo"), number=2_000)
+    switches.take(ByTheClock(clock))
+    directory = OrderDirectory(tmp_path)
+    directory.put(held)
+    directory.put(lift)
+    assert switches.poll() == (held.id,)
+    (tmp_path / "orders" / f"{lift.id}.json").unlink()
+    clock.time += 2_000.0
+    assert switches.poll() == ()
+    switches.take(of_a_known_host)
+    assert switches.poll() == ()
+    assert order_of(switches) == held.id
