@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from safeguards.mode import Mode, case_of
 from safeguards.scope import CAPABILITY_WORDS, Capability, caller_words, request_words
 
 
@@ -54,8 +55,10 @@ class Exchange:
 
     ``received`` is seconds since the epoch, ``policy`` the digest of the whole configuration that judges it, and
     ``framework`` the standard that binds the model: its name, its version and the hash of its rows (row F9).
-    ``release`` is which version of the model it is, empty where its policy does not say. ``scopes`` are the words by
-    which a stop can name this exchange: found once, because they are asked for before every send.
+    ``release`` is which version of the model it is, empty where its policy does not say. ``rungs`` are those of its
+    ladder that its policy can answer, and ``asked`` is the model that the caller named, empty where that is ``model``.
+    ``scopes`` are the words by which a stop can name this exchange and ``case`` which modes hold for it: found once,
+    because they are asked for before every send.
     """
 
     id: str
@@ -72,14 +75,19 @@ class Exchange:
     framework: str = ""
     release: str = ""
     capabilities: tuple[Capability, ...] = ()
+    rungs: frozenset[Mode] = frozenset()
+    asked: str = ""
     scopes: frozenset[str] = field(init=False, compare=False, repr=False)
+    case: int = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Find the words."""
+        """Find the words and the case."""
         words = request_words(self.model, self.release, self.asl, self.operation)
         if self.capabilities:
             words += tuple([CAPABILITY_WORDS[each] for each in self.capabilities])
         object.__setattr__(self, "scopes", frozenset(words + self.caller.scopes))
+        case = case_of(investigator=self.caller.investigator, rungs=self.rungs) if self.rungs else None
+        object.__setattr__(self, "case", int(self.caller.investigator) if case is None else case)
 
 
 class ChannelKind(StrEnum):

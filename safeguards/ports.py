@@ -8,6 +8,7 @@ from typing import Protocol
 
 from safeguards.decision import Outcome
 from safeguards.exchange import Channel, Exchange
+from safeguards.mode import Mode
 
 
 class Clock(Protocol):
@@ -27,6 +28,7 @@ class Stop:
     order: str
     scope: str
     reason: str
+    mode: Mode = Mode.STOP
 
 
 class Switches(Protocol):
@@ -37,6 +39,22 @@ class Switches(Protocol):
 
     def cutting(self, exchange: Exchange) -> Stop | None:
         """The stop that ends this exchange while it runs, or None (a drain ends nothing); raises as `covering`."""
+
+
+class Ladder(Protocol):
+    """The orders in force that do something else than refuse; as cheap as `Switches`, and asked once for an exchange.
+
+    All raise Unavailable when the orders cannot be known.
+    """
+
+    def detour(self, exchange: Exchange) -> Stop | None:
+        """The order by which another model is to answer this exchange; None where there is none, or it is refused."""
+
+    def tightens(self, exchange: Exchange) -> Stop | None:
+        """The order by which this exchange is judged by its model's stricter pipeline, or None."""
+
+    def withdrawn(self, asl: int, scopes: frozenset[str]) -> Stop | None:
+        """The order by which a model of this level that answers to these scopes is offered no more, or None."""
 
 
 class Meters(Protocol):

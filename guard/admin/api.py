@@ -25,11 +25,12 @@ from guard.hooks.receiver import Receiver
 from guard.policy.model import Role
 from guard.policy.roles import Act, may, told
 from guard.refusal import Refused
-from guard.state.orders import MAX_APPROVAL, MAX_REASON, MAX_SIGNATURES, Approver, Mode, Source
+from guard.state.orders import MAX_APPROVAL, MAX_REASON, MAX_SIGNATURES, Approver, Source
 from guard.state.reloads import Outcome, Reloaded
 from guard.state.replicas import Spread
 from guard.state.scope import OrderError
 from guard.state.served import UnknownScopeError
+from safeguards.mode import Mode
 from safeguards.verdict import Code
 
 MAX_RESUME: Final = 131_072  # an approved resume holds the signatures of those who approved

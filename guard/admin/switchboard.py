@@ -12,12 +12,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from guard.approval.order import NONCE_BYTES
 from guard.approval.order import OrderError as ApprovalError
 from guard.approval.resume import LONGEST_SECONDS, Lift, ResumeApproval, canonical
 from guard.approval.resume import parse as parse_approval
+from guard.policy.ladder import NO_LADDER, step_below
 from guard.policy.load import Config
 from guard.policy.stoppable import stoppable
 from guard.resuming import ResumeJudge
@@ -28,8 +29,8 @@ from guard.state.merge import TWO_PERSON_ASL, InForce, State, fingerprint, mode_
 from guard.state.orders import (
     ENTROPY_BYTES,
     MAX_WHO,
+    WHOLE_MODELS,
     Approver,
-    Mode,
     ResumeOrder,
     Source,
     StopOrder,
@@ -39,9 +40,7 @@ from guard.state.orders import (
 from guard.state.resume import ResumePlan, plan_lifting, plan_resume
 from guard.state.scope import OrderError, Scope
 from guard.state.served import Served
-from safeguards.scope import ScopeKind
-
-_WHOLE_MODELS: Final = frozenset({ScopeKind.ALL, ScopeKind.LEVEL, ScopeKind.MODEL, ScopeKind.VERSION})
+from safeguards.mode import Mode, case_of, refuses, routes
 
 
 class ResumeRefusedError(Exception):
@@ -170,11 +169,13 @@ class Switchboard:
         self._entropy = entropy
 
         self._judge = ResumeJudge(config, state_path, now, keep=False)
+        self._config = config
         self._served = served_by(config)
 
     def take(self, config: Config) -> None:
         """Go by the names, levels and people of another configuration."""
         self._judge = self._judge.under(config)
+        self._config = config
         self._served = served_by(config)
 
     def stop(
@@ -195,6 +196,28 @@ class Switchboard:
         scope = self.known(scope_text)
         entropy = self._entropy(ENTROPY_BYTES) if entropy is None else entropy
         return place(self._directory, scope, reason, who, source, now=self._now(), entropy=entropy, mode=mode)
+
+    def step_down(self, alias: str, reason: str, who: str, source: Source) -> Placed:
+        """Order the next rung down the model's own ladder; raises as `stop`.
+
+        Where what is in force cannot be read, the next rung is the last.
+        """
+        policy = self._config.models.get(alias)
+        ladder = NO_LADDER if policy is None else policy.ladder
+        try:
+            mode = step_below(ladder, [mode_of(stop) for stop in self.over(alias)])
+        except OSError:
+            mode = Mode.STOP
+        return self.stop(f"model:{alias}", reason, who, source, mode)
+
+    def over(self, alias: str, state: State | None = None) -> tuple[InForce, ...]:
+        """Return every order in force for the whole of a model, lowest id first; none for one that is not here."""
+        model = self._served.models.get(alias)
+        if model is None:
+            return ()
+        words = self._served.words(alias)
+        held = (state or self.state()).still_held(model.asl)
+        return tuple(stop for stop in held if stop.scope.kind in WHOLE_MODELS and str(stop.scope) in words)
 
     def known(self, scope_text: str) -> Scope:
         """Return the scope if there is such a thing; raises UnknownScopeError or OrderError."""
@@ -294,16 +317,16 @@ class Switchboard:
         return self._directory.version()
 
     def models_held(self, state: State | None = None) -> Mapping[str, tuple[str, ...]]:
-        """Return each stopped model with the orders that hold it for everybody; ``state`` is what was read already."""
+        """Return each model that answers nobody, nor lets another answer, with the orders that hold it.
+
+        ``state`` is what was read already.
+        """
         state = state or self.state()
         held: dict[str, tuple[str, ...]] = {}
         for alias, model in self._served.models.items():
-            words = self._served.words(alias)
-            orders = tuple(
-                stop.id
-                for stop in state.still_held(model.asl)
-                if stop.scope.kind in _WHOLE_MODELS and str(stop.scope) in words
-            )
+            case = case_of(investigator=False, rungs=model.rungs)
+            over = [(stop.id, mode_of(stop)) for stop in self.over(alias, state)]
+            orders = tuple(each for each, mode in over if refuses(mode, case) and not routes(mode, case))
             if orders:
                 held[alias] = orders
         return held

@@ -39,7 +39,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.set_defaults(run=_status)
 
 
-_WHAT: Final = {"drain": "DRAINING", "quarantine": "QUARANTINED"}
+_WHAT: Final = {
+    "drain": "DRAINING",
+    "quarantine": "QUARANTINED",
+    "stricter": "STRICTER",
+    "fallback": "FALLBACK",
+    "no_new_principals": "NO NEW PRINCIPALS",
+    "de_deployed": "DE-DEPLOYED",
+}
 
 
 def _status(arguments: argparse.Namespace) -> int:

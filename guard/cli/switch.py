@@ -31,8 +31,9 @@ from guard.serve.engines import open_engine
 from guard.state.acknowledgements import waiting_for
 from guard.state.directory import OrderDirectory
 from guard.state.engine import StateEngine
-from guard.state.orders import ENTROPY_BYTES, Mode, Source, issue_stop
+from guard.state.orders import ENTROPY_BYTES, Source, issue_stop
 from guard.state.scope import SCOPE_FORMS, OrderError, Scope
+from safeguards.mode import Mode
 
 WAIT_SECONDS: Final = 10.0
 USAGE: Final = 2
@@ -40,7 +41,14 @@ NOT_ALLOWED: Final = 4
 NOT_CONFIRMED: Final = 5
 BAD_REQUEST: Final = 400
 _UNASKED: Final = "is not asked"
-_DONE: Final = {"drain": "draining", "quarantine": "quarantined"}
+_DONE: Final = {
+    "drain": "draining",
+    "quarantine": "quarantined",
+    "stricter": "stricter for",
+    "fallback": "fallback for",
+    "no_new_principals": "no new principals for",
+    "de_deployed": "de-deployed",
+}
 _CODES: Final = {BAD_REQUEST: USAGE, 401: NOT_ALLOWED, 403: NOT_ALLOWED, 409: NOT_ALLOWED}
 
 
@@ -61,7 +69,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         choices=list(Mode),
         default=Mode.STOP,
         help="stop: refuse and cut (default); drain: refuse what is new, let answers end; quarantine: a stop for all "
-        "but the tiers that investigate",
+        "but the tiers that investigate; rungs of a model's ladder: stricter: enforce what is in shadow; fallback: "
+        "another model answers; no_new_principals: refuse new keys; de_deployed: a stop that names the replacement",
     )
     stop.add_argument("--state", type=Path, metavar="DIR", help="the state folder, when no configuration can be read")
     stop.set_defaults(run=_stop)

@@ -183,7 +183,7 @@ def _overdue_stops(view: View) -> str | None:
     response = view.policy.response
     if response is None:
         return "response does not say within how many hours a weakness must be fixed"
-    return None if response.on_overdue is OnOverdue.STOP else "response.on_overdue is not stop"
+    return "response.on_overdue is alarm" if response.on_overdue is OnOverdue.ALARM else None
 
 
 def _clock(view: View, wanted: Told) -> str | None:

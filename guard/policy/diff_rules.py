@@ -158,6 +158,11 @@ def severe(old: Any, new: Any, olds: Tree, news: Tree) -> Effect:
     return N if before == after else W if after > before else S
 
 
+def rung(old: Any, *_: Any) -> Effect:
+    """A rung of a ladder: one more lets a step down stop there, which is milder, and gives people more to choose."""
+    return N if old is None or old == "false" else W
+
+
 def token(old: Any, new: Any, *_: Tree) -> Effect:
     """An administrator: one more may act; one less, unless only to look, may stop."""
     return S if not new and not may(Role(old["role"]), Act.STOP) else W
@@ -172,6 +177,7 @@ def pinned(old: Any, new: Any, *_: Tree) -> Effect:
 _OPPOSITE: Final = {S: W, W: S, N: N}
 _LISTENERS: Final = ("guard/surfaces/*", "guard/admin")
 _MODEL: Final = "models/*"
+_LADDER: Final = "models/*/ladder"
 _MOUNT: Final = "models/*/safeguards/*"
 _SET: Final = f"{_MOUNT}/settings"
 _UP: Final = "models/*/upstream"
@@ -228,7 +234,15 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(f"{_MODEL}/response", presence(added=S, removed=W), "within what time a weakness must be fixed"),
     Rule(f"{_MODEL}/response/max_hours", rising(W), "a weakness may stand for longer"),
     Rule(f"{_MODEL}/response/severe_max_hours", severe, "a severe weakness may stand for longer"),
-    Rule(f"{_MODEL}/response/on_overdue", ranked("stop", "alarm"), "whether a late answer stops the model"),
+    Rule(f"{_MODEL}/response/on_overdue", ranked("stop", "step_down", "alarm"), "what a late answer does"),
+    Rule(f"{_LADDER}/stricter", rung, "a rung less: there is only a deeper one to go to"),
+    Rule(f"{_LADDER}/stricter/enforce", widened(S), "what is enforced on that rung"),
+    Rule(f"{_LADDER}/fallback", rung, "a rung less: there is only a deeper one to go to"),
+    Rule(f"{_LADDER}/fallback/model", always(W), "another model answers on that rung"),
+    Rule(f"{_LADDER}/no_new_principals", rung, "a rung less: there is only a deeper one to go to"),
+    Rule(f"{_LADDER}/de_deployed", rung, "what callers are told once it is withdrawn"),
+    Rule(f"{_LADDER}/de_deployed/replacement", always(W), "another model takes its place"),
+    Rule(f"{_LADDER}/de_deployed/route", ranked("false", "true"), "whether another model answers once it is withdrawn"),
     # Safeguards
     Rule(f"{_MODEL}/order", order, "the order decides what is recorded and counted of a refused request"),
     Rule(_MOUNT, mount, "a safeguard less; one more is stronger if it blocks, also when it fails"),

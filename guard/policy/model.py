@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from guard.policy.evidence import Attestation, Attestations, EvidenceFile
 from guard.policy.fields import LAX, Alias, EvidenceFileName, Frozen, Line, MisplacedError, Name, unique
 from guard.policy.hooks import HookAuth, HookConfig, HookKind
+from guard.policy.ladder import NO_LADDER, Ladder
 from guard.policy.mount import (
     ClassifierMount,
     ClassifierSettings,
@@ -111,6 +112,9 @@ class ModelPolicy(Frozen):
     response: Response | None = Field(
         default=None, description="How soon a found weakness must be fixed on every surface; null: no limit is set."
     )
+    ladder: Ladder = Field(
+        default=NO_LADDER, description="What is done short of a stop: the rungs of `guard stop --mode` for this model."
+    )
     evidence: Annotated[
         Annotated[EvidenceFileName, Tag("file")] | Annotated[Attestations, Tag("list")], Discriminator(_written_as)
     ] = Field(description="A file of the folder evidence, or the list itself.")
@@ -122,6 +126,11 @@ class ModelPolicy(Frozen):
             if mount.use in seen and mount.use is not SafeguardKind.CLASSIFIER:
                 raise MisplacedError(f"{mount.use} can be mounted once only", "safeguards", index, "use")
             seen.add(mount.use)
+        shadowed = {mount.name for mount in self.safeguards if mount.mode is Mode.SHADOW}
+        for index, name in enumerate(() if self.ladder.stricter is None else self.ladder.stricter.enforce):
+            if name not in shadowed:
+                words = f"is the name of no safeguard in shadow; there are: {', '.join(sorted(shadowed)) or 'none'}"
+                raise MisplacedError(words, "ladder", "stricter", "enforce", index)
         if self.allow_keys and max(self.asl.deployment, self.asl.security) >= _NOTHING_OPAQUE:
             raise MisplacedError("must be empty at ASL-3: these keys cannot be inspected", "allow_keys")
         return self
@@ -148,6 +157,7 @@ __all__ = [
     "HookKind",
     "Key",
     "KeyStorage",
+    "Ladder",
     "Levels",
     "LogLevel",
     "Mode",

@@ -17,6 +17,7 @@ class OnOverdue(StrEnum):
     """What happens when the time is over and a surface is not fixed."""
 
     STOP = "stop"
+    STEP_DOWN = "step_down"
     ALARM = "alarm"
 
 
@@ -28,7 +29,9 @@ class Response(Frozen):
         default=None, description="Hours from severity 3 on; null: the same.", gt=0, le=_YEAR_HOURS
     )
     on_overdue: Annotated[OnOverdue, LAX] = Field(
-        default=OnOverdue.STOP, description="stop: the model is stopped, once for each incident; alarm: only said."
+        default=OnOverdue.STOP,
+        description="Once for each incident: stop: the model is stopped; step_down: it goes to the next rung of its "
+        "ladder; alarm: it is only said.",
     )
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ def stoppable(models: Iterable[ModelPolicy], tiers: TiersFile | None) -> Served:
             max(policy.asl.deployment, policy.asl.security),
             policy.release or "",
             tuple(operation.value for operation in policy.operations),
+            policy.ladder.rungs,
         )
         for policy in models
     }

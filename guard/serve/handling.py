@@ -1,8 +1,8 @@
 """Incidents as the supervisor sees them: every new event is recorded, clocks are told, and one that runs out acts.
 
-A weakness that is not answered in the time of the model's file stops the model, and every alias of its weights, once
-for each incident (rows C7, C8). Whoever lifts that stop answers for it; the guard does not stop again for the same
-clock, and the alarm stays.
+A weakness that is not answered in the time of the model's file stops the model, and every alias of its weights, or
+moves each a rung down its ladder, once for each incident (rows C7, C8, E8). Whoever lifts that order answers for it;
+the guard does not act again for the same clock, and the alarm stays.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class Handling:
             self._meter.observe(key, event.at - incident.opened.discovered)
 
     async def _late(self, incident: Incident) -> None:
-        """Stop the model once if its answer is overdue and its file says so."""
+        """Stop the model, or move it a rung down, once if its answer is overdue and its file says so."""
         model = incident.opened.model
         policy = self._config.models.get(model)
         response = None if policy is None else policy.response
@@ -130,13 +130,17 @@ class Handling:
         now = self._clock.now()
         if response is None or due is None or due.done is not None or not due.late(now) or incident.stepped:
             return
-        if response.on_overdue is not OnOverdue.STOP:
+        if response.on_overdue is OnOverdue.ALARM:
             return
+        stops = response.on_overdue is OnOverdue.STOP
         hours = response.hours_for(incident.severity)
         reason = f"incident {incident.id}: not fixed on every surface within {hours:g} hours"
         for alias in aliases_of(self._config, model):
             try:
-                placed = self._board.stop(f"model:{alias}", reason, "guard", Source.CLI)
+                if stops:
+                    placed = self._board.stop(f"model:{alias}", reason, "guard", Source.CLI)
+                else:
+                    placed = self._board.step_down(alias, reason, "guard", Source.CLI)
                 stamp = order_id(now, self._entropy(ENTROPY_BYTES))
                 step = Stepped(
                     id=stamp, incident=incident.id, at=now, who="guard", order=placed.order[:128], reason=reason

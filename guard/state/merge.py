@@ -3,20 +3,24 @@
 A union, nothing else: a stop holds until a resume that counts names its id. What a resume counts for is judged once, by
 whoever reads it (`guard.resuming`), and is part of the state: a resume of a host that is not known lifts nothing, one
 of a known host lifts for models below ASL-3, and from there on only if two people approved lifting exactly this stop.
+Orders of several modes hold side by side: what any of them refuses is refused, what any of them cuts is cut.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-from guard.state.orders import Mode, Order, ResumeOrder, StopOrder, encode
+from guard.state.orders import Order, ResumeOrder, StopOrder, encode
 from guard.state.scope import Scope
 from safeguards.exchange import Exchange
+from safeguards.mode import CASES, Mode, cuts, refuses, routes
 from safeguards.ports import Stop
 
 TWO_PERSON_ASL = 3
+_DAY: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ class _View:
     def __init__(self, held: Iterable[InForce]) -> None:
         self._stops: dict[str, Stop] = {}
         for stop in held:
-            self._stops.setdefault(str(stop.scope), Stop(stop.id, str(stop.scope), stop.reason))
+            self._stops.setdefault(str(stop.scope), _told(stop))
         self._words = frozenset(self._stops)
 
     def covering(self, scopes: frozenset[str]) -> Stop | None:
@@ -79,16 +83,56 @@ class _View:
         return min((self._stops[word] for word in self._words & scopes), key=_order)
 
 
-class _Views:
-    """The four questions about one kind of level: may something new begin, may what runs go on, and for whom."""
+class _Closings:
+    """Since which day each word takes no new principal (seconds since the epoch), and by which stop."""
 
-    __slots__ = ("new", "running")
+    __slots__ = ("_since", "_words")
+
+    def __init__(self, held: Iterable[InForce]) -> None:
+        self._since: dict[str, tuple[float, Stop]] = {}
+        for stop in held:
+            if isinstance(stop, StopOrder):
+                # A key's file says the day alone: one of the order's own day may be newer than the order.
+                since, word = stop.created // _DAY * _DAY, str(stop.scope)
+                if word not in self._since or since < self._since[word][0]:
+                    self._since[word] = since, _told(stop)
+        self._words = frozenset(self._since)
+
+    def covering(self, scopes: frozenset[str], issued: float) -> Stop | None:
+        if self._words.isdisjoint(scopes):
+            return None
+        found = (self._since[word] for word in self._words & scopes)
+        return min((stop for since, stop in found if issued >= since), key=_order, default=None)
+
+
+class _Views:
+    """The questions about one kind of level; those that depend on the case of an exchange have a view for each."""
+
+    __slots__ = ("any", "closed", "firm", "new", "running", "stricter", "withdrawn")
 
     def __init__(self, held: tuple[InForce, ...]) -> None:
-        cutting = [stop for stop in held if mode_of(stop) is not Mode.DRAIN]
-        # By whether the caller is an investigator, who is served what is quarantined.
-        self.new = _View(held), _View(_unquarantined(held))
-        self.running = _View(cutting), _View(_unquarantined(cutting))
+        self.any = _View(held)
+        self.new = _by_case(held, refuses)
+        self.firm = _by_case(held, lambda mode, case: refuses(mode, case) and not routes(mode, case))
+        self.running = _by_case(held, cuts)
+        self.closed = _Closings(_of(held, {Mode.NO_NEW_PRINCIPALS}))
+        self.stricter = _View(_of(held, {Mode.STRICTER}))
+        self.withdrawn = _View(_of(held, {Mode.DE_DEPLOYED}))
+
+
+def _by_case(held: tuple[InForce, ...], asked: Callable[[Mode, int], bool]) -> tuple[_View, ...]:
+    """Make the view of every case; cases for which the same modes count share one."""
+    modes = frozenset(mode_of(stop) for stop in held)
+    made: dict[frozenset[Mode], _View] = {}
+    for case in range(CASES):
+        counting = frozenset(mode for mode in modes if asked(mode, case))
+        if counting not in made:
+            made[counting] = _View(_of(held, counting))
+    return tuple(made[frozenset(mode for mode in modes if asked(mode, case))] for case in range(CASES))
+
+
+def _of(held: Iterable[InForce], modes: Collection[Mode]) -> Iterator[InForce]:
+    return (stop for stop in held if mode_of(stop) in modes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +178,40 @@ class State:
 
     def covering(self, exchange: Exchange) -> Stop | None:
         """The stop with the lowest id that keeps this exchange from beginning, or None."""
-        views = self._below if exchange.asl < TWO_PERSON_ASL else self._from
-        return views.new[exchange.caller.investigator].covering(exchange.scopes)
+        views = self._views(exchange.asl)
+        found = views.new[exchange.case].covering(exchange.scopes)
+        closed = views.closed.covering(exchange.scopes, exchange.caller.issued)
+        return found if closed is None else closed if found is None else min(found, closed, key=_order)
 
     def cutting(self, exchange: Exchange) -> Stop | None:
         """The stop with the lowest id that ends this exchange while it runs, or None: a drain ends nothing."""
         views = self._below if exchange.asl < TWO_PERSON_ASL else self._from
-        return views.running[exchange.caller.investigator].covering(exchange.scopes)
+        return views.running[exchange.case].covering(exchange.scopes)
+
+    def detour(self, exchange: Exchange) -> Stop | None:
+        """The order by which another model is to answer: only where nothing else refuses this exchange (row C14)."""
+        views = self._views(exchange.asl)
+        if views.new[exchange.case].covering(exchange.scopes) is None:
+            return None
+        firm = views.firm[exchange.case].covering(exchange.scopes)
+        if firm or views.closed.covering(exchange.scopes, exchange.caller.issued):
+            return None
+        return views.withdrawn.covering(exchange.scopes) or views.new[exchange.case].covering(exchange.scopes)
+
+    def tightens(self, exchange: Exchange) -> Stop | None:
+        """The order by which this exchange is judged by its model's stricter pipeline, or None."""
+        return self._views(exchange.asl).stricter.covering(exchange.scopes)
+
+    def withdrawn(self, asl: int, scopes: frozenset[str]) -> Stop | None:
+        """The order by which a model of this level that answers to these scopes is offered no more, or None."""
+        return self._views(asl).withdrawn.covering(scopes)
 
     def holding(self, asl: int, scopes: Collection[str]) -> Stop | None:
-        """As `covering`, for a question without an exchange: what answers to these scopes, of no investigator."""
-        views = self._below if asl < TWO_PERSON_ASL else self._from
-        return views.new[0].covering(frozenset(scopes))
+        """The order of whatever mode, with the lowest id, that is in force for what answers to these scopes."""
+        return self._views(asl).any.covering(frozenset(scopes))
+
+    def _views(self, asl: int) -> _Views:
+        return self._below if asl < TWO_PERSON_ASL else self._from
 
     def still_held(self, asl: int) -> tuple[InForce, ...]:
         """Every stop in force for models of this level, lowest id first."""
@@ -163,8 +229,8 @@ class State:
         return {resume.order.id: resume.why for resume in self.resumes if resume.why}
 
 
-def _unquarantined(held: Iterable[InForce]) -> list[InForce]:
-    return [stop for stop in held if mode_of(stop) is not Mode.QUARANTINE]
+def _told(stop: InForce) -> Stop:
+    return Stop(stop.id, str(stop.scope), stop.reason, mode_of(stop))
 
 
 def _order(stop: Stop) -> str:

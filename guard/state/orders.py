@@ -4,7 +4,9 @@ A stop names a scope and a mode, a resume names the stops it lifts: a resume wri
 one. Version 2 says besides which host issued an order, with its signature, and holds the approvals of a resume; orders
 of version 1 are read, and written again as they were. What a signature or an approval is worth is judged elsewhere
 (`guard.state.issuer`, `guard.resuming`): an order that is not signed is an order all the same, since a stop must never
-depend on a key. It is one file so that the written form, its bounds and its reader are seen together.
+depend on a key. A mode that a reader does not know makes the order unreadable, and what is unreadable stops everything
+(`guard.state.directory`): so new modes need no new version. It is one file so that the written form, its bounds and its
+reader are seen together.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from enum import StrEnum
 from typing import Any, Final, TypeVar
 
 from guard.state.scope import OrderError, Scope
+from safeguards.mode import RUNGS, Mode
 from safeguards.scope import ScopeKind
 
 SCHEMA_VERSION: Final = 2
@@ -38,6 +41,7 @@ _SIGNATURE = re.compile(r"[A-Za-z0-9+/]{86}==")
 _PERSON = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _LATEST = float(1 << 48) / 1000.0
 _FIRST_KINDS = frozenset({ScopeKind.ALL, ScopeKind.MODEL, ScopeKind.TIER, ScopeKind.KEY})
+WHOLE_MODELS: Final = frozenset({ScopeKind.ALL, ScopeKind.LEVEL, ScopeKind.MODEL, ScopeKind.VERSION})
 _COMMON = frozenset({"version", "kind", "id", "reason", "who", "source", "created"})
 _SIGNED = _COMMON | {"issuer", "signature"}
 _KEYS: Final[Mapping[tuple[int, str], frozenset[str]]] = {
@@ -57,18 +61,6 @@ class Source(StrEnum):
     ADMIN = "admin"
     WEBHOOK = "webhook"
     DRILL = "drill"
-
-
-class Mode(StrEnum):
-    """What a stop does with what it covers.
-
-    ``stop`` refuses and cuts. ``drain`` refuses what is new and lets running answers end, by their model's own
-    deadline at the latest. ``quarantine`` refuses and cuts as a stop does, for everyone but investigators.
-    """
-
-    STOP = "stop"
-    DRAIN = "drain"
-    QUARANTINE = "quarantine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +102,8 @@ class StopOrder:
         _check(self)
         if self.version == 1 and (self.mode is not Mode.STOP or self.scope.kind not in _FIRST_KINDS):
             raise OrderError("version: 1 knows neither this scope nor this mode")
+        if self.mode in RUNGS and self.scope.kind not in WHOLE_MODELS:
+            raise OrderError(f"mode: {self.mode} is for all, level:…, model:… or version:…")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from guard.state.merge import TWO_PERSON_ASL, InForce, Judged, State, fingerprin
 from guard.state.orders import MAX_APPROVED_LIFTS, MAX_LIFTS, ResumeOrder, Source, StopOrder, is_order_id
 from guard.state.scope import Scope
 from guard.state.served import Served
+from safeguards.mode import RUNGS
 
 NEEDS_TWO = "resuming takes two people's approval"
 
@@ -25,9 +26,9 @@ class Held:
 class ResumePlan:
     """What a resume would do; ``lifts`` goes into the order.
 
-    ``freed`` are models that nothing else would stop (for a narrower scope: for what it covers). ``refused`` is empty,
-    or says why no such order may be written; then ``lifts`` and ``freed`` are empty. ``approvable`` are the stops that
-    would have to be approved by two people for the models that are held for want of it.
+    ``freed`` are models for which no other order is in force (for a narrower scope: for what it covers). ``refused`` is
+    empty, or says why no such order may be written; then ``lifts`` and ``freed`` are empty. ``approvable`` are the
+    stops that would have to be approved by two people for the models that are held for want of it.
     """
 
     lifts: tuple[str, ...]
@@ -75,7 +76,8 @@ def plan_lifting(state: State, found: tuple[StopOrder, ...], served: Served, *, 
             elif asl >= TWO_PERSON_ASL and other.order in ids:
                 held[alias] = Held(alias, f"ASL-{asl}: {NEEDS_TWO}", approval=True)
             else:
-                held[alias] = Held(alias, f"also stopped by {other.order} ({other.scope})")
+                how = other.mode.value if other.mode in RUNGS else "stopped"
+                held[alias] = Held(alias, f"also {how} by {other.order} ({other.scope})")
     freed = {alias: None for alias in freed if alias not in held}
     approvable = _approvable(state, lifted) if any(each.approval for each in held.values()) else ()
     told = tuple(held[alias] for alias in sorted(held))

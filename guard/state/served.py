@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from guard.state.scope import Scope
+from safeguards.mode import Mode
 from safeguards.scope import Capability, Operation, ScopeKind, caller_words, request_words
 
 
@@ -16,11 +17,15 @@ class UnknownScopeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A model by what stops can name of it: the higher of its levels, its release, what can be asked of it."""
+    """A model by what stops can name of it: the higher of its levels, its release, what can be asked of it.
+
+    ``rungs`` are those of its ladder that its policy can answer.
+    """
 
     asl: int
     release: str = ""
     operations: Collection[str] = ()
+    rungs: frozenset[Mode] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ MAX_REJUDGED = 8
 
 
 class FileSwitches:
-    """Implements the port `Switches` over an `OrderDirectory`; for one thread of one process."""
+    """Implements the ports `Switches` and `Ladder` over an `OrderDirectory`; for one thread of one process."""
 
     def __init__(self, directory: OrderDirectory, clock: Clock, judge: Judge) -> None:
         """Load what is there; if that fails, everything is refused until a `poll` succeeds.
@@ -95,6 +95,25 @@ class FileSwitches:
         if stop is None and self._failure:
             raise Unavailable(Failure.UNREACHABLE, self._failure)
         return stop
+
+    def detour(self, exchange: Exchange) -> Stop | None:
+        """The order by which another model is to answer this exchange; raises Unavailable as `covering`."""
+        return self._known().detour(exchange)
+
+    def tightens(self, exchange: Exchange) -> Stop | None:
+        """The order by which this exchange is judged more strictly; raises Unavailable as `covering`."""
+        return self._known().tightens(exchange)
+
+    def withdrawn(self, asl: int, scopes: frozenset[str]) -> Stop | None:
+        """The order by which such a model is offered no more; raises Unavailable as `covering`."""
+        return self._known().withdrawn(asl, scopes)
+
+    def _known(self) -> State:
+        if self._word[0] != self._seen:
+            self._load()
+        if self._failure:
+            raise Unavailable(Failure.UNREACHABLE, self._failure)
+        return self._state
 
     def poll(self) -> tuple[str, ...]:
         """Look whether anything changed that the word did not tell; returns every id applied since the last poll.

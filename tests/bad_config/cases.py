@@ -836,6 +836,12 @@ CASES = (
          "thresholds:\n  - {threshold: A, state: crossed, assessed: 2026-01-01, expires: 2027-01-01}\n"
          "  - {threshold: A, state: crossed, assessed: 2026-01-01, expires: 2027-01-01}\naudience: general",
          "models/demo.yaml:7: thresholds[1].threshold: the threshold is already used by item 0"),
+    Case("a rung that enforces what is enforced already", MODEL, "audience: general",
+         "ladder: {stricter: {enforce: [log]}}\naudience: general",
+         "models/demo.yaml:5: ladder.stricter.enforce[0]: is the name of no safeguard in shadow; there are: none"),
+    Case("a fallback to itself", MODEL, "audience: general",
+         "ladder: {fallback: {model: demo}}\naudience: general",
+         "models/demo.yaml:5: ladder.fallback.model: is this model itself"),
     Case("an alias of the same weights twice", MODEL, "audience: general",
          "same_weights_as: [twin, twin]\naudience: general",
          "models/demo.yaml:5: same_weights_as[1]: the alias is already used by item 0"),

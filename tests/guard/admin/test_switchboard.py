@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +11,16 @@ import pytest
 
 from guard.admin.switchboard import Resumed, ResumeRefusedError, Switchboard
 from guard.policy.load import load
-from guard.state.directory import OrderDirectory
+from guard.state.directory import OrderDirectory, Reading
 from guard.state.issuer import genuine, own_issuer
-from guard.state.orders import MAX_WHO, Approver, Mode, Source, StopOrder, decode
+from guard.state.merge import mode_of
+from guard.state.orders import MAX_WHO, Approver, Source, StopOrder, decode
 from guard.state.scope import OrderError
 from guard.state.served import UnknownScopeError
+from safeguards.mode import RUNGS, Mode
 from tests.guard.approval.persons import ANA, BEN, NOW, OPERATORS
 from tests.parts.configuration import ModelSpec, write_configuration
+from tests.parts.ladders import write_ladder
 from tests.parts.ssh_keys import SoftKey
 
 Boards = Callable[..., Switchboard]
@@ -171,6 +174,66 @@ def test_orders_are_signed_by_the_host_that_issues_them(strict: Switchboard, tmp
     for identity in (placed.order, lifted.order):
         order = decode((state / "orders" / f"{identity}.json").read_bytes())
         assert genuine(order, own_issuer(state))
+
+
+def test_a_model_steps_down_its_own_ladder(board_of: Boards, tmp_path: Path) -> None:
+    board = board_of(ModelSpec("demo", 2), ModelSpec("small", 1, upstream="http://127.0.0.1:8"))
+    write_ladder(tmp_path, "demo", {"stricter": {"enforce": ["tried"]}, "fallback": {"model": "small"}})
+    board.take(load(tmp_path))
+    for mode, held in ((Mode.STRICTER, False), (Mode.FALLBACK, False), (Mode.STOP, True), (Mode.STOP, True)):
+        placed = board.step_down("demo", "late", "guard", Source.CLI)
+        assert (placed.mode, str(placed.scope)) == (mode, "model:demo")
+        assert ("demo" in board.models_held()) is held
+    assert [mode_of(each) for each in board.over("demo")] == [Mode.STRICTER, Mode.FALLBACK, Mode.STOP, Mode.STOP]
+    assert board.over("small") == board.over("nobody") == ()
+    with pytest.raises(UnknownScopeError):
+        board.step_down("nobody", "", "guard", Source.CLI)
+
+
+def test_the_step_of_a_model_whose_orders_cannot_be_read_is_a_stop(tmp_path: Path) -> None:
+    class Unlisted(OrderDirectory):
+        def read(self, known: Container[str] = ()) -> Reading:
+            raise OSError(5, "Input/output error")
+
+    write_configuration(tmp_path)
+    write_ladder(tmp_path, "demo", {"stricter": {"enforce": ["tried"]}})
+    state = tmp_path / "var" / "state"
+    board = Switchboard(load(tmp_path), Unlisted(state), state, lambda: float(NOW), os.urandom)
+    assert board.step_down("demo", "", "guard", Source.CLI).mode is Mode.STOP
+
+
+def test_what_holds_for_all_counts_for_the_step_of_a_model(board_of: Boards, tmp_path: Path) -> None:
+    board = board_of(ModelSpec("demo", 2))
+    write_ladder(tmp_path, "demo", {"stricter": {"enforce": ["tried"]}, "no_new_principals": True})
+    board.take(load(tmp_path))
+    board.stop("level:1", "", "ana", Source.CLI, Mode.STRICTER)
+    board.stop("key:app", "", "ana", Source.CLI)  # not of the whole model
+    assert board.step_down("demo", "", "guard", Source.CLI).mode is Mode.NO_NEW_PRINCIPALS
+    assert board.models_held() == {}
+
+
+def test_an_order_for_a_rung_that_the_file_does_not_have_holds_as_a_stop(board_of: Boards) -> None:
+    board = board_of(ModelSpec("demo", 2), ModelSpec("other", 2))
+    placed = board.stop("model:demo", "", "ana", Source.CLI, Mode.FALLBACK)
+    assert board.models_held() == {"demo": (placed.order,)}
+
+
+def test_a_resume_says_on_which_rung_a_model_stays(board_of: Boards) -> None:
+    board = board_of(ModelSpec("demo", 2))
+    stays = board.stop("all", "", "ana", Source.CLI, Mode.NO_NEW_PRINCIPALS)
+    board.stop("model:demo", "", "ana", Source.CLI)
+    resumed = board.resume("model:demo", "fixed", "ana", Source.CLI)
+    assert [each.why for each in resumed.plan.held] == [f"also no_new_principals by {stays.order} (all)"]
+    assert board.models_held() == {}
+
+
+@pytest.mark.parametrize("mode", sorted(RUNGS))
+def test_from_asl_3_on_a_rung_is_left_by_two_people(mode: Mode, strict: Switchboard) -> None:
+    strict.stop("model:strict", "", "ana", Source.CLI, mode)
+    asked = refusal(strict)
+    assert [mode_of(each) for each in strict.over("strict")] == [mode]
+    _approved(strict, asked, ("ana", ANA), ("ben", BEN))
+    assert strict.over("strict") == ()
 
 
 def test_a_drain_and_a_quarantine_are_told_as_such(strict: Switchboard) -> None:

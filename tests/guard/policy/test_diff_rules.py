@@ -26,6 +26,7 @@ SHADOW = {"mode": "shadow", "on_failure": "block"}
 FOUND, FOUND_MAY = "models/m/thresholds/CBRN-3", {"assessed": "2026-05-01"}
 MAY, JUNE = {"issued": "2026-05-01"}, {"issued": "2026-06-01"}
 TLS = {"certificate": "c.pem"}
+LADDER = "models/m/ladder"
 MOUNT, SET, UP = "models/m/safeguards/s", "models/m/safeguards/s/settings", "models/m/upstream"
 CLAIM, TOKEN, HOOK = "models/m/evidence/card", "guard/admin/tokens/t", "guard/admin/hooks/h"
 PROXY, ENVELOPE = "guard/admin/proxy", "guard/admin/emergency_tokens/e"
@@ -41,6 +42,14 @@ CASES: tuple[tuple[Any, ...], ...] = (
     ("models/m/framework/thresholds", ("a", "b"), ("a",), W), ("models/m/framework/thresholds", ("a",), ("a", "b"), S),
     ("models/m/variant_of", "base", None, W), ("models/m/variant_of", None, "base", S),
     ("models/m/same_weights_as", [], ["twin"], W), ("models/m/same_weights_as", ["twin"], [], S),
+    (f"{LADDER}/stricter", None, {"enforce": ("a",)}, N), (f"{LADDER}/stricter", {"enforce": ("a",)}, None, W),
+    (f"{LADDER}/stricter/enforce", ("a",), ("a", "b"), S), (f"{LADDER}/stricter/enforce", ("a", "b"), ("b",), W),
+    (f"{LADDER}/fallback", None, {"model": "a"}, N), (f"{LADDER}/fallback", {"model": "a"}, None, W),
+    (f"{LADDER}/fallback/model", "a", "b", W),
+    (f"{LADDER}/no_new_principals", False, True, N), (f"{LADDER}/no_new_principals", True, False, W),
+    (f"{LADDER}/de_deployed", None, {"replacement": "a"}, N), (f"{LADDER}/de_deployed", {"replacement": "a"}, None, W),
+    (f"{LADDER}/de_deployed/replacement", "a", "b", W),
+    (f"{LADDER}/de_deployed/route", False, True, W), (f"{LADDER}/de_deployed/route", True, False, S),
     (FOUND, None, {"state": "ruled_out"}, W), (FOUND, {"state": "ruled_out"}, None, S),
     (FOUND, None, {"state": "crossed"}, N), (FOUND, {"state": "cannot_rule_out"}, None, N),
     (f"{FOUND}/threshold", "a", "b", W),

@@ -12,14 +12,18 @@ from guard.incidents.folder import IncidentFolder
 from guard.policy.load import load
 from guard.serve.handling import Handling
 from guard.state.directory import OrderDirectory
+from guard.state.merge import mode_of
 from guard.telemetry.exposition import Exposition
 from guard.telemetry.logs import JsonLog
 from guard.telemetry.meter import Meter
 from guard.telemetry.metric import Origin
+from safeguards.mode import Mode
 from tests.guard.incidents.stories import BEGAN, HOUR, Story, write
+from tests.parts.ladders import write_ladder
 from tests.safeguards.exchanges import StillClock
 
 STOPS: dict[str, Any] = {"max_hours": 48, "severe_max_hours": 12, "on_overdue": "stop"}
+STEPS: dict[str, Any] = {**STOPS, "on_overdue": "step_down"}
 ALARMS: dict[str, Any] = {**STOPS, "on_overdue": "alarm"}
 
 
@@ -93,6 +97,21 @@ def test_each_event_is_recorded_once_over_restarts(tmp_path: Path) -> None:
     desk.folder.add(story.mitigated())
     desk.look()
     assert desk.acts == ["incident open", "incident triage", "incident mitigate"]
+
+
+def test_where_the_file_says_so_a_late_fix_moves_the_model_one_rung_down(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, STEPS)
+    write_ladder(tmp_path, "demo", {"stricter": {"enforce": ["tried"]}})
+    desk.board.take(load(tmp_path))
+    for number, modes in ((1, [Mode.STRICTER]), (2, [Mode.STRICTER, Mode.STOP])):
+        story = Story()
+        story.now += number  # ids of their own
+        desk.folder.add(story.opened())
+        desk.look(47.0)
+        desk.look(49.0)
+        desk.look(50.0)
+        assert [mode_of(each) for each in desk.board.over("demo")] == modes
+        assert desk.acts.count("incident step") == number
 
 
 def test_a_weakness_that_is_not_fixed_in_time_stops_the_model_once(tmp_path: Path) -> None:

@@ -102,7 +102,16 @@ def make_link(path: Path) -> None:
     path.symlink_to(aside)
 
 
+def write_a_mode_of_tomorrow(path: Path) -> None:
+    path.write_bytes(encode(stop("model:other")).replace(b'"mode":"stop"', b'"mode":"gentler"'))
+
+
+def write_a_rung_of_a_key(path: Path) -> None:
+    path.write_bytes(encode(stop("key:other-app")).replace(b'"mode":"stop"', b'"mode":"fallback"'))
+
+
 DAMAGES = [write_text, write_nothing, write_too_much, write_another, make_folder, make_fifo, make_link]
+DAMAGES += [write_a_mode_of_tomorrow, write_a_rung_of_a_key]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

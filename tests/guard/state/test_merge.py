@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import replace
 
 import pytest
@@ -9,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.state.merge import Judged, StandingStop, State, fingerprint
-from guard.state.orders import Mode, Order, ResumeOrder, StopOrder
+from guard.state.orders import Order, ResumeOrder, StopOrder
 from guard.state.scope import EVERYTHING, Scope
+from safeguards.exchange import Exchange
+from safeguards.mode import Mode, cuts, refuses, routes
 from safeguards.ports import Stop
 from tests.guard.state.parts import exchange, merged, resume, stop
 
+DAY = 1_700_000_001.0 // 86_400 * 86_400  # on which the orders of these tests are given
 SCOPES = ["all", "level:2", "level:3", "model:demo", "model:other", "tier:general", "key:demo-app", "key:other"]
 SCOPES += ["org:demo", "org:other", "operation:chat", "operation:messages"]
 POOL = [stop(scope, number) for number, scope in enumerate(SCOPES * 2, start=1)]
@@ -151,6 +156,92 @@ def test_a_quarantine_refuses_and_ends_all_but_what_investigators_ask() -> None:
         assert state.cutting(anyone) is not None
         assert state.covering(investigator) is None
         assert state.cutting(investigator) is None
+
+
+def of_mode(mode: Mode, number: int = 1, scope: str = "model:demo") -> StopOrder:
+    return replace(stop(scope, number), mode=mode)
+
+
+RUNG_SETS = st.frozensets(st.sampled_from([Mode.STRICTER, Mode.FALLBACK, Mode.DE_DEPLOYED]))
+MODED = [
+    of_mode(mode, number, scope)
+    for number, (mode, scope) in enumerate(itertools.product(Mode, ["all", "level:2", "model:demo", "model:other"]), 1)
+]
+
+
+@st.composite
+def asked(draw: st.DrawFn) -> Exchange:
+    made = exchange(draw(st.sampled_from(["demo", "other", "third"])), draw(st.sampled_from([2, 3])))
+    issued = draw(st.sampled_from([0.0, DAY - 86_400.0, DAY, DAY + 86_400.0, math.inf]))
+    caller = replace(made.caller, issued=issued, investigator=draw(st.booleans()))
+    return replace(made, caller=caller, rungs=draw(RUNG_SETS))
+
+
+def rank(found: Stop | None) -> int:
+    return 0 if found is None else 1
+
+
+@given(st.lists(st.sampled_from(MODED), max_size=6), st.lists(st.sampled_from(MODED), max_size=6), asked(), st.data())
+def test_modes_merge_the_same_in_any_order_and_a_further_order_never_allows_more(
+    some: list[StopOrder], more: list[StopOrder], one: Exchange, data: st.DataObject
+) -> None:
+    before, after = merged(some), merged([*some, *more])
+    again = merged(data.draw(st.permutations([*some, *more])))
+    for ask in (State.covering, State.cutting, State.detour, State.tightens):
+        assert ask(after, one) == ask(again, one) == ask(before.merge(merged(more)), one)
+    for ask in (State.covering, State.cutting, State.tightens):
+        assert rank(ask(before, one)) <= rank(ask(after, one))
+    # Another model answers only what this one refuses, and where some order refuses for good none does.
+    if after.detour(one) is not None:
+        assert after.covering(one) is not None
+        assert before.covering(one) is None or before.detour(one) is not None
+
+
+@given(st.lists(st.sampled_from(MODED), max_size=6), asked())
+def test_each_question_is_answered_by_what_each_mode_means(held: list[StopOrder], one: Exchange) -> None:
+    state = merged(held)
+    over = [order for order in held if str(order.scope) in one.scopes]
+    late = {order.id for order in over if order.mode is Mode.NO_NEW_PRINCIPALS and one.caller.issued >= DAY}
+    refusing = {order.id for order in over if refuses(order.mode, one.case)}
+    assert (state.covering(one) is None) is (not late | refusing)
+    assert (state.cutting(one) is None) is (not any(cuts(order.mode, one.case) for order in over))
+    assert (state.tightens(one) is None) is (not any(order.mode is Mode.STRICTER for order in over))
+    routed = {order.id for order in over if routes(order.mode, one.case)}
+    assert (state.detour(one) is not None) is (bool(routed) and refusing == routed and not late)
+
+
+def test_a_key_of_the_orders_own_day_counts_as_new() -> None:
+    state = merged([of_mode(Mode.NO_NEW_PRINCIPALS)])
+    anyone = exchange()
+    for issued, refused in ((DAY - 86_400.0, False), (DAY, True), (DAY + 86_400.0, True), (math.inf, True)):
+        one = replace(anyone, caller=replace(anyone.caller, issued=issued))
+        assert (state.covering(one) is not None) is refused
+        assert state.cutting(one) is None
+
+
+def test_the_first_of_two_closings_counts() -> None:
+    late = replace(of_mode(Mode.NO_NEW_PRINCIPALS, 1), created=DAY + 10 * 86_400.0)
+    early = of_mode(Mode.NO_NEW_PRINCIPALS, 2)
+    anyone = exchange()
+    found = merged([late, early]).covering(replace(anyone, caller=replace(anyone.caller, issued=DAY)))
+    assert found is not None
+    assert (found.order, found.mode) == (early.id, Mode.NO_NEW_PRINCIPALS)
+
+
+def test_a_withdrawn_model_is_told_apart_from_a_stopped_one() -> None:
+    state = merged([of_mode(Mode.STOP, 1), of_mode(Mode.DE_DEPLOYED, 2, "model:other")])
+    for asl in (2, 3):
+        assert state.withdrawn(asl, exchange("demo", asl).scopes) is None
+        found = state.withdrawn(asl, exchange("other", asl).scopes)
+        assert found is not None
+        assert found.mode is Mode.DE_DEPLOYED
+
+
+def test_a_withdrawn_model_goes_to_its_replacement_also_beside_a_fallback() -> None:
+    one = replace(exchange(), rungs=frozenset({Mode.FALLBACK, Mode.DE_DEPLOYED}))
+    found = merged([of_mode(Mode.FALLBACK, 1), of_mode(Mode.DE_DEPLOYED, 2)]).detour(one)
+    assert found is not None
+    assert found.mode is Mode.DE_DEPLOYED
 
 
 @pytest.mark.parametrize("mode", [Mode.DRAIN, Mode.QUARANTINE])

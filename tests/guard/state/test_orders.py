@@ -16,8 +16,8 @@ from guard.state.orders import (
     MAX_LIFTS,
     MAX_ORDER_BYTES,
     MAX_REASON,
+    WHOLE_MODELS,
     Approver,
-    Mode,
     Order,
     ResumeOrder,
     Source,
@@ -30,6 +30,7 @@ from guard.state.orders import (
     statement,
 )
 from guard.state.scope import OrderError, Scope
+from safeguards.mode import RUNGS, Mode
 from safeguards.scope import Capability, Operation, ScopeKind
 from tests.guard.state.parts import resume, stop
 
@@ -67,10 +68,20 @@ armours = st.text(st.characters(min_codepoint=32, max_codepoint=126) | st.just("
 approvers = st.lists(st.builds(Approver, st.sampled_from(["ana", "ben.2"]), armours), max_size=3).map(tuple)
 first_stops = st.builds(StopOrder, ids, first_scopes, texts, people, sources, seconds, version=st.just(1))
 first_resumes = st.builds(ResumeOrder, ids, lifts, texts, people, sources, seconds, version=st.just(1))
+
+
+def _allowed(
+    identity: str, scope: Scope, reason: str, who: str, source: Source, created: float, mode: Mode, **issued: Any
+) -> StopOrder:
+    """Make a stop; a mode that its scope does not take is a plain one."""
+    taken = mode if mode not in RUNGS or scope.kind in WHOLE_MODELS else Mode.STOP
+    return StopOrder(identity, scope, reason, who, source, created, taken, **issued)
+
+
 stops = st.one_of(
     first_stops,
     st.builds(
-        lambda issued, *fields: StopOrder(*fields, **issued),
+        lambda issued, *fields: _allowed(*fields, **issued),
         issuers,
         ids,
         scopes,
@@ -267,6 +278,18 @@ def test_an_order_of_version_1_is_read_as_it_was_written_then_and_written_again_
 def test_version_1_holds_nothing_that_it_did_not_know(fields: dict[str, Any]) -> None:
     with pytest.raises(OrderError, match="version: 1"):
         replace(stop(), version=1, **fields)
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_rung_is_for_whole_models_alone(mode: Mode) -> None:
+    for scope in ("all", "level:3", "model:demo", "version:demo/2"):
+        assert decode(encode(replace(stop(scope), mode=mode))) == replace(stop(scope), mode=mode)
+    for scope in ("tier:general", "key:app", "org:a", "operation:chat", "capability:tools", "attribute:a=b"):
+        if mode in RUNGS:
+            with pytest.raises(OrderError, match=f"mode: {mode} is for all, level:…, model:… or version:…"):
+                replace(stop(scope), mode=mode)
+        else:
+            assert replace(stop(scope), mode=mode).mode is mode
 
 
 @given(st.one_of(stops, resumes))
