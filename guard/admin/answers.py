@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from guard.admin.bodies import read_body
+from guard.admin.bodies import MAX_BODY, read_body
 
 MAX_FIELDS: Final = 8
 _POLICY: Final = (
@@ -30,11 +30,11 @@ class NotTakenError(Exception):
     """A form that is not taken; the message says why."""
 
 
-async def read_form(request: Request, *wanted: str) -> dict[str, str]:
-    """Read a form, bounded; raises NotTakenError for another kind of body and for a repeated field."""
+async def read_form(request: Request, *wanted: str, limit: int = MAX_BODY) -> dict[str, str]:
+    """Read a form of so many bytes at most; raises NotTakenError for another kind of body and for a repeated field."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
         raise NotTakenError("the body is not a form")
-    body = await read_body(request)
+    body = await read_body(request, limit)
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except (ValueError, UnicodeError):

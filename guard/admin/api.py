@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from guard.admin.bodies import read_body
 from guard.admin.hook_route import HookRoute
+from guard.admin.obedience import Workers, confirmed, obedience
 from guard.admin.switchboard import Resumed, ResumeRefusedError, Switchboard
 from guard.credentials import Register, bearer
 from guard.hooks.receiver import Receiver
@@ -27,7 +28,6 @@ from guard.policy.roles import Act, may, told
 from guard.refusal import Refused
 from guard.state.orders import MAX_APPROVAL, MAX_REASON, MAX_SIGNATURES, Approver, Source
 from guard.state.reloads import Outcome, Reloaded
-from guard.state.replicas import Spread
 from guard.state.scope import OrderError
 from guard.state.served import UnknownScopeError
 from safeguards.mode import Mode
@@ -35,7 +35,6 @@ from safeguards.verdict import Code
 
 MAX_RESUME: Final = 131_072  # an approved resume holds the signatures of those who approved
 WAIT_SECONDS: Final = 10.0
-_POLL_SECONDS: Final = 0.01
 _RELOADED: Final = {
     Outcome.IN_FORCE: 200,
     Outcome.UNCHANGED: 200,
@@ -64,33 +63,14 @@ class Readiness:
     troubles: tuple[str, ...]
 
 
-class Member(Protocol):
-    """What the admin listener asks of a guard's place in its fleet."""
-
-    def spread(self, order: str) -> Spread:
-        """How far an order has come in the whole fleet."""
-
-    def wait_for_others(self, *, waiting: bool) -> None:
-        """Somebody waits for the other guards' words, or no more."""
-
-    def status(self) -> dict[str, Any]:
-        """How it stands."""
-
-
-class Fleet(Protocol):
+class Fleet(Workers, Protocol):
     """What the admin listener asks of the supervisor."""
-
-    def workers(self) -> tuple[str, ...]:
-        """Names of the workers that should be serving."""
 
     def ready(self) -> Readiness:
         """Whether requests are being served, and by how many workers of how many."""
 
     def wake(self) -> None:
         """Tell the workers that orders have changed."""
-
-    def fleet(self) -> Member | None:
-        """This guard's place in its fleet; None where it is no part of one."""
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
         """The metrics page and its content type."""
@@ -280,35 +260,13 @@ class _Admin:
         """Wait until every worker has applied the order, then say who has."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        member = self._fleet.fleet()
-        if member is not None:
-            member.wait_for_others(waiting=True)
-        try:
-            obeyed = self._obeyed(order)
-            while obeyed["missing"] and loop.time() < began + WAIT_SECONDS:
-                await asyncio.sleep(_POLL_SECONDS)
-                obeyed = self._obeyed(order)
-        finally:
-            if member is not None:
-                member.wait_for_others(waiting=False)
-        body = {"order": order, **fields, **obeyed, "seconds": round(loop.time() - began, 3)}
-        return JSONResponse(body, 200 if not obeyed["missing"] else 202)
-
-    def _obeyed(self, order: str) -> dict[str, Any]:
-        """Who has applied an order: here, or in the whole fleet where there is one."""
-        member = self._fleet.fleet()
-        if member is not None:
-            return member.spread(order).fields()
-        obeyed = self._switchboard.obeyed(order, self._fleet.workers())
-        return {
-            "workers": len(obeyed.acks),
-            "missing": list(obeyed.missing),
-            "streams_cut": obeyed.streams_cut,
-        }
+        (found,) = await obedience(self._switchboard, self._fleet, (order,), WAIT_SECONDS)
+        body = {"order": order, **fields, **found.fields(), "seconds": round(loop.time() - began, 3)}
+        return JSONResponse(body, 200 if not found.missing else 202)
 
     async def _order(self, request: Request, _: Person) -> Response:
         order = request.path_params["order"]
-        return JSONResponse({"order": order, **self._obeyed(order)})
+        return JSONResponse({"order": order, **confirmed(self._switchboard, self._fleet, order).fields()})
 
     async def _status(self, _: Request, __: Person) -> Response:
         board = self._switchboard

@@ -9,8 +9,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from guard.admin.bodies import read_body
-from guard.admin.obedience import Workers, obedience
-from guard.admin.switchboard import Obeyed, Switchboard
+from guard.admin.obedience import Confirmed, Workers, obedience
+from guard.admin.switchboard import Switchboard
 from guard.hooks.desk import Act, Result
 from guard.hooks.hook import Hook
 from guard.hooks.receiver import Answer, Delivery, Receiver, UnreadableError
@@ -20,6 +20,7 @@ from guard.state.scope import OrderError
 WAIT_SECONDS: Final = 2.0
 """How long an answer waits for the workers; Slack gives up after three seconds."""
 MAX_TOLD: Final = 100
+MAX_NAMED: Final = 10
 _NOT_AUTHENTIC: Final = frozenset({Result.REFUSED, Result.STALE})
 _SENTENCES: Final = {
     Result.STOPPED: "Stopped {scope} (order {order})",
@@ -71,7 +72,7 @@ class HookRoute:
         return told(hook, answer, await obedience(self._switchboard, self._fleet, answer.orders, WAIT_SECONDS))
 
 
-def told(hook: Hook, answer: Answer, obeyed: Sequence[Obeyed]) -> Response:
+def told(hook: Hook, answer: Answer, obeyed: Sequence[Confirmed]) -> Response:
     """Say what was done and who has obeyed; of a message that is not authentic, no more than that."""
     (first, *_) = answer.acts
     if hook.settings.kind is HookKind.SLACK and answer.proved:
@@ -94,12 +95,14 @@ def _fields(act: Act) -> dict[str, str]:
     return {name: value for name, value in fields.items() if value}
 
 
-def _for_slack(act: Act, obeyed: Sequence[Obeyed]) -> dict[str, str]:
+def _for_slack(act: Act, obeyed: Sequence[Confirmed]) -> dict[str, str]:
     """Slack shows only what comes with the status 200; a stop is for everybody in the channel to see."""
     stopped = act.result is Result.STOPPED
     sentence = _SENTENCES.get(act.result, "Nothing was stopped: {words}")
     words = sentence.format(scope=act.scope, order=act.order, words=act.words)
     if stopped and obeyed:
-        done = len(obeyed[0].acks)
-        words += f": applied on {done}/{done + len(obeyed[0].missing)} workers, {obeyed[0].streams_cut} streams cut"
+        found = obeyed[0]
+        replicas = "" if found.fleet is None else f" on {found.fleet.replicas}/{found.fleet.replicas_of} replicas"
+        words += f": applied on {found.workers}/{found.workers_of} workers{replicas}, {found.streams_cut} streams cut"
+        words += f"; NOT confirmed by {', '.join(found.missing[:MAX_NAMED])}" if found.missing else ""
     return {"response_type": "in_channel" if stopped else "ephemeral", "text": words}

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from guard.admin.api import Fleet
+from guard.admin.fleet_view import FleetView, fleet_view
+from guard.admin.modes import rank, words_of
+from guard.admin.obedience import Confirmed, confirmed
 from guard.admin.running import Running, by_model, total
-from guard.admin.switchboard import Obeyed, Standing, Switchboard
+from guard.admin.switchboard import Standing, Switchboard
 from guard.policy.report import ModelReport
 from guard.policy.standard import OnExpiry
-from guard.state.merge import State
-from guard.state.orders import ResumeOrder, StopOrder
+from guard.state.merge import Judged, State, mode_of
+from guard.state.orders import Mode, StopOrder
 
 MAX_HISTORY: Final = 50
 MAX_STOPS: Final = 12  # for each the words of all workers are read
@@ -80,7 +82,12 @@ class Stopped:
     """A stop in force and who has obeyed it."""
 
     standing: Standing
-    obeyed: Obeyed
+    obeyed: Confirmed
+
+    @property
+    def mode(self) -> str:
+        """What it does."""
+        return mode_of(self.standing.stop).value
 
     @property
     def scope(self) -> str:
@@ -101,20 +108,60 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
+class Holding:
+    """An order that holds a model for everybody, and what it does."""
+
+    order: str
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
-    """One model: its standing, the orders that stop it for everybody, and what runs on it."""
+    """One model: its standing, the orders that hold it for everybody (strongest first), and what runs on it.
+
+    ``lapsed`` is whether its level is not served here for want of proof that every stop order is known.
+    """
 
     report: ModelReport
-    stopped_by: tuple[str, ...]
+    held: tuple[Holding, ...]
     running: int
+    lapsed: bool = False
+
+    @property
+    def asl(self) -> int:
+        """The level that leases and resumes go by."""
+        return max(self.report.deployment, self.report.security)
+
+    @property
+    def refused(self) -> bool:
+        """Whether an order turns its callers away."""
+        return any(words_of(each.mode).refuses for each in self.held)
+
+    @property
+    def served(self) -> bool:
+        """Whether requests are answered, as far as orders, policy and leases go."""
+        return self.report.routable and not self.refused and not self.lapsed
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """All stops in force of one mode: how many, and what the newest covers."""
+
+    mode: str
+    scope: str
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """All of it; ``at`` is seconds since the epoch, ``unreadable`` says why the orders cannot be read, if so."""
+    """All of it; ``at`` is seconds since the epoch, ``unreadable`` says why the orders cannot be read, if so.
+
+    ``stops`` are the strongest and newest, ``kinds`` count all; ``fleet`` is None for a guard that is no part of one.
+    """
 
     at: float
     unreadable: str
+    kinds: tuple[Kind, ...]
     stops: tuple[Stopped, ...]
     more_stops: int
     models: tuple[Model, ...]
@@ -125,8 +172,19 @@ class Overview:
     log: LogHealth
     policy: str
     policy_since: float
-    history: tuple[StopOrder | ResumeOrder, ...]
+    history: tuple[StopOrder | Judged, ...]
     ordered: int
+    fleet: FleetView | None = None
+
+    @property
+    def served(self) -> int:
+        """How many models are served here: none without a worker that serves."""
+        return sum(each.served for each in self.models) if any(each.serving for each in self.places) else 0
+
+    @property
+    def lapsed(self) -> tuple[Model, ...]:
+        """The models that would be served but for a lapsed lease."""
+        return tuple(each for each in self.models if each.lapsed and each.report.routable and not each.refused)
 
 
 def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) -> Overview:
@@ -138,38 +196,70 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
         unreadable = problem.strerror or "the orders' directory cannot be read"
     held = board.models_held(state)
     newest = sorted(board.in_force(state), key=lambda each: each.stop.id, reverse=True)
+    strongest = sorted(newest, key=lambda each: rank(mode_of(each.stop).value))
+    seen = fleet_view(fleet.fleet())
+    gone = frozenset[int]() if seen is None else seen.lapsed
     running = panel.running()
     reports = panel.reports()
     on = dict(by_model(running))
-    models = tuple(Model(each, tuple(held.get(each.model, ())), on.get(each.model, 0)) for each in reports)
+    modes = {each.stop.id: mode_of(each.stop).value for each in newest}
+    models = tuple(
+        Model(
+            each,
+            _holding(held.get(each.model, ()), modes),
+            on.get(each.model, 0),
+            max(each.deployment, each.security) in gone,
+        )
+        for each in reports
+    )
     policy = fleet.policy()
-    given: list[StopOrder | ResumeOrder] = [*state.stops, *(each.order for each in state.resumes)]
-    orders = sorted(given, key=lambda order: order.id, reverse=True)
+    given: list[StopOrder | Judged] = [*state.stops, *state.resumes]
+    orders = sorted(given, key=_id, reverse=True)
     lapses = tuple(sorted((each for each in panel.lapses() if each.at - at <= SOON_SECONDS), key=lambda each: each.at))
     log = panel.log_health()
     return Overview(
         at=at,
         unreadable=unreadable,
-        stops=tuple(Stopped(each, _obeyed(board, each.stop.id, fleet)) for each in newest[:MAX_STOPS]),
+        kinds=_kinds(strongest),
+        stops=tuple(Stopped(each, confirmed(board, fleet, each.stop.id)) for each in strongest[:MAX_STOPS]),
         more_stops=max(0, len(newest) - MAX_STOPS),
         models=models,
         places=panel.places(),
         running=total(running),
-        findings=(*panel.incidents(), *_findings(reports, fleet, policy, log)),
+        findings=(
+            *(() if seen is None else seen.findings()),
+            *panel.incidents(),
+            *_findings(reports, fleet, policy, log),
+            *(f"Resume {order} does not count for all that it names: {why}" for order, why in _uncounted(state)),
+        ),
         lapses=lapses,
         log=log,
         policy=str(policy.get("digest", "")),
         policy_since=float(policy.get("since", 0.0)),
         history=tuple(orders[:MAX_HISTORY]),
         ordered=len(orders),
+        fleet=seen,
     )
 
 
-def _obeyed(board: Switchboard, order: str, fleet: Fleet) -> Obeyed:
-    try:
-        return board.obeyed(order, fleet.workers())
-    except OSError:
-        return Obeyed((), tuple(fleet.workers()))
+def _holding(orders: Sequence[str], modes: Mapping[str, str]) -> tuple[Holding, ...]:
+    found = [Holding(order, modes.get(order, Mode.STOP.value)) for order in orders]
+    return tuple(sorted(found, key=lambda each: rank(each.mode)))
+
+
+def _kinds(strongest: Sequence[Standing]) -> tuple[Kind, ...]:
+    found: dict[str, list[str]] = {}
+    for each in strongest:
+        found.setdefault(mode_of(each.stop).value, []).append(str(each.stop.scope))
+    return tuple(Kind(mode, scopes[0], len(scopes)) for mode, scopes in found.items())
+
+
+def _id(act: StopOrder | Judged) -> str:
+    return act.id if isinstance(act, StopOrder) else act.order.id
+
+
+def _uncounted(state: State) -> list[tuple[str, str]]:
+    return sorted(state.uncounted().items(), reverse=True)[:MAX_STOPS]
 
 
 def _findings(reports: Sequence[ModelReport], fleet: Fleet, policy: dict[str, Any], log: LogHealth) -> list[str]:
@@ -192,34 +282,3 @@ _EFFECT: Final = {
     OnExpiry.STOP_NEW_PRINCIPALS: "keys made since are refused",
     OnExpiry.WARN: "a warning only",
 }
-
-
-def day(at: float) -> str:
-    """Write a day in UTC."""
-    return moment(at).partition(" ")[0]
-
-
-def moment(at: float) -> str:
-    """Write a moment in UTC, to the second; an order written by hand may name one that no calendar has."""
-    try:
-        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    except (ValueError, OverflowError, OSError):
-        return "no day of the calendar"
-
-
-def clock(at: float) -> str:
-    """Write the time of day in UTC."""
-    return moment(at).rpartition(" ")[2]
-
-
-def since(seconds: float) -> str:
-    """Write a span in its two largest units; under a minute in seconds."""
-    whole = max(0, int(seconds))
-    for size, unit, smaller, name in _UNITS:
-        if whole >= size:
-            rest = whole % size // smaller
-            return f"{whole // size} {unit}" + (f" {rest} {name}" if rest else "")
-    return "under a minute"
-
-
-_UNITS: Final = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 60, ""))

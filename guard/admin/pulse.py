@@ -7,8 +7,11 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from guard.admin.api import Fleet
-from guard.admin.overview import Instruments, clock
+from guard.admin.fleet_view import fleet_view
+from guard.admin.obedience import confirmed
+from guard.admin.overview import Instruments
 from guard.admin.switchboard import Switchboard
+from guard.admin.times import clock
 from safeguards.ports import Clock
 
 LOOK_SECONDS: Final = 0.1
@@ -78,10 +81,12 @@ class Pulse:
     def _acts(self) -> object:
         places = tuple((each.name, each.serving, each.trouble) for each in self._panel.places())
         reports = self._panel.reports()
+        view = fleet_view(self._fleet.fleet())
+        others = None if view is None else view.changes()
         try:
-            return places, reports, self._orders(places), str(self._fleet.policy())
+            return places, reports, others, self._orders(places), str(self._fleet.policy())
         except OSError as problem:
-            return places, reports, problem.errno
+            return places, reports, others, problem.errno
 
     def _orders(self, places: object) -> object:
         """Return what differs when orders have, or who has obeyed them; only what is unconfirmed is read again."""
@@ -90,9 +95,9 @@ class Pulse:
             stops = [each.stop.id for each in self._board.in_force()]
             self._unconfirmed = tuple(sorted(stops, reverse=True)[:MAX_FOLLOWED])
             self._version = version
-        obeyed = {order: self._board.obeyed(order, self._fleet.workers()) for order in self._unconfirmed}
+        obeyed = {order: confirmed(self._board, self._fleet, order) for order in self._unconfirmed}
         self._unconfirmed = tuple(order for order, found in obeyed.items() if found.missing)
-        return version, tuple((order, found.missing, found.streams_cut) for order, found in obeyed.items())
+        return version, tuple((order, found.count, found.missing, found.streams_cut) for order, found in obeyed.items())
 
 
 def _event(name: str, data: str) -> bytes:

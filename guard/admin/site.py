@@ -7,7 +7,6 @@ holds for every request is seen beside every route.
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -19,25 +18,29 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from guard.admin.answers import KEPT, SAFE, NotTakenError, go, html, read_form
-from guard.admin.api import Fleet
+from guard.admin.api import MAX_RESUME, Fleet
+from guard.admin.approving import pasted, signing, statement_of
+from guard.admin.bodies import MAX_BODY
 from guard.admin.door import Door
 from guard.admin.entrance import Entrance, Inside, same_origin
+from guard.admin.fleet_view import fleet_view
+from guard.admin.obedience import Confirmed, obedience
 from guard.admin.overview import Instruments, overview
-from guard.admin.page import acts, control
+from guard.admin.page import acts, approval, control
 from guard.admin.page.frame import ASSETS, VERSION, Visitor
+from guard.admin.page.parts import sentence
 from guard.admin.proxied import ForgedHeaderError
 from guard.admin.pulse import MAX_LISTENERS, Pulse
 from guard.admin.running import covered
-from guard.admin.switchboard import Obeyed, ResumeRefusedError, Standing, Switchboard
+from guard.admin.switchboard import ResumeRefusedError, Standing, Switchboard
 from guard.policy.roles import Act, may
 from guard.refusal import Refused
-from guard.state.orders import MAX_REASON, Source, is_order_id
+from guard.state.orders import MAX_REASON, Mode, Source, is_order_id
 from guard.state.scope import OrderError
 from guard.state.served import UnknownScopeError
 from safeguards.ports import Clock
 
 ACKNOWLEDGED_SECONDS: Final = 2.0
-_POLL_SECONDS: Final = 0.01
 FORGED_SECONDS: Final = 60.0
 Shown = Callable[[Request], Awaitable[Response]]
 Form = Callable[[Request, Inside, Mapping[str, str]], Awaitable[Response]]
@@ -73,6 +76,7 @@ class Site:
             ("/control/sign-out", self._inside(self._door.sign_out, _anybody)),
             ("/control/stop", self._inside(self._stop, _may_stop)),
             ("/control/resume", self._inside(self._resume, _may_resume)),
+            ("/control/resume/approved", self._inside(self._resume_approved, _may_resume, MAX_RESUME)),
             ("/control/emergency", self._emergency),
         ]
         return [
@@ -128,9 +132,17 @@ class Site:
             wanted = self._board.known(scope)
         except (UnknownScopeError, OrderError) as wrong:
             return _refuse(400, inside, "There is nothing of that name", f"{wrong}.")
-        stopped = any(standing.stop.scope == wanted for standing in self._in_force())
+        held = tuple(each.stop for each in self._in_force() if each.stop.scope == wanted)
         running = covered(wanted, self._panel.running())
-        return html(acts.ask_stop(str(wanted), running, len(self._fleet.workers()), _visitor(inside), stopped=stopped))
+        return html(acts.ask_stop(str(wanted), running, self._who_obeys(), _visitor(inside), held))
+
+    def _who_obeys(self) -> str:
+        workers, view = len(self._fleet.workers()), fleet_view(self._fleet.fleet())
+        here = f"{workers} {'worker' if workers == 1 else 'workers'}"
+        if view is None:
+            return here
+        others = sum(each.name != view.replica for each in view.replicas)
+        return f"{here} here and on {others} other {'replica' if others == 1 else 'replicas'}"
 
     async def _ask_resume(self, request: Request) -> Response:
         target = request.query_params.get("target", "").strip()
@@ -157,7 +169,7 @@ class Site:
 
     async def _stop(self, _: Request, inside: Inside, fields: Mapping[str, str]) -> Response:
         placed = self._board.stop(
-            fields.get("scope", ""), fields.get("reason", "").strip(), inside.person.name, Source.ADMIN
+            fields.get("scope", ""), fields.get("reason", "").strip(), inside.person.name, Source.ADMIN, _mode(fields)
         )
         await self._spread(placed.order)
         return go("/control")
@@ -166,9 +178,41 @@ class Site:
         reason = fields.get("reason", "").strip()[:MAX_REASON]
         if not reason:
             raise NotTakenError("a resume needs a reason")
-        resumed = self._board.resume(fields.get("target", ""), reason, inside.person.name, Source.ADMIN)
+        target = fields.get("target", "")
+        try:
+            resumed = self._board.resume(target, reason, inside.person.name, Source.ADMIN)
+        except ResumeRefusedError as refusal:
+            if not refusal.approval:
+                raise
+            return self._ask_approval(refusal.approval, target, inside)
         await self._spread(resumed.order)
+        if resumed.approval:
+            done = "Lifted for the models below ASL-3. For the others two people approve it."
+            return self._ask_approval(resumed.approval, target, inside, done)
         return go("/control")
+
+    def _ask_approval(self, statement: str, target: str, inside: Inside, done: str = "") -> Response:
+        found = signing(self._board, statement, "", self._clock.now())
+        return html(approval.ask_approval(found, target, _visitor(inside), done=done))
+
+    async def _resume_approved(self, _: Request, inside: Inside, fields: Mapping[str, str]) -> Response:
+        """Resume what was signed; where something is lacking show the form again, with what was pasted."""
+        target = fields.get("target", "")[:200]
+        try:
+            statement = statement_of(fields.get("approval", ""))
+            found = signing(self._board, statement, fields.get("signatures", ""), self._clock.now())
+        except OrderError as wrong:
+            return html(approval.ask_wrong(str(wrong), target, _visitor(inside)), 400)
+        approvers = pasted(found.pasted, self._board.operators).approvers
+        try:
+            resumed = self._board.resume_approved(statement, approvers, inside.person.name, Source.ADMIN)
+        except (ResumeRefusedError, OrderError) as refusal:
+            return html(approval.ask_approval(found, target, _visitor(inside), wrong=f"Not resumed: {refusal}"), 409)
+        await self._spread(resumed.order)
+        if not resumed.plan.held:
+            return go("/control")
+        held = [f"model {each.model} stays stopped: {each.why}" for each in resumed.plan.held]
+        return html(approval.resumed_in_part(resumed.plan.lifts, resumed.people, held, _visitor(inside)))
 
     async def _emergency(self, request: Request) -> Response:
         fields = await read_form(request, "token", "scope", "reason")
@@ -182,35 +226,26 @@ class Site:
         self._fleet.emergency(holder.name)
         placed = self._board.stop(fields["scope"].strip(), fields["reason"].strip(), holder.name, Source.ADMIN)
         found = await self._spread(placed.order)
-        return html(acts.stopped_by_emergency(placed, len(found.acks), found.missing, found.streams_cut))
+        return html(acts.stopped_by_emergency(placed, found))
 
-    async def _spread(self, order: str) -> Obeyed:
-        """Wake the workers and wait a moment for them; the page shows who has not obeyed by then."""
+    async def _spread(self, order: str) -> Confirmed:
+        """Wake the workers and wait a moment for all; the page shows who has not obeyed by then."""
         self._fleet.wake()
-        loop = asyncio.get_running_loop()
-        until = loop.time() + ACKNOWLEDGED_SECONDS
-        found = self._obeyed(order)
-        while found.missing and loop.time() < until and not self._panel.leaving():
-            await asyncio.sleep(_POLL_SECONDS)
-            found = self._obeyed(order)
+        (found,) = await obedience(
+            self._board, self._fleet, (order,), ACKNOWLEDGED_SECONDS, leaving=self._panel.leaving
+        )
         return found
-
-    def _obeyed(self, order: str) -> Obeyed:
-        """Say who has obeyed; nobody, where that cannot be read: the order stands all the same."""
-        workers = self._fleet.workers()
-        try:
-            return self._board.obeyed(order, workers)
-        except OSError:
-            return Obeyed((), workers)
 
     # What holds for every request.
 
-    def _inside(self, act: Form, allowed: Callable[[Inside], bool]) -> Callable[[Request], Awaitable[Response]]:
-        """Let a form act only for somebody signed in, by the secret that it was made with."""
+    def _inside(
+        self, act: Form, allowed: Callable[[Inside], bool], limit: int = MAX_BODY
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """Let a form act only for somebody signed in, by the secret that it was made with; ``limit`` is in bytes."""
 
         async def acted(request: Request) -> Response:
             inside = self._entrance.find(request, used=True)
-            fields = await read_form(request)
+            fields = await read_form(request, limit=limit)
             if inside is None:
                 return self._door.ask_who(
                     request, _returning(request, fields), "You are signed out: nothing was done.", 401
@@ -244,7 +279,7 @@ class Site:
                     acts.problem("Refused", "This request names a person and does not come from the proxy."), 403
                 )
             except NotTakenError as wrong:
-                return html(acts.problem("Not done", f"{str(wrong)[:1].upper()}{str(wrong)[1:]}."), 403)
+                return html(acts.problem("Not done", sentence(str(wrong))), 403)
             except (UnknownScopeError, OrderError) as wrong:
                 return html(acts.problem("Nothing was done", f"{wrong}."), 400)
             except ClientDisconnect:
@@ -280,6 +315,14 @@ def _returning(request: Request, fields: Mapping[str, str]) -> str:
         return f"/control/stop?scope={quote(fields.get('scope', '')[:200])}"
     target = fields.get("target", "")
     return f"/control/resume?target={target}" if is_order_id(target) else "/control"
+
+
+def _mode(fields: Mapping[str, str]) -> Mode:
+    """Return the mode of the button that was pressed; raises OrderError for one that there is not."""
+    try:
+        return Mode(fields.get("mode") or Mode.STOP)
+    except ValueError:
+        raise OrderError(f"mode: one of {', '.join(Mode)}") from None
 
 
 def _may_stop(inside: Inside) -> bool:

@@ -171,12 +171,15 @@ class Switchboard:
         self._judge = ResumeJudge(config, state_path, now, keep=False)
         self._config = config
         self._served = served_by(config)
+        self.operators = config.operators
+        """The persons who may approve; None where no operators.yaml names any."""
 
     def take(self, config: Config) -> None:
         """Go by the names, levels and people of another configuration."""
         self._judge = self._judge.under(config)
         self._config = config
         self._served = served_by(config)
+        self.operators = config.operators
 
     def stop(
         self,
@@ -244,28 +247,35 @@ class Switchboard:
 
     def resume_approved(self, approval: str, approvers: Sequence[Approver], who: str, source: Source) -> Resumed:
         """Lift at every level what two people approved; raises ResumeRefusedError, OrderError or OSError."""
-        try:
-            named = parse_approval(approval.encode("ascii", "replace"))
-        except ApprovalError as wrong:
-            raise OrderError(str(wrong)) from None
+        named = self.named(approval)
         state = self.state()
-        known = {stop.id: stop for stop in state.stops}
-        for lift in named.lifts:
-            if lift.order not in known:
-                raise ResumeRefusedError(f"{lift.order}: no stop order has this id here")
-            if fingerprint(known[lift.order]) != lift.sha256:
-                raise ResumeRefusedError(f"{lift.order}: this stop is another than the one that was approved")
-        ids = tuple(lift.order for lift in named.lifts)
-        order = self._issue(ids, named.reason, who, source, approval, approvers)
+        stops = _meant(named, state)
+        order = self._issue([stop.id for stop in stops], named.reason, who, source, approval, approvers)
         judged = self._judge.verify(order)
         if judged.why:
             raise ResumeRefusedError(judged.why)
-        held = {stop.id for stop in state.still_held(TWO_PERSON_ASL)}
-        if held.isdisjoint(ids):
-            raise ResumeRefusedError(f"{', '.join(ids)}: already lifted; an approval is used once")
-        plan = plan_lifting(state, tuple(known[each] for each in ids), self._served, approved=True)
+        plan = self._plan_approved(stops, state)
         self._directory.put(order)
         return Resumed(order.id, plan, order.reason, judged.people)
+
+    def named(self, approval: str) -> ResumeApproval:
+        """Read what people are asked to approve; raises OrderError."""
+        try:
+            return parse_approval(approval.encode("ascii", "replace"))
+        except ApprovalError as wrong:
+            raise OrderError(str(wrong)) from None
+
+    def plan_approved(self, named: ResumeApproval) -> ResumePlan:
+        """Say what resuming would do with two people's approval of this; raises ResumeRefusedError or OSError."""
+        state = self.state()
+        return self._plan_approved(_meant(named, state), state)
+
+    def _plan_approved(self, stops: tuple[StopOrder, ...], state: State) -> ResumePlan:
+        held = {stop.id for stop in state.still_held(TWO_PERSON_ASL)}
+        ids = [stop.id for stop in stops]
+        if held.isdisjoint(ids):
+            raise ResumeRefusedError(f"{', '.join(ids)}: already lifted; an approval is used once")
+        return plan_lifting(state, stops, self._served, approved=True)
 
     def _issue(
         self,
@@ -348,6 +358,17 @@ class Switchboard:
     def _covers_strict(self, stop: InForce) -> bool:
         models = self._served.models
         return any(models[alias].asl >= TWO_PERSON_ASL for alias in self._served.touched(stop.scope))
+
+
+def _meant(named: ResumeApproval, state: State) -> tuple[StopOrder, ...]:
+    """Return the very stops that an approval names; raises ResumeRefusedError where they are others."""
+    known = {stop.id: stop for stop in state.stops}
+    for lift in named.lifts:
+        if lift.order not in known:
+            raise ResumeRefusedError(f"{lift.order}: no stop order has this id here")
+        if fingerprint(known[lift.order]) != lift.sha256:
+            raise ResumeRefusedError(f"{lift.order}: this stop is another than the one that was approved")
+    return tuple(known[lift.order] for lift in named.lifts)
 
 
 def served_by(config: Config) -> Served:

@@ -6,10 +6,12 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from guard.admin.modes import strongest_first, words_of
 from guard.cli.admin_client import NoTokenError
 from guard.cli.in_force import policy_in_force
 from guard.cli.options import state_of
@@ -19,6 +21,7 @@ from guard.policy.load import Config
 from guard.policy.report import standing
 from guard.serve.leases import fleet_lease, lease_fields
 from guard.state.acknowledgements import living
+from guard.state.orders import Mode
 from guard.state.seen import Seen
 from guard.state.snapshots import Snapshots
 
@@ -37,16 +40,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--json", action="store_true", help="for machines")
     add_admin(parser)
     parser.set_defaults(run=_status)
-
-
-_WHAT: Final = {
-    "drain": "DRAINING",
-    "quarantine": "QUARANTINED",
-    "stricter": "STRICTER",
-    "fallback": "FALLBACK",
-    "no_new_principals": "NO NEW PRINCIPALS",
-    "de_deployed": "DE-DEPLOYED",
-}
 
 
 def _status(arguments: argparse.Namespace) -> int:
@@ -89,6 +82,7 @@ def _local(config: Config, differs: str) -> dict[str, Any]:
             {
                 "model": alias,
                 "standard": f"{report.standard} {report.version}",
+                "asl": {"deployment": report.deployment, "security": report.security},
                 "routable": report.routable,
                 "unmet": [row.row for row in report.unmet],
                 "stopped_by": list(held.get(alias, ())),
@@ -135,15 +129,31 @@ def _print(body: dict[str, Any]) -> None:
         since = "" if stop["since"] is None else f" since {_when(stop['since'])}"
         reason = stop["reason"] or "no reason given"
         lifted = ", lifted below ASL-3" if stop.get("lifted_below_asl_3") else ""
-        what = _WHAT.get(stop.get("mode", ""), "STOPPED")
+        what = words_of(stop.get("mode", Mode.STOP.value)).done.upper()
         out(f"{what} {stop['scope']}{since} by {stop['who']}: {reason} (order {stop['order']}{lifted})")
     for order, why in body.get("resumes_not_counted", {}).items():
         out(f"resume {order} does not count for all that it names: {why}")
+    modes = {stop["order"]: stop.get("mode", Mode.STOP.value) for stop in body["stops"]}
+    lapsed = frozenset(body["fleet"]["lease"]["lapsed"]) if "fleet" in body else frozenset[int]()
     for model in body["models"]:
-        found = "stopped" if model["stopped_by"] else "served" if body["workers"] else "not stopped, not served"
-        if model.get("routable") is False:
-            found = f"not routable: {len(model['unmet'])} rows of {model['standard']} unmet"
-        out(f"{model['model']}: {found}")
+        out(f"{model['model']}: {model_words(model, modes, lapsed, workers=bool(body['workers']))}")
+
+
+def model_words(model: dict[str, Any], modes: Mapping[str, str], lapsed: Collection[int], *, workers: bool) -> str:
+    """Say how one model stands: what keeps it from being served, or that it is, and under what."""
+    if model.get("routable") is False:
+        return f"not routable: {len(model['unmet'])} rows of {model['standard']} unmet"
+    held = [
+        words_of(mode) for mode in strongest_first(modes.get(each, Mode.STOP.value) for each in model["stopped_by"])
+    ]
+    if any(each.refuses for each in held):
+        return held[0].done.lower()
+    asl = max(model.get("asl", {"": 0}).values())
+    if asl in lapsed:
+        return f"not served: its lease (ASL-{asl}) has lapsed, no proof that every stop order is known here"
+    if not workers:
+        return "not stopped, not served"
+    return "served" + "".join(f", {each.done.lower()}" for each in held)
 
 
 def _print_fleet(fleet: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from typing import Final
 
 from guard.state.scope import Scope
 from safeguards.mode import Mode
@@ -13,6 +14,19 @@ from safeguards.scope import Capability, Operation, ScopeKind, caller_words, req
 
 class UnknownScopeError(ValueError):
     """A stop for something that does not exist would protect nobody; the message says what exists."""
+
+
+_LISTED: Final = (
+    ScopeKind.LEVEL,
+    ScopeKind.MODEL,
+    ScopeKind.VERSION,
+    ScopeKind.TIER,
+    ScopeKind.OPERATION,
+    ScopeKind.CAPABILITY,
+    ScopeKind.ATTRIBUTE,
+    ScopeKind.ORGANISATION,
+    ScopeKind.KEY,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +70,8 @@ class Served:
             raise UnknownScopeError(f"there is no {scope.kind.value} of that name; there are: {names}")
 
     def scopes(self, most: int) -> tuple[str, ...]:
-        """Scopes that mean something here, at most so many: everything, and each model, tier, key and owner by name."""
-        kinds = (ScopeKind.MODEL, ScopeKind.TIER, ScopeKind.KEY, ScopeKind.ORGANISATION)
-        named = (f"{kind.value}:{name}" for kind in kinds for name in sorted(self._known(kind)))
+        """Scopes that mean something here, at most so many, of every kind; keys last, since there are most of them."""
+        named = (f"{kind.value}:{name}" for kind in _LISTED for name in sorted(set(self._known(kind))))
         return ("all", *islice(named, most - 1))
 
     def touched(self, scope: Scope) -> list[str]:
@@ -95,6 +108,8 @@ class Served:
         match kind:
             case ScopeKind.MODEL:
                 return self.models
+            case ScopeKind.LEVEL:
+                return [str(level) for model in self.models.values() for level in range(1, model.asl + 1)]
             case ScopeKind.VERSION:
                 return [f"{alias}/{model.release}" for alias, model in self.models.items() if model.release]
             case ScopeKind.TIER:

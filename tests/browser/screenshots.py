@@ -10,20 +10,22 @@ from typing import Any, Final
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.stand import Stand, stand, visit
+from guard.state.orders import Mode
+from tests.browser.stand import WORKERS, Stand, stand, visit
 from tests.parts.chromium import chromium
+from tests.parts.fleets import engine_settings
 
-FOLDER: Final = Path(__file__).resolve().parents[2] / "deploy" / "images"
+FOLDER: Final = Path(os.environ.get("PICTURES", Path(__file__).resolve().parents[2] / "deploy" / "images"))
 DESK: Final[dict[str, Any]] = {"viewport": {"width": 1120, "height": 760}}
 PHONE: Final[dict[str, Any]] = {"viewport": {"width": 360, "height": 740}}
 REASON: Final = "INC-42: unexpected answers in the red-team channel"
 
 
-def take(page: Page, name: str) -> None:
-    """Keep what the window shows."""
+def take(page: Page, name: str, *, whole: bool = False) -> None:
+    """Keep what the window shows, or the whole page."""
     page.evaluate("document.activeElement.blur()")
     page.mouse.move(0, 0)
-    page.screenshot(path=FOLDER / f"control-{name}.png", animations="disabled")
+    page.screenshot(path=FOLDER / f"control-{name}.png", animations="disabled", full_page=whole)
 
 
 def live(page: Page) -> Page:
@@ -40,8 +42,11 @@ def pictures(browser: Browser, host: Stand) -> None:
         take(page, "quiet")
         page.click("#stop-model-assistant")
         page.fill("#reason", REASON)
-        page.screenshot(path=FOLDER / "control-stop.png", clip={"x": 0, "y": 0, "width": 1120, "height": 430})
+        page.screenshot(path=FOLDER / "control-stop.png", clip={"x": 0, "y": 0, "width": 1120, "height": 480})
         page.click("#stop-now")
+        host.stop("model:research", "a canary answered", who="ben", mode=Mode.DRAIN)
+        expect(page.locator("#state-title")).to_contain_text("Draining")
+        expect(page.locator(".obeyed")).to_contain_text([f"Obeyed by {WORKERS}"] * 2)
         expect(live(page).locator(".facts")).to_contain_text(" 0 requests")
         take(page, "stopped")
         kept = desk.context.storage_state()
@@ -56,13 +61,46 @@ def pictures(browser: Browser, host: Stand) -> None:
             take(page, "stale")
         finally:
             os.kill(host.guard.pid, signal.SIGCONT)
+        live(page)
+        page.get_by_role("article").filter(has_text="research").get_by_role("link", name="Resume…").click()
+        page.fill("#reason", "the canary was a test")
+        page.click("#resume-now")
+        command = page.get_by_label("The command, with the statement in it").input_value()
+        page.fill("#signatures", host.signs(command, "carla"))
+        page.click("#resume-approved")
+        page.wait_for_selector("#lacking")
+        take(page, "approval", whole=True)
+        page.set_viewport_size(PHONE["viewport"])
+        take(page, "approval-phone", whole=True)
+        page.emulate_media(color_scheme="dark")
+        page.set_viewport_size(DESK["viewport"])
+        take(page, "approval-dark", whole=True)
+
+
+def lapse(browser: Browser, folder: Path) -> None:
+    """Take the page of a guard whose fleet's engine has gone."""
+    shared = folder / "shared"
+    shared.mkdir()
+
+    def joined(settings: dict[str, Any]) -> None:
+        settings["fleet"] = engine_settings("r0", folder=shared, leases={"asl_3": 3.0})
+
+    with stand(folder / "r0", joined, strict=True) as host, visit(browser, host.url, **DESK) as desk:
+        page = live(desk.signed_in(host.credentials.responder))
+        expect(page.locator("#state-title")).to_have_text("Nothing is stopped")
+        shared.rename(folder / "gone")
+        expect(page.locator("#state-title")).to_contain_text("Not served", timeout=30_000)
+        take(page, "lapsed")
+        page.set_viewport_size(PHONE["viewport"])
+        take(page, "lapsed-phone", whole=True)
+        page.emulate_media(color_scheme="dark")
+        page.set_viewport_size(DESK["viewport"])
+        take(page, "lapsed-dark", whole=True)
 
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        stand(Path(folder) / "config", strict=True) as host,
-        chromium() as browser,
-    ):
-        pictures(browser, host)
+    with tempfile.TemporaryDirectory() as temporary, chromium() as browser:
+        with stand(Path(temporary) / "config", strict=True) as host:
+            pictures(browser, host)
+        lapse(browser, Path(temporary))

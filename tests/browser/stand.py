@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -15,14 +17,16 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request
 
 from guard.state.directory import OrderDirectory
 from guard.state.issuer import Issuer
-from guard.state.orders import Source, issue_resume, issue_stop
+from guard.state.orders import Mode, Source, issue_resume, issue_stop
 from guard.state.scope import Scope
 from tests.parts.configuration import CLAIMS, Credentials, ModelSpec, write_configuration
 from tests.parts.guard_process import GuardProcess, wait_until
 from tests.parts.raw_caller import RawCaller
+from tests.parts.ssh_keygen import make_key, ssh_keygen
 from tests.parts.upstream import STREAM_HEAD, Peer, Received, ScriptedUpstream, chunk, text
 
 WORKERS: Final = 2
+APPROVERS: Final = ("carla", "dev")
 PATIENCE_MS: Final = 30_000
 Change = Callable[[dict[str, Any]], None]
 
@@ -41,6 +45,7 @@ class Stand:
     guard: GuardProcess
     config: Path
     credentials: Credentials
+    keys: Path
 
     @property
     def url(self) -> str:
@@ -52,10 +57,11 @@ class Stand:
         """Its orders."""
         return OrderDirectory(self.config / "var" / "state")
 
-    def stop(self, scope: str, reason: str = "", who: str = "the host") -> str:
+    def stop(self, scope: str, reason: str = "", who: str = "the host", mode: Mode = Mode.STOP) -> str:
         """Order a stop on the host itself; returns its id."""
+        now, entropy = time.time(), os.urandom(10)
         order = issue_stop(
-            Scope.parse(scope), reason=reason, who=who, source=Source.CLI, now=time.time(), entropy=os.urandom(10)
+            Scope.parse(scope), reason=reason, who=who, source=Source.CLI, now=now, entropy=entropy, mode=mode
         )
         self.directory.put(order)
         return order.id
@@ -70,6 +76,14 @@ class Stand:
                 caller.ask("go on", model=model)
                 caller.until(b"one ")
             yield callers
+
+    def signs(self, command: str, person: str) -> str:
+        """Do in a real shell what the page says, with a person's key; returns what it prints."""
+        found = shlex.quote(str(self.keys / person))
+        there = f"{Path(ssh_keygen()).parent}:{os.environ['PATH']}"
+        words = ["sh", "-c", command.replace(" KEY ", f" {found} ")]
+        done = subprocess.run(words, capture_output=True, timeout=30, check=True, env={**os.environ, "PATH": there})
+        return done.stdout.decode("ascii")
 
 
 def resumed(host: Stand, lifts: Sequence[str], reason: str = "over", who: str = "the host") -> None:
@@ -87,20 +101,38 @@ def specs(upstream: str, *, strict: bool) -> list[ModelSpec]:
     ]
 
 
+def write_people(directory: Path, keys: Path) -> tuple[str, str]:
+    """Write operators.yaml and the SSH keys of those who approve; returns who holds the two tokens."""
+    keys.mkdir()
+    roles = {"ana": "responder", "ben": "viewer", "carla": "approver", "dev": "approver"}
+    lines = {name: make_key(keys / name, "-t", "ed25519") for name in APPROVERS}
+    persons = [
+        {"id": name, "name": name.title(), "roles": [role], "keys": [lines[name]] if name in lines else []}
+        for name, role in roles.items()
+    ]
+    expires = {"expires": "2099-01-01"}
+    (directory / "operators.yaml").write_text(
+        json.dumps({"version": 1, "persons": [{**each, **expires} for each in persons]})
+    )
+    return "ana", "ben"
+
+
 @contextmanager
 def stand(directory: Path, change: Change = lambda _: None, *, strict: bool = False) -> Iterator[Stand]:
-    """Run a guard of two workers whose guard.yaml was changed so."""
+    """Run a guard of two workers whose guard.yaml was changed so; with ``strict`` there are people who approve."""
     with ScriptedUpstream(goes_on) as upstream:
         credentials = write_configuration(directory, models=specs(upstream.url, strict=strict), workers=WORKERS)
+        keys = directory.with_name(f"{directory.name}-keys")
         file = directory / "guard.yaml"
         settings = json.loads(file.read_text())
-        settings["admin"]["tokens"][0]["person"] = "Ana Ferreira"
-        settings["admin"]["tokens"][1]["person"] = "Ben Okafor"
+        people = write_people(directory, keys) if strict else ("Ana Ferreira", "Ben Okafor")
+        for token, person in zip(settings["admin"]["tokens"], people, strict=True):
+            token["person"] = person
         change(settings)
         file.write_text(json.dumps(settings))
         with GuardProcess(directory) as guard:
             wait_until(lambda: guard.get("/health/ready").json().get("serving") == WORKERS, "all serve")
-            yield Stand(guard, directory, credentials)
+            yield Stand(guard, directory, credentials, keys)
 
 
 @dataclass

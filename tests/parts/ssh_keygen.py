@@ -8,6 +8,11 @@ from pathlib import Path
 from tests.parts.debian import command
 
 
+def ssh_keygen() -> str:
+    """Return where it is."""
+    return command("ssh-keygen", "openssh-client")
+
+
 def make_key(path: Path, *how: str) -> str:
     """Make a key pair, its private half at ``path`` without a passphrase; return the line of its .pub file."""
     _run("-q", "-N", "", "-C", "a comment", "-f", str(path), *how)
@@ -30,11 +35,11 @@ def verifies(folder: Path, line: str, namespace: str, message: bytes, signature:
     (folder / "signers").write_text(f"somebody {' '.join(line.split()[:2])}\n")
     (folder / "signature").write_bytes(signature)
     arguments = ["-Y", "verify", "-f", str(folder / "signers"), "-I", "somebody", "-n", namespace]
-    whole = [command("ssh-keygen", "openssh-client"), *arguments, "-s", str(folder / "signature")]
+    whole = [ssh_keygen(), *arguments, "-s", str(folder / "signature")]
     done = subprocess.run(whole, input=message, capture_output=True, timeout=30, check=False)
     return done.returncode == 0
 
 
 def _run(*arguments: str, given: bytes = b"") -> str:
-    whole = [command("ssh-keygen", "openssh-client"), *arguments]
+    whole = [ssh_keygen(), *arguments]
     return subprocess.run(whole, input=given, capture_output=True, timeout=60, check=True).stdout.decode()

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 from typing import Final
 
-from guard.admin.overview import moment
+from guard.admin.modes import GENTLER, words_of
+from guard.admin.obedience import Confirmed
+from guard.admin.page.approval import brought
 from guard.admin.page.frame import Visitor, page, secret
 from guard.admin.page.html import Content, Html, tag
-from guard.admin.page.parts import named
+from guard.admin.page.parts import named, tone
 from guard.admin.running import Running, by_model, total
 from guard.admin.switchboard import Placed
-from guard.state.orders import MAX_REASON, StopOrder
+from guard.admin.times import moment
+from guard.state.merge import InForce, mode_of
+from guard.state.orders import MAX_REASON, Mode, StopOrder
 from guard.state.resume import ResumePlan
 
 SHOWN_STOPS: Final = 10
+_PEOPLE: Final = "A model at ASL-3 or above is resumed when two people have approved it by their signatures."
 
 
 def ask_stop(
-    scope: str, running: tuple[Running, ...] | None, workers: int, visitor: Visitor, *, stopped: bool
+    scope: str, running: tuple[Running, ...] | None, workers: str, visitor: Visitor, held: tuple[InForce, ...]
 ) -> bytes:
-    """Return the preview with the button; ``running`` is what it would cut, None where that cannot be known."""
+    """Return the preview with the button; ``running`` is what it would cut here, None where that cannot be known.
+
+    ``workers`` says who will obey, and ``held`` are the orders of exactly this scope that are in force.
+    """
+    already = any(mode_of(each) is Mode.STOP for each in held)
+    gentler = [each for each in held if isinstance(each, StopOrder) and each.mode is not Mode.STOP]
     cuts = "the running requests that it covers" if running is None else _count(total(running), "running request")
-    words = f"It cuts {cuts} and refuses new ones, at once, on {_count(workers, 'worker')}."
+    words = f"It cuts {cuts} and refuses new ones, at once, on {workers}."
     models = by_model(running or ())
     return page(
         f"Stop {named(scope)}",
@@ -32,7 +42,8 @@ def ask_stop(
             tag("p", "Of these: ", ", ".join(f"{name} {count}" for name, count in models), class_="soft")
             if len(models) > 1
             else None,
-            tag("p", "It is stopped already; a second stop holds by itself.", class_="soft") if stopped else None,
+            tag("p", "It is stopped already; a second stop holds by itself.", class_="soft") if already else None,
+            [_was(each) for each in gentler[:SHOWN_STOPS]],
             tag(
                 "form",
                 secret(visitor),
@@ -44,6 +55,7 @@ def ask_stop(
                     tag("a", "Back", href="/control", class_="quiet"),
                     class_="buttons",
                 ),
+                _gentler(),
                 method="post",
                 action="/control/stop",
             ),
@@ -60,21 +72,30 @@ def ask_resume(target: str, stops: tuple[StopOrder, ...], plan: ResumePlan, visi
     freed = [tag("li", tag("strong", each), " is served again, if it meets its standard") for each in plan.freed]
     held = [tag("li", tag("strong", each.model), f" stays stopped: {each.why}") for each in plan.held]
     form: Content = tag("p", f"Refused: {plan.refused}", class_="refused", role="alert")
-    if not plan.refused:
-        form = tag(
-            "form",
-            secret(visitor),
-            tag("input", type="hidden", name="target", value=target),
-            _reason("Why it may be served again", "goes on record under your name", required=True),
+    if not plan.refused or plan.approvable:
+        form = [
+            tag("p", f"{_PEOPLE} What they sign is written next.", class_="refused") if plan.approvable else None,
             tag(
-                "div",
-                tag("button", "Resume", class_="resume-now", id="resume-now"),
-                tag("a", "Back", href="/control", class_="quiet"),
-                class_="buttons",
+                "form",
+                secret(visitor),
+                tag("input", type="hidden", name="target", value=target),
+                _reason("Why it may be served again", "goes on record under your name", required=True),
+                tag(
+                    "div",
+                    tag(
+                        "button",
+                        "Write what two people sign" if plan.refused else "Resume",
+                        class_="resume-now",
+                        id="resume-now",
+                    ),
+                    tag("a", "Back", href="/control", class_="quiet"),
+                    class_="buttons",
+                ),
+                method="post",
+                action="/control/resume",
             ),
-            method="post",
-            action="/control/resume",
-        )
+            brought(target, visitor) if plan.approvable else None,
+        ]
     return page(
         f"Resume {scope}",
         tag(
@@ -84,7 +105,9 @@ def ask_resume(target: str, stops: tuple[StopOrder, ...], plan: ResumePlan, visi
             tag("p", f"and {len(stops) - SHOWN_STOPS} more stops", class_="soft") if len(stops) > SHOWN_STOPS else None,
             tag("ul", freed, held, class_="marked") if freed or held else None,
             form,
-            tag("p", tag("a", "Back to the control page", href="/control")) if plan.refused else None,
+            tag("p", tag("a", "Back to the control page", href="/control"))
+            if plan.refused and not plan.approvable
+            else None,
             class_="act-on",
             aria_labelledby="act-title",
         ),
@@ -108,10 +131,11 @@ def problem(title: str, words: str, visitor: Visitor | None = None) -> bytes:
     )
 
 
-def stopped_by_emergency(placed: Placed, obeyed: int, missing: tuple[str, ...], cut: int) -> bytes:
+def stopped_by_emergency(placed: Placed, found: Confirmed) -> bytes:
     """Return what an emergency token has done."""
-    words = f"Obeyed by {obeyed} of {obeyed + len(missing)} workers, {_count(cut, 'running request')} cut."
-    late = f" Not confirmed by worker {', '.join(missing)}." if missing else ""
+    words = f"Obeyed by {found.count}, {_count(found.streams_cut, 'running request')} cut."
+    who = "worker " if found.fleet is None else ""
+    late = f" Not confirmed by {who}{', '.join(found.missing[:SHOWN_STOPS])}." if found.missing else ""
     return page(
         f"Stopped: {named(str(placed.scope))}",
         tag(
@@ -146,12 +170,24 @@ def _reason(name: str, hint: str, *, required: bool) -> Html:
     )
 
 
+def _gentler() -> Html:
+    """Offer what is less than a stop, out of the way of whoever wants a stop."""
+    rows = [
+        tag(
+            "li",
+            tag("button", words_of(each.value).act, name="mode", value=each.value, class_=f"act {tone(each.value)}"),
+            tag("span", f" {words_of(each.value).does}", class_="soft"),
+        )
+        for each in GENTLER
+    ]
+    return tag("details", tag("summary", "More: something other than a stop"), tag("ul", rows, class_="gentler"))
+
+
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _was(stop: StopOrder) -> Html:
     reason = f": {stop.reason}" if stop.reason else ", without a reason"
-    return tag(
-        "p", f"Stopped by {stop.who} at {moment(stop.created)} UTC{reason}. ", tag("code", stop.id), class_="soft"
-    )
+    words = f"{words_of(stop.mode.value).done} by {stop.who} at {moment(stop.created)} UTC{reason}. "
+    return tag("p", words, tag("code", stop.id), class_="soft")

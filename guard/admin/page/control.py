@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from guard.admin.overview import Lapse, Overview, clock, day, moment, since
+from guard.admin.modes import words_of
+from guard.admin.overview import Kind, Lapse, Overview
+from guard.admin.page.fleet import fleet, levels, unproven
 from guard.admin.page.frame import REFRESH_SECONDS, Visitor, page
 from guard.admin.page.html import Content, Html, tag
 from guard.admin.page.models import models
-from guard.admin.page.parts import button, named, region, table
+from guard.admin.page.parts import button, named, region, table, tone
 from guard.admin.page.stops import stop_card, unreadable
-from guard.state.orders import ResumeOrder, StopOrder
+from guard.admin.times import clock, day, moment, since
+from guard.state.merge import Judged
+from guard.state.orders import StopOrder
+from guard.state.scope import SCOPE_FORMS
 
 SHOWN_ROWS: Final = 50
 SHOWN_ORDERS: Final = 3
@@ -31,6 +36,7 @@ def control(seen: Overview, visitor: Visitor, scopes: tuple[str, ...]) -> bytes:
         _state(seen, visitor),
         models(seen, visitor),
         _other(visitor, scopes),
+        fleet(seen.fleet) if seen.fleet is not None else None,
         tag("div", _findings(seen), _workers(seen), _log(seen), class_="trio"),
         _lapses(seen),
         _history(seen),
@@ -44,22 +50,27 @@ def summary(seen: Overview) -> str:
     """Say in a few words what matters most."""
     if seen.unreadable:
         return "The stop orders cannot be read"
-    if not seen.stops:
-        return "Nothing is stopped"
-    first = named(seen.stops[0].scope)
-    more = len(seen.stops) + seen.more_stops - 1
-    return f"Stopped: {first}" + (f" and {more} more" if more else "")
+    found = [_kind(each) for each in seen.kinds]
+    if seen.lapsed:
+        found.append(f"Not served for want of proof: {levels(seen)}")
+    return " · ".join(found) or "Nothing is stopped"
+
+
+def _kind(each: Kind) -> str:
+    more = f" and {each.number - 1} more" if each.number > 1 else ""
+    return f"{words_of(each.mode).done}: {named(each.scope)}{more}"
 
 
 def _state(seen: Overview, visitor: Visitor) -> Html:
-    served = sum(each.report.routable and not each.stopped_by for each in seen.models)
     workers = sum(each.serving for each in seen.places)
     facts = (
-        "which models are served is not known" if seen.unreadable else f"{served} of {len(seen.models)} models served",
+        "which models are served is not known"
+        if seen.unreadable
+        else f"{seen.served} of {len(seen.models)} models served",
         f"{workers} of {len(seen.places)} workers serving",
         f"{seen.running} {'request' if seen.running == 1 else 'requests'} running",
     )
-    loud = bool(seen.stops or seen.unreadable)
+    loud = "stop" if seen.unreadable else seen.kinds[0].mode if seen.kinds else "lapse" if seen.lapsed else None
     return tag(
         "section",
         tag(
@@ -69,6 +80,7 @@ def _state(seen: Overview, visitor: Visitor) -> Html:
             class_="headline",
         ),
         unreadable(seen.unreadable) if seen.unreadable else None,
+        unproven(seen),
         [stop_card(each, seen, visitor) for each in seen.stops],
         tag("p", f"and {seen.more_stops} more stops; guard status lists all", class_="soft")
         if seen.more_stops
@@ -97,7 +109,8 @@ def _other(visitor: Visitor, scopes: tuple[str, ...]) -> Html | None:
             maxlength=160,
             autocomplete="off",
             spellcheck="false",
-            placeholder="tier:… or key:…",
+            placeholder="level:3, tier:NAME, key:ID …",
+            title=SCOPE_FORMS,
         ),
         tag("datalist", [tag("option", value=each) for each in scopes], id="scopes"),
         tag("button", "Preview…", class_="act small"),
@@ -175,13 +188,15 @@ def _history(seen: Overview) -> Html:
     return region("history", "History", table("Orders, the newest first", heads, rows, class_="orders"), note=note)
 
 
-def _order(each: StopOrder | ResumeOrder) -> list[Content]:
+def _order(each: StopOrder | Judged) -> list[Content]:
+    none = tag("span", "none given", class_="soft")
     if isinstance(each, StopOrder):
-        what: Content = named(str(each.scope))
-        act = tag("span", "stop", class_="word red")
-    else:
-        lifted = [tag("code", order) for order in each.lifts[:SHOWN_ORDERS]]
-        more = len(each.lifts) - SHOWN_ORDERS
-        what = [[[order, " "] for order in lifted], f"and {more} more" if more > 0 else None]
-        act = tag("span", "resume", class_="word")
-    return [moment(each.created), act, what, each.who, each.reason or tag("span", "none given", class_="soft")]
+        act = tag("span", words_of(each.mode.value).act.lower(), class_=f"word {tone(each.mode.value)}")
+        return [moment(each.created), act, named(str(each.scope)), each.who, each.reason or none]
+    order = each.order
+    lifted = [tag("code", one) for one in order.lifts[:SHOWN_ORDERS]]
+    more = len(order.lifts) - SHOWN_ORDERS
+    what: Content = [[[one, " "] for one in lifted], f"and {more} more" if more > 0 else None]
+    act = tag("span", "resume", class_="word")
+    people = tag("span", f"approved by {', '.join(each.people)}", class_="soft small") if each.people else None
+    return [moment(order.created), act, what, [order.who, " ", people], order.reason or none]

@@ -14,6 +14,7 @@ ASSETS: Final = {
     for name, kind in (
         ("control.css", "text/css; charset=utf-8"),
         ("control.js", "text/javascript; charset=utf-8"),
+        ("copy.js", "text/javascript; charset=utf-8"),
         ("icon.svg", "image/svg+xml"),
     )
 }
@@ -40,8 +41,9 @@ def page(
     live: bool = False,
     corner: Content = None,
     renew: str = "",
+    copies: bool = False,
 ) -> bytes:
-    """Return a whole document; ``corner`` stands in the header.
+    """Return a whole document; ``corner`` stands in the header, ``copies`` is whether it has a button that copies.
 
     ``live`` renews itself, by the script or without it: not a page with a form, under somebody's hands. ``renew`` is
     an address that is gone to at once.
@@ -62,6 +64,7 @@ def page(
         tag("link", rel="icon", href=asset("icon.svg"), type="image/svg+xml"),
         tag("link", rel="stylesheet", href=asset("control.css")),
         renewal,
+        tag("script", src=asset("copy.js"), defer=True) if copies else None,
     )
     body = tag(
         "body",

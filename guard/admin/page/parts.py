@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from guard.admin.modes import known
 from guard.admin.page.html import Content, Html, tag
 
 
 def named(scope: str) -> str:
     """Write a scope as people say it."""
     return "everything" if scope == "all" else scope.replace(":", " ", 1)
+
+
+def tone(mode: str) -> str:
+    """Return the class that gives a mode of a stop its colour; one that has none looks as strong as a stop."""
+    return f"mode-{mode.replace('_', '-') if known(mode) else 'stop'}"
+
+
+def sentence(words: str) -> str:
+    """Write words as a sentence of their own."""
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def region(name: str, title: str, *content: Content, note: str = "", class_: str = "") -> Html:

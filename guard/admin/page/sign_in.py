@@ -7,6 +7,7 @@ from guard.admin.page.frame import page
 from guard.admin.page.html import Content, Html, tag
 from guard.credentials import MAX_CREDENTIAL
 from guard.state.orders import MAX_REASON
+from guard.state.scope import SCOPE_FORMS
 
 
 def sign_in(onward: str, wrong: str, known: str, *, emergency: bool) -> bytes:
@@ -79,7 +80,7 @@ def _emergency() -> Html:
             _token("emergency", "Emergency token"),
             tag(
                 "p",
-                tag("label", "What", tag("span", " all, model:NAME, tier:NAME or key:ID", class_="soft"), for_="what"),
+                tag("label", "What", tag("span", f" {SCOPE_FORMS}", class_="soft"), for_="what"),
                 tag("input", name="scope", id="what", value="all", required=True, maxlength=160, autocomplete="off"),
                 class_="field",
             ),

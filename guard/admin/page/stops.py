@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from guard.admin.overview import Overview, Stopped, moment, since
+from guard.admin.modes import words_of
+from guard.admin.overview import Overview, Stopped
 from guard.admin.page.frame import Visitor
 from guard.admin.page.html import Content, Html, tag
-from guard.admin.page.parts import named
+from guard.admin.page.parts import named, tone
+from guard.admin.times import moment, since
 
 
 def stop_card(each: Stopped, seen: Overview, visitor: Visitor) -> Html:
     """Return one stop."""
-    stop = each.standing.stop
+    stop, words = each.standing.stop, words_of(each.mode)
     facts: list[tuple[str, Content]] = [("By", each.who), ("Why", stop.reason or tag("em", "no reason given yet"))]
     if each.since is not None:
         when = tag("time", f"{moment(each.since)} UTC", datetime=moment(each.since).replace(" ", "T") + "Z")
@@ -25,25 +27,31 @@ def stop_card(each: Stopped, seen: Overview, visitor: Visitor) -> Html:
         links = tag("p", "Holds while that file is in the orders' directory.", class_="hint")
     return tag(
         "article",
-        tag("div", tag("h2", tag("span", "Stopped ", class_="unseen"), named(each.scope)), links, class_="line"),
+        tag("div", tag("h2", tag("span", f"{words.done} ", class_="kind"), named(each.scope)), links, class_="line"),
         tag("dl", [tag("div", tag("dt", name), tag("dd", words)) for name, words in facts]),
         _obeyed(each),
-        class_="stop",
+        class_=f"stop {tone(each.mode)}",
         id=f"stop-{stop.id.replace(':', '-')}",
     )
 
 
 def _obeyed(each: Stopped) -> Html:
     """Say who has obeyed, and loudly who has not."""
-    acks = {ack.worker: ack for ack in each.obeyed.acks}
-    cut = each.obeyed.streams_cut
-    chips = [tag("li", f"worker {name}: obeyed, {ack.streams_cut} cut") for name, ack in sorted(acks.items(), key=_by)]
-    chips += [tag("li", f"worker {name}: NOT CONFIRMED", class_="bad") for name in each.obeyed.missing]
-    total = len(acks) + len(each.obeyed.missing)
-    if not each.obeyed.missing:
-        words = f"Obeyed by {len(acks)} of {total} workers, {cut} running {'request' if cut == 1 else 'requests'} cut"
+    found = each.obeyed
+    acks = {ack.worker: ack for ack in found.acks}
+    cut = found.streams_cut
+    cuts = words_of(each.mode).cuts or cut > 0
+    who = "replica" if found.fleet is not None else "worker"
+    chips = [
+        tag("li", f"worker {name}: obeyed" + (f", {ack.streams_cut} cut" if cuts else ""))
+        for name, ack in sorted(acks.items(), key=_by)
+    ]
+    chips += [tag("li", f"{who} {name}: NOT CONFIRMED", class_="bad") for name in found.missing]
+    if not found.missing:
+        words = f"Obeyed by {found.count}"
+        words += f", {cut} running {'request' if cut == 1 else 'requests'} cut" if cuts else ""
     else:
-        words = f"Only {len(acks)} of {total} workers have obeyed, {cut} running cut so far"
+        words = f"Only {found.count} have obeyed" + (f", {cut} running cut so far" if cuts else "")
     return tag("div", tag("p", words, class_="obeyed"), tag("ul", chips, class_="chips"))
 
 

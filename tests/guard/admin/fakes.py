@@ -24,6 +24,7 @@ from guard.serve.hooking import HookSwitch
 from guard.state.acknowledgements import Acknowledgements, process_started
 from guard.state.directory import OrderDirectory
 from guard.state.reloads import Outcome, Reloaded
+from guard.state.replicas import Spread
 from tests.guard.hooks.deliveries import no_hooks
 
 PEPPER = b"pepper"
@@ -52,13 +53,58 @@ class SetClock:
         self.since += seconds
 
 
+HALF = Spread(1, 2, 2, 4, 3, ("r1 (has not seen it)",))
+WHOLE = Spread(2, 2, 4, 4, 9, ())
+
+
+def replica(name: str, **told: Any) -> dict[str, Any]:
+    """What is told of one replica that is well, with these changes."""
+    well = {"heard_seconds_ago": 0.4, "silent": False, "workers": 2, "position": 7, "lapsed": [], "trouble": ""}
+    return {"replica": name, **well, **told}
+
+
+@dataclass
+class InFleet:
+    """A place in a fleet of two: what it says of an order, one after the other, and how it stands."""
+
+    words: list[Spread] = field(default_factory=lambda: [WHOLE])
+    problem: str = ""
+    age: float | None = 0.2
+    lapsed: tuple[int, ...] = ()
+    others: tuple[dict[str, Any], ...] = field(default_factory=lambda: (replica("r1"),))
+    waiting: list[bool] = field(default_factory=list)
+    broken: bool = False
+
+    def spread(self, order: str) -> Spread:
+        """The next; the last for ever."""
+        assert order
+        if self.broken:
+            raise OSError(5, "Input/output error")
+        return self.words.pop(0) if len(self.words) > 1 else self.words[0]
+
+    def wait_for_others(self, *, waiting: bool) -> None:
+        """Remember."""
+        self.waiting.append(waiting)
+
+    def status(self) -> dict[str, Any]:
+        """As the test says."""
+        return {
+            "engine": "postgres",
+            "replica": "r0",
+            "position": 7,
+            "problem": self.problem,
+            "lease": {"age": self.age, "limits": {"3": 30.0, "4": 3.0}, "lapsed": list(self.lapsed)},
+            "replicas": [replica("r0"), *self.others],
+        }
+
+
 @dataclass
 class Behind:
     """The fleet and the panel, as a test says."""
 
     names: tuple[str, ...] = ()
     runs: tuple[Running, ...] = ()
-    all_places: tuple[Place, ...] = ()
+    all_places: tuple[Place, ...] = (Place("0", True, 0),)
     all_reports: tuple[ModelReport, ...] = ()
     all_lapses: tuple[Lapse, ...] = ()
     open_incidents: tuple[str, ...] = ()
@@ -68,6 +114,7 @@ class Behind:
     turned_away: list[str] = field(default_factory=list)
     emergencies: list[str] = field(default_factory=list)
     noted: list[tuple[str, str, str, str]] = field(default_factory=list)
+    member: InFleet | None = None
     woken: int = 0
     ended: bool = False
 
@@ -99,8 +146,9 @@ class Behind:
         """Nobody asks."""
         return Reloaded(Outcome.UNCHANGED, "", "", "", NOW)
 
-    def fleet(self) -> None:
-        """No part of one."""
+    def fleet(self) -> InFleet | None:
+        """As the test says."""
+        return self.member
 
     def refused(self, reason: str) -> None:
         """Remember."""

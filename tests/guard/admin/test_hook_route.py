@@ -25,6 +25,7 @@ from guard.policy.load import load
 from guard.serve.hooking import HookSwitch
 from guard.state.directory import OrderDirectory
 from guard.state.orders import Source
+from tests.guard.admin.fakes import HALF, WHOLE, InFleet
 from tests.guard.hooks.deliveries import NOW, SECRET, Witness, alert, group, hexed, hook
 from tests.parts.configuration import write_configuration
 
@@ -37,10 +38,15 @@ class Fleet:
 
     names: tuple[str, ...] = ()
     woken: int = 0
+    member: InFleet | None = None
 
     def workers(self) -> tuple[str, ...]:
         """Their names."""
         return self.names
+
+    def fleet(self) -> InFleet | None:
+        """As the test says."""
+        return self.member
 
     def wake(self) -> None:
         """Count."""
@@ -117,7 +123,20 @@ def test_an_answer_waits_a_little_for_the_workers_and_names_who_has_not_obeyed(
     answer = desk.send(hook("alertmanager"), group(alert()), BEARER)
     assert (answer.status_code, answer.json()["missing"]) == (200, ["0", "1"])
     said = slack(desk, text="model:demo").json()["text"]
-    assert said.endswith(": applied on 0/2 workers, 0 streams cut")
+    assert said.endswith(": applied on 0/2 workers, 0 streams cut; NOT confirmed by 0, 1")
+
+
+def test_in_a_fleet_a_sender_is_told_of_every_replica(desk: Desktop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hook_route, "WAIT_SECONDS", 0.05)
+    desk.fleet.member = InFleet([HALF, HALF, WHOLE])
+    answer = desk.send(hook("alertmanager"), group(alert()), BEARER)
+    assert (answer.json()["missing"], answer.json()["streams_cut"]) == ([], 9)
+    assert desk.fleet.member.waiting == [True, False]
+    desk.fleet.member = InFleet([HALF])
+    said = slack(desk, text="model:demo").json()["text"]
+    assert said.endswith(
+        ": applied on 2/4 workers on 1/2 replicas, 3 streams cut; NOT confirmed by r1 (has not seen it)"
+    )
 
 
 def test_a_body_that_is_too_long_or_too_slow_stops_nothing_and_says_so(

@@ -7,11 +7,23 @@ from pathlib import Path
 import pytest
 
 from guard.admin.api import Readiness
-from guard.admin.overview import MAX_HISTORY, MAX_STOPS, SOON_SECONDS, Lapse, LogHealth, Overview, overview, since
+from guard.admin.overview import (
+    MAX_HISTORY,
+    MAX_STOPS,
+    SOON_SECONDS,
+    Holding,
+    Kind,
+    Lapse,
+    LogHealth,
+    Overview,
+    Place,
+    overview,
+)
 from guard.admin.running import Running
 from guard.policy.load import load
-from guard.state.orders import Source
-from tests.guard.admin.fakes import NOW, Counter
+from guard.state.directory import OrderDirectory
+from guard.state.orders import Mode, Source, issue_resume
+from tests.guard.admin.fakes import HALF, NOW, Counter, InFleet, replica
 from tests.parts.configuration import CLAIMS, ModelSpec, write_configuration
 
 
@@ -45,12 +57,81 @@ def test_the_newest_stop_stands_first_and_a_stop_lifted_below_asl_3_says_so(coun
     assert [each.standing.lifted_below for each in found.stops] == [True, False]
     assert [each.who for each in found.stops] == ["Ben", "Ana"]
     assert [each.since for each in found.stops] == [NOW + 60, NOW]
-    assert {each.report.model: each.stopped_by for each in found.models} == {
-        "demo": (first,),
+    assert {each.report.model: each.held for each in found.models} == {
+        "demo": (Holding(first, "stop"),),
         "low": (),
-        "strict": (every,),
+        "strict": (Holding(every, "stop"),),
     }
-    assert [type(each).__name__ for each in found.history] == ["ResumeOrder", "StopOrder", "StopOrder"]
+    assert [type(each).__name__ for each in found.history] == ["Judged", "StopOrder", "StopOrder"]
+
+
+def test_the_strongest_stop_stands_first_and_each_mode_is_counted(counter: Counter) -> None:
+    stop = counter.board.stop("model:demo", "", "Ana", Source.ADMIN).order
+    drains = []
+    for _ in range(2):
+        counter.clock.go(1)
+        drains.append(counter.board.stop("model:strict", "", "Ana", Source.ADMIN, Mode.DRAIN).order)
+    found = look(counter)
+    assert [each.standing.stop.id for each in found.stops] == [stop, *reversed(drains)]
+    assert found.kinds == (Kind("stop", "model:demo", 1), Kind("drain", "model:strict", 2))
+    assert {each.report.model: [one.mode for one in each.held] for each in found.models} == {
+        "demo": ["stop"],
+        "low": [],
+        "strict": ["drain", "drain"],
+    }
+    assert found.served == 0
+
+
+def test_a_model_at_a_lapsed_level_is_not_served_and_the_lapse_is_a_finding(counter: Counter) -> None:
+    counter.behind.member = InFleet(lapsed=(3, 4), age=31.0)
+    found = look(counter)
+    assert {each.report.model: each.served for each in found.models} == {"demo": True, "low": False, "strict": False}
+    assert [each.report.model for each in found.lapsed] == ["strict"]
+    assert found.served == 1
+    assert found.findings[0] == (
+        "ASL-3 is not served on this replica: no proof within 30 s that every stop order is known"
+    )
+
+
+def test_without_a_worker_nothing_is_served(counter: Counter) -> None:
+    counter.behind.all_places = (Place("0", False, 0, "it fell silent"),)
+    assert look(counter).served == 0
+
+
+def test_what_is_wrong_in_the_fleet_is_named(counter: Counter) -> None:
+    others = (
+        replica("r1", silent=True, heard_seconds_ago=12.3),
+        replica("r2", lapsed=[3], trouble="the history went back"),
+    )
+    counter.behind.member = InFleet(problem="the database cannot be reached", others=others)
+    assert look(counter).findings == (
+        "The fleet cannot be relied on: the database cannot be reached",
+        "Replica r1 has not been heard for 12 s; nobody knows what it serves",
+        "Replica r2 does not serve ASL-3: its lease has lapsed",
+        "Replica r2: the history went back",
+    )
+
+
+def test_in_a_fleet_a_stop_is_obeyed_when_every_replica_has(counter: Counter) -> None:
+    counter.board.stop("all", "", "Ana", Source.ADMIN)
+    counter.behind.names = ("0",)
+    counter.obey("0")
+    counter.behind.member = InFleet([HALF])
+    (stop,) = look(counter).stops
+    assert (stop.obeyed.count, stop.obeyed.missing) == ("2 of 4 workers on 1 of 2 replicas", HALF.missing)
+    counter.behind.member.broken = True
+    (stop,) = look(counter).stops
+    assert stop.obeyed.missing == ("the fleet (who has obeyed cannot be read)",)
+
+
+def test_a_resume_that_does_not_count_is_a_finding(counter: Counter) -> None:
+    stop = counter.board.stop("model:demo", "", "Ana", Source.ADMIN).order
+    forged = issue_resume([stop], reason="x", who="Eve", source=Source.CLI, now=NOW, entropy=b"0123456789")
+    OrderDirectory(counter.state).put(forged)
+    (finding,) = look(counter).findings
+    assert finding == (
+        f"Resume {forged.id} does not count for all that it names: it is not signed by the host that issued it"
+    )
 
 
 def test_stops_and_history_are_bounded_and_say_how_many_there_are(counter: Counter) -> None:
@@ -93,20 +174,3 @@ def test_what_runs_is_counted_by_model_and_in_all(counter: Counter) -> None:
     found = look(counter)
     assert {each.report.model: each.running for each in found.models} == {"demo": 5, "low": 0, "strict": 0}
     assert found.running == 6
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (-5, "under a minute"),
-        (59.9, "under a minute"),
-        (60, "1 min"),
-        (3_599, "59 min"),
-        (3_600, "1 h"),
-        (3_661, "1 h 1 min"),
-        (90_000, "1 d 1 h"),
-        (86_400 * 17 + 1, "17 d"),
-    ],
-)
-def test_a_span_is_told_in_two_units(seconds: float, words: str) -> None:
-    assert since(seconds) == words

@@ -13,7 +13,7 @@ from guard.admin.pulse import MAX_FOLLOWED, NUMBERS_SECONDS, SPEAK_SECONDS, Puls
 from guard.admin.running import Running
 from guard.policy.load import load
 from guard.state.orders import Source
-from tests.guard.admin.fakes import Counter
+from tests.guard.admin.fakes import HALF, WHOLE, Counter, InFleet, replica
 from tests.parts.configuration import ModelSpec, write_configuration
 
 
@@ -98,6 +98,26 @@ def test_who_obeys_is_heard_until_all_have(counter: Counter) -> None:
             counter.obey(worker, cut=1)
             assert "changed" in await page.after(0.3)
         assert page.pulse._unconfirmed == ()
+
+    heard(counter, story)
+
+
+def test_what_changes_in_the_fleet_is_heard(counter: Counter) -> None:
+    member = counter.behind.member = InFleet()
+
+    async def story(page: Page) -> None:
+        assert "changed" not in await page.after(1.0)
+        member.others = (replica("r1", silent=True, heard_seconds_ago=6.0),)
+        assert "changed" in await page.after(0.3)
+        member.others = (replica("r1", silent=True, heard_seconds_ago=6.9),)
+        assert "changed" not in await page.after(0.3)
+        member.lapsed = (4,)
+        assert "changed" in await page.after(0.3)
+        member.problem = "the database cannot be reached"
+        assert "changed" in await page.after(0.3)
+        counter.board.stop("model:demo", "", "Ana", Source.ADMIN)
+        member.words = [HALF, WHOLE]
+        assert "changed" in await page.after(0.4)
 
     heard(counter, story)
 

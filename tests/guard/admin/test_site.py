@@ -5,21 +5,27 @@ One file, because every test asks the same application as the same browser would
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import date
+from html import unescape
 from pathlib import Path
 
+import httpx
 import pytest
 
 from guard.admin.attempts import MOST_WRONG
 from guard.admin.emergency import stored
+from guard.admin.modes import words_of
+from guard.admin.overview import Overview, overview
 from guard.admin.page.frame import ASSETS, VERSION
 from guard.admin.running import Running
 from guard.policy.load import load
 from guard.policy.roles import OperatorRole as Role
 from guard.policy.sign_in import EmergencyToken, ProxyPerson, ProxySignIn
-from guard.state.orders import Source
-from tests.guard.admin.fakes import NOW, TOKENS, Counter
+from guard.state.orders import Mode, Source
+from tests.guard.admin.fakes import HALF, NOW, TOKENS, WHOLE, Counter, InFleet, replica
+from tests.guard.admin.signers import signed, write_signers
 from tests.parts.configuration import ModelSpec, write_configuration
 
 ENVELOPE = "et-guard-envelope-0123456789"
@@ -31,6 +37,10 @@ NEVER = date(2999, 1, 1)
 def counter(tmp_path: Path) -> Counter:
     write_configuration(tmp_path, models=[ModelSpec("demo", 2), ModelSpec("strict", 3)])
     return Counter(load(tmp_path), tmp_path / "var" / "state")
+
+
+def overview_of(counter: Counter) -> Overview:
+    return overview(counter.board, counter.behind, counter.behind, counter.clock.now())
 
 
 def with_proxy(counter: Counter, *, peers: tuple[str, ...] = ("10.0.0.7",)) -> None:
@@ -244,6 +254,7 @@ def acts(counter: Counter) -> list[tuple[str, dict[str, str]]]:
     return [
         ("/control/stop", {"scope": "all", "reason": "x"}),
         ("/control/resume", {"target": order, "reason": "x"}),
+        ("/control/resume/approved", {"target": order, "approval": "{}", "signatures": "x"}),
         ("/control/sign-out", {}),
     ]
 
@@ -382,6 +393,80 @@ def test_who_has_not_obeyed_is_named_loudly(counter: Counter, monkeypatch: pytes
     assert "Obeyed by 2 of 2 workers, 4 running requests cut" in counter.get().text
 
 
+def test_in_a_fleet_a_stop_waits_for_every_replica_and_names_who_has_not_obeyed(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guard.admin.site.ACKNOWLEDGED_SECONDS", 0.05)
+    counter.sign_in()
+    member = counter.behind.member = InFleet([HALF])
+    assert "at once, on 0 workers here and on 1 other replica." in counter.get("/control/stop?scope=all").text
+    counter.post("/control/stop", form=counter.form(), scope="all")
+    assert member.waiting == [True, False]
+    page = counter.get().text
+    assert "Only 2 of 4 workers on 1 of 2 replicas have obeyed, 3 running cut so far" in page
+    assert "replica r1 (has not seen it): NOT CONFIRMED" in page
+    member.words = [WHOLE]
+    assert "Obeyed by 4 of 4 workers on 2 of 2 replicas, 9 running requests cut" in counter.get().text
+    with_envelope(counter)
+    member.words = [HALF]
+    answer = counter.post("/control/emergency", token=ENVELOPE, scope="model:demo", reason="")
+    assert "Obeyed by 2 of 4 workers on 1 of 2 replicas, 3 running requests cut." in answer.text
+    assert "Not confirmed by r1 (has not seen it)." in answer.text
+
+
+def test_every_mode_may_be_ordered_has_its_word_and_colour_and_only_a_stop_is_a_stop(counter: Counter) -> None:
+    counter.sign_in()
+    style = ASSETS["control.css"][0].decode()
+    asked = counter.get("/control/stop?scope=model:demo").text
+    for mode in (each for each in Mode if each is not Mode.STOP):
+        words = words_of(mode.value)
+        tone = f"mode-{mode.value.replace('_', '-')}"
+        assert f'name="mode" value="{mode.value}"' in asked
+        assert f".{tone} " in style
+        counter.post("/control/stop", form=counter.form(), scope="model:demo", mode=mode.value)
+        page = counter.get().text
+        assert f'<article class="stop {tone}"' in page
+        assert f'<span class="kind">{words.done} </span>' in page
+        assert f'<span class="badge {tone}">{words.done}</span>' in page
+        assert f'<span class="word {tone}">{words.act.lower()}</span>' in page
+        assert "Stopped" not in page
+        again = counter.get("/control/stop?scope=model:demo").text
+        assert "It is stopped already" not in again
+        assert f"{words.done} by Ana" in again
+        counter.post("/control/resume", form=counter.form(), target="model:demo", reason="over")
+    counter.post("/control/stop", form=counter.form(), scope="model:demo")
+    assert "It is stopped already" in counter.get("/control/stop?scope=model:demo").text
+    assert counter.post("/control/stop", form=counter.form(), scope="all", mode="nothing").status_code == 400
+
+
+def test_a_lapsed_lease_is_said_above_everything(counter: Counter) -> None:
+    counter.sign_in()
+    others = (replica("r1", silent=True, heard_seconds_ago=9), replica("r<2>", workers=None, position=None))
+    counter.behind.member = InFleet(lapsed=(3, 4), age=33.0, problem="the database cannot be reached", others=others)
+    page = counter.get().text
+    assert '<h1 id="state-title">Not served for want of proof: ASL-3</h1>' in page
+    assert "strict: refused and cut on this replica until there is proof" in page
+    assert "It was known 33 s ago. The database cannot be reached." in page
+    assert "1 of 2 models served" in page
+    assert "silent for 9 s" in page
+    assert "r&lt;2&gt;" in page
+    assert "lapsed: not served" in page
+    counter.behind.member = InFleet(age=None)
+    page = counter.get().text
+    assert "Nothing is stopped" in page
+    assert "never since this guard began" in page
+
+
+def test_everything_that_may_be_stopped_is_offered(counter: Counter) -> None:
+    counter.sign_in()
+    page = counter.get().text
+    for scope in ("all", "level:2", "model:demo", "tier:general", "operation:chat", "capability:tools", "key:app"):
+        assert f'<option value="{scope}">' in page
+    with_envelope(counter)
+    counter.cookies = {}
+    assert "level:&lt;ASL&gt; (of that level and above)" in counter.get().text
+
+
 def test_a_viewer_looks_and_has_nothing_to_press(counter: Counter) -> None:
     counter.sign_in("vic")
     order = counter.board.stop("model:demo", "", "Ben", Source.ADMIN).order
@@ -503,13 +588,155 @@ def test_a_resume_says_what_it_lifts_and_takes_a_reason(counter: Counter) -> Non
 
 def test_a_resume_that_may_not_be_has_no_button_and_does_nothing(counter: Counter) -> None:
     counter.sign_in()
-    order = counter.board.stop("model:strict", "", "Ben", Source.ADMIN).order
-    page = counter.get(f"/control/resume?target={order}").text
+    (counter.state / "orders" / "STOP").touch()
+    page = counter.get("/control/resume?target=all").text
     assert "Refused: " in page
-    assert 'action="/control/resume"' not in page
-    answer = counter.post("/control/resume", form=counter.form(), target=order, reason="x")
+    assert 'action="/control/resume' not in page
+    answer = counter.post("/control/resume", form=counter.form(), target="all", reason="x")
     assert answer.status_code == 409
     assert not counter.board.state().resumes
+
+
+# Resuming with approvals.
+
+
+@pytest.fixture
+def signers(tmp_path: Path) -> Counter:
+    write_configuration(tmp_path, models=[ModelSpec("demo", 2), ModelSpec("strict", 3)])
+    write_signers(tmp_path)
+    found = Counter(load(tmp_path), tmp_path / "var" / "state")
+    found.sign_in()
+    return found
+
+
+def statement(counter: Counter, target: str) -> str:
+    """Ask for a resume by the form, and return what the page gives to be signed."""
+    answer = counter.post("/control/resume", form=counter.form(), target=target, reason="the finding is mended")
+    assert answer.status_code == 200
+    return unescape(answer.text.partition('name="approval" value="')[2].partition('"')[0])
+
+
+def approve(counter: Counter, text: str, signatures: str) -> httpx.Response:
+    return counter.post(
+        "/control/resume/approved", form=counter.form(), target="x", approval=text, signatures=signatures
+    )
+
+
+def test_a_model_at_asl_3_comes_back_when_two_people_have_signed(signers: Counter) -> None:
+    order = signers.board.stop("model:strict", "", "Ben", Source.ADMIN).order
+    asked = signers.get(f"/control/resume?target={order}").text
+    assert "Write what two people sign" in asked
+    assert "strict</strong> stays stopped: ASL-3: resuming takes two people&#x27;s approval" in asked
+    text = statement(signers, order)
+    assert not signers.board.state().resumes
+    assert json.loads(text)["lifts"][0]["order"] == order
+
+    half = approve(signers, text, signed(text, "ana"))
+    assert half.status_code == 409
+    assert "Not resumed: 1 of 2 approvals (ana)" in half.text
+    assert "Approved by ana. One more is lacking, of ben." in half.text
+    assert unescape(half.text.partition('name="approval" value="')[2].partition('"')[0]) == text
+    assert "BEGIN SSH SIGNATURE" in half.text
+    assert not signers.board.state().resumes
+
+    whole = approve(signers, text.replace("\n", "\r\n"), signed(text, "ana", "ben").replace("\n", "\r\n"))
+    assert (whole.status_code, whole.headers["location"]) == (303, "/control")
+    (resume,) = signers.board.state().resumes
+    assert (resume.people, resume.order.who, resume.order.reason) == (("ana", "ben"), "Ana", "the finding is mended")
+    page = signers.get().text
+    assert "Nothing is stopped" in page
+    assert "approved by ana, ben" in page
+
+    again = approve(signers, text, signed(text, "ana", "ben"))
+    assert again.status_code == 409
+    assert "already lifted; an approval is used once" in again.text
+    assert len(signers.board.state().resumes) == 1
+
+
+def test_what_one_person_may_lift_is_lifted_and_the_rest_is_given_to_be_signed(signers: Counter) -> None:
+    signers.board.stop("all", "", "Ben", Source.ADMIN)
+    answer = signers.post("/control/resume", form=signers.form(), target="all", reason="over")
+    assert answer.status_code == 200
+    assert "Lifted for the models below ASL-3. For the others two people approve it." in answer.text
+    assert [each.report.model for each in overview_of(signers).models if each.held] == ["strict"]
+
+
+def test_a_statement_that_another_stop_has_overtaken_says_so_and_lifts_only_what_it_names(signers: Counter) -> None:
+    order = signers.board.stop("model:strict", "", "Ben", Source.ADMIN).order
+    text = statement(signers, order)
+    signers.clock.go(30)
+    later = signers.board.stop("model:strict", "", "Ben", Source.ADMIN).order
+    half = approve(signers, text, signed(text, "ben"))
+    assert "This statement is not enough any more:" in half.text
+    assert f"Model strict is also stopped by {later} (model:strict)" in half.text
+    assert 'href="/control/resume?target=model%3Astrict"' in half.text
+    whole = approve(signers, text, signed(text, "ana", "ben"))
+    assert whole.status_code == 200
+    assert "Lifted as approved, and still stopped" in whole.text
+    assert f"Model strict stays stopped: also stopped by {later} (model:strict)" in whole.text
+    assert [each.id for each in signers.board.state().still_held(3)] == [later]
+
+
+@pytest.mark.parametrize(
+    ("approval", "status", "words"),
+    [
+        ("", 400, "Approval: not JSON in ASCII."),
+        ("{}", 400, "missing"),
+        ("ü" * 40, 400, "Approval: not JSON in ASCII."),
+        ("x" * 17_000, 400, "The statement is more than 16384 characters."),
+    ],
+)
+def test_what_is_no_statement_resumes_nothing(approval: str, status: int, words: str, signers: Counter) -> None:
+    signers.board.stop("model:strict", "", "Ben", Source.ADMIN)
+    answer = approve(signers, approval, signed("x", "ana", "ben"))
+    assert answer.status_code == status
+    assert words in answer.text
+    assert not signers.board.state().resumes
+
+
+def test_a_statement_that_was_changed_is_another(signers: Counter) -> None:
+    order = signers.board.stop("model:strict", "", "Ben", Source.ADMIN).order
+    text = statement(signers, order)
+    signatures = signed(text, "ana", "ben")
+    answer = approve(signers, text.replace("mended", "forgot"), signatures)
+    assert answer.status_code == 409
+    assert "the signature of ana does not fit" in answer.text
+    signers.clock.go(3_600)
+    signers.sign_in()
+    answer = approve(signers, text, signatures)
+    assert "It has expired at 2027-01-15T09:00:00Z" in answer.text
+    assert not signers.board.state().resumes
+
+
+def test_an_approved_resume_counts_only_as_a_form_of_this_page(signers: Counter) -> None:
+    order = signers.board.stop("model:strict", "", "Ben", Source.ADMIN).order
+    text = statement(signers, order)
+    fields = {"target": order, "approval": text, "signatures": signed(text, "ana", "ben")}
+    form = signers.form()
+    for headers, secret in (({"origin": "https://elsewhere.example"}, form), ({}, ""), ({}, "wrong")):
+        assert signers.post("/control/resume/approved", headers, form=secret, **fields).status_code == 403
+    assert signers.get("/control/resume/approved", params=fields).status_code == 405
+    signers.cookies = {}
+    signers.sign_in("vic")
+    assert signers.post("/control/resume/approved", form=signers.form(), **fields).status_code == 403
+    assert not signers.board.state().resumes
+
+
+def test_nothing_that_is_signed_stands_in_an_address(signers: Counter) -> None:
+    order = signers.board.stop("model:strict", "", "Ben", Source.ADMIN).order
+    answer = signers.post("/control/resume", form=signers.form(), target=order, reason="a marker of this reason")
+    for link in re.findall(r'(?:href|src|action)="([^"]*)"', answer.text):
+        assert "marker" not in link
+        assert "sha256" not in link
+    assert "location" not in answer.headers
+
+
+def test_a_fleet_says_who_has_not_heard_of_a_resume(signers: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guard.admin.site.ACKNOWLEDGED_SECONDS", 0.05)
+    member = signers.behind.member = InFleet([HALF])
+    order = signers.board.stop("model:demo", "", "Ben", Source.ADMIN).order
+    assert signers.post("/control/resume", form=signers.form(), target=order, reason="over").status_code == 303
+    assert member.waiting == [True, False]
 
 
 def test_a_reason_of_mark_up_is_shown_as_text(counter: Counter) -> None:

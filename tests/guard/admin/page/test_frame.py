@@ -11,6 +11,7 @@ from guard.admin.page.frame import ASSETS, page
 CSS = ASSETS["control.css"][0].decode()
 SCRIPT = ASSETS["control.js"][0].decode()
 TEXT, EDGE = 4.5, 3.0  # WCAG 2.2 AA: 1.4.3 and 1.4.11
+MODES = ("drain", "quarantine", "stricter", "fallback", "closed", "gone")
 PAIRS = [
     ("ink", "paper", TEXT),
     ("ink", "ground", TEXT),
@@ -25,6 +26,8 @@ PAIRS = [
     ("focus", "paper", EDGE),
     ("focus", "ground", EDGE),
     ("red-ground", "ground", 1.5),  # a block of 100 pixels and more, with a heading that says what it is
+    *(("on-red", mode, TEXT) for mode in MODES),
+    *((mode, "ground", 1.5) for mode in MODES),
 ]
 
 
@@ -65,7 +68,8 @@ def test_every_colour_is_a_named_one_of_both_schemes() -> None:
     assert light.keys() == dark.keys()
     outside = re.sub(r":root \{.*?\}", "", CSS, flags=re.DOTALL)
     assert not re.findall(r"#[0-9a-fA-F]{3,8}\b|rgb|hsl", outside)
-    assert set(re.findall(r"var\(--([a-z-]+)\)", CSS)) <= light.keys()
+    assert set(re.findall(r"var\(--([a-z-]+)", CSS)) <= {*light, "tone"}
+    assert set(re.findall(r"--tone: var\(--([a-z-]+)\);", outside)) == {*MODES, "red-ground"}
     assert {name for name, _, _ in PAIRS} | {name for _, name, _ in PAIRS} | {"line"} == light.keys()
 
 

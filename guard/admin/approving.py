@@ -1,0 +1,149 @@
+"""How far the approval of a resume has come: who has signed its statement, who could, and what has come between.
+
+Nothing of it is kept here: the statement and the signatures travel in the form, and are judged anew each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from guard.admin.switchboard import ResumeRefusedError, Switchboard
+from guard.approval.order import instant_text
+from guard.approval.port import PEOPLE, ROLES
+from guard.approval.resume import ResumeApproval
+from guard.approval.sshsig import NAMESPACE, BadSignature
+from guard.approval.sshsig import parse as parse_signature
+from guard.approval.verify import NotApproved, Signed, hear, may_sign
+from guard.policy.operators import OperatorsFile
+from guard.policy.ssh_key import read_key
+from guard.state.orders import MAX_APPROVAL, MAX_SIGNATURE, MAX_SIGNATURES, Approver
+from guard.state.scope import OrderError
+
+MAX_PASTED: Final = MAX_SIGNATURES * MAX_SIGNATURE
+_BEGIN: Final = "-----BEGIN SSH SIGNATURE-----"
+_END: Final = "-----END SSH SIGNATURE-----"
+
+
+@dataclass(frozen=True, slots=True)
+class Pasted:
+    """What somebody pasted: the signatures with the persons whose keys made them, and in words what is none."""
+
+    approvers: tuple[Approver, ...]
+    refused: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """One statement and its signatures as they stand; ``stale`` says in words why it is not enough, whoever signs.
+
+    ``signed`` are the persons whose signature counts, ``could`` who else may sign, ``refused`` what does not count.
+    """
+
+    statement: str
+    named: ResumeApproval
+    pasted: str
+    signed: tuple[str, ...]
+    could: tuple[str, ...]
+    refused: tuple[str, ...]
+    stale: tuple[str, ...]
+
+    @property
+    def lacking(self) -> int:
+        """How many approvals are still wanted."""
+        return max(0, PEOPLE - len(self.signed))
+
+    @property
+    def command(self) -> str:
+        """What each signer pastes into a terminal: it shows the statement and writes the signature beside it."""
+        return f"ssh-keygen -Y sign -n {NAMESPACE} -f KEY <<'END'\n{self.statement}END\n"
+
+
+def statement_of(text: str) -> str:
+    """Return a statement as it was written, whatever a form made of its line ends; raises OrderError."""
+    text = text.replace("\r\n", "\n").strip() + "\n"
+    if len(text) > MAX_APPROVAL:
+        raise OrderError(f"the statement is more than {MAX_APPROVAL} characters")
+    return text
+
+
+def pasted(text: str, operators: OperatorsFile | None) -> Pasted:
+    """Find the signatures in what was pasted, and whose keys made them; raises OrderError for too much."""
+    if len(text) > MAX_PASTED:
+        raise OrderError(f"the signatures are more than {MAX_PASTED} characters")
+    blocks, refused = _blocks(text)
+    if len(blocks) > MAX_SIGNATURES:
+        raise OrderError(f"more than {MAX_SIGNATURES} signatures")
+    owners = {read_key(line).blob: each.id for each in (operators.persons if operators else ()) for line in each.keys}
+    found: list[Approver] = []
+    for number, block in enumerate(blocks, 1):
+        try:
+            person = owners.get(parse_signature(block.encode("ascii", "replace")).key)
+            if person is None:
+                refused.append(f"signature {number} is made with a key that operators.yaml gives to nobody")
+            else:
+                found.append(Approver(person, block))
+        except BadSignature as wrong:
+            refused.append(f"signature {number} {wrong}")
+        except OrderError as wrong:
+            refused.append(f"signature {number}: {wrong}")
+    return Pasted(tuple(found), tuple(refused))
+
+
+def signing(board: Switchboard, statement: str, text: str, at: float) -> Signing:
+    """Say how far this statement has come with these signatures; raises OrderError for what is no statement."""
+    named, stale = _standing(board, statement, at)
+    found = pasted(text, board.operators)
+    signed, refused = _heard(statement, found.approvers, board.operators, at)
+    could = tuple(each for each in may_sign(board.operators, at, ROLES) if each not in signed)
+    return Signing(statement, named, text, signed, could, (*found.refused, *refused), stale)
+
+
+def _heard(
+    statement: str, approvers: Sequence[Approver], operators: OperatorsFile | None, at: float
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    signed = [
+        Signed(f"the signature of {each.person}", each.person, each.signature.encode("ascii")) for each in approvers
+    ]
+    try:
+        heard = hear(statement.encode("ascii", "replace"), signed, operators, at, ROLES)
+    except NotApproved as wrong:
+        return (), (str(wrong),)
+    return heard.people, heard.refused
+
+
+def _standing(board: Switchboard, statement: str, at: float) -> tuple[ResumeApproval, tuple[str, ...]]:
+    """Read the statement, and say what of it does not hold any more."""
+    named = board.named(statement)
+    if at >= named.expires:
+        return named, (f"it has expired at {instant_text(named.expires)}",)
+    try:
+        plan = board.plan_approved(named)
+    except ResumeRefusedError as refusal:
+        return named, (str(refusal),)
+    words = "which it does not name: it stays stopped"
+    return named, tuple(f"model {each.model} is {each.why}, {words}" for each in plan.held)
+
+
+def _blocks(text: str) -> tuple[list[str], list[str]]:
+    """Cut out every signature, without the white space that a mail or a terminal has put around its lines."""
+    blocks: list[str] = []
+    refused: list[str] = []
+    lines: list[str] | None = None
+    strange = 0
+    for line in (each.strip() for each in text.splitlines()):
+        if line == _BEGIN:
+            lines = [line]
+        elif lines is None:
+            strange += bool(line)
+        else:
+            lines += [line] if line else []
+            if line == _END:
+                blocks.append("\n".join(lines) + "\n")
+                lines = None
+    if lines is not None:
+        refused.append(f"a signature is cut off: the line {_END} is missing")
+    if strange:
+        refused.append(f"{strange} {'line is' if strange == 1 else 'lines are'} no part of a signature")
+    return blocks, refused
