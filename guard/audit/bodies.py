@@ -163,7 +163,7 @@ class Bodies:
             writing = self._open(key.retention, key.day, now, hint)
         segment = writing.segment
         seal = writing.seals.get(key.id) or writing.seal(key)
-        salt, number, at = self.salt(), writing.next, segment.size
+        salt, number, at = self._randomness.take(encryption.SALT), writing.next, segment.size
         writing.next = number + 1
         sealed = seal.encrypt(number.to_bytes(12, "big"), salt + text, to)
         self._append(writing, frames.encode(Kind.TEXT, number, key.id + sealed), now)
@@ -288,10 +288,12 @@ class _Buffered:
 
     def __init__(self, source: Callable[[int], bytes]) -> None:
         self._source = source
-        self._rest = b""
+        self._fetched = b""
+        self._at = 0
 
     def take(self, count: int) -> bytes:
-        if len(self._rest) < count:
-            self._rest = self._source(4096)
-        taken, self._rest = self._rest[:count], self._rest[count:]
-        return taken
+        at = self._at
+        if at + count > len(self._fetched):
+            self._fetched, at = self._source(4096), 0
+        self._at = at + count
+        return self._fetched[at : self._at]

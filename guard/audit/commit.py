@@ -2,8 +2,9 @@
 
 One sync runs at a time; who comes while it runs is served by the next. A record counts as durable only when a sync
 that began after its write has ended well, and what a failed sync covered is never synced again.
-While many wait at once a sync is put off for up to three milliseconds after the one before, so that it serves more of
-them: each costs two thread switches beside the disk, and a switch of threads costs the event loop more than the sync.
+While many wait at once a sync is put off for up to a millisecond after the one before, so that it serves more of them:
+each costs two thread switches beside the disk. A longer pause saves little more and is added to what everyone waits;
+it also keeps itself going, since who comes in the pause makes the next one longer.
 """
 
 from __future__ import annotations
@@ -23,15 +24,19 @@ from safeguards.ports import Clock
 
 MAX_WAITS = 8192
 # Seconds between two syncs for each who waited for the last one: one caller alone never waits for it.
-GATHER_EACH = 0.0005
-GATHER_MOST = 0.003
+GATHER_EACH = 0.0002
+GATHER_MOST = 0.001
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiter:
-    future: asyncio.Future[None]
-    segment: Segment
-    since: float
+class _Batch:
+    """Who waits for one segment since the last round: their futures and since when, in the same order."""
+
+    __slots__ = ("futures", "segment", "since")
+
+    def __init__(self, segment: Segment) -> None:
+        self.segment = segment
+        self.futures: list[asyncio.Future[None]] = []
+        self.since: list[float] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +75,8 @@ class Committer:
         self._lock = threading.Lock()
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._closing = False
-        self._current = segment
-        self._retired: list[Segment] = []
-        self._waiters: list[_Waiter] = []
+        self._batch = _Batch(segment)
+        self._retired: list[_Batch] = []
         self._written = self._durable = sequence
         self._written_bytes = self._durable_bytes = 0
         self._pending_since: float | None = None
@@ -94,16 +98,17 @@ class Committer:
                 self._pending_since = now
             if future is None:
                 return
-            first = not self._waiters
-            self._waiters.append(_Waiter(future, self._current, now))
-        if first:
+            batch = self._batch
+            batch.futures.append(future)
+            batch.since.append(now)
+        if len(batch.futures) == 1:
             self._wake.put(None)
 
     def replace(self, segment: Segment) -> None:
         """Go on in this segment; the one before is synced, unless it is dead, and closed."""
         with self._lock:
-            self._retired.append(self._current)
-            self._current = segment
+            self._retired.append(self._batch)
+            self._batch = _Batch(segment)
 
     def wake(self) -> None:
         """Look at once: the current segment has died and its waiters must hear it."""
@@ -149,11 +154,11 @@ class Committer:
             with contextlib.suppress(queue.Empty):
                 self._wake.get(timeout=self._interval)
             closing = self._closing
-            if not closing and self._waiters:
+            if not closing and self._batch.futures:
                 self._gather()
             self._round()
             if closing:
-                self._current.close()
+                self._batch.segment.close()
                 return
 
     def _gather(self) -> None:
@@ -166,46 +171,52 @@ class Committer:
     def _round(self) -> None:
         # Everything taken here was written before, so the syncs below cover it; what comes later waits for the next.
         with self._lock:
-            waiters, self._waiters = self._waiters, []
-            retired, self._retired = self._retired, []
-            current, upto, upto_bytes = self._current, self._written, self._written_bytes
-            if not (waiters or retired or upto > self._durable):
+            retired, batch = self._retired, self._batch
+            upto, upto_bytes = self._written, self._written_bytes
+            if not (retired or batch.futures or upto > self._durable):
                 return
+            self._retired, self._batch = [], _Batch(batch.segment)
             self._syncing_since, self._pending_since = self._pending_since, None
-        good: set[Segment] = set()
+        current = batch.segment
         failure = ""
+        kept: list[_Batch] = []
+        lost: list[_Batch] = []
         referred = "" if self._before is None else _attempt(self._before)
-        for segment in (*retired, current):
-            if segment.dead:
-                continue  # it failed earlier and is not synced again
-            self._syncs += 1
-            problem = referred or _attempt(segment.sync)
-            if problem:
-                segment.dead = failure = problem
-            else:
-                good.add(segment)
-        for segment in retired:
-            segment.close()
+        for each in (*retired, batch):
+            segment = each.segment
+            if not segment.dead:  # else it failed earlier and is not synced again
+                self._syncs += 1
+                problem = referred or _attempt(segment.sync)
+                if problem:
+                    segment.dead = failure = problem
+                else:
+                    kept.append(each)
+                    continue
+            lost.append(each)
+        for each in retired:
+            each.segment.close()
         now = self._clock.steady()
-        kept = [waiter for waiter in waiters if waiter.segment in good]
-        lost = [waiter for waiter in waiters if waiter.segment not in good]
+        served = sum(len(each.futures) for each in (*kept, *lost))
         with self._lock:
-            self._confirmed += len(kept)
-            self._failed += len(lost)
-            self._waits.extend(now - waiter.since for waiter in kept)
+            for each in kept:
+                self._confirmed += len(each.futures)
+                self._waits.extend([now - since for since in each.since])
+            self._failed += sum(len(each.futures) for each in lost)
             if failure:
                 # Also when another segment has taken over meanwhile: the writer must record what is in doubt.
-                self._current.dead = self._current.dead or failure
-            if current in good and not failure:
+                self._batch.segment.dead = self._batch.segment.dead or failure
+            if batch in kept and not failure:
                 self._durable, self._durable_bytes = upto, upto_bytes
                 self._last_durable = self._clock.now()
             elif self._syncing_since is not None:
                 self._pending_since = self._syncing_since
             self._syncing_since = None
-        if waiters:
-            self._ended, self._served = time.monotonic(), len(waiters)
-        _settle(kept, "")
-        _settle(lost, failure or current.dead or "the segment failed")
+        if served:
+            self._ended, self._served = time.monotonic(), served
+        for each in kept:
+            _settle(each.futures, "")
+        for each in lost:
+            _settle(each.futures, failure or current.dead or "the segment failed")
 
 
 def _attempt(sync: Callable[[], None]) -> str:
@@ -216,11 +227,10 @@ def _attempt(sync: Callable[[], None]) -> str:
     return ""
 
 
-def _settle(waiters: list[_Waiter], reason: str) -> None:
-    living = [waiter.future for waiter in waiters if not waiter.future.done()]
-    if living:
+def _settle(futures: list[asyncio.Future[None]], reason: str) -> None:
+    if futures:
         with contextlib.suppress(RuntimeError):  # the loop has ended, and with it everyone who waited
-            living[0].get_loop().call_soon_threadsafe(_wake_all, living, reason)
+            futures[0].get_loop().call_soon_threadsafe(_wake_all, futures, reason)
 
 
 def _wake_all(futures: list[asyncio.Future[None]], reason: str) -> None:

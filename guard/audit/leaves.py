@@ -127,5 +127,8 @@ def outcome(
 
 
 def _micro(seconds: float) -> float:
-    """A duration to the microsecond: what is shorter is noise, and takes as many bytes again."""
-    return round(seconds, 6)
+    """A duration to the microsecond: what is shorter is noise, and takes as many bytes again.
+
+    No duration is negative; `round` would take five times as long.
+    """
+    return int(seconds * 1e6 + 0.5) / 1e6

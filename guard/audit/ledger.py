@@ -238,17 +238,18 @@ class Ledger:
         return self._append(records.Kind.INTENT, record, now, durable=durable, room=room, sealed=size)
 
     def _part(self, exchange: Exchange, channel: Channel, wall: float, steady: float) -> None:
-        now, room = self._clock.steady(), self._limits.unsynced
+        now = self._clock.steady()
+        segment = self._writable(now, self._limits.unsynced)
         kept = self._open.get(exchange.id)
         commitment, body, size = "", "", 0
         if kept is not None:
-            self._writable(now, room)
             try:
                 commitment, body, size = self._keeping.part(kept, exchange, channel, now, self._next)
             except KEEPING_ERRORS as error:
                 raise self._not_kept(error) from error
-        record = leaves.part(exchange, channel, wall, steady, commitment, body)
-        self._append(records.Kind.PART, record, now, durable=False, room=room, sealed=size)
+            self._still(segment)
+        payload = records.encode(leaves.part(exchange, channel, wall, steady, commitment, body))
+        self._put(segment, records.Kind.PART, payload, now, None, size)
 
     def _outcome(
         self, exchange: Exchange, outcome: Outcome, wall: float, steady: float, *, durable: bool
@@ -352,20 +353,33 @@ class Ledger:
         payload = records.encode(record)
         if len(payload) > frames.MAX_PAYLOAD:
             raise self._refuse(Failure.OVERLOAD, f"a record of {len(payload)} bytes, at most {frames.MAX_PAYLOAD}")
+        if sealed:
+            self._still(self._segment)
         segment = self._writable(now, room - len(payload))
         future = asyncio.get_running_loop().create_future() if durable else None
-        frame = frames.compact(kind, self._next, payload)
+        self._put(segment, kind, payload, now, future, sealed)
+        return future
+
+    def _put(
+        self, segment: Segment, kind: int, payload: bytes, now: float, future: asyncio.Future[None] | None, sealed: int
+    ) -> None:
+        sequence = self._next
+        frame = frames.compact(kind, sequence, payload)
         try:
             segment.write(frame)
         except Exception as error:  # whatever it was, nothing may follow what could be half a frame
             segment.dead = describe(error)
             self._commits.wake()
             raise self._refuse(Failure.UNREACHABLE, segment.dead) from error
-        self._commits.wrote(self._next, len(frame) + sealed, now, future)
-        self._next += 1
-        if not durable:
+        self._commits.wrote(sequence, len(frame) + sealed, now, future)
+        self._next = sequence + 1
+        if future is None:
             self._buffered += 1
-        return future
+
+    def _still(self, segment: Segment) -> None:
+        """Refuse the leaf of a text if a sync failed since the text was written: it may be lost with that."""
+        if segment.dead:
+            raise self._refuse(Failure.UNREACHABLE, segment.dead)
 
     def _not_kept(self, error: Exception) -> Unavailable:
         """Turn what keeping texts raises into the refusal that callers of the log expect."""

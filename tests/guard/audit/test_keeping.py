@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,18 @@ from guard.audit.wrapping import Investigator, KeyUnavailableError
 from safeguards.decision import Decision, Ending, Outcome, Released, Target, Unavailable
 from safeguards.exchange import Channel, ChannelId, ChannelKind
 from safeguards.verdict import Code
-from tests.guard.audit.fakes import KEEP, KEK, Clock, FaultyDisk, contents, data_keys, exchange, kept, sealed_files
+from tests.guard.audit.fakes import (
+    KEEP,
+    KEK,
+    Clock,
+    FaultyDisk,
+    contents,
+    data_keys,
+    exchange,
+    kept,
+    sealed_files,
+    until,
+)
 from tests.guard.audit.fakes import outcome as flagged_outcome
 
 QUIET = Limits(interval=30.0)
@@ -85,6 +97,49 @@ def test_what_a_part_missed_is_kept_with_the_outcome(tmp_path: Path) -> None:
     log.outcome(exchange("r1"), served("answered"), durable=False)
     log.close()
     assert shown(tmp_path)[-1] == ["answered"]
+
+
+class DyingDisk(FaultyDisk):
+    """Once ``during`` is set, the next write runs it after the bytes are in the file."""
+
+    during: Callable[[], None] | None = None
+
+    def write(self, descriptor: int, data: bytes | memoryview) -> int:
+        """As `Disk.write`."""
+        done = super().write(descriptor, data)
+        during, self.during = self.during, None
+        if during is not None:
+            during()
+        return done
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda log: log.intent(exchange("r2", "asked"), durable=False, keep=KEEP),
+        lambda log: log.part(exchange("r1"), fresh("ans")),
+        lambda log: log.outcome(exchange("r1"), served("answered"), durable=False),
+    ],
+    ids=["intent", "part", "outcome"],
+)
+def test_no_leaf_refers_to_a_text_whose_sync_failed_before_the_leaf_was_written(
+    tmp_path: Path, write: Callable[[Ledger], object]
+) -> None:
+    disk, clock = DyingDisk(), Clock()
+    log = opened(tmp_path, clock, disk)
+    log.intent(exchange("r1", "before"), durable=False, keep=KEEP)
+
+    def fail() -> None:
+        disk.sync_error = OSError(5, "Input/output error")
+        log._commits.wake()
+        until(lambda: bool(log._segment.dead))
+        disk.sync_error = None
+
+    disk.during = fail
+    with pytest.raises(Unavailable, match="Input/output error"):
+        write(log)
+    log.close()
+    assert shown(tmp_path) == [["before"]]
 
 
 def test_what_a_classifier_objected_to_is_kept_whole_and_longer(tmp_path: Path) -> None:

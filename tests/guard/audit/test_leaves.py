@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from guard.audit import leaves, records
 from guard.audit.leaves import Sealed
 from guard.audit.records import Kind
@@ -75,3 +78,10 @@ def test_a_part_is_the_place_and_length_of_the_fresh_text() -> None:
     read = records.decode(Kind.PART, records.encode(leaves.part(exchange(), channel, 0.0, 0.0)))
     assert isinstance(read, records.Part)
     assert (read.channel, read.start, read.chars, read.body) == ("reasoning[1]", 6, 3, "")
+
+
+@given(st.floats(min_value=0.0, max_value=1e9))
+def test_a_duration_is_kept_to_the_microsecond(seconds: float) -> None:
+    read = records.decode(Kind.INTENT, records.encode(leaves.intent(exchange(), 0.0, seconds)))
+    assert abs(read.monotonic - seconds) <= 0.6e-6
+    assert len(f"{read.monotonic}".partition(".")[2]) <= 6 or read.monotonic < 1e-4
