@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from guard.state.orders import Mode
+from safeguards.mode import Mode
 
 
 @dataclass(frozen=True, slots=True)

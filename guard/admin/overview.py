@@ -15,7 +15,8 @@ from guard.admin.switchboard import Standing, Switchboard
 from guard.policy.report import ModelReport
 from guard.policy.standard import OnExpiry
 from guard.state.merge import Judged, State, mode_of
-from guard.state.orders import Mode, StopOrder
+from guard.state.orders import StopOrder
+from safeguards.mode import Mode
 
 MAX_HISTORY: Final = 50
 MAX_STOPS: Final = 12  # for each the words of all workers are read

@@ -35,9 +35,10 @@ from guard.admin.running import covered
 from guard.admin.switchboard import ResumeRefusedError, Standing, Switchboard
 from guard.policy.roles import Act, may
 from guard.refusal import Refused
-from guard.state.orders import MAX_REASON, Mode, Source, is_order_id
+from guard.state.orders import MAX_REASON, Source, is_order_id
 from guard.state.scope import OrderError
 from guard.state.served import UnknownScopeError
+from safeguards.mode import Mode
 from safeguards.ports import Clock
 
 ACKNOWLEDGED_SECONDS: Final = 2.0

@@ -21,9 +21,9 @@ from guard.policy.load import Config
 from guard.policy.report import standing
 from guard.serve.leases import fleet_lease, lease_fields
 from guard.state.acknowledgements import living
-from guard.state.orders import Mode
 from guard.state.seen import Seen
 from guard.state.snapshots import Snapshots
+from safeguards.mode import Mode
 
 STOPPED: Final = 3
 MAX_LINES: Final = 5

@@ -7,16 +7,19 @@ demand by themselves. A time that lies in the future was left by another boot an
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import struct
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from guard.state.switches import FileSwitches
 from safeguards.exchange import Exchange
-from safeguards.ports import Clock, Stop, Switches
+from safeguards.ports import Clock, Stop
 
 ORDER: Final = "lease"
 LONGEST: Final[Mapping[int, float]] = MappingProxyType({3: 30.0, 4: 3.0})
@@ -60,21 +63,21 @@ class Lease:
         try:
             if os.fstat(fd).st_size != _WORD.size:
                 raise OSError(0, f"{state / ORDER} has another size; restart the guard")
-            self._word = memoryview(mmap.mmap(fd, _WORD.size, prot=mmap.PROT_READ)).cast("@q")
+            self.word = memoryview(mmap.mmap(fd, _WORD.size, prot=mmap.PROT_READ)).cast("@q")
         finally:
             os.close(fd)
-        self._steady = clock.steady
+        self.steady = clock.steady
         self.limits = dict(limits)
 
     def age(self) -> float | None:
         """Seconds since the last proof; None if there is none."""
-        age = self._steady() - self._word[0] / _NANO
+        age = self.steady() - self.word[0] / _NANO
         return max(0.0, age) if -_SKEW <= age < -_NEVER / _NANO else None
 
     def lapsed(self, asl: int) -> bool:
         """Whether a model of this level may not be served now."""
         limit = self.limits.get(asl)
-        return limit is not None and not -_SKEW <= self._steady() - self._word[0] / _NANO <= limit
+        return limit is not None and not -_SKEW <= self.steady() - self.word[0] / _NANO <= limit
 
     def any_lapsed(self) -> frozenset[int]:
         """Every level that may not be served now."""
@@ -82,29 +85,59 @@ class Lease:
 
 
 class LeasedSwitches:
-    """Implements the port `Switches`: the orders, and beside them the lease of a fleet's replica."""
+    """Implements the port `Switches`: the orders, and beside them the lease of a fleet's replica.
 
-    def __init__(self, switches: Switches, lease: Lease) -> None:
+    Asked before every send. What the lease means is worked out once for each proof, and an exchange that no stop names
+    goes on by the words that `FileSwitches` compares: there is one look at either word and one at the clock.
+    """
+
+    def __init__(self, switches: FileSwitches, lease: Lease) -> None:
         """Take both views."""
         self._switches = switches
         self._lease = lease
+        self._steady = lease.steady
+        self._word = lease.word
+        self._proof: int | None = None
+        self._take_proof(self._word[0])
 
     def covering(self, exchange: Exchange) -> Stop | None:
         """The stop that covers this exchange; a lapsed lease is one. Raises Unavailable as the orders do."""
         # The lease before the orders: it is renewed only after the orders it vouches for can be seen.
-        lapsed = self._lease.lapsed(exchange.asl)
-        stop = self._switches.covering(exchange)
+        if (word := self._word[0]) != self._proof:
+            self._take_proof(word)
+        lapsed = self._steady() > self._until[exchange.asl]
+        orders = self._switches
+        if not lapsed and orders.word[0] == orders.seen and orders.named.isdisjoint(exchange.scopes):
+            return None
+        stop = orders.covering(exchange)
         if stop is None and lapsed:
             return lapse(self._lease, exchange.asl)
         return stop
 
     def cutting(self, exchange: Exchange) -> Stop | None:
         """The stop that ends this exchange while it runs; a lapsed lease is one. Raises as `covering`."""
-        lapsed = self._lease.lapsed(exchange.asl)
-        stop = self._switches.cutting(exchange)
+        if (word := self._word[0]) != self._proof:
+            self._take_proof(word)
+        lapsed = self._steady() > self._until[exchange.asl]
+        orders = self._switches
+        if not lapsed and orders.word[0] == orders.seen and orders.named.isdisjoint(exchange.scopes):
+            return None
+        stop = orders.cutting(exchange)
         if stop is None and lapsed:
             return lapse(self._lease, exchange.asl)
         return stop
+
+    def _take_proof(self, word: int) -> None:
+        """Work out until when this proof counts, for each level; levels without a limit need none."""
+        proof = word / _NANO
+        ahead = self._steady() < proof - _SKEW  # no proof as yet, so it is looked at again each time
+        self._proof = None if ahead else word
+        limits = self._lease.limits.items()
+        self._until = defaultdict(_forever, {asl: -math.inf if ahead else proof + limit for asl, limit in limits})
+
+
+def _forever() -> float:
+    return math.inf
 
 
 def lapse(lease: Lease, asl: int) -> Stop:

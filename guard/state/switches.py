@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from itertools import islice
 
-from guard.state.directory import OrderDirectory, Stamp
-from guard.state.merge import Judge, Judged, StandingStop, State
+from guard.state.directory import OrderDirectory, Reading, Stamp
+from guard.state.merge import TWO_PERSON_ASL, Judge, Judged, StandingStop, State
 from guard.state.orders import Order, ResumeOrder
 from safeguards.decision import Failure, Unavailable
 from safeguards.exchange import Exchange
 from safeguards.ports import Clock, Stop
+from safeguards.scope import ALL
 
 # File systems keep times in ticks (4 to 10 ms; 2 s on the coarsest), so a second change may hide behind the first:
 # for this long after a change the directory is listed at every poll. Seconds.
@@ -22,10 +23,15 @@ SETTLE_SECONDS = 2.5
 # many at a time, because a judgement takes a fraction of a millisecond of the worker's loop.
 REJUDGE_SECONDS = 1.0
 MAX_REJUDGED = 8
+_EVERY = frozenset({ALL})  # every exchange answers to it
 
 
 class FileSwitches:
-    """Implements the ports `Switches` and `Ladder` over an `OrderDirectory`; for one thread of one process."""
+    """Implements the ports `Switches` and `Ladder` over an `OrderDirectory`; for one thread of one process.
+
+    While ``word`` holds what was ``seen``, an exchange that answers to nothing ``named`` goes on: most questions end
+    there, also those of `guard.state.lease.LeasedSwitches`.
+    """
 
     def __init__(self, directory: OrderDirectory, clock: Clock, judge: Judge) -> None:
         """Load what is there; if that fails, everything is refused until a `poll` succeeds.
@@ -39,13 +45,15 @@ class FileSwitches:
         self._judged: dict[str, Judged] = {}
         self._waiting: dict[str, None] = {}  # ids of resumes that do not count, longest not judged first
         self._rejudged = clock.steady()
-        self._word = directory.word
+        self.word = directory.word
         self._orders: dict[str, Order] = {}
         self._standing: frozenset[StandingStop] = frozenset()
         self._state = State()
         self._failure = ""
         self._unreported: list[str] = []
-        self._seen = -1
+        self.seen = -1
+        self.named: frozenset[str] = frozenset()
+        """The scopes of all stops in force for any model; everything while the orders cannot be read."""
         self._stamp: Stamp | None = None
         self._changed = clock.steady()
         self.vanished: frozenset[str] = frozenset()
@@ -80,7 +88,9 @@ class FileSwitches:
 
         Raises Unavailable when the orders cannot be read; stops that are already known still answer as such.
         """
-        if self._word[0] != self._seen:
+        if self.word[0] == self.seen and self.named.isdisjoint(exchange.scopes):
+            return None
+        if self.word[0] != self.seen:
             self._load()
         stop = self._state.covering(exchange)
         if stop is None and self._failure:
@@ -89,7 +99,9 @@ class FileSwitches:
 
     def cutting(self, exchange: Exchange) -> Stop | None:
         """The stop that ends this exchange while it runs; as `covering` otherwise. Asked before every send."""
-        if self._word[0] != self._seen:
+        if self.word[0] == self.seen and self.named.isdisjoint(exchange.scopes):
+            return None
+        if self.word[0] != self.seen:
             self._load()
         stop = self._state.cutting(exchange)
         if stop is None and self._failure:
@@ -109,7 +121,7 @@ class FileSwitches:
         return self._known().withdrawn(asl, scopes)
 
     def _known(self) -> State:
-        if self._word[0] != self._seen:
+        if self.word[0] != self.seen:
             self._load()
         if self._failure:
             raise Unavailable(Failure.UNREACHABLE, self._failure)
@@ -123,7 +135,7 @@ class FileSwitches:
         """
         try:
             self._directory.refresh()
-            self._word = self._directory.word
+            self.word = self._directory.word
             stamp = self._directory.stamp()
         except OSError as error:
             self._fail(error)
@@ -131,7 +143,7 @@ class FileSwitches:
             settling = self._clock.steady() - self._changed < SETTLE_SECONDS
             # A standing stop may end by a repair of its file, which the directory's times do not show.
             unsure = settling or bool(self._failure) or bool(self._standing)
-            if unsure or stamp != self._stamp or self._word[0] != self._seen:
+            if unsure or stamp != self._stamp or self.word[0] != self.seen:
                 self._load()
         now = self._clock.steady()
         if self._waiting and now - self._rejudged >= REJUDGE_SECONDS:
@@ -143,7 +155,7 @@ class FileSwitches:
 
     def _load(self) -> None:
         """Read the word and the times before the names: what comes later then differs from what is remembered."""
-        word = self._word[0]
+        word = self.word[0]
         try:
             stamp = self._directory.stamp()
             reading = self._directory.read(self._orders)
@@ -153,11 +165,15 @@ class FileSwitches:
         if stamp != self._stamp:
             self._stamp = stamp
             self._changed = self._clock.steady()
-        self._seen = word
-        self._failure = ""
+        if self._failure:
+            self._failure = ""
+            self.named = _named(self._state)
         self.vanished = frozenset(self._orders.keys() - reading.ids)
-        if not reading.fresh and reading.standing == self._standing:
-            return
+        if reading.fresh or reading.standing != self._standing:
+            self._take_in(reading)
+        self.seen = word
+
+    def _take_in(self, reading: Reading) -> None:
         judged = {order.id: self._judge(order) for order in reading.fresh if isinstance(order, ResumeOrder)}
         self._judged |= judged
         self._waiting.update((order, None) for order, found in judged.items() if found.why)
@@ -166,7 +182,7 @@ class FileSwitches:
         self._unreported.extend(sorted(stop.id for stop in reading.standing - self._standing))
         self._orders.update((order.id, order) for order in reading.fresh)
         self._standing = reading.standing
-        self._state = self._merged()
+        self._merge()
 
     def _judge_again(self, most: int) -> None:
         """Judge so many of the resumes that do not count, those whose file is still there."""
@@ -182,10 +198,17 @@ class FileSwitches:
             self._judged[one] = found
             changed |= found != before
         if changed:
-            self._state = self._merged()
+            self._merge()
 
-    def _merged(self) -> State:
-        return State.of(self._orders.values(), lambda order: self._judged[order.id], self._standing)
+    def _merge(self) -> None:
+        self._state = State.of(self._orders.values(), lambda order: self._judged[order.id], self._standing)
+        self.named = _named(self._state)
 
     def _fail(self, error: OSError) -> None:
         self._failure = f"the stop orders cannot be read: {error.strerror or type(error).__name__}"
+        self.named = _EVERY
+
+
+def _named(state: State) -> frozenset[str]:
+    """Return what stops from ASL-3 on name: nothing is lifted there that is not lifted below it too."""
+    return frozenset(str(stop.scope) for stop in state.still_held(TWO_PERSON_ASL))

@@ -1,4 +1,4 @@
-"""What the kill switch costs before every send: the mapped word and the stops in force, asked about one exchange."""
+"""What the kill switch costs before every send: the mapped words and the stops in force, asked about one exchange."""
 
 import os
 import tempfile
@@ -10,11 +10,13 @@ from typing import Final
 
 from guard.clock import SystemClock
 from guard.state.directory import OrderDirectory
+from guard.state.lease import LONGEST, Lease, LeasedSwitches, LeaseWord
 from guard.state.merge import Judged
 from guard.state.orders import Source, issue_stop
 from guard.state.scope import Scope
 from guard.state.switches import FileSwitches
 from safeguards.exchange import Caller, Exchange
+from safeguards.ports import Switches
 from safeguards.scope import Capability
 from tests.benchmarks.process import PROXY_CORE, on_core
 from tests.benchmarks.strict import Figure, timed_values
@@ -40,7 +42,7 @@ _EXCHANGE: Final = Exchange(
 )
 
 
-def ask(switches: FileSwitches, checks: int) -> float:
+def ask(switches: Switches, checks: int) -> float:
     """Seconds on a core per question."""
     cutting = switches.cutting
     started = time.thread_time()
@@ -57,16 +59,28 @@ def measure(seconds: float, *, checks: int = _CHECKS, stops: int = STOPS) -> lis
     with tempfile.TemporaryDirectory(prefix="bench-switch-") as name, on_core(PROXY_CORE):
         directory = OrderDirectory(Path(name))
         switches = FileSwitches(directory, SystemClock(), lambda order: Judged(order, below=True))
-        free = _figure(
-            "while nothing is stopped", [1e6 * each for each in timed_values(partial(ask, switches, checks), seconds)]
-        )
+        word, clock = LeaseWord(Path(name)), SystemClock()
+        leased = LeasedSwitches(switches, Lease(Path(name), LONGEST, clock))
+
+        def with_lease() -> float:
+            word.renew(clock.steady())
+            return ask(leased, checks)
+
+        def timed(when: str) -> list[Figure]:
+            plain = timed_values(partial(ask, switches, checks), seconds)
+            beside = timed_values(with_lease, seconds)
+            return [
+                _figure(when, [1e6 * each for each in plain]),
+                _figure(f"{when}, with a lease", [1e6 * each for each in beside]),
+            ]
+
+        free = timed("while nothing is stopped")
         for number in range(stops):
             scope, entropy = Scope.parse(f"key:other-{number}"), os.urandom(10)
             directory.put(
                 issue_stop(scope, reason="", who="bench", source=Source.CLI, now=time.time(), entropy=entropy)
             )
-        held = timed_values(partial(ask, switches, checks), seconds)
-        return [free, _figure(f"while {stops:,} stops cover others", [1e6 * each for each in held])]
+        return [*free, *timed(f"while {stops:,} stops cover others")]
 
 
 def _figure(when: str, found: list[float]) -> Figure:

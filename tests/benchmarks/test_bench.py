@@ -298,7 +298,9 @@ def test_asking_the_switch_is_measured_with_and_without_stops_and_its_goal_is_ju
     figures = switch.measure(0.0, checks=100, stops=20)
     assert [title for title, _, _ in figures] == [
         "switch: asked before a send while nothing is stopped, µs",
+        "switch: asked before a send while nothing is stopped, with a lease, µs",
         "switch: asked before a send while 20 stops cover others, µs",
+        "switch: asked before a send while 20 stops cover others, with a lease, µs",
     ]
     assert all(found and min(found) > 0 and "goal 0.2 µs" in remark for _, found, remark in figures)
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from playwright.sync_api import Browser, Page, expect
 
-from guard.state.orders import Mode
+from safeguards.mode import Mode
 from tests.browser.stand import WORKERS, Stand, stand, visit
 from tests.parts.chromium import chromium
 from tests.parts.fleets import engine_settings

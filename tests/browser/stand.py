@@ -17,8 +17,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request
 
 from guard.state.directory import OrderDirectory
 from guard.state.issuer import Issuer
-from guard.state.orders import Mode, Source, issue_resume, issue_stop
+from guard.state.orders import Source, issue_resume, issue_stop
 from guard.state.scope import Scope
+from safeguards.mode import Mode
 from tests.parts.configuration import CLAIMS, Credentials, ModelSpec, write_configuration
 from tests.parts.guard_process import GuardProcess, wait_until
 from tests.parts.raw_caller import RawCaller

@@ -26,7 +26,8 @@ from guard.policy.ssh_key import KeyKind
 from guard.state.directory import OrderDirectory
 from guard.state.issuer import Issuer
 from guard.state.merge import fingerprint
-from guard.state.orders import Approver, ResumeOrder, Source, StopOrder, decode, issue_resume
+from guard.state.orders import Approver, ResumeOrder, Source, StopOrder, decode, issue_resume, issue_stop
+from guard.state.scope import Scope
 from tests.parts.configuration import Credentials, ModelSpec, write_configuration, write_operators
 from tests.parts.guard_process import GuardProcess, wait_until
 from tests.parts.raw_caller import RawCaller
@@ -273,8 +274,13 @@ def test_every_worker_refuses_what_was_put_among_the_orders_by_hand(how: str, wh
         )
     else:
         host.guard.wait_for("stop_lifted", subject=f"{resume.id} {' '.join(resume.lifts)}")
-    # Every worker has looked: its acknowledgement names the order.
-    wait_until(lambda: all(resume.id in acknowledged(host, worker) for worker in range(WORKERS)), "all have judged")
+    # Every worker has looked when it acknowledges what was put there later.
+    later = issue_stop(
+        Scope.parse("key:nobody"), reason="", who="me", source=Source.CLI, now=time.time(), entropy=os.urandom(10)
+    )
+    OrderDirectory(host.state).put(later)
+    wait_until(lambda: all(later.id in acknowledged(host, worker) for worker in range(WORKERS)), "all have judged")
+    assert [resume.id in acknowledged(host, worker) for worker in range(WORKERS)] == [not why] * WORKERS
     assert [host.status()[0] for _ in range(8)] == [503] * 8
 
 

@@ -14,8 +14,9 @@ from guard.admin.running import Running, by_model, total
 from guard.admin.switchboard import Placed
 from guard.admin.times import moment
 from guard.state.merge import InForce, mode_of
-from guard.state.orders import MAX_REASON, Mode, StopOrder
+from guard.state.orders import MAX_REASON, StopOrder
 from guard.state.resume import ResumePlan
+from safeguards.mode import Mode
 
 SHOWN_STOPS: Final = 10
 _PEOPLE: Final = "A model at ASL-3 or above is resumed when two people have approved it by their signatures."

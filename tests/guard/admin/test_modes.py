@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guard.admin.modes import GENTLER, known, rank, strongest_first, words_of
-from guard.state.orders import Mode
+from safeguards.mode import Mode
 
 
 def test_every_mode_is_in_the_table_with_words_of_its_own() -> None:

@@ -22,7 +22,8 @@ from guard.admin.overview import (
 from guard.admin.running import Running
 from guard.policy.load import load
 from guard.state.directory import OrderDirectory
-from guard.state.orders import Mode, Source, issue_resume
+from guard.state.orders import Source, issue_resume
+from safeguards.mode import Mode
 from tests.guard.admin.fakes import HALF, NOW, Counter, InFleet, replica
 from tests.parts.configuration import CLAIMS, ModelSpec, write_configuration
 

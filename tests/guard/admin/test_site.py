@@ -23,7 +23,8 @@ from guard.admin.running import Running
 from guard.policy.load import load
 from guard.policy.roles import OperatorRole as Role
 from guard.policy.sign_in import EmergencyToken, ProxyPerson, ProxySignIn
-from guard.state.orders import Mode, Source
+from guard.state.orders import Source
+from safeguards.mode import Mode
 from tests.guard.admin.fakes import HALF, NOW, TOKENS, WHOLE, Counter, InFleet, replica
 from tests.guard.admin.signers import signed, write_signers
 from tests.parts.configuration import ModelSpec, write_configuration

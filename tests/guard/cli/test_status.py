@@ -13,7 +13,7 @@ from guard.cli import main, status
 from guard.state.acknowledgements import Acknowledgements, process_started
 from guard.state.directory import OrderDirectory
 from guard.state.lease import LeaseWord
-from guard.state.orders import Mode
+from safeguards.mode import Mode
 from tests.parts.configuration import ModelSpec, write_configuration
 from tests.parts.fleets import engine_settings
 

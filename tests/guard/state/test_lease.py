@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.state.directory import OrderDirectory
@@ -72,7 +72,7 @@ def test_a_worker_cannot_begin_without_the_word_and_cannot_write_it(tmp_path: Pa
     LeaseWord(tmp_path)
     lease = Lease(tmp_path, LONGEST, HandClock())
     with pytest.raises(TypeError):
-        lease._word[0] = 1
+        lease.word[0] = 1
 
 
 def test_the_word_is_the_owners_and_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
@@ -113,3 +113,32 @@ def test_a_lapse_stops_its_level_and_an_order_keeps_its_own_name(tmp_path: Path)
         found = switches.covering(exchange(asl=asl))
         assert found is not None
         assert found.order == order.id
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("wait"), st.integers(0, 40)),
+    st.tuples(st.just("renew"), st.integers(-40, 40)),  # so many seconds from now
+    st.tuples(st.just("begin anew"), st.just(0)),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(STEPS, max_size=12))
+def test_what_is_asked_before_a_send_means_what_the_lease_means(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
+) -> None:
+    """At every level, whether proof is old, young, of the future, withdrawn, or was never there."""
+    path, clock = tmp_path_factory.mktemp("state"), HandClock()
+    word = LeaseWord(path)
+    lease = Lease(path, {**LONGEST, 2: 7.5}, clock)
+    switches = LeasedSwitches(FileSwitches(OrderDirectory(path), clock, of_a_known_host), lease)
+    for step, seconds in steps:
+        if step == "wait":
+            clock.time += seconds + 0.25  # never on the limit itself, where a float's last digit decides
+        elif step == "renew":
+            word.renew(clock.steady() + seconds)
+        else:
+            word = LeaseWord(path)
+        for asl in range(1, 10):
+            for ask in (switches.covering, switches.cutting):
+                assert (ask(exchange(asl=asl)) is not None) == lease.lapsed(asl)

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.state.directory import OrderDirectory
-from guard.state.merge import Judge, Judged
+from guard.state.merge import Judge, Judged, State
 from guard.state.orders import Order, ResumeOrder, StopOrder, encode
 from guard.state.scope import Scope
 from guard.state.switches import MAX_REJUDGED, REJUDGE_SECONDS, FileSwitches
@@ -304,6 +304,21 @@ STEPS = st.one_of(
 )
 
 
+def answers_as_its_state_means(switches: FileSwitches) -> bool:
+    """Whether the quick answer to a question is the one that the merged orders give."""
+    for asked in (exchange(), exchange("other", asl=3), exchange("other", tier="slow", key="second")):
+        for quick, whole in ((switches.covering, State.covering), (switches.cutting, State.cutting)):
+            try:
+                found = quick(asked)
+            except Unavailable:
+                if not switches.failure or whole(switches.state, asked) is not None:
+                    return False
+            else:
+                if found != whole(switches.state, asked) or (found is None and switches.failure):
+                    return False
+    return True
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(STEPS, st.booleans()), max_size=15))
 def test_whatever_happens_to_the_files_the_switches_mean_what_they_mean_after_a_poll(
@@ -335,10 +350,13 @@ def test_whatever_happens_to_the_files_the_switches_mean_what_they_mean_after_a_
         elif step == "blink":
             writer.orders.rename(path / "away")
             switches.poll()
+            assert answers_as_its_state_means(switches)
             (path / "away").rename(writer.orders)
+        assert answers_as_its_state_means(switches)
         if polled:
             switches.poll()
             assert switches.state == writer.snapshot(of_a_known_host)
+            assert answers_as_its_state_means(switches)
     switches.poll()
     assert switches.state == writer.snapshot(of_a_known_host)
     assert switches.state.stops | {each.order for each in switches.state.resumes} == set(orders)
