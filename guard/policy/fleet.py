@@ -15,6 +15,7 @@ class FleetEngine(StrEnum):
     """What shares the orders."""
 
     POSTGRES = "postgres"
+    ETCD = "etcd"
     FOLDER = "folder"
 
 
@@ -54,16 +55,18 @@ class FleetConfig(Frozen):
     """Which engine, by which name this guard is known there, and its leases."""
 
     engine: Annotated[FleetEngine, LAX] = Field(
-        description="postgres; or folder: one that several guards on one host share."
+        description="postgres, etcd; or folder: one that several guards on one host share."
     )
     replica: Name = Field(description="This guard's name in the fleet; no other guard may have it.")
     database: SecretRef | None = Field(
         default=None,
-        description="For postgres: where postgresql://user:password@host:port/database stands; several hosts are "
-        "separated by commas, and the one that is the primary is used.",
+        description="Where postgresql://user:password@host:port/database stands, or for etcd "
+        "https://user:password@host:port/prefix; several hosts are separated by commas, and the one that is the "
+        "primary, or answers, is used.",
     )
     tls: DatabaseTls | None = Field(
-        default=None, description="For postgres; null speaks in the clear, which only a database on this host may."
+        default=None,
+        description="For postgres and etcd; null speaks in the clear, which only a database on this host may.",
     )
     folder: Pathname | None = Field(default=None, description="For folder: the shared one, on a local file system.")
     connect_seconds: float = Field(default=2.0, description="How long connecting may take.", gt=0, le=10)
@@ -72,11 +75,11 @@ class FleetConfig(Frozen):
 
     @model_validator(mode="after")
     def _what_the_engine_needs(self) -> FleetConfig:
-        postgres = self.engine is FleetEngine.POSTGRES
-        needed, other = ("database", "folder") if postgres else ("folder", "database")
+        folder = self.engine is FleetEngine.FOLDER
+        needed, other = ("folder", "database") if folder else ("database", "folder")
         if getattr(self, needed) is None:
             raise MisplacedError(f"is required for engine {self.engine.value}", needed)
-        for key in (other, *(() if postgres else ("tls",))):
+        for key in (other, *(("tls",) if folder else ())):
             if getattr(self, key) is not None:
                 raise MisplacedError(f"is not for engine {self.engine.value}", key)
         return self

@@ -7,17 +7,21 @@ import ssl
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from guard.policy.file import UnreadableError, read_regular
 from guard.policy.fleet import DatabaseTls, FleetConfig, FleetEngine
 from guard.policy.secret import read_secret, read_secret_bytes
 from guard.policy.source import ConfigError, Place, Problem
 from guard.state.engine import StateEngine
+from guard.state.etcd_engine import EtcdEngine
+from guard.state.etcd_gateway import Cluster
+from guard.state.places import Patience
 from guard.state.shared_directory import SharedDirectory
 from guard.upstream.tls import BadTls, client_tls
 
 _MAX_BYTES: Final = 1_048_576
+T = TypeVar("T")
 Named = Callable[[Place, str], Problem]
 
 
@@ -29,23 +33,41 @@ def open_engine(fleet: FleetConfig, directory: Path, named: Named) -> StateEngin
     if fleet.engine is FleetEngine.FOLDER:
         return SharedDirectory(directory / (fleet.folder or ""))
     at = partial(named, ("fleet", "database"))
+    assert fleet.database is not None  # noqa: S101 - the section's own check
+    patience = Patience(fleet.connect_seconds, fleet.answer_seconds)
+    if fleet.engine is FleetEngine.ETCD:
+        cluster = _read(Cluster.parse, fleet, directory, at)
+        tls = _tls(fleet, directory, named, cluster.hosts)
+        if (cluster.scheme == "https") is not (tls is not None):
+            raise ConfigError([at("must begin with https:// where there is fleet.tls, else with http://")])
+        return EtcdEngine(cluster, tls, patience)
     try:
-        from guard.state.postgres_engine import Patience, PostgresEngine, Server  # noqa: PLC0415 - an optional part
+        from guard.state.postgres_engine import PostgresEngine, Server  # noqa: PLC0415 - an optional part
     except ImportError:
         raise ConfigError([at("needs the extra postgres: pip install 'asl-guard[postgres]'")]) from None
-    assert fleet.database is not None  # noqa: S101 - the section's own check
-    text = read_secret(fleet.database, directory, at)
+    server = _read(Server.parse, fleet, directory, at)
+    context = _tls(fleet, directory, named, server.hosts)
+    if context is not None:
+        context.set_alpn_protocols(["postgresql"])  # a server of version 17 or newer ends a connection without it
+    return PostgresEngine(server, context, patience, f"asl-guard {fleet.replica}"[:63])
+
+
+def _read(parse: Callable[[str], T], fleet: FleetConfig, directory: Path, at: Callable[[str], Problem]) -> T:
+    assert fleet.database is not None  # noqa: S101 - as above
     try:
-        server = Server.parse(text)
+        return parse(read_secret(fleet.database, directory, at))
     except ValueError as wrong:
         raise ConfigError([at(str(wrong))]) from None
-    context = None
+
+
+def _tls(
+    fleet: FleetConfig, directory: Path, named: Named, hosts: tuple[tuple[str, int], ...]
+) -> ssl.SSLContext | None:
     if fleet.tls is not None:
-        context = _context(directory, named, fleet.tls, server.hosts[0][0])
-    elif not all(_here(host) for host, _ in server.hosts):
-        raise ConfigError([at("is not on this host, so it needs fleet.tls")])
-    patience = Patience(fleet.connect_seconds, fleet.answer_seconds)
-    return PostgresEngine(server, context, patience, f"asl-guard {fleet.replica}"[:63])
+        return _context(directory, named, fleet.tls, hosts[0][0])
+    if not all(_here(host) for host, _ in hosts):
+        raise ConfigError([named(("fleet", "database"), "is not on this host, so it needs fleet.tls")])
+    return None
 
 
 def _context(directory: Path, named: Named, tls: DatabaseTls, host: str) -> ssl.SSLContext:
@@ -64,7 +86,6 @@ def _context(directory: Path, named: Named, tls: DatabaseTls, host: str) -> ssl.
         context = client_tls(host, read.get("ca"), read.get("client_certificate"), read.get("client_key")).context
     except BadTls as wrong:
         raise ConfigError([named((*where, wrong.key), str(wrong))]) from None
-    context.set_alpn_protocols(["postgresql"])  # a server of version 17 or newer ends a connection that offers another
     return context
 
 

@@ -14,14 +14,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import asyncpg
 
 from guard.state.engine import MAX_PAGE, MAX_REPORT_BYTES, ConflictError, EngineError, Entry, Head, Heard, TakenError
+from guard.state.places import Patience, places_of, url_of
 
 _CHANNEL: Final = "guard_orders"
-_LAST_PORT: Final = 65_535
 _MAX_REPLICAS: Final = 1_000
 T = TypeVar("T")
 
@@ -41,39 +41,15 @@ class Server:
 
         Raises ValueError that names what is wrong and shows nothing of the text, which holds a password.
         """
-        try:
-            parts = urlsplit(text.strip())
-        except ValueError:
-            raise ValueError("not a URL") from None
+        parts = url_of(text)
         if parts.scheme not in {"postgresql", "postgres"}:
             raise ValueError("must begin with postgresql://")
-        if parts.query or parts.fragment:
-            raise ValueError("takes no options behind the name of the database")
         person, at, places = parts.netloc.rpartition("@")
         user, colon, password = person.partition(":")
         database = parts.path.removeprefix("/")
         if not (at and user and colon and password and database) or "/" in database:
             raise ValueError("must be postgresql://user:password@host:port/database")
-        return cls(tuple(_place(place) for place in places.split(",")), unquote(user), unquote(password),
-                   unquote(database))  # fmt: skip
-
-
-def _place(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
-    if not colon:
-        host, port = text, "5432"
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= _LAST_PORT:
-        raise ValueError("each host must be a name or an address, with a port from 1 to 65535 behind it")
-    return host, int(port)
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """Seconds: for a connection to stand, and for one answer."""
-
-    connect: float = 2.0
-    answer: float = 0.5
+        return cls(places_of(places, 5432), unquote(user), unquote(password), unquote(database))
 
 
 class PostgresEngine:

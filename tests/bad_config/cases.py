@@ -343,7 +343,7 @@ CASES = (
         Case(f"a fleet {name}", GUARD, "content:\n", f"fleet: {{{section}}}\ncontent:\n", f"guard.yaml:38: fleet{said}")
         for name, section, said in (
             ("without an engine", "replica: a", ".engine: is required"),
-            ("of another engine", "engine: redis, replica: a, folder: f", ".engine: must be postgres or folder"),
+            ("of another engine", "engine: redis, replica: a, folder: f", ".engine: must be postgres, etcd or folder"),
             ("without a name", "engine: folder, folder: f", ".replica: is required"),
             ("of postgres without a database", "engine: postgres, replica: a",
              ".database: is required for engine postgres"),

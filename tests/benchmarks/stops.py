@@ -22,7 +22,8 @@ from guard.clock import SystemClock
 from guard.state.directory import OrderDirectory
 from guard.state.lease import LONGEST, Lease, LeasedSwitches, LeaseWord
 from guard.state.orders import ENTROPY_BYTES, Source, StopOrder, encode, issue_resume, issue_stop
-from guard.state.postgres_engine import Patience, PostgresEngine, Server
+from guard.state.places import Patience
+from guard.state.postgres_engine import PostgresEngine, Server
 from guard.state.scope import Scope
 from guard.state.switches import FileSwitches
 from safeguards.exchange import Caller, Exchange

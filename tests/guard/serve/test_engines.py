@@ -12,6 +12,7 @@ from guard.policy.load import load
 from guard.policy.source import ConfigError
 from guard.serve.engines import open_engine
 from guard.state.engine import StateEngine
+from guard.state.etcd_engine import EtcdEngine
 from guard.state.postgres_engine import PostgresEngine
 from guard.state.shared_directory import SharedDirectory
 from tests.parts.certificates import Authority
@@ -29,6 +30,7 @@ def opened(directory: Path, dsn: str = "", **fleet: Any) -> StateEngine:
 def test_each_engine_is_opened_without_connecting(tmp_path: Path) -> None:
     assert isinstance(opened(tmp_path / "a", folder=tmp_path / "shared"), SharedDirectory)
     assert isinstance(opened(tmp_path / "b", "postgresql://u:p@127.0.0.1:1,localhost:2/fleet"), PostgresEngine)
+    assert isinstance(opened(tmp_path / "c", "http://127.0.0.1:1,localhost:2/fleet", engine="etcd"), EtcdEngine)
     assert not (tmp_path / "shared").exists()
 
 
@@ -58,4 +60,21 @@ def test_what_cannot_be_used_is_named_with_its_place(
 ) -> None:
     with pytest.raises(ConfigError, match=rf"guard\.yaml:\d+: {said}") as caught:
         opened(tmp_path, dsn, **({} if tls is None else {"tls": tls}))
+    assert "the-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://u:the-secret@127.0.0.1/fleet", "must begin with https://"),
+        ("http://u:the-secret@etcd.example/fleet", "is not on this host, so it needs fleet.tls"),
+        (
+            "https://u:the-secret@127.0.0.1/fleet",
+            "must begin with https:// where there is fleet.tls, else with http://",
+        ),
+    ],
+)
+def test_what_cannot_be_used_of_etcd_is_named_as_well(tmp_path: Path, url: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=rf"guard\.yaml:\d+: fleet\.database: {said}") as caught:
+        opened(tmp_path, url, engine="etcd")
     assert "the-secret" not in str(caught.value)

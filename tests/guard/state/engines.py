@@ -6,10 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from guard.state.engine import StateEngine
+from guard.state.etcd_engine import EtcdEngine
+from guard.state.etcd_gateway import Cluster
 from guard.state.orders import Source, encode, issue_resume, issue_stop
-from guard.state.postgres_engine import Patience, PostgresEngine, Server
+from guard.state.places import Patience
+from guard.state.postgres_engine import PostgresEngine, Server
 from guard.state.scope import Scope
 from guard.state.shared_directory import SharedDirectory
+from tests.parts.etcd import Etcd
 from tests.parts.postgres import Postgres
 
 Open = Callable[[], StateEngine]
@@ -21,6 +25,11 @@ def shared(folder: Path) -> Open:
 
 def postgres(server: Postgres, port: int | None = None, patience: Patience | None = None) -> Open:
     return lambda: PostgresEngine(Server.parse(server.dsn(port=port)), None, patience or Patience(2.0, 0.5), "test")
+
+
+def etcd(server: Etcd, prefix: str, port: int | None = None, patience: Patience | None = None) -> Open:
+    url = server.url(prefix, port=port)
+    return lambda: EtcdEngine(Cluster.parse(url), None, patience or Patience(2.0, 2.0))
 
 
 def stop(number: int, scope: str = "all", reason: str = "a reason") -> tuple[str, bytes]:

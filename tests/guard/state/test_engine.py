@@ -1,16 +1,18 @@
-"""One suite for every engine of a fleet: the shared folder, and a real PostgreSQL."""
+"""One suite for every engine of a fleet: the shared folder, a real PostgreSQL, a real etcd."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from guard.state.engine import GENESIS, MAX_PAGE, ConflictError, EngineError, Head, StateEngine, TakenError, chain
 from guard.state.orders import MAX_ORDER_BYTES
-from tests.guard.state.engines import Open, postgres, shared, stop
+from tests.guard.state.engines import Open, etcd, postgres, shared, stop
+from tests.parts.etcd import Etcd
 from tests.parts.postgres import Postgres
 
 
@@ -20,10 +22,18 @@ def server() -> Iterator[Postgres]:
         yield running
 
 
-@pytest.fixture(params=["shared", "postgres"])
+@pytest.fixture(scope="module")
+def member() -> Iterator[Etcd]:
+    with Etcd() as running:
+        yield running
+
+
+@pytest.fixture(params=["shared", "postgres", "etcd"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     if request.param == "shared":
         return shared(tmp_path / "shared")
+    if request.param == "etcd":
+        return etcd(request.getfixturevalue("member"), f"of-{uuid4()}")
     server: Postgres = request.getfixturevalue("server")
     server.sql(
         "fleet",

@@ -13,7 +13,8 @@ import asyncpg
 import pytest
 
 from guard.state.engine import EngineError
-from guard.state.postgres_engine import Patience, PostgresEngine, Server
+from guard.state.places import Patience
+from guard.state.postgres_engine import PostgresEngine, Server
 from guard.state.postgres_schema import schema
 from tests.guard.state.engines import postgres, stop
 from tests.parts.certificates import Authority

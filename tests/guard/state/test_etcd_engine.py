@@ -1,0 +1,264 @@
+"""What the engine of a fleet does when its etcd is gone, frozen, silent, restarted, or not what it should be."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import ssl
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from guard.state.engine import EngineError, TakenError
+from guard.state.etcd_engine import EtcdEngine
+from guard.state.etcd_gateway import Cluster
+from guard.state.places import Patience
+from tests.guard.state.engines import etcd, stop
+from tests.guard.state.test_postgres_engine import until_answered
+from tests.parts.certificates import Authority
+from tests.parts.debian import free_port
+from tests.parts.etcd import Etcd
+from tests.parts.tcp_proxy import TcpProxy
+
+HASTY = Patience(0.3, 0.3)
+
+
+@pytest.fixture(scope="module")
+def member() -> Iterator[Etcd]:
+    with Etcd() as running:
+        yield running
+
+
+@pytest.fixture
+def own() -> Iterator[Etcd]:
+    with Etcd() as running:
+        yield running
+
+
+def test_a_connection_that_goes_nowhere_is_given_up_and_a_new_one_is_made(member: Etcd) -> None:
+    async def test() -> None:
+        with TcpProxy(member.port) as proxy:
+            engine = etcd(member, "nowhere", proxy.port, HASTY)()
+            await engine.put(*stop(1))
+            proxy.swallow()
+            with pytest.raises(EngineError, match="does not answer in time"):
+                await engine.head()
+            assert (await engine.head()).position == 1
+            proxy.refuse(refusing=True)
+            with pytest.raises(EngineError, match="does not answer in time"):
+                await engine.beat("one", "start", b"")
+            proxy.refuse(refusing=False)
+            await until_answered(engine.head)
+            await engine.aclose()
+
+    asyncio.run(test())
+
+
+def test_a_watch_that_goes_nowhere_costs_the_hint_and_nothing_else(member: Etcd) -> None:
+    async def test() -> None:
+        with TcpProxy(member.port) as proxy:
+            engine, other = etcd(member, "silent", proxy.port, HASTY)(), etcd(member, "silent")()
+            await engine.head()
+            assert await engine.hint(0.05) is False
+            proxy.swallow()
+            await other.put(*stop(1))
+            assert await engine.hint(0.05) is False
+            await until_answered(engine.head)
+            assert (await engine.head()).position == 1
+            await engine.aclose()
+            await other.aclose()
+
+    asyncio.run(test())
+
+
+def test_a_frozen_member_is_an_error_in_time_and_what_was_durable_is_there_when_it_thaws(own: Etcd) -> None:
+    async def test() -> None:
+        engine = etcd(own, "frozen", None, HASTY)()
+        await engine.put(*stop(1))
+        own.signal(signal.SIGSTOP)
+        try:
+            for _ in range(3):
+                with pytest.raises(EngineError):
+                    await engine.beat("one", "start", b"")
+        finally:
+            own.signal(signal.SIGCONT)
+        await until_answered(lambda: engine.put(*stop(2)))
+        assert (await engine.head()).position == 2
+        await engine.aclose()
+
+    asyncio.run(test())
+
+
+def test_after_a_crash_every_order_that_was_put_is_there_and_going_back_is_seen(own: Etcd) -> None:
+    async def test() -> None:
+        engine = etcd(own, "crash")()
+        for number in range(20):
+            await engine.put(*stop(number))
+        head = await engine.head()
+        own.kill()
+        kept = own.copy_of_data()
+        with pytest.raises(EngineError, match="cannot be reached"):
+            await engine.head()
+        own.start()
+        await until_answered(engine.head)
+        assert await engine.head() == head
+        await engine.put(*stop(20))
+        newer = await engine.head()
+        own.kill()
+        own.go_back_to(kept)
+        own.start()
+        await until_answered(engine.head)
+        assert await engine.head() == head != newer
+        assert await engine.put(*stop(21)) == newer.position
+        assert (await engine.head()).digest != newer.digest  # another history of the same length
+        await engine.aclose()
+
+    asyncio.run(test())
+
+
+def test_the_next_host_is_asked_where_one_is_not_there(member: Etcd) -> None:
+    async def test() -> None:
+        cluster = Cluster.parse(member.url("hosts"))
+        both = replace(cluster, hosts=(("127.0.0.1", free_port()), *cluster.hosts))
+        engine = EtcdEngine(both, None, Patience())
+        assert await engine.put(*stop(1)) == 1
+        await engine.aclose()
+        gone = EtcdEngine(replace(cluster, hosts=both.hosts[:1]), None, Patience())
+        with pytest.raises(EngineError, match="etcd cannot be reached"):
+            await gone.head()
+        await gone.aclose()
+
+    asyncio.run(test())
+
+
+def test_a_name_is_free_again_when_its_guard_was_silent_for_long_enough(member: Etcd) -> None:
+    async def test() -> None:
+        one, other = etcd(member, "names")(), etcd(member, "names")()
+        await one.beat("one", "start-1", b"")
+        with pytest.raises(TakenError):
+            await other.beat("one", "start-2", b"")
+
+        async def until_free() -> None:
+            await other.beat("one", "start-2", b"")
+
+        await until_answered(until_free)
+        with pytest.raises(TakenError):
+            await one.beat("one", "start-1", b"")
+        await one.aclose()
+        await other.aclose()
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("key", ["head", "orders/00000000000000000001", "names/one"])
+def test_keys_that_somebody_else_wrote_are_an_error_and_not_believed(member: Etcd, key: str) -> None:
+    async def test() -> None:
+        prefix = f"odd-{key.partition('/')[0]}"
+        engine = EtcdEngine(Cluster.parse(member.url(prefix)), None, Patience())
+        await engine.put(*stop(1))
+        await engine.beat("one", "start", b"")
+
+        async def all_of_it() -> None:
+            await engine.head()
+            await engine.since(0)
+            await engine.heard()
+
+        await all_of_it()
+        for value in (b"", b"{}", b"\xff", b'{"engine":"x","position":-1,"digest":"00"}', b"x x"):
+            await engine._txn([], [{"request_put": {"key": f"{prefix}/{key}".encode(), "value": value}}])
+            with pytest.raises(EngineError):
+                await all_of_it()
+        await engine.aclose()
+
+    asyncio.run(test())
+
+
+def test_a_user_and_a_password_are_asked_for_and_never_shown(own: Etcd) -> None:
+    async def test() -> None:
+        own.ask("auth/user/add", {"name": "root", "password": "root-secret"})
+        own.ask("auth/user/add", {"name": "guards", "password": "guards-secret"})
+        own.ask("auth/role/add", {"name": "guards"})
+        # The role may write what lies below its prefix and nothing else.
+        span = {"permType": "READWRITE", "key": "ZmxlZXQv", "range_end": "ZmxlZXQw"}  # fleet/ to fleet0
+        own.ask("auth/role/grant", {"name": "guards", "perm": span})
+        own.ask("auth/user/grant", {"user": "guards", "role": "guards"})
+        own.ask("auth/user/grant", {"user": "root", "role": "root"})
+        own.ask("auth/enable", {})
+
+        def opened(who: str, prefix: str = "fleet") -> EtcdEngine:
+            return EtcdEngine(Cluster.parse(own.url(prefix, who=who)), None, Patience(2.0, 2.0))
+
+        engine = opened("guards:guards-secret@")
+        assert await engine.put(*stop(1)) == 1
+        assert (await engine.beat("one", "start", b"said")).position == 1
+        assert [each.replica for each in await engine.heard()] == ["one"]
+        engine._gateway._token = "an old one"
+        assert (await engine.head()).position == 1
+        await engine.aclose()
+        for who, prefix, words in (
+            ("", "fleet", "etcd refuses kv/txn"),
+            ("guards:other-secret@", "fleet", "does not take the user"),
+            ("guards:guards-secret@", "elsewhere", "etcd refuses kv/txn"),
+        ):
+            engine = opened(who, prefix)
+            with pytest.raises(EngineError, match=words) as caught:
+                await engine.head()
+            assert "secret" not in str(caught.value)
+            assert "secret" not in repr(engine._gateway._cluster)
+            await engine.aclose()
+
+    asyncio.run(test())
+
+
+def test_over_tls_the_member_must_be_the_one_that_is_trusted(tmp_path: Path) -> None:
+    async def test() -> None:
+        own, other = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
+        issued = own.issue("127.0.0.1")
+        with Etcd(tls=(issued.certificate, issued.key)) as member:
+            for authority, works in ((own, True), (other, False)):
+                context = ssl.create_default_context(cafile=authority.pem)
+                engine = EtcdEngine(Cluster.parse(member.url("tls")), context, Patience())
+                if works:
+                    assert (await engine.head()).engine
+                else:
+                    with pytest.raises(EngineError, match="TLS"):
+                        await engine.head()
+                await engine.aclose()
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts", "prefix"),
+    [
+        ("https://u:p@etcd/fleet", (("etcd", 2379),), "fleet"),
+        ("https://a:1,b:2\n", (("a", 1), ("b", 2)), "guard"),
+        ("http://[::1]:5433/", (("::1", 5433),), "guard"),
+    ],
+)
+def test_where_etcd_is_can_be_written_in_these_ways(text: str, hosts: tuple[tuple[str, int], ...], prefix: str) -> None:
+    found = Cluster.parse(text)
+    assert (found.hosts, found.prefix) == (hosts, prefix)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "etcd://u:secret@etcd/fleet",
+        "https://u@etcd/fleet",
+        "https://:secret@etcd/fleet",
+        "https://u:secret@/fleet",
+        "https://u:secret@etcd:0/fleet",
+        "https://u:secret@a,,b/fleet",
+        "https://u:secret@etcd/fleet?x=1",
+        "https://u:secret@etcd/fleet/more",
+        "https://u:secret@etcd/../secret",
+    ],
+)
+def test_anything_else_is_refused_without_showing_it(text: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - that the words hold no secret is what is tested
+        Cluster.parse(text)
+    assert "secret" not in str(caught.value)
