@@ -13,7 +13,6 @@ its leader changes: a replica that is gone then seems heard a moment ago, for as
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 import ssl
 from contextlib import suppress
@@ -36,6 +35,7 @@ from guard.state.engine import (
     chain,
 )
 from guard.state.etcd_gateway import Cluster, Gateway
+from guard.state.etcd_messages import HeadRecord, Kept, Kv, Lease, Txn, absent, delete, equal, get, put, unchanged
 from guard.state.orders import MAX_ORDER_BYTES, is_order_id
 from guard.state.places import Patience
 
@@ -45,61 +45,6 @@ _ATTEMPTS: Final = 100  # of a write beside others, of which one succeeds in eac
 _MAX_REPLICAS: Final = 1_000
 _AT_ONCE: Final = 16
 _WATCH_SECONDS: Final = 60.0  # a watch that goes nowhere is silent as a quiet one is: begin anew now and then
-
-
-class _Kv(msgspec.Struct):
-    key: bytes = b""
-    value: bytes = b""
-    mod_revision: int = 0
-
-
-class _Range(msgspec.Struct):
-    kvs: list[_Kv] = []
-
-
-class _Response(msgspec.Struct):
-    response_range: _Range = msgspec.field(default_factory=_Range)
-
-
-class _Header(msgspec.Struct):
-    revision: int = 0
-
-
-class _Txn(msgspec.Struct):
-    header: _Header
-    succeeded: bool = False
-    responses: list[_Response] = []
-
-    def found(self, index: int) -> list[_Kv]:
-        """What the reading at a place of the branch that was taken found."""
-        if index >= len(self.responses):
-            raise EngineError("etcd answers less than was asked")
-        return self.responses[index].response_range.kvs
-
-
-class _Lease(msgspec.Struct):
-    ID: int = 0
-    TTL: int = 0
-
-
-class _Kept(msgspec.Struct):
-    result: _Lease
-
-
-class _Head(msgspec.Struct, frozen=True):
-    engine: str
-    position: int
-    digest: str
-
-    @classmethod
-    def read(cls, kv: _Kv) -> Head:
-        """The head as it stands in etcd; raises EngineError when it is none."""
-        with suppress(msgspec.DecodeError, UnicodeDecodeError, ValueError):
-            found = msgspec.json.decode(kv.value, type=cls)
-            digest = bytes.fromhex(found.digest)
-            if found.engine and found.position >= 0 and len(digest) == hashlib.sha256().digest_size:
-                return Head(found.engine, found.position, digest)
-        raise EngineError("etcd answers no head")
 
 
 class EtcdEngine:
@@ -124,15 +69,15 @@ class EtcdEngine:
             kv, head = await self._head()
             at = head.position + 1
             digest = chain(head.digest, Entry(at, order, raw))
-            grown = msgspec.json.encode(_Head(head.engine, at, digest.hex()))
+            grown = msgspec.json.encode(HeadRecord(head.engine, at, digest.hex()))
             done = await self._txn(
-                [_unchanged(kv), _absent(name)],
+                [unchanged(kv), absent(name)],
                 [
-                    _put(kv.key, grown),
-                    _put(self._key("orders", f"{at:020d}"), order.encode("ascii") + b"\n" + raw),
-                    _put(name, str(at).encode("ascii")),
+                    put(kv.key, grown),
+                    put(self._key("orders", f"{at:020d}"), order.encode("ascii") + b"\n" + raw),
+                    put(name, str(at).encode("ascii")),
                 ],
-                [_get(name)],
+                [get(name)],
             )
             if done.succeeded:
                 return at
@@ -143,7 +88,7 @@ class EtcdEngine:
     async def _same(self, position: bytes, order: str, raw: bytes) -> int:
         with suppress(ValueError):
             at = int(position)
-            got = await self._txn([], [_get(self._key("orders", f"{at:020d}"))])
+            got = await self._txn([], [get(self._key("orders", f"{at:020d}"))])
             if [each.value for each in got.found(0)] == [order.encode("ascii") + b"\n" + raw]:
                 return at
         raise ConflictError("another order has this id")
@@ -161,30 +106,30 @@ class EtcdEngine:
         await self._head()  # so that there is one
         lease = await self._alive(incarnation)
         name, own = self._key("names", replica), f"{incarnation} {lease}".encode()
-        said = _put(self._key("replicas", replica), report)
-        read = _get(self._key("head"))
-        condition = _equal(name, own)
+        said = put(self._key("replicas", replica), report)
+        read = get(self._key("head"))
+        condition = equal(name, own)
         for _ in range(3):
-            done = await self._txn([condition], [read, _put(name, own), said], [_get(name)])
+            done = await self._txn([condition], [read, put(name, own), said], [get(name)])
             if done.succeeded:
                 return self._noted(done, done.found(0))
             there = done.found(0)
             anothers = there and there[0].value.partition(b" ")[0] != incarnation.encode()
             if anothers and await self._ago(there[0].value) < TAKEN_SECONDS:
                 raise TakenError
-            condition = _unchanged(there[0]) if there else _absent(name)
+            condition = unchanged(there[0]) if there else absent(name)
         raise TakenError
 
     async def since(self, position: int) -> tuple[Entry, ...]:
         """Return a page."""
         begin, end = self._key("orders", f"{position + 1:020d}"), self._key("orders0")
-        got = await self._txn([], [_get(begin, end, MAX_PAGE)])
+        got = await self._txn([], [get(begin, end, MAX_PAGE)])
         return tuple(map(_entry, got.found(0)))
 
     async def heard(self) -> tuple[Heard, ...]:
         """Return what the replicas said."""
         spans = [(self._key(kind, ""), self._key(f"{kind}0")) for kind in ("names", "replicas")]
-        got = await self._txn([], [_get(begin, end, _MAX_REPLICAS) for begin, end in spans])
+        got = await self._txn([], [get(begin, end, _MAX_REPLICAS) for begin, end in spans])
         names = {_last(each.key): each.value for each in got.found(0)}
         at_once = asyncio.Semaphore(_AT_ONCE)
 
@@ -198,7 +143,7 @@ class EtcdEngine:
     async def forget(self, replica: str) -> None:
         """Remove what a replica said."""
         if _REPLICA.fullmatch(replica) is not None:
-            await self._txn([], [_delete(self._key("names", replica)), _delete(self._key("replicas", replica))])
+            await self._txn([], [delete(self._key("names", replica)), delete(self._key("replicas", replica))])
 
     async def hint(self, seconds: float) -> bool:
         """Wait for the watch to tell that the head changed."""
@@ -229,30 +174,30 @@ class EtcdEngine:
                     if '"events"' in line or '"canceled"' in line:
                         self._grown.set()
 
-    async def _head(self) -> tuple[_Kv, Head]:
+    async def _head(self) -> tuple[Kv, Head]:
         key = self._key("head")
-        got = await self._txn([], [_get(key)])
+        got = await self._txn([], [get(key)])
         if not got.found(0):
-            first = msgspec.json.encode(_Head(str(uuid4()), 0, GENESIS.hex()))
-            await self._txn([_absent(key)], [_put(key, first)])
-            got = await self._txn([], [_get(key)])
+            first = msgspec.json.encode(HeadRecord(str(uuid4()), 0, GENESIS.hex()))
+            await self._txn([absent(key)], [put(key, first)])
+            got = await self._txn([], [get(key)])
         head = self._noted(got, got.found(0))
         return got.found(0)[0], head
 
-    def _noted(self, done: _Txn, found: list[_Kv]) -> Head:
+    def _noted(self, done: Txn, found: list[Kv]) -> Head:
         if not found:
             raise EngineError("etcd answers no head")
         self._revision = done.header.revision
-        return _Head.read(found[0])
+        return HeadRecord.read(found[0])
 
     async def _alive(self, incarnation: str) -> int:
         """Return a lease whose life is begun anew."""
         lease = self._leases.get(incarnation, 0)
         if lease:
-            kept = await self._gateway.ask("lease/keepalive", {"ID": str(lease)}, _Kept)
+            kept = await self._gateway.ask("lease/keepalive", {"ID": str(lease)}, Kept)
             if kept.result.TTL > 0:
                 return lease
-        granted = await self._gateway.ask("lease/grant", {"TTL": str(_LIFE_SECONDS)}, _Lease)
+        granted = await self._gateway.ask("lease/grant", {"TTL": str(_LIFE_SECONDS)}, Lease)
         self._leases[incarnation] = granted.ID
         return granted.ID
 
@@ -260,49 +205,24 @@ class EtcdEngine:
         lease = name.partition(b" ")[2]
         if not lease.isdigit():
             raise EngineError("etcd answers no name of a replica")
-        left = await self._gateway.ask("lease/timetolive", {"ID": lease.decode()}, _Lease)
+        left = await self._gateway.ask("lease/timetolive", {"ID": lease.decode()}, Lease)
         return float(_LIFE_SECONDS - max(0, left.TTL))
 
     async def _txn(
         self, compare: list[dict[str, Any]], success: list[dict[str, Any]], failure: list[dict[str, Any]] | None = None
-    ) -> _Txn:
+    ) -> Txn:
         question = {"compare": compare, "success": success, "failure": failure or []}
-        return await self._gateway.ask("kv/txn", question, _Txn)
+        return await self._gateway.ask("kv/txn", question, Txn)
 
     def _key(self, *parts: str) -> bytes:
         return (self._prefix + "/".join(parts)).encode("ascii")
-
-
-def _get(key: bytes, end: bytes = b"", limit: int = 1) -> dict[str, Any]:
-    span = {"range_end": end} if end else {}
-    return {"request_range": {"key": key, "limit": str(limit), "sort_target": "KEY", "sort_order": "ASCEND", **span}}
-
-
-def _put(key: bytes, value: bytes) -> dict[str, Any]:
-    return {"request_put": {"key": key, "value": value}}
-
-
-def _delete(key: bytes) -> dict[str, Any]:
-    return {"request_delete_range": {"key": key}}
-
-
-def _absent(key: bytes) -> dict[str, Any]:
-    return {"key": key, "target": "CREATE", "result": "EQUAL", "create_revision": "0"}
-
-
-def _unchanged(kv: _Kv) -> dict[str, Any]:
-    return {"key": kv.key, "target": "MOD", "result": "EQUAL", "mod_revision": str(kv.mod_revision)}
-
-
-def _equal(key: bytes, value: bytes) -> dict[str, Any]:
-    return {"key": key, "target": "VALUE", "result": "EQUAL", "value": value}
 
 
 def _last(key: bytes) -> str:
     return key.rpartition(b"/")[2].decode("ascii", "replace")
 
 
-def _entry(kv: _Kv) -> Entry:
+def _entry(kv: Kv) -> Entry:
     order, _, raw = kv.value.partition(b"\n")
     position, name = _last(kv.key), order.decode("ascii", "replace")
     if not position.isdigit() or not is_order_id(name) or not 1 <= len(raw) <= MAX_ORDER_BYTES:
