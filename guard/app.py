@@ -188,7 +188,7 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
     ledger = Ledger.open(audit / f"worker-{index}", clock, disk=disk, keys=data_keys(config))
     lease = fleet_lease(config, state, clock)
     obeyed = switches if lease is None else LeasedSwitches(switches, lease)
-    ports = Ports(obeyed, buckets, ledger, clock, CopiesBehind(state, clock))
+    ports = Ports(obeyed, buckets, ledger, clock, CopiesBehind(state, clock), obeyed)
     policy = build_policy(config, ports)
     config = policy.config
     models, callers, limits = policy.models, policy.callers, policy.limits
@@ -208,7 +208,7 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
     desk = RecordedReports(ledger, witness, _keep_reports(config))
     edges = {}
     for surface in config.guard.surfaces:
-        arrivals = Arrivals(surface.name, ROUTES, callers, models, limits, live, clock, new_request_id)
+        arrivals = Arrivals(surface.name, ROUTES, callers, models, limits, live, clock, new_request_id, obeyed)
         local = Local(surface.name, arrivals, models, desk, clock, CATEGORIES)
         edges[surface.name] = Edge(Proxy(arrivals, live, witness, clock, local), arrivals, local)
     pid = os.getpid()

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 from typing import Any, Final
 
 from guard.credentials import Callers
 from guard.live import LiveExchanges
+from guard.pipeline import Pipeline
 from guard.refusal import Refused
 from guard.reply import Connection, Reply, Send, Unattached
 from guard.serving import Catalogue, Serving
 from guard.wire.capabilities import capabilities
-from guard.wire.dialect import Dialect, Request
+from guard.wire.dialect import Dialect, Grants, Request
 from guard.wire.strict_json import BadField, parse_object
+from safeguards.decision import Unavailable
 from safeguards.exchange import Caller, Exchange
-from safeguards.ports import Clock
+from safeguards.mode import Mode
+from safeguards.ports import Clock, Ladder
 from safeguards.verdict import Code
 
 Routes = Mapping[bytes, Dialect]
@@ -40,7 +44,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A request that was understood; ``started`` is a performance counter's reading."""
+    """A request that was understood; ``started`` is a performance counter's reading.
+
+    ``stricter`` is whether an order has it judged by its model's stricter pipeline.
+    """
 
     exchange: Exchange
     request: Request
@@ -48,6 +55,13 @@ class Arrival:
     serving: Serving
     route: str
     started: float
+    stricter: bool = False
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """What judges it, to begin with."""
+        stricter = self.serving.stricter
+        return stricter if self.stricter and stricter is not None else self.serving.pipeline
 
 
 class Arrivals:
@@ -63,8 +77,12 @@ class Arrivals:
         live: LiveExchanges,
         clock: Clock,
         new_id: Callable[[], str],
+        ladder: Ladder | None = None,
     ) -> None:
-        """Take the exact route table (raw path bytes), the keys, the models, the limits, the clock and fresh ids."""
+        """Take the exact route table (raw path bytes), the keys, the models, the limits, the clock and fresh ids.
+
+        Without a ``ladder`` no model has rungs: an order for one is a stop.
+        """
         self._surface = surface
         self._routes = routes
         self._callers = callers
@@ -73,6 +91,7 @@ class Arrivals:
         self._live = live
         self._clock = clock
         self._new_id = new_id
+        self._ladder = ladder
         self._default = next(iter(routes.values()))
         self.draining = False
 
@@ -111,10 +130,50 @@ class Arrivals:
         except BadField as bad:
             raise Refused(Code.BAD_REQUEST, str(bad)) from None
         exchange = self.exchange(reply.request, caller, serving, dialect, request)
-        return Arrival(exchange, request, dialect, serving, path.decode("ascii"), started)
+        asked = Arrival(exchange, request, dialect, serving, path.decode("ascii"), started)
+        if self._ladder is None or not serving.rungs:
+            return asked
+        return self.on_ladder(asked, partial(dialect.read_request, fields))
 
-    def exchange(self, identity: str, caller: Caller, serving: Serving, dialect: Dialect, request: Request) -> Exchange:
-        """Make what the safeguards of this model decide on."""
+    def on_ladder(self, asked: Arrival, read: Callable[[Grants], Request]) -> Arrival:
+        """Return who answers and how strictly, by the orders in force; ``read`` understands the request anew.
+
+        Another model answers only under its own policy, where nothing stops it either, and not in place of one that
+        stands in itself. Where none can, or the orders cannot be known, the switch of the model that was asked refuses.
+        """
+        instead = self._stand_in(asked, read)
+        return replace(instead, stricter=self._tightened(instead))
+
+    def _stand_in(self, asked: Arrival, read: Callable[[Grants], Request]) -> Arrival:
+        ladder, serving, dialect, caller = self._ladder, asked.serving, asked.dialect, asked.exchange.caller
+        if ladder is None:
+            return asked
+        try:
+            order = ladder.detour(asked.exchange)
+            if order is None:
+                return asked
+            alias = serving.replacement if order.mode is Mode.DE_DEPLOYED else serving.fallback
+            other = self.serving(alias, dialect, caller)
+            request = read(other.grants)
+            exchange = self.exchange(asked.exchange.id, caller, other, dialect, request, asked=serving.model)
+            if ladder.covering(exchange) is not None:
+                return asked
+        except (Refused, BadField, Unavailable):
+            return asked
+        return replace(asked, exchange=exchange, request=request, serving=other)
+
+    def _tightened(self, arrival: Arrival) -> bool:
+        if self._ladder is None or arrival.serving.stricter is None:
+            return False
+        try:
+            return self._ladder.tightens(arrival.exchange) is not None
+        except Unavailable:
+            return True
+
+    def exchange(
+        self, identity: str, caller: Caller, serving: Serving, dialect: Dialect, request: Request, asked: str = ""
+    ) -> Exchange:
+        """Make what the safeguards of this model decide on; ``asked`` is the model it answers for, if another."""
         return Exchange(
             id=identity,
             caller=caller,
@@ -130,6 +189,8 @@ class Arrivals:
             framework=serving.framework,
             release=serving.release,
             capabilities=capabilities(request),
+            rungs=serving.rungs if self._ladder is not None else frozenset(),
+            asked=asked,
         )
 
     def enter(self, scope: MutableMapping[str, Any], method: str) -> Caller:

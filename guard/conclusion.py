@@ -21,6 +21,7 @@ from safeguards.verdict import Block, Code
 # From here on an event that the dialect does not have ends the answer (law 2).
 STRICT_ASL: Final = 3
 LONG_WAIT_SECONDS: Final = 60.0
+_ORDERED: Final = frozenset({Code.STOPPED, Code.DE_DEPLOYED, Code.NO_NEW_PRINCIPALS})
 
 
 class Witness(Protocol):
@@ -46,6 +47,7 @@ class Traveller:
         """Begin with nothing there and nothing back."""
         self.arrival = arrival
         self.serving: Serving = arrival.serving
+        self.pipeline = arrival.pipeline
         self.reply = reply
         self.live = live
         self.clock = clock
@@ -70,7 +72,7 @@ class Traveller:
         if end is not None:
             return self._tell_and_close(judgement, end, witness)
         outcome = self.outcome(judgement, None, self.reply.status)
-        waiting = self.serving.pipeline.close(self.arrival.exchange, outcome)
+        waiting = self.pipeline.close(self.arrival.exchange, outcome)
         if waiting is not None:
             return self._await_close(waiting, outcome, witness)
         self._witnessed(outcome, witness)
@@ -79,7 +81,7 @@ class Traveller:
     async def _tell_and_close(self, judgement: Judgement, end: Ended, witness: Witness) -> None:
         status = await self._tell(end)
         outcome = self.outcome(judgement, end, status or self.reply.status)
-        waiting = self.serving.pipeline.close(self.arrival.exchange, outcome)
+        waiting = self.pipeline.close(self.arrival.exchange, outcome)
         if waiting is not None:
             await waiting
         self._witnessed(outcome, witness)
@@ -99,7 +101,7 @@ class Traveller:
         if reply.ended or code is Code.CALLER_GONE:
             return TOLD[code].status if code is Code.CALLER_GONE else 0
         if not reply.started:
-            body = dialect.error(code, self.naming.request, _order_of(end.block))
+            body = dialect.error(code, self.naming.request, _order_of(end.block, self.serving.replacement))
             headers = retry_headers(code, end.block)
             await reply.finish(reply.whole(TOLD[code].status, body, *headers))
         elif not self.arrival.request.streamed:
@@ -127,7 +129,7 @@ class Traveller:
             status=status,
             code=None if end is None else end.block.code,
             reason="" if end is None else end.block.reason,
-            decisions=judgement.decisions(self.serving.pipeline.watchers),
+            decisions=judgement.decisions(self.pipeline.watchers),
             released=tuple(released),
             events=self.events + events,
             sent_bytes=self.reply.sent + size,
@@ -141,9 +143,12 @@ class Traveller:
         )
 
 
-def _order_of(block: Block) -> str:
-    """Name the stop order, so that a caller can ask about it; the name of a file is the operator's own."""
-    return f"Order {block.rule}." if block.code is Code.STOPPED and not block.rule.startswith("file:") else ""
+def _order_of(block: Block, replacement: str) -> str:
+    """Name the order, so that a caller can ask about it; the name of a file is the operator's own."""
+    if block.code not in _ORDERED or block.rule.startswith("file:"):
+        return ""
+    instead = f"Use {replacement} instead. " if replacement and block.code is Code.DE_DEPLOYED else ""
+    return f"{instead}Order {block.rule}."
 
 
 def retry_headers(code: Code, block: Block | None) -> list[tuple[bytes, bytes]]:

@@ -23,9 +23,12 @@ class Source(Protocol):
 
 
 class Live:
-    """One running exchange; ``cut`` ends it wherever it waits: for the upstream, a safeguard, or a slow caller."""
+    """One running exchange; ``cut`` ends it wherever it waits: for the upstream, a safeguard, or a slow caller.
 
-    __slots__ = ("answer", "cause", "deadline", "exchange", "idle", "task")
+    ``tighten`` has it judged by its model's stricter pipeline from now on.
+    """
+
+    __slots__ = ("answer", "cause", "deadline", "exchange", "idle", "task", "tighten")
 
     def __init__(self, exchange: Exchange, task: asyncio.Task[object], deadline: float, idle: float) -> None:
         """Take the task that travels, the loop time by which it must end, and the longest silence in seconds."""
@@ -35,12 +38,17 @@ class Live:
         self.idle = idle
         self.answer: Source | None = None
         self.cause: Ended | None = None
+        self.tighten: Callable[[], None] = _as_it_is
 
     def cut(self, ending: Ending, block: Block) -> None:
         """End it for this cause; the first cause counts."""
         if self.cause is None:
             self.cause = Ended(ending, block)
             self.task.cancel()
+
+
+def _as_it_is() -> None:
+    """Change nothing: whoever runs it has said no better."""
 
 
 class LiveExchanges:

@@ -11,7 +11,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Final
 
@@ -196,6 +196,21 @@ class Pipeline:
         tally = judgement.tallies[index]
         if tally.denied is None and (decision.denied or decision.failure is not None):
             tally.denied = decision
+
+    def carry_out(self, judgement: Judgement) -> Decision | None:
+        """Block for what the same mounts, before they were enforced as they are here, recorded and let pass.
+
+        Returns the first such denial, which is on record as blocked from then on.
+        """
+        for at, (mount, decision) in enumerate(zip(self.mounts, judgement.admissions, strict=False)):
+            if mount.enforce and decision.denied and not decision.blocked:
+                judgement.admissions[at] = replace(decision, enforced=True, blocked=True)
+                return judgement.admissions[at]
+        for mount, tally in zip(self.watchers, judgement.tallies, strict=True):
+            if mount.enforce and tally.denied is not None and tally.denied.denied and not tally.denied.blocked:
+                tally.denied = replace(tally.denied, enforced=True, blocked=True)
+                return tally.denied
+        return None
 
     async def before_last(self, judgement: Judgement, outcome: Outcome) -> Decision | None:
         """Let safeguards finish before the caller gets the last of his answer; returns the first that blocks it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -22,7 +23,7 @@ from guard.pipeline import Judgement
 from guard.refusal import Ended, Refused
 from guard.reply import Reply, Send
 from guard.wire.dialect import TOLD, AnswerReader
-from safeguards.decision import Decision, Ending
+from safeguards.decision import Decision, Ending, Target
 from safeguards.ports import Clock
 from safeguards.verdict import Block, Code
 
@@ -58,6 +59,8 @@ class Proxy:
             _log.exception("the request could not be read")
             await self._turn_away(scope, reply, Refused(Code.INTERNAL))
             return
+        if arrival.exchange.asked:
+            reply.answered_by(arrival.exchange.model)
         await _Journey(arrival, reply, self._live, self._clock).run(self._witness)
 
     async def _turn_away(self, scope: Scope, reply: Reply, refused: Refused) -> None:
@@ -84,7 +87,8 @@ class _Journey(Traveller):
         self.live.enter(live)
         reply.connection.when_gone(lambda: live.cut(Ending.CALLER_GONE, Block(Code.CALLER_GONE, "the caller left")))
         witness.began(arrival)
-        judgement = self.serving.pipeline.begin(exchange)
+        judgement = self.pipeline.begin(exchange)
+        live.tighten = partial(self._tighten, judgement, live)
         end: Ended | None = None
         leaving: asyncio.CancelledError | None = None
         try:
@@ -124,7 +128,10 @@ class _Journey(Traveller):
 
     async def _there_and_back(self, judgement: Judgement, live: Live) -> None:
         # 3 and 4: the request log is the first safeguard, so the intent is on record before anything else happens.
-        admitted = await self.serving.pipeline.admit(judgement, self.arrival.request)
+        pipeline = self.pipeline
+        admitted = await pipeline.admit(judgement, self.arrival.request)
+        if pipeline is not self.pipeline:  # tightened while a safeguard waited
+            admitted = self.pipeline.carry_out(judgement) or admitted
         if isinstance(admitted, Decision):
             raise Ended.by(admitted, Ending.BLOCKED_INPUT)
         if live.cause is not None:  # cut while no safeguard waited, or one that waited swallowed it
@@ -151,14 +158,16 @@ class _Journey(Traveller):
                 return
 
     async def _watch(self, judgement: Judgement, reader: AnswerReader) -> None:
-        pipeline = self.serving.pipeline
         for channel in reader.touched:
             self.characters += len(channel.fresh)
             if self.characters > self.serving.answer_characters:
                 raise Ended(Ending.ERROR, Block(Code.UPSTREAM_FAILED, "the answer is longer than the limit"))
+            pipeline = self.pipeline
             watermark = pipeline.watch(judgement, channel)
             if not isinstance(watermark, int | Decision):
                 watermark = await watermark
+                if pipeline is not self.pipeline:
+                    watermark = self.pipeline.carry_out(judgement) or watermark
             if isinstance(watermark, Decision):
                 raise Ended.by(watermark, Ending.BLOCKED_OUTPUT)
             self.valve.clear(channel, watermark)
@@ -179,7 +188,7 @@ class _Journey(Traveller):
             self._mark_first_byte()
         data = events[0].data if len(events) == 1 else b"".join([event.data for event in events])
         try:
-            if last and self.serving.pipeline.concluders:
+            if last and self.pipeline.concluders:
                 await self._before_last(judgement, len(events), len(data))
                 if first:
                     self._mark_first_byte()
@@ -195,6 +204,18 @@ class _Journey(Traveller):
         self.events += len(events)
         self.seen = events[-1].seen
 
+    def _tighten(self, judgement: Judgement, live: Live) -> None:
+        """Go on under the stricter pipeline; what that would have blocked already is cut."""
+        stricter = self.serving.stricter
+        if stricter is None or self.pipeline is stricter:
+            return
+        self.pipeline = stricter
+        late = stricter.carry_out(judgement)
+        if late is not None:
+            ending = Ending.BLOCKED_INPUT if late.target is Target.INPUT else Ending.BLOCKED_OUTPUT
+            end = Ended.by(late, ending)
+            live.cut(end.ending, end.block)
+
     def _mark_first_byte(self) -> None:
         self.first_byte = perf_counter() - self.arrival.started
         self.first_byte_added = self.first_byte - self.upstream_seconds
@@ -202,6 +223,6 @@ class _Journey(Traveller):
     async def _before_last(self, judgement: Judgement, events: int, size: int) -> None:
         """Hold the last of an answer until it is on record as it will have been sent, where the policy demands it."""
         outcome = self.outcome(judgement, None, 200, events=events, size=size)
-        decision = await self.serving.pipeline.before_last(judgement, outcome)
+        decision = await self.pipeline.before_last(judgement, outcome)
         if decision is not None:
             raise Ended.by(decision, Ending.BLOCKED_OUTPUT)

@@ -31,11 +31,12 @@ class Ended(Exception):  # noqa: N818 - reads as what happened
     def by(cls, decision: Decision, ending: Ending) -> Ended:
         """End by a safeguard's decision; what the switch decides is a stop, on whichever side it was asked."""
         code = decision.code or Code.INTERNAL
-        if code is Code.STOPPED:
+        if code in _STOPS:
             ending = Ending.STOPPED
         elif code in _DENIALS:
             ending = Ending.DENIED
         return cls(ending, Block(code, decision.reason, decision.category, decision.rule, decision.retry_after))
 
 
-_DENIALS = frozenset({Code.ACCESS_DENIED, Code.RATE_LIMITED, Code.EVIDENCE_EXPIRED})
+_STOPS = frozenset({Code.STOPPED, Code.DE_DEPLOYED})
+_DENIALS = frozenset({Code.ACCESS_DENIED, Code.RATE_LIMITED, Code.NO_NEW_PRINCIPALS, Code.EVIDENCE_EXPIRED})

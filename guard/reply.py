@@ -12,6 +12,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = Sequence[tuple[bytes, bytes]]
 Head = tuple[int, Headers]
 FINISH_SECONDS: Final = 2.0
+ANSWERED_BY: Final = b"x-guard-answered-by"
 _SSE: Final = (b"content-type", b"text/event-stream; charset=utf-8")
 _JSON: Final = (b"content-type", b"application/json")
 _NO_STORE: Final = (b"cache-control", b"no-store")
@@ -70,22 +71,26 @@ class Reply:
     What is cut while a slow caller was waited for was not sent: the state changes once the server has taken a message.
     """
 
-    __slots__ = ("_identity", "_wire", "connection", "ended", "request", "sent", "started", "status")
+    __slots__ = ("_named", "_wire", "connection", "ended", "request", "sent", "started", "status")
 
     def __init__(self, send: Send, connection: Connection, request: str, wire: Wire | None = None) -> None:
         """Take where to send, and the request's id for the header; without a ``wire`` it goes by ASGI's messages."""
         self._wire = wire or _Messages(send, self)
         self.request = request
-        self._identity = (b"x-request-id", request.encode())
+        self._named: Headers = ((b"x-request-id", request.encode()),)
         self.connection = connection
         self.started = False
         self.ended = False
         self.status = 0
         self.sent = 0
 
+    def answered_by(self, model: str) -> None:
+        """Say in the head that another model than the one that was asked for answers."""
+        self._named = (*self._named, (ANSWERED_BY, model.encode()))
+
     async def whole(self, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
         """Send everything at once."""
-        head = (_JSON, (b"content-length", b"%d" % len(body)), _NO_STORE, self._identity, *headers)
+        head = (_JSON, (b"content-length", b"%d" % len(body)), _NO_STORE, *self._named, *headers)
         await self._wire.answer((status, head), body, chunked=False, ends=True)
         self.begun(status)
         self.ended = True
@@ -113,7 +118,7 @@ class Reply:
 
     @property
     def _events(self) -> Head:
-        return 200, (_SSE, _NO_STORE, self._identity)
+        return 200, (_SSE, _NO_STORE, *self._named)
 
     async def finish(self, ending: Awaitable[None]) -> None:
         """Await a last send within a short time; a caller who does not take it loses the connection."""

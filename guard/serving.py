@@ -8,6 +8,7 @@ from typing import Protocol
 
 from guard.pipeline import Admitted, Pipeline
 from guard.wire.dialect import NOTHING_GRANTED, Dialect, Grants
+from safeguards.mode import Mode
 
 
 class Answer(Protocol):
@@ -51,7 +52,9 @@ class Serving:
     ``answer_characters`` bounds all texts of one answer: they are kept until its end, and one record must hold them.
     ``expect_model``, if not empty, is the model that the upstream must name in its answers.
     ``framework`` names the standard that binds it, with its version and hash; ``release`` is the model's own version.
-    Only keys of its ``audience`` reach it.
+    Only keys of its ``audience`` reach it. ``rungs`` are those of its ladder that it can answer: ``stricter`` is the
+    pipeline with the same safeguards of which more are enforced, ``fallback`` the model that answers in its place, and
+    ``replacement`` what callers are told of once it is withdrawn.
     """
 
     model: str
@@ -72,6 +75,10 @@ class Serving:
     expect_model: str = ""
     audience: str = "general"
     release: str = ""
+    rungs: frozenset[Mode] = frozenset()
+    stricter: Pipeline | None = None
+    fallback: str = ""
+    replacement: str = ""
 
 
 class Catalogue(Protocol):

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
-from guard.arrival import Arrivals, Limits
+from guard.arrival import Arrival, Arrivals, Limits
 from guard.callers import holder_of
 from guard.credentials import Callers, digest
 from guard.hypothetical import Answer, Asked, Question, Says, Step
@@ -20,7 +20,7 @@ from guard.pipeline import Mount, Pipeline
 from guard.policy.compile import Models, Ports
 from guard.policy.config import Config
 from guard.policy.floor import unmet
-from guard.policy.model import ClassifierMount, Operation, SafeguardKind, Target
+from guard.policy.model import ClassifierMount, Mode, Operation, SafeguardKind, Target
 from guard.policy.model import Mount as MountPolicy
 from guard.refusal import Refused
 from guard.serving import Serving
@@ -89,6 +89,7 @@ class _Asking:
             LiveExchanges(),
             ports.clock,
             lambda: _ID,
+            ports.ladder,
         )
         self._steps: list[Step] = []
         self._at = datetime.fromtimestamp(ports.clock.now(), UTC)
@@ -108,7 +109,14 @@ class _Asking:
         self._found()
         request = Request(asked.model, streamed=False, passages=(), fields={})
         exchange = self._arrivals.exchange(_ID, caller, serving, self._dialect, request)
-        safeguards = tuple([each async for each in self._asked(serving, exchange, request)])
+        started = Arrival(exchange, request, self._dialect, serving, self._path.decode(), 0.0)
+        taken = self._arrivals.on_ladder(started, lambda _: request)
+        serving = taken.serving
+        if taken.exchange.asked:
+            self._pass("ladder", f"{serving.model} answers in place of {asked.model}, under its own policy")
+        if taken.stricter:
+            self._pass("ladder", f"{serving.model} is stricter: what is in shadow for that blocks as well")
+        safeguards = tuple([each async for each in self._asked(taken)])
         by = next((each for each in safeguards if each.says is Says.REFUSES), None)
         return self._ended(safeguards, None if by is None else by.code, serving)
 
@@ -162,24 +170,24 @@ class _Asking:
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         return f"there is no model {asked.model!a}; there are: {', '.join(names[:_NAMED])}{more}"
 
-    async def _asked(self, serving: Serving, exchange: Exchange, request: Request) -> AsyncIterator[Asked]:
+    async def _asked(self, arrival: Arrival) -> AsyncIterator[Asked]:
         """Ask each mount by itself, in order; after the first that refuses none would be asked."""
         ended = False
-        policies = self._config.models[serving.model].safeguards
-        for order, (policy, mount) in enumerate(zip(policies, serving.pipeline.mounts, strict=True), 1):
+        policies = self._config.models[arrival.serving.model].safeguards
+        for order, (policy, mount) in enumerate(zip(policies, arrival.pipeline.mounts, strict=True), 1):
             decision = None
             says = Says.NOT_ASKED
             if not ended and isinstance(policy, ClassifierMount):
                 says = Says.JUDGES
             elif not ended:
-                decision = await _decision(mount, exchange, request)
+                decision = await _decision(mount, arrival.exchange, arrival.request)
                 says = _says(decision)
                 ended = says is Says.REFUSES
             yield Asked(
                 order=order,
                 use=policy.use,
                 name=policy.name,
-                mode=policy.mode,
+                mode=Mode.ENFORCE if mount.enforce else Mode.SHADOW,
                 on_failure=policy.on_failure,
                 deadline_seconds=policy.deadline_seconds,
                 asks=_asks(policy),
@@ -189,7 +197,7 @@ class _Asking:
             )
 
     def _ended(self, safeguards: tuple[Asked, ...], code: Code | None, serving: Serving | None) -> Answer:
-        policy = self._config.models.get(self._question.model)
+        policy = self._config.models.get(self._question.model if serving is None else serving.model)
         forwarded = code is None and serving is not None and policy is not None
         return Answer(
             at=self._at,

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from safeguards.base import Admission, Safeguard, Watch
 from safeguards.exchange import Channel, Exchange
+from safeguards.mode import Mode
 from safeguards.ports import Stop, Switches
 from safeguards.verdict import PASS, Block, Cleared, Code
+
+_CODES: Final = {Mode.DE_DEPLOYED: Code.DE_DEPLOYED, Mode.NO_NEW_PRINCIPALS: Code.NO_NEW_PRINCIPALS}
 
 
 def stopped(stop: Stop) -> Block:
     """The verdict that a stop order in force means."""
-    return Block(Code.STOPPED, f"{stop.scope}: {stop.reason or 'no reason given'}", rule=stop.order)
+    return Block(
+        _CODES.get(stop.mode, Code.STOPPED), f"{stop.scope}: {stop.reason or 'no reason given'}", rule=stop.order
+    )
 
 
 class KillSwitch(Safeguard):

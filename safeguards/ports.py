@@ -41,8 +41,8 @@ class Switches(Protocol):
         """The stop that ends this exchange while it runs, or None (a drain ends nothing); raises as `covering`."""
 
 
-class Ladder(Protocol):
-    """The orders in force that do something else than refuse; as cheap as `Switches`, and asked once for an exchange.
+class Ladder(Switches, Protocol):
+    """The switches, and the orders in force that do something else than refuse: asked once for an exchange.
 
     All raise Unavailable when the orders cannot be known.
     """

@@ -24,6 +24,8 @@ class Code(StrEnum):
     RATE_LIMITED = "rate_limited"
     CONTENT_BLOCKED = "content_blocked"
     STOPPED = "stopped"
+    DE_DEPLOYED = "de_deployed"
+    NO_NEW_PRINCIPALS = "no_new_principals"
     EVIDENCE_EXPIRED = "evidence_expired"
     LOG_UNAVAILABLE = "log_unavailable"
     SAFEGUARD_FAILED = "safeguard_failed"

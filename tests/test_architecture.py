@@ -49,6 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     "guard.arrival": {
         "guard.credentials",
         "guard.live",
+        "guard.pipeline",
         "guard.refusal",
         "guard.reply",
         "guard.serving",

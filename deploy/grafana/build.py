@@ -79,6 +79,20 @@ SAFE: Final = (
         named=True,
     ),
     stat(
+        "Rungs",
+        "The deepest rung that is in force for each model: stricter, answered by another model, closed to new keys, "
+        "stopped or withdrawn. `guard ladder MODEL` says by which orders. Runbook GuardKillSwitchEngaged.",
+        "short",
+        query(
+            f'max by (model, rung) (guard_ladder_rung{{{MODEL}, rung!="open"}}) '
+            f'or 0 * max by (model, rung) (guard_ladder_rung{{{MODEL}, rung="open"}})',
+            "{{model}} {{rung}}",
+        ),
+        thresholds=steps(GREEN, (1, ORANGE)),
+        mappings=words(is_0=("OPEN", GREEN), is_1=("IN FORCE", ORANGE)),
+        named=True,
+    ),
+    stat(
         "Guards and workers",
         "Whether Prometheus reaches every guard, and whether every worker process runs and reports. While a guard is "
         "DOWN nothing else here can be trusted. Runbook GuardDown.",

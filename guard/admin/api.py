@@ -270,15 +270,19 @@ class _Admin:
 
     async def _status(self, _: Request, __: Person) -> Response:
         board = self._switchboard
-        stops = [standing.fields() for standing in board.in_force()]
-        held = board.models_held()
-        models = [{**each, "stopped_by": list(held.get(each["model"], ()))} for each in self._fleet.standing()]
+        state = board.state()
+        stops = [standing.fields() for standing in board.in_force(state)]
+        held = board.models_held(state)
+        models = [
+            {**each, "stopped_by": list(held.get(each["model"], ())), **board.on_ladder(each["model"], state)}
+            for each in self._fleet.standing()
+        ]
         status = {
             "stops": stops,
             "models": models,
             "workers": list(self._fleet.workers()),
             "policy": self._fleet.policy(),
-            "resumes_not_counted": dict(board.uncounted()),
+            "resumes_not_counted": dict(state.uncounted()),
         }
         member = self._fleet.fleet()
         return JSONResponse(status if member is None else {**status, "fleet": member.status()})

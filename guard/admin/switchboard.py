@@ -18,7 +18,7 @@ from guard.approval.order import NONCE_BYTES
 from guard.approval.order import OrderError as ApprovalError
 from guard.approval.resume import LONGEST_SECONDS, Lift, ResumeApproval, canonical
 from guard.approval.resume import parse as parse_approval
-from guard.policy.ladder import NO_LADDER, step_below
+from guard.policy.ladder import NO_LADDER, OPEN, Ladder, deepest, step_below
 from guard.policy.load import Config
 from guard.policy.stoppable import stoppable
 from guard.resuming import ResumeJudge
@@ -200,15 +200,30 @@ class Switchboard:
         entropy = self._entropy(ENTROPY_BYTES) if entropy is None else entropy
         return place(self._directory, scope, reason, who, source, now=self._now(), entropy=entropy, mode=mode)
 
+    def rung(self, alias: str, state: State | None = None) -> str:
+        """Return the deepest mode in force for the whole of a model as its file takes it, ``open`` where none is."""
+        found = deepest(self._ladder(alias), [mode_of(stop) for stop in self.over(alias, state)])
+        return OPEN if found is None else found.value
+
+    def next_rung(self, alias: str, state: State | None = None) -> Mode:
+        """Return where a step down leads."""
+        return step_below(self._ladder(alias), [mode_of(stop) for stop in self.over(alias, state)])
+
+    def on_ladder(self, alias: str, state: State) -> dict[str, str]:
+        """What `guard status` and the admin API tell of a model's place on its ladder."""
+        return {"rung": self.rung(alias, state), "next_rung": self.next_rung(alias, state).value}
+
+    def _ladder(self, alias: str) -> Ladder:
+        policy = self._config.models.get(alias)
+        return NO_LADDER if policy is None else policy.ladder
+
     def step_down(self, alias: str, reason: str, who: str, source: Source) -> Placed:
         """Order the next rung down the model's own ladder; raises as `stop`.
 
         Where what is in force cannot be read, the next rung is the last.
         """
-        policy = self._config.models.get(alias)
-        ladder = NO_LADDER if policy is None else policy.ladder
         try:
-            mode = step_below(ladder, [mode_of(stop) for stop in self.over(alias)])
+            mode = self.next_rung(alias)
         except OSError:
             mode = Mode.STOP
         return self.stop(f"model:{alias}", reason, who, source, mode)

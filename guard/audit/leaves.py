@@ -57,6 +57,7 @@ def intent(exchange: Exchange, time: float, monotonic: float, sealed: Sealed = N
         caller.audience,
         exchange.release,
         exchange.capabilities,
+        exchange.asked,
     )
 
 

@@ -90,7 +90,8 @@ class Opened(_Record, frozen=True, gc=False):
 class Intent(_Record, frozen=True, gc=False):
     """A request before the model sees it; ``framework`` is the standard that binds it: name, version and hash.
 
-    ``release`` is the model's own version, ``capabilities`` what the request uses.
+    ``release`` is the model's own version, ``capabilities`` what the request uses. ``asked`` is the model that the
+    caller named, where ``model`` answers in its place.
     ``audience`` is whom the key and the model are for, ``surface`` the listener: part of which policy it was.
     ``body`` holds the passages' texts in their order.
     """
@@ -113,6 +114,7 @@ class Intent(_Record, frozen=True, gc=False):
     audience: str = ""
     release: str = ""
     capabilities: tuple[str, ...] = ()
+    asked: str = ""
 
 
 class Part(_Record, frozen=True, gc=False):

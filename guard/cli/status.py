@@ -17,10 +17,12 @@ from guard.cli.in_force import policy_in_force
 from guard.cli.options import state_of
 from guard.cli.switch import USAGE, add_admin, board_of, client_or_none, fail, out, say, tell
 from guard.clock import SystemClock
+from guard.policy.ladder import OPEN
 from guard.policy.load import Config
 from guard.policy.report import standing
 from guard.serve.leases import fleet_lease, lease_fields
 from guard.state.acknowledgements import living
+from guard.state.merge import State
 from guard.state.seen import Seen
 from guard.state.snapshots import Snapshots
 from safeguards.mode import Mode
@@ -43,25 +45,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    config, differs = (None, "") if arguments.config is None else policy_in_force(arguments.config)
-    try:
-        client = client_or_none(arguments, None if config is None else config.guard)
-    except NoTokenError as problem:
-        return fail(str(problem), USAGE)
-    answered = None if client is None else client.call("GET", "/v1/status")
-    if answered is not None and answered.status == _OK:
-        body = answered.body
-    elif config is not None:
-        if client is not None:
-            why = "does not answer" if answered is None else f"says: {answered.error or answered.status}"
-            say(f"the admin API {why}; this is what lies on this host")
-        body = _local(config, differs)
-    elif answered is not None:
-        return tell(answered)
-    elif client is not None:
-        return fail("the admin API does not answer", 1)
-    else:
-        return fail("give --config DIR, or a token and --admin URL", USAGE)
+    body = standing_now(arguments)
+    if isinstance(body, int):
+        return body
     if arguments.json:
         sys.stdout.write(json.dumps(body, indent=2) + "\n")
     else:
@@ -69,11 +55,34 @@ def _status(arguments: argparse.Namespace) -> int:
     return STOPPED if body["stops"] else 0
 
 
+def standing_now(arguments: argparse.Namespace) -> dict[str, Any] | int:
+    """Return what the admin API tells, else what lies on this host; an exit code where neither can be had."""
+    config, differs = (None, "") if arguments.config is None else policy_in_force(arguments.config)
+    try:
+        client = client_or_none(arguments, None if config is None else config.guard)
+    except NoTokenError as problem:
+        return fail(str(problem), USAGE)
+    answered = None if client is None else client.call("GET", "/v1/status")
+    if answered is not None and answered.status == _OK:
+        return answered.body
+    if config is not None:
+        if client is not None:
+            why = "does not answer" if answered is None else f"says: {answered.error or answered.status}"
+            say(f"the admin API {why}; this is what lies on this host")
+        return _local(config, differs)
+    if answered is not None:
+        return tell(answered)
+    if client is not None:
+        return fail("the admin API does not answer", 1)
+    return fail("give --config DIR, or a token and --admin URL", USAGE)
+
+
 def _local(config: Config, differs: str) -> dict[str, Any]:
     state = state_of(config.directory, config.guard)
     # Reading makes nothing; where there is no state folder, nothing was ever ordered and no worker has ever run.
     board = board_of(config, create=False) if state.exists() else None
-    held = {} if board is None else board.models_held()
+    orders = State() if board is None else board.state()
+    held = {} if board is None else board.models_held(orders)
     at = datetime.now(UTC)
     models = []
     for alias in config.models:
@@ -86,13 +95,14 @@ def _local(config: Config, differs: str) -> dict[str, Any]:
                 "routable": report.routable,
                 "unmet": [row.row for row in report.unmet],
                 "stopped_by": list(held.get(alias, ())),
+                **({} if board is None else board.on_ladder(alias, orders)),
             }
         )
-    stops = [] if board is None else [each.fields() for each in board.in_force()]
+    stops = [] if board is None else [each.fields() for each in board.in_force(orders)]
     current = Snapshots(state).current()
     policy = {"digest": config.digest, "since": None if current is None else current.since, "differs": differs}
     body: dict[str, Any] = {"stops": stops, "models": models, "workers": list(living(state)), "policy": policy}
-    body["resumes_not_counted"] = {} if board is None else dict(board.uncounted())
+    body["resumes_not_counted"] = dict(orders.uncounted())
     if config.guard.fleet is not None:
         body["fleet"] = _own_lease(config, state)
     return body
@@ -143,9 +153,9 @@ def model_words(model: dict[str, Any], modes: Mapping[str, str], lapsed: Collect
     """Say how one model stands: what keeps it from being served, or that it is, and under what."""
     if model.get("routable") is False:
         return f"not routable: {len(model['unmet'])} rows of {model['standard']} unmet"
-    held = [
-        words_of(mode) for mode in strongest_first(modes.get(each, Mode.STOP.value) for each in model["stopped_by"])
-    ]
+    stopping = [modes.get(each, Mode.STOP.value) for each in model["stopped_by"]]
+    named = strongest_first([model["rung"]] if "rung" in model else stopping)
+    held = [words_of(mode) for mode in named if mode != OPEN]
     if any(each.refuses for each in held):
         return held[0].done.lower()
     asl = max(model.get("asl", {"": 0}).values())

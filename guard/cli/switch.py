@@ -73,7 +73,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "another model answers; no_new_principals: refuse new keys; de_deployed: a stop that names the replacement",
     )
     stop.add_argument("--state", type=Path, metavar="DIR", help="the state folder, when no configuration can be read")
-    stop.set_defaults(run=_stop)
+    stop.set_defaults(run=order_stop)
     add_admin(stop)
 
 
@@ -94,7 +94,8 @@ def board_of(config: Config, *, create: bool = True) -> Switchboard:
     return Switchboard(config, OrderDirectory(state, create=create), state, time.time, os.urandom)
 
 
-def _stop(arguments: argparse.Namespace) -> int:
+def order_stop(arguments: argparse.Namespace) -> int:
+    """Order the stop that the arguments name, by every path there is; returns the exit code."""
     config, guard = _known(arguments)
     if guard is not None and guard.fleet is not None and arguments.state is None:
         return _stop_fleet(arguments, config, guard, guard.fleet)

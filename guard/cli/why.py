@@ -33,11 +33,12 @@ from guard.shipping.status import CopiesBehind
 from guard.state.acknowledgements import living
 from guard.state.counters import SharedBuckets
 from guard.state.directory import OrderDirectory
+from guard.state.merge import State
 from guard.state.switches import FileSwitches
 from guard.why import default_question, why
 from safeguards.decision import Failure, Outcome, Unavailable
 from safeguards.exchange import Channel, Exchange
-from safeguards.ports import Keep, Stop, Switches
+from safeguards.ports import Keep, Ladder, Stop
 
 _INVALID: Final = 2
 _WIDTH: Final = 110
@@ -103,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
             # On another day today's counters say nothing.
             meters = _meters(config, state / "counters" if arguments.at is None else None, Path(aside))
             switches = as_leased(_switches(config, state, clock), config, state, SystemClock())
-            ports = Ports(switches, meters, _Unwritten(), clock, CopiesBehind(state, clock))
+            ports = Ports(switches, meters, _Unwritten(), clock, CopiesBehind(state, clock), switches)
             found = asyncio.run(why(config, question, ports))
     except OSError as problem:  # 1 would say that the request is refused
         return fail(f"it cannot be judged: {problem.strerror}: {problem.filename}", _INVALID)
@@ -140,33 +141,25 @@ class _Unwritten:
         return None
 
 
-class _NoOrders:
-    """The switches of a host on which nothing was ever ordered."""
-
-    def covering(self, exchange: Exchange) -> Stop | None:
-        return None
-
-    def cutting(self, exchange: Exchange) -> Stop | None:
-        return None
-
-
 class _Unreadable:
     """The switches of workers whose orders have gone: they refuse everything."""
 
     def covering(self, exchange: Exchange) -> Stop | None:
         raise Unavailable(Failure.UNREACHABLE, "the stop orders cannot be read")
 
-    def cutting(self, exchange: Exchange) -> Stop | None:
-        return self.covering(exchange)
+    cutting = detour = tightens = covering
+
+    def withdrawn(self, asl: int, scopes: frozenset[str]) -> Stop | None:
+        raise Unavailable(Failure.UNREACHABLE, "the stop orders cannot be read")
 
 
-def _switches(config: Config, state: Path, clock: SystemClock) -> Switches:
+def _switches(config: Config, state: Path, clock: SystemClock) -> Ladder:
     """The stop orders in force on this host; reading them makes nothing."""
     try:
         judge = ResumeJudge(config, state, clock.now, keep=False)
         return FileSwitches(OrderDirectory(state, create=False), clock, judge)
     except FileNotFoundError:
-        return _Unreadable() if living(state) else _NoOrders()
+        return _Unreadable() if living(state) else State()
 
 
 def _meters(config: Config, counters: Path | None, aside: Path) -> SharedBuckets:

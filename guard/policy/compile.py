@@ -1,7 +1,11 @@
-"""From a model's policy to what serves it: the one place where safeguards meet the ports that they need."""
+"""From a model's policy to what serves it: the one place where safeguards meet the ports that they need.
+
+It is one file because one pass makes all of it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from typing import Any, Final
@@ -35,11 +39,13 @@ from guard.wire.routes import DIALECTS
 from safeguards.access import Access
 from safeguards.base import Safeguard
 from safeguards.classifier import Classification
+from safeguards.decision import Unavailable
 from safeguards.evidence import Evidence
 from safeguards.kill_switch import KillSwitch
 from safeguards.limits import Limits, Rate
-from safeguards.ports import Clock, Copies, Keep, Log, Meters, Switches
+from safeguards.ports import Clock, Copies, Keep, Ladder, Log, Meters, Switches
 from safeguards.request_log import LogSettings, RequestLog
+from safeguards.scope import request_words
 
 _RECHECK_SECONDS: Final = 1.0
 
@@ -53,6 +59,7 @@ class Ports:
     log: Log
     clock: Clock
     copies: Copies | None = None
+    ladder: Ladder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,7 @@ class Models:
         """
         self._config = config
         self._clock = ports.clock
+        self._ladder = ports.ladder
         compiling = _Compiling(config, ports, made=None if before is None else before.made)
         self._serving: dict[str, Serving] = {}
         self._until: dict[str, float] = {}
@@ -102,7 +110,7 @@ class Models:
         granted = self._config.tiers.tiers[tier].models
         found = []
         for alias, policy in self._config.models.items():
-            if alias in granted and surface in policy.surfaces:
+            if alias in granted and surface in policy.surfaces and not self._withdrawn(policy):
                 cards = [each for each in self._config.evidence[alias] if each.claim == "model_card"]
                 card, owner = (cards[0].uri, cards[0].owner) if cards else (None, "")
                 found.append(Entry(alias, policy.asl.deployment, policy.asl.security, card, owner))
@@ -120,6 +128,17 @@ class Models:
         await self.departures.aclose()
         for way in self.made.reaches.values():
             await way.server.aclose()
+
+    def _withdrawn(self, policy: ModelPolicy) -> bool:
+        """Whether it is offered no more; where that cannot be known it is listed, and refused."""
+        if self._ladder is None:
+            return False
+        asl = max(policy.asl.deployment, policy.asl.security)
+        words = request_words(policy.model, policy.release or "", asl, "")
+        try:
+            return self._ladder.withdrawn(asl, frozenset(words)) is not None
+        except Unavailable:
+            return False
 
     def _judge(self, model: str) -> Serving:
         """Ask the floor again; a model below it is asked every second, since its evidence may begin to hold."""
@@ -180,7 +199,7 @@ class _Compiling:
             )
         for place, words in misplaced(policy):
             self._problem(policy, place, words)
-        upstream = self._upstream(policy)
+        upstream, ladder = self._upstream(policy), policy.ladder
         if len(self.problems) > before or upstream is None:
             return None
         return Serving(
@@ -199,6 +218,10 @@ class _Compiling:
             audience=policy.audience.value,
             framework=self._framework(policy),
             release=policy.release or "",
+            rungs=ladder.rungs,
+            stricter=None if ladder.stricter is None else Pipeline(_enforced(mounts, ladder.stricter.enforce)),
+            fallback="" if ladder.fallback is None else ladder.fallback.model,
+            replacement="" if ladder.de_deployed is None else ladder.de_deployed.replacement,
             grants=Grants(policy.upstream.kind.value, frozenset(key.value for key in policy.allow_keys)),
         )
 
@@ -285,6 +308,11 @@ class _Compiling:
         return Classification(
             mount.name, classifier, screens_input="input" in screens, screens_output="output" in screens
         )
+
+
+def _enforced(mounts: Sequence[Mount], names: Collection[str]) -> list[Mount]:
+    """The same mounts in the same places, these carried out: what has watched an exchange goes on watching it."""
+    return [replace(mount, enforce=True) if mount.name in names else mount for mount in mounts]
 
 
 def _place(rules: RuleSet, bad: BadRule) -> Place:

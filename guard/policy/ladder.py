@@ -66,6 +66,7 @@ class Ladder(Frozen):
 
 
 NO_LADDER: Final = Ladder()
+OPEN: Final = "open"
 
 
 def deepest(ladder: Ladder, in_force: Collection[Mode]) -> Mode | None:

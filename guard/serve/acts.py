@@ -106,10 +106,13 @@ class Acts:
             scope = standing.stop.scope
             key = self._meter.bind("guard_kill_switch_engaged", scope.kind.value, scope.subject)
             self._meter.set(key, 1.0)
-        held: Mapping[str, object] = self._board.models_held()
+        state = self._board.state()
+        held: Mapping[str, object] = self._board.models_held(state)
+        self._meter.forget("guard_ladder_rung")
         for alias in self._config.models:
             key = self._meter.bind("guard_kill_switch_engaged", "model", alias)
             self._meter.set(key, 1.0 if alias in held else 0.0)
+            self._meter.set(self._meter.bind("guard_ladder_rung", alias, self._board.rung(alias, state)), 1.0)
 
     async def record(self, who: str, what: str, subject: str, reason: str) -> None:
         """Put an act of control on record; a log that cannot be written never keeps a stop from being one."""

@@ -9,7 +9,7 @@ from typing import Any
 from guard.policy.config import Config
 from guard.state.lease import Lease, LeasedSwitches, limits_of
 from guard.state.switches import FileSwitches
-from safeguards.ports import Clock, Switches
+from safeguards.ports import Clock, Ladder
 
 
 def fleet_lease(config: Config, state: Path, clock: Clock) -> Lease | None:
@@ -21,7 +21,7 @@ def fleet_lease(config: Config, state: Path, clock: Clock) -> Lease | None:
     return Lease(state, limits_of({1: leases.asl_1, 2: leases.asl_2, 3: leases.asl_3, 4: leases.asl_4}), clock)
 
 
-def as_leased(switches: Switches, config: Config, state: Path, clock: Clock) -> Switches:
+def as_leased(switches: Ladder, config: Config, state: Path, clock: Clock) -> Ladder:
     """Return the switches as workers have them, the fleet's lease included, for who only asks; raises OSError."""
     if not isinstance(switches, FileSwitches):  # there is no folder of orders, so there is no guard to have proof
         return switches

@@ -136,6 +136,7 @@ class WorkerLoop:
             return Ending.STOPPED, stopped(stop)
 
         worker.live.cut_where(cause)
+        self._tighten()
         meter.set(meter.bind("guard_kill_switch_orders"), float(len(worker.switches.state.still_held(0))))
         now = time.time()
         propagation = meter.bind("guard_kill_switch_propagation_seconds")
@@ -145,6 +146,16 @@ class WorkerLoop:
             if order.id in cut:
                 meter.observe(propagation, max(0.0, now - order.created))
         self.acknowledge(cut, now)
+
+    def _tighten(self) -> None:
+        """Have what runs judged more strictly where an order says so; those that cannot be known tighten everything."""
+        for live in self.worker.live:
+            try:
+                tightens = self.worker.switches.tightens(live.exchange) is not None
+            except Unavailable:
+                tightens = True
+            if tightens:
+                live.tighten()
 
     def obey_lease(self) -> None:
         """Cut what runs at the levels that may not be served any more without proof that every order is known."""

@@ -85,7 +85,7 @@ class Lease:
 
 
 class LeasedSwitches:
-    """Implements the port `Switches`: the orders, and beside them the lease of a fleet's replica.
+    """Implements the port `Ladder`: the orders, and beside them the lease of a fleet's replica.
 
     Asked before every send. What the lease means is worked out once for each proof, and an exchange that no stop names
     goes on by the words that `FileSwitches` compares: there is one look at either word and one at the clock.
@@ -113,6 +113,18 @@ class LeasedSwitches:
         if stop is None and lapsed:
             return lapse(self._lease, exchange.asl)
         return stop
+
+    def detour(self, exchange: Exchange) -> Stop | None:
+        """As the orders say: whether the model that answers may be served now is asked of `covering`."""
+        return self._switches.detour(exchange)
+
+    def tightens(self, exchange: Exchange) -> Stop | None:
+        """As the orders say."""
+        return self._switches.tightens(exchange)
+
+    def withdrawn(self, asl: int, scopes: frozenset[str]) -> Stop | None:
+        """As the orders say."""
+        return self._switches.withdrawn(asl, scopes)
 
     def cutting(self, exchange: Exchange) -> Stop | None:
         """The stop that ends this exchange while it runs; a lapsed lease is one. Raises as `covering`."""

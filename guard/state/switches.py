@@ -27,7 +27,7 @@ _EVERY = frozenset({ALL})  # every exchange answers to it
 
 
 class FileSwitches:
-    """Implements the ports `Switches` and `Ladder` over an `OrderDirectory`; for one thread of one process.
+    """Implements the port `Ladder` over an `OrderDirectory`; for one thread of one process.
 
     While ``word`` holds what was ``seen``, an exchange that answers to nothing ``named`` goes on: most questions end
     there, also those of `guard.state.lease.LeasedSwitches`.

@@ -19,6 +19,7 @@ from guard.telemetry.metric import (
     Written,
 )
 from safeguards.decision import Ending, Failure, Target
+from safeguards.mode import Mode
 from safeguards.verdict import Code
 
 UPSTREAM_ERRORS = (Code.UPSTREAM_FAILED, Code.UPSTREAM_TIMEOUT)
@@ -57,6 +58,14 @@ _ALL = (
         _W,
         "Exchanges that ended, each with exactly one outcome.",
         ("model", "route", "tier", "outcome"),
+        outcome=tuple(Ending),
+    ),
+    _metric(
+        "guard_answered_by_another_total",
+        Kind.COUNTER,
+        _W,
+        "Exchanges in which another model answered in place of the one that was asked for.",
+        ("model", "answered_by", "outcome"),
         outcome=tuple(Ending),
     ),
     _metric("guard_requests_in_flight", Kind.GAUGE, _W, "Exchanges that have begun and not ended.", ("model",)),
@@ -171,6 +180,14 @@ _ALL = (
     ),
     _metric(
         "guard_kill_switch_engaged", Kind.GAUGE, _S, "1 while a stop order covers the subject.", ("scope", "subject")
+    ),
+    _metric(
+        "guard_ladder_rung",
+        Kind.GAUGE,
+        _S,
+        "1 for the deepest rung that is in force for a model, open where none is.",
+        ("model", "rung"),
+        rung=("open", *Mode),
     ),
     _metric(
         "guard_kill_switch_last_change_timestamp_seconds", Kind.GAUGE, _S, "When a stop was last ordered or lifted."

@@ -123,6 +123,7 @@ class _Line(msgspec.Struct):
     prompt_tokens: int | None
     completion_tokens: int | None
     peer: str | msgspec.UnsetType = msgspec.UNSET  # left out where no certificate was shown
+    asked: str | msgspec.UnsetType = msgspec.UNSET  # left out where the model that was asked for answers
 
 
 class JsonLog:
@@ -185,6 +186,7 @@ class JsonLog:
             prompt_tokens=outcome.prompt_tokens,
             completion_tokens=outcome.completion_tokens,
             peer=exchange.caller.peer or msgspec.UNSET,
+            asked=exchange.asked or msgspec.UNSET,
         )
         self._gather(_ascii(line))
 

@@ -100,6 +100,8 @@ def exchange_ended(meter: Meter, exchange: Exchange, outcome: Outcome, route: st
     bind, inc, observe = meter.bind, meter.inc, meter.observe
     meter.add(bind("guard_requests_in_flight", model), -1.0)
     inc(bind("guard_requests_total", model, route, exchange.caller.tier, ending))
+    if exchange.asked:
+        inc(bind("guard_answered_by_another_total", exchange.asked, model, ending))
     observe(bind("guard_overhead_seconds", model, Phase.TOTAL), outcome.seconds - outcome.upstream_seconds)
     for decision in outcome.decisions:
         _decided(meter, model, route, decision)

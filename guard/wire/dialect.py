@@ -137,6 +137,8 @@ TOLD: Mapping[Code, Told] = {
     Code.RATE_LIMITED: Told(429, "Your key's rate limit is used up.", retry=True),
     Code.CONTENT_BLOCKED: Told(403, "Blocked by the content policy of this model."),
     Code.STOPPED: Told(503, "This model has been stopped by its operator."),
+    Code.DE_DEPLOYED: Told(410, "This model has been withdrawn by its operator."),
+    Code.NO_NEW_PRINCIPALS: Told(403, "This model is not open to new API keys; those issued earlier are served."),
     Code.EVIDENCE_EXPIRED: Told(503, "This model is not served: evidence that its safety level requires has lapsed."),
     Code.LOG_UNAVAILABLE: Told(503, "The request could not be recorded and was not sent."),
     Code.SAFEGUARD_FAILED: Told(503, "A required safeguard is not available; the request was not served."),

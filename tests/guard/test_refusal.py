@@ -18,8 +18,10 @@ def decision(code: Code | None) -> Decision:
 def test_a_stop_is_a_stop_and_a_grant_a_denial_on_either_side(code: Code, side: Ending) -> None:
     expected = {
         Code.STOPPED: Ending.STOPPED,
+        Code.DE_DEPLOYED: Ending.STOPPED,
         Code.ACCESS_DENIED: Ending.DENIED,
         Code.RATE_LIMITED: Ending.DENIED,
+        Code.NO_NEW_PRINCIPALS: Ending.DENIED,
         Code.EVIDENCE_EXPIRED: Ending.DENIED,
     }
     ended = Ended.by(decision(code), side)

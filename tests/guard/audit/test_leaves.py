@@ -42,11 +42,11 @@ def test_without_a_body_a_leaf_says_only_how_long_texts_are() -> None:
 
 
 def test_an_intent_has_every_field_of_the_exchange() -> None:
-    asked = dataclasses.replace(exchange(passages=2), release="2026-10", capabilities=(Capability.TOOLS,))
+    asked = dataclasses.replace(exchange(passages=2), release="2026-10", asked="big", capabilities=(Capability.TOOLS,))
     fields = json.loads(records.encode(leaves.intent(asked, 5.0, 6.0, SEALED)))
     assert (fields["record"], fields["time"], fields["monotonic"]) == ("intent", 5.0, 6.0)
     for field in dataclasses.fields(asked):
-        if field.name not in {"caller", "passages", "scopes", "capabilities"}:
+        if field.name not in {"caller", "passages", "scopes", "capabilities", "rungs", "case"}:
             assert fields[field.name] == getattr(asked, field.name)
     assert fields["capabilities"] == ["tools"]
     assert (fields["key"], fields["owner"], fields["tier"]) == ("key-1", "search team", "trusted")
