@@ -214,7 +214,7 @@ class _Rehash:
                 try:
                     leaf = self._tiles.leaf(sequence - 1)
                 except TileError as error:
-                    # Without a partial tile, which a copy lacks, the number counts as never used; the root will tell.
+                    # Without a partial tile, which an old copy lacks, the number counts as unused; the root will tell.
                     if tile_width(0, (sequence - 1) // WIDTH, self._signed) == WIDTH:
                         self._differs.append(_Differs(Place(self._found.writer), -1, 0, str(error)))
             if leaf != VOID or sequence > self._signed:

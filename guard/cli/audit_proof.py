@@ -43,7 +43,7 @@ def add(group: Commands[argparse.ArgumentParser]) -> None:
     """Add the commands to ``guard audit``."""
     whole = group.add_parser("verify", help="hash everything anew and compare it with every signed head")
     add_config(whole, required=False)
-    whole.add_argument("--audit", type=Path, metavar="DIR", help="a copy of an audit folder, with --key in its place")
+    _add_copy(whole)
     _add_key(whole)
     whole.add_argument(
         "--from-checkpoint",
@@ -56,7 +56,9 @@ def add(group: Commands[argparse.ArgumentParser]) -> None:
     whole.add_argument("--json", action="store_true", help="the whole report as one JSON object")
     whole.set_defaults(run=_verify)
     proof = group.add_parser("prove", help="print a proof that the records of one request stand in the log")
-    add_config(proof)
+    add_config(proof, required=False)
+    _add_copy(proof)
+    _add_key(proof)
     proof.add_argument("id", help="the request's id, as in the answer's x-request-id")
     proof.add_argument(
         "--record", choices=sorted(PROVABLE), action="append", default=[], help="only records of this kind"
@@ -83,6 +85,10 @@ def add(group: Commands[argparse.ArgumentParser]) -> None:
     recover = group.add_parser("recover", help="repair what a crash left while the guard is not running")
     add_config(recover)
     recover.set_defaults(run=_recover)
+
+
+def _add_copy(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--audit", type=Path, metavar="DIR", help="a copy of an audit folder, with --key in its place")
 
 
 def _add_key(parser: argparse.ArgumentParser) -> None:
@@ -121,13 +127,12 @@ def _progress(begun: float) -> Callable[[int], None]:
 
 
 def _prove(arguments: argparse.Namespace) -> int:
-    config = load(arguments.config)
     kinds = [PROVABLE[name] for name in arguments.record]
     try:
-        key = log_key(config)
-        proof = _proof(storage(config)[1], key.name, arguments.id, kinds)
+        key = _trusted_key(arguments)
+        proof = _proof(_folder(arguments), key.name, arguments.id, kinds)
         check_proof(proof, key)
-    except (LedgerError, ProofError) as error:
+    except (LedgerError, NoteError, ProofError) as error:
         sys.stderr.write(f"guard: {error}\n")
         return 1
     sys.stdout.write(encode_proof(proof).decode())

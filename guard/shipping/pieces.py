@@ -143,7 +143,7 @@ def bodies(audit: Path, path: Path, at: Position) -> Piece | None:
 def tiles(before: int, size: int) -> Iterator[str]:
     """The paths of the full tiles that a tree of ``size`` leaves has and one of ``before`` had not.
 
-    Partial ones follow from the records, and full ones never change.
+    The partial ones are those of `edges`.
     """
     level = 0
     while whole := size >> HEIGHT * (level + 1):

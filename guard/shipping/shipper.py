@@ -1,9 +1,9 @@
 """A round of shipping: everything that is under a signed head goes to the store, in an order that can be verified.
 
 What a signed head covers is on the disk. Heads are read first, newest first, so that everything they speak of is there
-when they are shipped, last: bodies before the leaves that refer to them, leaves before heads. Each piece counts once
-the store has it whole and the cursor says so on the disk; dying anywhere ships a piece twice at most, and the second
-time it is compared.
+when they are shipped, last: bodies before the leaves that refer to them, leaves and the tiles that prove them before
+the heads, so that a copy alone proves all that its last head covers. Each piece counts once the store has it whole and
+the cursor says so on the disk; dying anywhere ships a piece twice at most, and the second time it is compared.
 """
 
 from __future__ import annotations
@@ -18,35 +18,28 @@ from pathlib import Path
 from typing import Final
 
 from guard.audit.body_places import FOLDER
-from guard.audit.checkpoint import parse_checkpoint
+from guard.audit.checkpoint import Checkpoint
 from guard.audit.copies import step
 from guard.audit.epochs import FILE as EPOCHS
-from guard.audit.epochs import read_chain
-from guard.audit.heads import CHECKPOINT, read_head
-from guard.audit.note import Key, Note, NoteError, parse_note
+from guard.audit.heads import CHECKPOINT
+from guard.audit.note import Key, Note
 from guard.audit.read import FLEET
 from guard.audit.sealer import logs
 from guard.audit.segments import LedgerError, describe
 from guard.audit.tiles import WIDTH
 from guard.shipping.cursor import Cursor, Position
+from guard.shipping.edges import edge, newest_heads
+from guard.shipping.heads import read_heads, same_head, signed_head
 from guard.shipping.pieces import PIECE_BYTES, Piece, bodies, body_segments, last_record, leaves, oldest, resumed, tiles
 from guard.shipping.status import Status
 from guard.shipping.store import ConflictError, Store, StoreError
 from safeguards.ports import Clock
 
 TILES: Final = "tile"
+EDGE: Final = "edge"
+HEADS: Final = "heads"
 TILES_AT_ONCE: Final = 8
 LEAVES_AT_ONCE: Final = 16_384  # whose tiles go, 64 and a few, before the cursor moves over them
-_READS: Final = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Heads:
-    """The heads of one moment: the fleet log's, the signed size of every writer's log, the bytes of the keys' chain."""
-
-    fleet: Note | None
-    sizes: dict[str, int]
-    epochs: int
 
 
 @dataclass(slots=True)
@@ -83,6 +76,7 @@ class Shipper:
         ``keep_days`` is for how long what is no text is locked, where the store locks.
         """
         self._audit = audit
+        self._origin = key.name
         self._folder = log_folder(key)
         self._store = store
         self._cursor = cursor
@@ -99,7 +93,7 @@ class Shipper:
         """
         if not self._audit.is_dir():
             return ()
-        heads = self._heads()
+        heads = read_heads(self._audit)
         problems: list[str] = []
         with ThreadPoolExecutor(TILES_AT_ONCE, "ship-tiles") as pool:
             for writer, signed in heads.sizes.items():
@@ -107,6 +101,8 @@ class Shipper:
                     self._bodies(self._audit / writer)
                     self._log(self._audit / writer, signed, pool)
             if heads.fleet is not None:
+                with self._apart(problems):
+                    self._edges(heads.fleet, heads.sizes, pool, problems)
                 with self._apart(problems):
                     self._fleet(heads.fleet, heads.epochs, pool)
         problems += self._lost
@@ -133,21 +129,6 @@ class Shipper:
                 first = oldest(path, at)
                 now = now if first is None else min(now, first)
         return Status(now, problem, counts.bytes, counts.objects, counts.failures, dict(counts.records))
-
-    def _heads(self) -> Heads:
-        """Read them so that none speaks of what another does not cover; raises LedgerError."""
-        for _ in range(_READS):
-            before = read_chain(self._audit).size
-            fleet = read_head(self._audit / FLEET)
-            if read_chain(self._audit).size == before:  # no epoch began between them
-                break
-        else:
-            raise LedgerError(f"{self._audit / EPOCHS}: changes while it is read")
-        sizes = {}
-        for path in logs(self._audit):
-            note = read_head(path)
-            sizes[path.name] = 0 if note is None else _size(note, path)
-        return Heads(fleet, sizes, before)
 
     def _bodies(self, directory: Path) -> None:
         known = self._cursor.below(f"{directory.name}/{FOLDER}/")
@@ -187,12 +168,39 @@ class Shipper:
             before = size
 
     def _tile(self, directory: Path, path: str) -> int:
-        data = (directory / path).read_bytes()
+        return self._put_tile(directory, path, (directory / path).read_bytes())
+
+    def _put_tile(self, directory: Path, path: str, data: bytes) -> int:
         self._store.put(f"{self._folder}/{directory.name}/{path}", data, self._keep(None))
         return len(data)
 
-    def _fleet(self, head: Note, epochs: int, pool: ThreadPoolExecutor) -> None:
-        size = _size(head, self._audit / FLEET)
+    def _edge(self, directory: Path, signed: int, head: Checkpoint, pool: ThreadPoolExecutor) -> None:
+        """The partial tiles under a head that is about to be in the copy."""
+        source = f"{directory.name}/{EDGE}"
+        before = self._cursor.at(source).next - 1
+        if not before < head.size <= signed:
+            return  # it is there, or a power cut took the newest head: it will be signed again
+        tiles = edge(directory, signed, head, before)
+        for done in [pool.submit(self._put_tile, directory, tile.path, tile.data) for tile in tiles]:
+            self._count(done.result())
+        self._cursor.move(source, Position(next=head.size + 1))
+
+    def _edges(self, fleet: Note, sizes: dict[str, int], pool: ThreadPoolExecutor, problems: list[str]) -> None:
+        """The same for the last head of each writer that will be in the copy's fleet log."""
+        source, directory = f"{FLEET}/{HEADS}", self._audit / FLEET
+        at = self._cursor.at(source)
+        newest, after = newest_heads(directory, at, signed_head(fleet, directory).size)
+        for writer, signed in sizes.items():
+            head = newest.get(f"{self._origin}/{writer}")
+            if head is not None:
+                with self._apart(problems):
+                    self._edge(self._audit / writer, signed, head, pool)
+        if after != at:
+            self._cursor.move(source, after)
+
+    def _fleet(self, note: Note, epochs: int, pool: ThreadPoolExecutor) -> None:
+        head = signed_head(note, self._audit / FLEET)
+        size = head.size
         self._log(self._audit / FLEET, size, pool)
         at = self._cursor.at(EPOCHS)
         path = self._audit / EPOCHS
@@ -204,12 +212,13 @@ class Shipper:
             at = self._piece(EPOCHS, Piece(name, path, at.offset, data, Position("", at.offset + len(data))), None)
         source = f"{FLEET}/{CHECKPOINT}"
         if size > self._cursor.at(source).next - 1:
+            self._edge(self._audit / FLEET, size, head, pool)
             try:
-                self._store.put(f"{self._folder}/{step(source, size)}", head.encode(), self._keep(None))
+                self._store.put(f"{self._folder}/{step(source, size)}", note.encode(), self._keep(None))
             except ConflictError as conflict:
-                if not _same_head(conflict.existing, head):
+                if not same_head(conflict.existing, note):
                     raise
-            self._count(len(head.encode()))
+            self._count(len(note.encode()))
             self._cursor.move(source, Position(next=size + 1))
 
     def _piece(self, source: str, piece: Piece, signed: int | None) -> Position:
@@ -240,21 +249,6 @@ class Shipper:
         if day is None and self._keep_days is not None:
             day = today + timedelta(days=1 + self._keep_days)
         return day if day is not None and day > today else None
-
-
-def _size(note: Note, place: Path) -> int:
-    try:
-        return parse_checkpoint(note.text).size
-    except NoteError as error:
-        raise LedgerError(f"{place / CHECKPOINT}: {error}") from None
-
-
-def _same_head(existing: bytes, head: Note) -> bool:
-    """Whether it speaks of the same tree: the signatures of another epoch do not make it another head."""
-    try:
-        return parse_note(existing).text == head.text
-    except NoteError:
-        return False
 
 
 def words(error: Exception) -> str:

@@ -1,10 +1,10 @@
 """What it costs to have every request on the disk before it is forwarded: latency, processor, saturation, space.
 
 No socket: exchanges go into the worker's own ledger, sealed, on its kind of event loop, where temporary files lie, all
-of it on one core. Each round first times the disk alone, at the same pace, so that the two may be compared: an append
-of 4 KB and its fdatasync. The ledger needs two syncs for each of its own, of texts and then of leaves. Texts are pieces
-of the Python documentation, which is in every Python and which the log's dictionaries were not made from; none comes
-twice, since a text that comes twice is kept once.
+of it on one core; at the end two workers' ledgers, on two. Each round first times the disk alone, at the same pace, so
+that the two may be compared: an append of 4 KB and its fdatasync. The ledger needs two syncs for each of its own, of
+texts and then of leaves. Texts are pieces of the Python documentation, which is in every Python and which the log's
+dictionaries were not made from; none comes twice, since a text that comes twice is kept once.
 """
 
 import asyncio
@@ -15,6 +15,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from pydoc_data import topics
 from statistics import quantiles
@@ -31,13 +34,16 @@ from guard.clock import SystemClock
 from safeguards.decision import Decision, Ending, Outcome, Released, Target
 from safeguards.exchange import Caller, Channel, ChannelId, ChannelKind, Exchange, Passage
 from safeguards.ports import Keep
-from tests.benchmarks.process import PROXY_CORE, on_core
+from tests.benchmarks.process import LOAD_CORE, PROXY_CORE, on_core
 
 RECORD: Final = 4096
 RATE: Final = 1000  # records a second
 TOGETHER: Final = 256  # who wait at once, for saturation
 SHAPES: Final = {"whole, no parts": 0, "whole, in one part": 1, "streamed in 8 parts": 8}
+PART: Final = " token x"  # what one event of a stream brings
+STREAMS: Final = 64
 ROUNDS: Final = 3
+WORKER_SECONDS: Final = 120.0
 MILLI: Final = 1000.0
 MICRO: Final = 1_000_000.0
 
@@ -173,6 +179,48 @@ async def saturated(ledger: Ledger, exchanges: list[Exchange]) -> tuple[float, f
     return count / (time.perf_counter() - began), (time.process_time() - cpu) / count
 
 
+def _worker(
+    folder: Path, core: int, seed: int, count: int, ready: Barrier, spans: "Queue[tuple[float, float]]"
+) -> None:
+    source = Source(seed)
+    exchanges = [source.exchange(RECORD) for _ in range(count)]
+    with on_core(core), opened(folder) as ledger:
+        ready.wait(WORKER_SECONDS)
+        began = time.monotonic()
+        uvloop.run(saturated(ledger, exchanges))
+        spans.put((began, time.monotonic()))
+
+
+def side_by_side(folder: Path, count: int) -> float:
+    """Two workers at once, each as fast as many who wait for each record can; records a second of both together."""
+    context = get_context("spawn")
+    ready, spans = context.Barrier(2), context.Queue()
+    workers = [
+        context.Process(target=_worker, args=(folder / f"of-{core}", core, core, count, ready, spans))
+        for core in (PROXY_CORE, LOAD_CORE)
+    ]
+    for worker in workers:
+        worker.start()
+    found: list[tuple[float, float]] = [spans.get(timeout=WORKER_SECONDS) for _ in workers]
+    for worker in workers:
+        worker.join()
+    return len(workers) * count / (max(ended for _, ended in found) - min(began for began, _ in found))
+
+
+def part_cost(ledger: Ledger, source: Source, count: int) -> float:
+    """Processor seconds for each part of many streams, its text sealed in one file and its leaf in another."""
+    streams = [(source.exchange(RECORD), Channel(_CONTENT)) for _ in range(STREAMS)]
+    for exchange, _ in streams:
+        ledger.intent(exchange, durable=False, keep=_KEEP)
+    cpu = time.process_time()
+    for _ in range(count):
+        for exchange, channel in streams:
+            channel.append(PART)
+            ledger.part(exchange, channel)
+            channel.settle()
+    return (time.process_time() - cpu) / (count * STREAMS)
+
+
 def disk_use(folder: Path, source: Source, parts: int, count: int) -> float:
     """Bytes on disk for each exchange of 2 KB asked and 2 KB answered, sealed and all."""
     half = RECORD // 2
@@ -217,6 +265,9 @@ def measure(seconds: float = 1.0) -> list[Figure]:
                 taken, share = uvloop.run(paced(ledger, exchanges[:count]))
             with opened(folder / "saturated") as ledger:
                 rate, cost = uvloop.run(saturated(ledger, exchanges[count:]))
+            with opened(folder / "parts") as ledger:
+                note("part", part_cost(ledger, source, max(10, int(200 * seconds))) * MICRO)
+            note("both", side_by_side(folder / "both", most // 2))
             ours = quantiles(taken, n=100)
             for name, at in (("p50", 49), ("p99", 98)):
                 note(f"bare {name}", bare[at] * MILLI)
@@ -236,8 +287,10 @@ def measure(seconds: float = 1.0) -> list[Figure]:
         ("added to the disk alone, p50 ms", found["added p50"], "goal within 1"),
         ("added to the disk alone, p99 ms", found["added p99"], "goal within 3"),
         (f"{pace}, % of a core", found["share"], "goal under 35; making the requests not counted"),
-        (f"saturation, {TOGETHER} at once, records/s", found["rate"], "goal over 20,000; no text twice"),
+        (f"saturation, {TOGETHER} at once, records/s", found["rate"], "one worker on one core; no text twice"),
         ("processor for each record at saturation, µs", found["cost"], "event loop and commit thread"),
+        ("saturation of two workers on two cores, records/s", found["both"], "goal over 20,000"),
+        ("processor for each part of a stream, µs", found["part"], "two appends; its text sealed"),
         *(
             (f"disk for an exchange of 4 KB, {shape}, bytes", found[shape], "goal under 2,560, proof and keys included")
             for shape in SHAPES

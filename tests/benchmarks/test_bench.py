@@ -319,7 +319,7 @@ def test_sealing_is_measured_on_a_log_that_verifies() -> None:
 
 def test_the_durable_log_is_measured_in_every_figure() -> None:
     figures = durable.measure(0.02)
-    assert len(figures) == 9 + len(durable.SHAPES)
+    assert len(figures) == 11 + len(durable.SHAPES)
     assert all(len(values) == durable.ROUNDS for _, values, _ in figures)
     assert all(value > 0 for title, values, _ in figures if "added" not in title for value in values)
 

@@ -94,6 +94,22 @@ def test_a_copy_is_verified_with_a_key_alone(
     assert run(capsys, "verify", "--key", config / "log.vkey")[0] == 2
 
 
+def test_a_record_is_proved_from_a_copy_with_a_key_alone(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GUARD_CONFIG", raising=False)
+    key, copy, proof = config / "log.vkey", config / "copy", config / "proof.json"
+    key.write_text(run(capsys, "key", "--config", config)[1])
+    shutil.copytree(config / "var" / "audit", copy)
+    shutil.rmtree(config / "var")
+    code, out, _ = run(capsys, "prove", "worker-0-7", "--audit", copy, "--key", key)
+    assert code == 0
+    proof.write_text(out)
+    assert run(capsys, "check-proof", proof, "--key", key)[1].count("proved: ") == 3
+    code, _, err = run(capsys, "prove", "worker-0-7", "--audit", copy)
+    assert (code, "give --key" in err) == (1, True)
+
+
 def test_a_head_that_was_kept_shows_that_all_was_put_back(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     audit, kept = config / "var" / "audit", config / "kept"
     shutil.copytree(audit, kept)
