@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from guard.arrival import Arrival
 from guard.live import LiveExchanges
-from guard.pipeline import Judgement
+from guard.pipeline import Judgement, Watching
 from guard.refusal import Ended, Refused
 from guard.reply import Reply
 from guard.serving import Answer, Serving
@@ -63,6 +63,8 @@ class Traveller:
         self.first_byte: float | None = None
         self.first_byte_added: float | None = None
         self.upstream_seconds = 0.0
+        self.turned = 0.0  # when the journey last had nothing to do but wait for the upstream
+        self.watching: Watching | None = None  # what a safeguard has to be awaited for
 
     def conclude(self, judgement: Judgement, end: Ended | None, witness: Witness) -> Coroutine[None, None, None] | None:
         """Say what the caller is told, then what the safeguards are told, which is what is recorded.

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
 from guard.wire.dialect import Request
 from safeguards.base import Safeguard
@@ -78,6 +79,30 @@ class Judgement:
         return (*self.admissions, *outputs)
 
 
+class Watching:
+    """The rest of a watch, for a safeguard that awaits: awaited once for the watermark or the denial, or dropped."""
+
+    __slots__ = ("_pending", "_rest")
+
+    def __init__(
+        self, pending: Awaitable[object], rest: Callable[[Awaitable[object]], Coroutine[Any, Any, int | Decision]]
+    ) -> None:
+        """Take what the safeguard returned, and what is done with it."""
+        self._pending = pending
+        self._rest = rest
+
+    def __await__(self) -> Generator[Any, None, int | Decision]:
+        """Wait."""
+        return self._rest(self._pending).__await__()
+
+    def drop(self) -> None:
+        """Let it go without waiting: the exchange has ended before its task had its turn."""
+        if isinstance(self._pending, asyncio.Future):
+            self._pending.cancel()
+        elif inspect.iscoroutine(self._pending):
+            self._pending.close()
+
+
 class Pipeline:
     """The mounted safeguards of one model, in order."""
 
@@ -120,10 +145,10 @@ class Pipeline:
                 return decision
         return Admitted(exchange, request, _MINT)
 
-    def watch(self, judgement: Judgement, channel: Channel) -> int | Decision | Awaitable[int | Decision]:
+    def watch(self, judgement: Judgement, channel: Channel) -> int | Decision | Watching:
         """Ask every watching safeguard about a channel's fresh text.
 
-        Returns the channel's watermark, or the first enforced denial; awaitable only if a safeguard awaits.
+        Returns the channel's watermark, or the first enforced denial; something to await only if a safeguard awaits.
         """
         judgement.watched = True
         exchange = judgement.exchange
@@ -145,14 +170,14 @@ class Pipeline:
                     watermark = verdict.upto
                 continue
             if inspect.isawaitable(verdict):
-                return self._watch_rest(judgement, channel, index, verdict, watermark)
+                return Watching(verdict, partial(self._watch_rest, judgement, channel, index, watermark))
             decision = self._settle(judgement, index, verdict, failure, seconds)
             if decision is not None:
                 return decision
         return watermark
 
     async def _watch_rest(
-        self, judgement: Judgement, channel: Channel, index: int, pending: Awaitable[object], watermark: int
+        self, judgement: Judgement, channel: Channel, index: int, watermark: int, pending: Awaitable[object]
     ) -> int | Decision:
         """Go on after a safeguard that awaits; the same questions in the same order."""
         for place in range(index, len(self.watchers)):

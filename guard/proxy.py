@@ -19,11 +19,12 @@ from guard.conclusion import Traveller, Witness, retry_headers
 from guard.ending import map_failure, map_status
 from guard.live import Live, LiveExchanges
 from guard.local import Local
-from guard.pipeline import Judgement
+from guard.pipeline import Judgement, Watching
 from guard.refusal import Ended, Refused
 from guard.reply import Reply, Send
-from guard.wire.dialect import TOLD, AnswerReader
+from guard.wire.dialect import TOLD, AnswerReader, Event
 from safeguards.decision import Decision, Ending, Target
+from safeguards.exchange import Channel
 from safeguards.ports import Clock
 from safeguards.verdict import Block, Code
 
@@ -103,6 +104,8 @@ class _Journey(Traveller):
             end = map_failure(problem)
             if end.block.code is Code.INTERNAL:
                 _log.exception("the journey failed")
+        if self.watching is not None:
+            self.watching.drop()
         self.live.leave(live, end)
         reply.connection.when_gone(None)
         if self.answer is not None:
@@ -143,50 +146,96 @@ class _Journey(Traveller):
         self.upstream_seconds = perf_counter() - sent
         live.answer = answer
         map_status(answer, streamed=self.arrival.request.streamed)
-        reader = self.reader = self.arrival.dialect.reader(self.arrival.request, self.naming)
-        while True:
-            waited = perf_counter()
-            batch = await answer.read()
-            self.upstream_seconds += perf_counter() - waited
-            self.valve.put(reader.finish() if batch is None else reader.feed(batch))
-            if reader.touched:
-                await self._watch(judgement, reader)
-            if live.cause is not None:
-                raise live.cause
-            await self._release(judgement, last=batch is None or (self.arrival.request.streamed and reader.done))
-            if self.reply.ended:
-                return
+        self.reader = self.arrival.dialect.reader(self.arrival.request, self.naming)
+        self.turned = perf_counter()
+        take = partial(self._take, judgement, live, self.reader)
+        while not self.reply.ended:
+            more = await answer.follow(take)
+            if not more:
+                self.upstream_seconds += perf_counter() - self.turned
+                self.valve.put(self.reader.finish())
+                self._watch(judgement, self.reader)
+            await self._rest(judgement, live, self.reader, ended=not more)
+            self.turned = perf_counter()
 
-    async def _watch(self, judgement: Judgement, reader: AnswerReader) -> None:
-        for channel in reader.touched:
+    def _take(self, judgement: Judgement, live: Live, reader: AnswerReader, batch: bytes) -> bool:
+        """Take a batch from the upstream to the caller where it arrives; False if the rest is for the task.
+
+        That is so when a safeguard or the caller has to be waited for, and with the first and the last of an answer.
+        """
+        self.upstream_seconds += perf_counter() - self.turned
+        self.valve.put(reader.feed(batch))
+        if not self._watch(judgement, reader):
+            return False
+        if live.cause is not None:
+            raise live.cause
+        if reader.done or not self.reply.flowing:
+            return False
+        events = self._due(last=False)
+        if events:
+            self.reply.flow(_joined(events))
+            self.valve.left(events)
+            self._sent(events)
+        self.turned = perf_counter()
+        return True
+
+    async def _rest(self, judgement: Judgement, live: Live, reader: AnswerReader, *, ended: bool) -> None:
+        while self.watching is not None:
+            watching, self.watching, asked = self.watching, None, self.pipeline
+            watermark = await watching
+            if self.pipeline is not asked:  # a stricter one since the question was put
+                watermark = self.pipeline.carry_out(judgement) or watermark
+            self._cleared(reader.touched.pop(0), watermark)
+            self._watch(judgement, reader)
+        if live.cause is not None:
+            raise live.cause
+        await self._release(judgement, last=ended or (self.arrival.request.streamed and reader.done))
+
+    def _watch(self, judgement: Judgement, reader: AnswerReader) -> bool:
+        """Ask about every channel with something fresh; False if a safeguard awaits: that channel is then the first."""
+        touched = reader.touched
+        for place, channel in enumerate(touched):
             self.characters += len(channel.fresh)
             if self.characters > self.serving.answer_characters:
                 raise Ended(Ending.ERROR, Block(Code.UPSTREAM_FAILED, "the answer is longer than the limit"))
-            pipeline = self.pipeline
-            watermark = pipeline.watch(judgement, channel)
-            if not isinstance(watermark, int | Decision):
-                watermark = await watermark
-                if pipeline is not self.pipeline:
-                    watermark = self.pipeline.carry_out(judgement) or watermark
-            if isinstance(watermark, Decision):
-                raise Ended.by(watermark, Ending.BLOCKED_OUTPUT)
-            self.valve.clear(channel, watermark)
-            channel.settle()
-        reader.touched.clear()
+            watermark = self.pipeline.watch(judgement, channel)
+            if isinstance(watermark, Watching):
+                self.watching = watermark
+                del touched[:place]
+                return False
+            self._cleared(channel, watermark)
+        touched.clear()
+        return True
 
-    async def _release(self, judgement: Judgement, *, last: bool) -> None:
+    def _cleared(self, channel: Channel, watermark: int | Decision) -> None:
+        if isinstance(watermark, Decision):
+            raise Ended.by(watermark, Ending.BLOCKED_OUTPUT)
+        self.valve.clear(channel, watermark)
+        channel.settle()
+
+    def _due(self, *, last: bool) -> list[Event]:
+        """Let out of the valve what may leave."""
         valve = self.valve
-        before = valve.released.copy()
         events = valve.release()
         if valve.held and (last or valve.held > self.serving.held_bytes):
             # What is still held at the end was never cleared: that is a block, not a pass.
             raise Ended(Ending.BLOCKED_OUTPUT, Block(Code.HELD_TOO_MUCH, "text was left uncleared"))
+        return events
+
+    def _sent(self, events: list[Event]) -> None:
+        self.events += len(events)
+        self.seen = events[-1].seen
+
+    async def _release(self, judgement: Judgement, *, last: bool) -> None:
+        events = self._due(last=last)
         if not events:
             return
         first = self.first_byte is None
         if first:
             self._mark_first_byte()
-        data = events[0].data if len(events) == 1 else b"".join([event.data for event in events])
+        data = _joined(events)
+        before = self.valve.released.copy()
+        self.valve.left(events)
         try:
             if last and self.pipeline.concluders:
                 await self._before_last(judgement, len(events), len(data))
@@ -199,10 +248,9 @@ class _Journey(Traveller):
             else:
                 await self.reply.stream(data)
         except BaseException:  # cut while a slow caller was waited for: the server has not taken this
-            valve.released = before
+            self.valve.released = before
             raise
-        self.events += len(events)
-        self.seen = events[-1].seen
+        self._sent(events)
 
     def _tighten(self, judgement: Judgement, live: Live) -> None:
         """Go on under the stricter pipeline; what that would have blocked already is cut."""
@@ -226,3 +274,7 @@ class _Journey(Traveller):
         decision = await self.pipeline.before_last(judgement, outcome)
         if decision is not None:
             raise Ended.by(decision, Ending.BLOCKED_OUTPUT)
+
+
+def _joined(events: list[Event]) -> bytes:
+    return events[0].data if len(events) == 1 else b"".join([event.data for event in events])

@@ -48,6 +48,13 @@ class Wire(Protocol):
         Waits first while the caller takes nothing; cancelled there, nothing of it was sent.
         """
 
+    @property
+    def flowing(self) -> bool:
+        """Whether a chunked answer is under way whose caller takes more at once: then `piece` may be called."""
+
+    def piece(self, data: bytes) -> None:
+        """Send more of it; as `answer` without waiting."""
+
 
 class Unattached:
     """A connection of a server that does not offer one; the journey goes on without."""
@@ -103,6 +110,16 @@ class Reply:
             self.begun(200)
         self.sent += len(data)
 
+    @property
+    def flowing(self) -> bool:
+        """Whether a stream is under way whose caller takes more at once: then `flow` may be called."""
+        return self._wire.flowing
+
+    def flow(self, data: bytes) -> None:
+        """Send more of an event stream, as `stream` without waiting."""
+        self._wire.piece(data)
+        self.sent += len(data)
+
     async def end(self, data: bytes) -> None:
         """End an event stream properly with its last words; both go in one message, so nothing can come in between."""
         await self._wire.answer(None if self.started else self._events, data, chunked=True, ends=True)
@@ -137,6 +154,13 @@ class _Messages:
     def __init__(self, send: Send, reply: Reply) -> None:
         self._send = send
         self._reply = reply
+
+    @property
+    def flowing(self) -> bool:
+        return False
+
+    def piece(self, data: bytes) -> None:
+        raise NotImplementedError("a message may have to wait")
 
     async def answer(self, head: Head | None, data: bytes, *, chunked: bool, ends: bool) -> None:
         if head is not None:

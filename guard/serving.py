@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,6 +30,12 @@ class Answer(Protocol):
 
     async def read(self) -> bytes | None:
         """Everything that has arrived, or None at the proven end."""
+
+    async def follow(self, take: Callable[[bytes], bool]) -> bool:
+        """Give ``take`` what arrives while it answers True; True once it has not, False at the proven end.
+
+        It is called where bytes arrive, without a turn of this task. What it raises is raised here.
+        """
 
     def close(self) -> None:
         """Give the connection back if the answer is complete and clean, else close it at once."""

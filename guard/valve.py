@@ -45,7 +45,6 @@ class Valve:
         """Take every event that may leave now, in order."""
         queue = self._queue
         cleared = self._cleared
-        released = self.released
         out = []
         while queue:
             event = queue[0]
@@ -55,10 +54,16 @@ class Valve:
                     break
                 if event.more and any(end > cleared.get(other, 0) for other, end in event.more):
                     break
-                released[channel] = event.end
-                for other, end in event.more:
-                    released[other] = end
             queue.popleft()
             self._held -= len(event.data)
             out.append(event)
         return out
+
+    def left(self, events: Iterable[Event]) -> None:
+        """Note that these have left: ``released`` is how far the caller has each channel."""
+        released = self.released
+        for event in events:
+            if event.channel is not None:
+                released[event.channel] = event.end
+                for other, end in event.more:
+                    released[other] = end

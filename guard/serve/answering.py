@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 
 class AnsweringProtocol(HttpToolsProtocol):
     """One connection of a caller; implements `guard.reply.Wire`."""
+
+    _flowing: RequestResponseCycle | None = None  # the request whose chunked answer is under way
 
     async def answer(
         self, head: tuple[int, Sequence[tuple[bytes, bytes]]] | None, data: bytes, *, chunked: bool, ends: bool
@@ -41,12 +43,24 @@ class AnsweringProtocol(HttpToolsProtocol):
             cycle.waiting_for_100_continue = False
             cycle.chunked_encoding = chunked
         cycle.transport.write(data)
+        self._flowing = cycle if chunked and not ends and self.scope["method"] != "HEAD" else None
         if ends:
             cycle.response_complete = True
             cycle.message_event.set()
             if not cycle.keep_alive:
                 cycle.transport.close()
             cycle.on_response()
+
+    @property
+    def flowing(self) -> bool:
+        """As `guard.reply.Wire`: begun, not ended, and the caller is there and takes more."""
+        cycle = self._flowing
+        return cycle is not None and cycle is self.cycle and not self.flow.write_paused and not cycle.disconnected
+
+    def piece(self, data: bytes) -> None:
+        """As `guard.reply.Wire`."""
+        if data:
+            self.cycle.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
 
     def _head(self, status: int, headers: Sequence[tuple[bytes, bytes]], *, chunked: bool) -> bytes:
         lines = [b"%b: %b\r\n" % header for header in headers]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from guard.upstream.failure import UpstreamError, UpstreamFailure
 from guard.upstream.http1 import Headers, ResponseReader
+
+# More than this is not taken where it arrives: the other streams have their turn first.
+AT_ONCE: Final = 16_384
 
 
 class Source(Protocol):
@@ -26,7 +30,18 @@ class Answer:
     backlog that had stopped the reading was taken. One task reads at a time, but any may abort or close.
     """
 
-    __slots__ = ("_failure", "_loop", "_source", "_waiter", "headers", "last_read", "paused", "reader", "status")
+    __slots__ = (
+        "_failure",
+        "_loop",
+        "_source",
+        "_take",
+        "_waiter",
+        "headers",
+        "last_read",
+        "paused",
+        "reader",
+        "status",
+    )
 
     def __init__(self, source: Source, reader: ResponseReader, loop: asyncio.AbstractEventLoop, now: float) -> None:
         """Await an answer from this source; only a connection makes one."""
@@ -37,7 +52,8 @@ class Answer:
         self.reader = reader
         self._source: Source | None = source
         self._loop = loop
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[bool | BaseException] | None = None
+        self._take: Callable[[bytes], bool] | None = None
         self._failure: Exception | None = None
 
     @property
@@ -80,9 +96,32 @@ class Answer:
             if reader.complete:
                 return None
             await self._news()
-        if self.paused and self._source is not None:
-            self.last_read = self._source.resume()
-        return reader.take()
+        return self._batch()
+
+    async def follow(self, take: Callable[[bytes], bool]) -> bool:
+        """Give ``take`` each batch where it arrives, for as long as it answers True; this task sleeps meanwhile.
+
+        Returns True once ``take`` has answered False, which says that the caller has to go on with that batch himself,
+        and False at the end. Raises as `read`, and what ``take`` raises.
+        """
+        reader = self.reader
+        while True:
+            while reader.pieces:
+                if not take(self._batch()):
+                    return True
+            if self._failure is not None:
+                raise self._failure
+            if reader.complete:
+                return False
+            self._take = take
+            try:
+                news = await self._news()
+            finally:
+                self._take = None
+            if news is True:
+                return True
+            if news:
+                raise news
 
     def abort(self, reason: Exception) -> None:
         """End the answer at once: what waits is dropped, this and later reads raise ``reason``; the first one holds."""
@@ -106,18 +145,37 @@ class Answer:
         self.wake()
 
     def wake(self) -> None:
-        """Let the waiting task look again."""
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        """Let what follows take what has come, or the waiting task look again."""
+        waiter = self._waiter
+        if waiter is None or waiter.done():  # nobody waits, or no longer
+            return
+        news: bool | BaseException = False
+        reader = self.reader
+        if self._take is not None and 0 < reader.held <= AT_ONCE and reader.pieces:
+            try:
+                if not self._take(self._batch()):
+                    news = True
+                elif not reader.complete and self._failure is None:
+                    return
+            except BaseException as problem:  # noqa: BLE001 - the task raises it; a connection has no use for it
+                news = problem
+        self._waiter = None
+        if not waiter.done():
+            waiter.set_result(news)
 
-    async def _news(self) -> None:
+    def _batch(self) -> bytes:
+        if self.paused and self._source is not None:
+            self.last_read = self._source.resume()
+        return self.reader.take()
+
+    async def _news(self) -> bool | BaseException:
         if self._waiter is not None:
             raise RuntimeError("two tasks read one answer")
         self._waiter = waiter = self._loop.create_future()
         try:
-            await waiter
+            news: bool | BaseException = await waiter
         except asyncio.CancelledError:
             self._waiter = None
             self.close()
             raise
+        return news

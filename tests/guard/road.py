@@ -17,8 +17,12 @@ from guard.live import LiveExchanges
 from guard.pipeline import Admitted, Mount, Pipeline
 from guard.proxy import Proxy
 from guard.refusal import Refused
+from guard.reply import Head
 from guard.serving import Serving
+from guard.upstream.answer import Answer
 from guard.upstream.failure import UpstreamError, UpstreamFailure
+from guard.upstream.http1 import Limits as Bounds
+from guard.upstream.http1 import ResponseReader
 from guard.wire.openai_chat import OpenAIChat
 from safeguards.base import Safeguard
 from safeguards.decision import Outcome
@@ -79,43 +83,88 @@ class Hesitant(Safeguard):
         await asyncio.sleep(0)
 
 
-class Answering:
-    """An upstream's answer in batches; a batch may be an error to raise."""
+class Sudden(Hesitant):
+    """Answers at once, but for the last letter of every other word."""
 
-    def __init__(self, batches: Sequence[bytes | Exception], status: int, content_type: bytes) -> None:
-        """Begin to answer."""
+    def watch(self, exchange: Exchange, channel: Channel) -> Any:
+        """Clear everything, sometimes after a while."""
+        return super().watch(exchange, channel) if channel.end % 2 else Cleared(channel.end)
+
+
+class Nowhere:
+    """A connection of which nothing is asked."""
+
+    def abort(self) -> None:
+        """As `Source.abort`."""
+
+    def resume(self) -> float:
+        """As `Source.resume`."""
+        return 0.0
+
+
+class Pieces(ResponseReader):
+    """A body without the HTTP around it."""
+
+    def __init__(self) -> None:
+        """Begin with none of it."""
+        super().__init__(Bounds())
+
+    def add(self, data: bytes) -> None:
+        """Bring more of it."""
+        self.pieces.append(data)
+        self.held += len(data)
+
+
+class Answering(Answer):
+    """An upstream's answer, of which a batch arrives whenever one is waited for; a batch may be an error to raise."""
+
+    def __init__(
+        self,
+        batches: Sequence[bytes | Exception],
+        status: int,
+        content_type: bytes,
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Begin to answer; ``between`` is called before each batch but the first, and before the end."""
+        self.body = Pieces()
+        loop = asyncio.get_running_loop()
+        super().__init__(Nowhere(), self.body, loop, 0.0)
         self.status = status
-        self.last_read = 0.0
-        self.waiting = False
-        self.complete = False
+        self.headers = ((b"content-type", content_type),)
         self.closed = 0
         self._batches = list(batches)
-        self._content_type = content_type
+        self._between: Callable[[], None] = lambda: None
+        self._then = between
+        loop.call_soon(self._arrive, loop)
 
-    def header(self, name: bytes) -> bytes | None:
-        """The content type."""
-        return self._content_type if name == b"content-type" else None
-
-    async def read(self) -> bytes | None:
-        """The next batch after a while."""
-        self.waiting = True
-        await asyncio.sleep(0)
-        self.waiting = False
+    def _arrive(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._source is None:  # closed
+            return
+        if not self.waiting:
+            loop.call_soon(self._arrive, loop)
+            return
+        self._between()
+        self._between = self._then
         if not self._batches:
-            self.complete = True
-            return None
+            self.body.complete = True
+            self.ended(None)
+            return
         batch = self._batches.pop(0)
         if isinstance(batch, Exception):
-            raise batch
-        return batch
+            self.ended(batch)
+            return
+        self.body.add(batch)
+        self.wake()
+        loop.call_soon(self._arrive, loop)
 
     def close(self) -> None:
-        """Count."""
-        self.closed += 1
+        """Keep that it was closed: by the journey, and before it by a wait that is cut."""
+        self.closed = 1
+        super().close()
 
 
 class Model:
-    """An upstream: counts what was sent to it."""
+    """An upstream: counts what was sent to it; ``between`` comes before each batch of its answers but the first."""
 
     def __init__(self) -> None:
         """Answer a few words."""
@@ -125,6 +174,7 @@ class Model:
         self.status = 200
         self.batches: Sequence[bytes | Exception] | None = None
         self.refuses: Exception | None = None
+        self.between: Callable[[], None] = lambda: None
 
     async def send(self, admitted: Admitted) -> Answering:
         """Take the request at once, as a socket does, and answer after a while."""
@@ -137,7 +187,8 @@ class Model:
         if batches is None:
             whole = stream_body(*WORDS) if streamed else completion("".join(WORDS))
             batches = [each + b"\n\n" for each in whole.split(b"\n\n") if each] if streamed else [whole[:9], whole[9:]]
-        answer = Answering(batches, self.status, b"text/event-stream" if streamed else b"application/json")
+        content_type = b"text/event-stream" if streamed else b"application/json"
+        answer = Answering(batches, self.status, content_type, self.between)
         self.answers.append(answer)
         return answer
 
@@ -203,6 +254,31 @@ class Line:
         return len(self.sent) > 1 and not self.sent[-1]["more_body"]
 
 
+@dataclass
+class Wired(Line):
+    """The same past ASGI's messages: takes a piece at once unless it is stuck; ``tasks`` are those that sent one."""
+
+    tasks: list[object] = field(default_factory=list)
+
+    @property
+    def flowing(self) -> bool:
+        """As `Wire.flowing`."""
+        return bool(self.sent) and not self.ended and self.stuck is None
+
+    def piece(self, data: bytes) -> None:
+        """As `Wire.piece`."""
+        self.tasks.append(asyncio.current_task())
+        self.sent.append({"body": data, "more_body": True})
+
+    async def answer(self, head: Head | None, data: bytes, *, chunked: bool, ends: bool) -> None:
+        """As `Wire.answer`."""
+        if self.stuck is not None:
+            await self.stuck.wait()
+        if head is not None:
+            self.sent.append({"status": head[0], "headers": head[1]})
+        self.sent.append({"body": data, "more_body": not ends})
+
+
 class Notes:
     """A witness that keeps what it is told."""
 
@@ -233,9 +309,11 @@ class Notes:
 class Road:
     """A proxy between a `Line` and a `Model`, with the safeguards of one model."""
 
-    def __init__(self, *safeguards: Safeguard, enforce: bool = True, deadline: float = 5.0) -> None:
-        """Mount these, in order, or one that hesitates."""
-        self.first = Hesitant()
+    def __init__(
+        self, *safeguards: Safeguard, enforce: bool = True, deadline: float = 5.0, first: Hesitant | None = None
+    ) -> None:
+        """Mount these, in order, or the ``first``, which hesitates."""
+        self.first = first or Hesitant()
         mounts = [
             Mount(f"{number}-{each.kind}", each, enforce, True, deadline)
             for number, each in enumerate(safeguards or (self.first,))
@@ -289,7 +367,7 @@ class Road:
             "raw_path": PATH,
             "query_string": b"",
             "headers": [(b"authorization", b"Bearer " + KEY.encode()), (b"content-type", b"application/json")],
-            "extensions": {"guard.connection": line},
+            "extensions": {"guard.connection": line} | ({"guard.wire": line} if isinstance(line, Wired) else {}),
             **fields,
         }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from guard.ending import map_failure, map_status
@@ -30,7 +32,10 @@ def test_what_nobody_foresaw_is_internal_and_unquoted() -> None:
 
 
 def answer(status: int, content_type: bytes) -> Answering:
-    return Answering([], status, content_type)
+    async def make() -> Answering:
+        return Answering([], status, content_type)
+
+    return asyncio.run(make())
 
 
 @pytest.mark.parametrize("status", [*range(201, 600, 7), 400, 401, 404, 413, 422, 429, 500, 503])

@@ -13,11 +13,17 @@ from safeguards.base import Safeguard
 from safeguards.decision import Ending
 from safeguards.exchange import Channel, Exchange
 from safeguards.verdict import PASS, Block, Cleared, Code
-from tests.guard.road import WORDS, Hesitant, Line, Road, receiving, truncated
+from tests.guard.road import WORDS, Hesitant, Line, Road, Sudden, Wired, receiving, truncated
 
 STOP = (Ending.STOPPED, Block(Code.STOPPED, "model:demo: a test", rule="o1"))
 GONE = (Ending.CALLER_GONE, Block(Code.CALLER_GONE, "the caller left"))
 STEPS = range(70)
+WAYS = [Line, Wired]
+
+
+def road_for(way: type[Line]) -> Road:
+    """By messages everything hesitates; past them nearly everything happens where the bytes arrive."""
+    return Road(first=Sudden() if way is Wired else Hesitant())
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -64,8 +70,11 @@ def check(road: Road, line: Line, *, streamed: bool) -> None:
 @pytest.mark.parametrize("streamed", [True, False])
 @pytest.mark.parametrize("cause", [STOP, GONE], ids=["stop", "caller gone"])
 @pytest.mark.parametrize("step", STEPS)
-def test_a_cut_at_any_step_ends_it_once_and_is_recorded(step: int, cause: tuple[Ending, Block], streamed: bool) -> None:
-    road, line = Road(), Line()
+@pytest.mark.parametrize("way", WAYS)
+def test_a_cut_at_any_step_ends_it_once_and_is_recorded(
+    way: type[Line], step: int, cause: tuple[Ending, Block], streamed: bool
+) -> None:
+    road, line = road_for(way), way()
 
     async def main() -> None:
         task = asyncio.ensure_future(road.travel(line, stream=streamed))
@@ -86,8 +95,11 @@ def test_a_cut_at_any_step_ends_it_once_and_is_recorded(step: int, cause: tuple[
 
 @pytest.mark.parametrize("first_cut", [True, False])
 @pytest.mark.parametrize("step", STEPS)
-def test_the_end_of_the_process_at_any_step_still_closes_and_records(step: int, first_cut: bool) -> None:
-    road, line = Road(), Line()
+@pytest.mark.parametrize("way", WAYS)
+def test_the_end_of_the_process_at_any_step_still_closes_and_records(
+    way: type[Line], step: int, first_cut: bool
+) -> None:
+    road, line = road_for(way), way()
 
     async def main() -> None:
         task = asyncio.ensure_future(road.travel(line))
@@ -201,8 +213,9 @@ def test_a_stop_while_a_whole_answer_is_half_sent_aborts_it() -> None:
 
 @pytest.mark.parametrize("streamed", [True, False])
 @pytest.mark.parametrize("at", range(7))
-def test_an_upstream_that_fails_at_any_batch_is_an_error(at: int, streamed: bool) -> None:
-    road, line = Road(), Line()
+@pytest.mark.parametrize("way", WAYS)
+def test_an_upstream_that_fails_at_any_batch_is_an_error(way: type[Line], at: int, streamed: bool) -> None:
+    road, line = road_for(way), way()
     whole = [b'data: {"choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n' % word.encode() for word in WORDS]
     road.model.batches = [*whole[:at], truncated()]
     asyncio.run(road.travel(line, stream=streamed))
@@ -261,18 +274,44 @@ def test_an_answer_longer_than_the_limit_ends() -> None:
     assert texts(line) == "one two "
 
 
-def test_text_held_beyond_the_limit_ends() -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_text_held_beyond_the_limit_ends(way: type[Line]) -> None:
     class Holding(Hesitant):
         async def watch(self, exchange: Exchange, channel: Channel) -> Cleared:
             return Cleared(0)
 
     holding = Holding()
-    road, line = Road(holding), Line()
+    road, line = Road(holding), way()
     road.change(held_bytes=300)
     asyncio.run(road.travel(line))
     assert (line.status, holding.outcomes[0].code) == (502, Code.HELD_TOO_MUCH)
     assert len(holding.outcomes[0].released) == 1
     assert road.model.answers[0].closed == 1
+
+
+def test_what_left_beside_text_that_is_held_too_long_is_not_taken_for_released() -> None:
+    class Holding(Hesitant):
+        def watch(self, exchange: Exchange, channel: Channel) -> Cleared:  # type: ignore[override]  # at once
+            return Cleared(min(channel.end, 8))
+
+    road, line = Road(first=Holding()), Wired()
+    events = [b'data: {"choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n' % word.encode() for word in WORDS]
+    road.model.batches = [events[0], b"".join(events[1:])]
+    road.change(held_bytes=100)
+    asyncio.run(road.travel(line))
+    check(road, line, streamed=True)
+    assert (road.notes.outcomes[0].code, texts(line)) == (Code.HELD_TOO_MUCH, "one ")
+
+
+def test_what_has_to_wait_for_nothing_passes_without_a_turn_of_the_task() -> None:
+    class Prompt(Hesitant):
+        def watch(self, exchange: Exchange, channel: Channel) -> Cleared:  # type: ignore[override]  # at once
+            return Cleared(channel.end)
+
+    road, line = Road(first=Prompt()), Wired()
+    asyncio.run(road.travel(line))
+    check(road, line, streamed=True)
+    assert line.tasks == [None] * len(WORDS)  # the other words and the finish; the task sent the first and the last
 
 
 def test_times_that_the_guard_added_are_told_once() -> None:

@@ -38,6 +38,7 @@ def test_a_stream_sends_its_status_with_the_first_bytes_and_ends_once() -> None:
     async def main() -> None:
         assert (one.started, line.sent) == (False, [])
         await one.stream(b"a")
+        assert not one.flowing
         await one.stream(b"bc")
         await one.end(b"d")
 
@@ -121,6 +122,15 @@ class Wire:
             await asyncio.Event().wait()
         self.taken.append((head, data, chunked, ends))
 
+    @property
+    def flowing(self) -> bool:
+        """As `Wire.flowing`."""
+        return bool(self.taken) and not self.stuck
+
+    def piece(self, data: bytes) -> None:
+        """As `Wire.piece`."""
+        self.taken.append((None, data, True, False))
+
 
 def test_by_the_wire_each_piece_is_one_call_and_the_first_has_the_head() -> None:
     line, wire = Line(), Wire()
@@ -132,7 +142,8 @@ def test_by_the_wire_each_piece_is_one_call_and_the_first_has_the_head() -> None
         streamed = Reply(line.send, line, "id2", wire)
         await streamed.stream(b"a")
         assert (streamed.started, streamed.ended, streamed.status) == (True, False, 200)
-        await streamed.stream(b"bc")
+        assert streamed.flowing
+        streamed.flow(b"bc")
         await streamed.end(b"d")
         assert (streamed.ended, streamed.sent) == (True, 4)
 

@@ -57,8 +57,11 @@ def test_an_event_waits_until_all_its_text_is_cleared() -> None:
     assert texts(valve.release()) == [b"a"]
     assert valve.held == 1
     valve.clear(content, 2)
-    assert texts(valve.release()) == [b"b"]
+    events = valve.release()
+    assert texts(events) == [b"b"]
     assert valve.held == 0
+    assert valve.released == {}
+    valve.left(events)
     assert valve.released == {content: 2}
 
 
@@ -87,7 +90,9 @@ def test_an_event_with_several_texts_waits_for_each() -> None:
     assert valve.release() == []
     assert valve.released == {}
     valve.clear(second, 2)
-    assert texts(valve.release()) == [b"a"]
+    events = valve.release()
+    assert texts(events) == [b"a"]
+    valve.left(events)
     assert valve.released == {first: 1, second: 2}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Final
@@ -109,14 +109,13 @@ class Buckets:
 
 
 class Saying(Model):
-    """An upstream that says ``texts`` and that it is ``name``; ``between`` comes before each batch but the first."""
+    """An upstream that says ``texts`` and that it is ``name``."""
 
     def __init__(self, timeline: list[str]) -> None:
         """Answer something harmless."""
         super().__init__()
         self.name = "up"
         self.texts: Sequence[str] = (SAID,)
-        self.between: Callable[[], None] = lambda: None
         self._timeline = timeline
 
     async def send(self, admitted: Admitted) -> Answering:
@@ -128,21 +127,7 @@ class Saying(Model):
         else:
             named = {**json.loads(completion("".join(self.texts))), "model": self.name}
             self.batches = [json.dumps(named).encode()]
-        answer = await super().send(admitted)
-        return _Interrupted(answer, self)
-
-
-class _Interrupted(Answering):
-    def __init__(self, answer: Answering, model: Saying) -> None:
-        super().__init__(answer._batches, answer.status, answer._content_type)
-        self._model = model
-        self._begun = False
-
-    async def read(self) -> bytes | None:
-        if self._begun:
-            self._model.between()
-        self._begun = True
-        return await super().read()
+        return await super().send(admitted)
 
 
 class _TimedLine(Line):

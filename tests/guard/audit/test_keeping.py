@@ -1,4 +1,7 @@
-"""Keeping: which texts lie where for how long, through the ledger that everybody uses, and what a failing disk does."""
+"""Keeping: which texts lie where for how long, through the ledger that everybody uses, and what a failing disk does.
+
+One file, because all of it asks one ledger over days that pass.
+"""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ class Answering(Edge):
         """Nothing has gone wrong yet."""
         super().__init__()
         self.problems: list[str] = []
+        self.flowing: list[bool] = []
         self.waiting = 0
         self.taken = 0
 
@@ -50,6 +51,17 @@ class Answering(Edge):
         await wire.answer(None, b"two ", chunked=True, ends=False)
         await wire.answer(None, b"three", chunked=True, ends=True)
 
+    async def pieces(self, wire: Any) -> None:
+        """By pieces that wait for nothing, where there may be any; notes where."""
+        self.flowing.append(wire.flowing)
+        await wire.answer((200, (SSE,)), b"one ", chunked=True, ends=False)
+        self.flowing.append(wire.flowing)
+        if wire.flowing:
+            wire.piece(b"")
+            wire.piece(b"two ")
+        await wire.answer(None, b"three", chunked=True, ends=True)
+        self.flowing.append(wire.flowing)
+
     async def split(self, wire: Any) -> None:
         """With a header that holds a line's end, then properly."""
         try:
@@ -72,6 +84,7 @@ class Answering(Edge):
         """More than the caller takes, until it does or leaves."""
         await wire.answer((200, (SSE,)), BIG, chunked=True, ends=False)
         self.waiting += 1
+        self.flowing.append(wire.flowing)
         await wire.answer(None, b"end", chunked=True, ends=True)
         self.taken += 1
 
@@ -105,6 +118,18 @@ def test_a_stream_is_chunked_and_an_empty_piece_does_not_end_it() -> None:
         assert exactly(sock, len(WHOLE)) == WHOLE
 
 
+def test_pieces_flow_between_the_head_and_the_end_and_nowhere_else() -> None:
+    with Answering() as edge, edge.connect() as sock:
+        for _ in range(2):
+            sock.sendall(request("pieces"))
+            head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+            expected = head + b"4\r\none \r\n4\r\ntwo \r\n5\r\nthree\r\n0\r\n\r\n"
+            assert exactly(sock, len(expected)) == expected
+        sock.sendall(request("pieces", "HEAD"))
+        wait_until(lambda: len(edge.flowing) == 9, "all three are answered")
+        assert edge.flowing == [False, True, False] * 2 + [False] * 3
+
+
 def test_an_answer_to_head_has_no_body() -> None:
     with Answering() as edge, edge.connect() as sock:
         sock.sendall(request("whole", "HEAD"))
@@ -134,7 +159,7 @@ def test_a_caller_who_takes_nothing_is_waited_for() -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 262_144)
         sock.sendall(request("flood").replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
         wait_until(lambda: edge.waiting == 1, "the first piece is under way")
-        assert edge.taken == 0
+        assert (edge.taken, edge.flowing) == (0, [False])
         answer = http.client.HTTPResponse(sock)
         answer.begin()
         assert answer.read() == BIG + b"end"

@@ -190,7 +190,9 @@ def test_no_event_leaves_before_all_text_in_it_is_cleared(items: list[Item], dat
     for channel in reader.channels.values():
         for upto in sorted(data.draw(st.lists(st.integers(0, channel.end), max_size=2))):
             valve.clear(channel, upto)
-            released += valve.release()
+            leaving = valve.release()
+            valve.left(leaving)
+            released += leaving
             said = dict.fromkeys(reader.channels, "")
             for event in decoded(released):
                 assert event["type"] != "response.completed" or all(
