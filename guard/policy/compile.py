@@ -38,21 +38,24 @@ from safeguards.classifier import Classification
 from safeguards.evidence import Evidence
 from safeguards.kill_switch import KillSwitch
 from safeguards.limits import Limits, Rate
-from safeguards.ports import Clock, Copies, Keep, Log, Meters, Switches
+from safeguards.ports import Clock, Copies, Keep, Log, Meters, Screens, Switches
+from safeguards.rapid_response import NAME, RapidResponse
 from safeguards.request_log import LogSettings, RequestLog
 
 _RECHECK_SECONDS: Final = 1.0
+RAPID_RESPONSE_SECONDS: Final = 5.0  # the longest prompts and answers, by the most rules that may be in force
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What safeguards need from outside, in this process."""
+    """What safeguards need from outside, in this process; without ``screens`` no pushed rule is judged by."""
 
     switches: Switches
     meters: Meters
     log: Log
     clock: Clock
     copies: Copies | None = None
+    screens: Screens | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,11 @@ class Models:
         return serving
 
 
+def rapid_response(screens: Screens) -> Mount:
+    """Mount what no model's file mounts or leaves out: the rules that are pushed as orders."""
+    return Mount(NAME, RapidResponse(screens), enforce=True, block_on_failure=True, deadline=RAPID_RESPONSE_SECONDS)
+
+
 def check_compiles(config: Config, *, secrets: bool = True, made: Made | None = None) -> Made:
     """Compile everything without any port behind it and read every secret; raises ConfigError.
 
@@ -180,6 +188,8 @@ class _Compiling:
             )
         for place, words in misplaced(policy):
             self._problem(policy, place, words)
+        if self._ports.screens is not None:
+            mounts.append(rapid_response(self._ports.screens))
         upstream = self._upstream(policy)
         if len(self.problems) > before or upstream is None:
             return None
