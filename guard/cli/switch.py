@@ -291,11 +291,9 @@ def tell(answer: Answer) -> int:
         out(f"still {'screened' if rule else 'stopped'}: {held['model']}: {held['why']}")
     if missing:
         who = f"{'' if replicas else 'worker '}{', '.join(missing)}"
-        why = "it may not be running, or refuse all that the rule covers: see guard rule list" if rule else ""
-        why = (
-            why or "it may not be running" if "scope" in body else "it may not be running, or not count it: see its log"
-        )
-        return fail(f"in force, but not confirmed by {who}; {why}", NOT_CONFIRMED)
+        other = "" if "scope" in body else ", or not count it: see its log"
+        other = ", or refuse all that the rule covers: see guard rule list" if rule and "scope" in body else other
+        return fail(f"in force, but not confirmed by {who}; it may not be running{other}", NOT_CONFIRMED)
     if not body["workers"]:
         return fail("in force, but no worker that runs here was found to confirm it", NOT_CONFIRMED)
     return 0

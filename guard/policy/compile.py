@@ -1,4 +1,7 @@
-"""From a model's policy to what serves it: the one place where safeguards meet the ports that they need."""
+"""From a model's policy to what serves it: the one place where safeguards meet the ports that they need.
+
+It is one file, so that every safeguard's builder is seen beside the ports that it is given.
+"""
 
 from __future__ import annotations
 

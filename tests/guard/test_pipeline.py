@@ -1,4 +1,7 @@
-"""The pipeline asks in order, records each mount once per side, and alone says what a failure means."""
+"""The pipeline asks in order, records each mount once per side, and alone says what a failure means.
+
+One file, because every test asks a pipeline of the same few safeguards.
+"""
 
 from __future__ import annotations
 

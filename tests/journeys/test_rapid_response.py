@@ -1,4 +1,7 @@
-"""A rule pushed as an order, over real processes: every worker blocks by it, what runs included, until it is lifted."""
+"""A rule pushed as an order, over real processes: every worker blocks by it, what runs included, until it is lifted.
+
+One file, because nearly all of it shares one running guard of two workers.
+"""
 
 from __future__ import annotations
 

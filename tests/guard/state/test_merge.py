@@ -1,4 +1,7 @@
-"""The merge: a union that nothing but a resume of the very stop undoes, and at ASL-3 only an approved one."""
+"""The merge: a union that nothing but a resume of the very stop undoes, and at ASL-3 only an approved one.
+
+One file, because its properties are about the same histories.
+"""
 
 from __future__ import annotations
 
