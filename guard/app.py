@@ -27,8 +27,9 @@ from guard.policy.compile import Models, Ports
 from guard.policy.content import read_content_key, read_investigator
 from guard.policy.load import Config, read_secret
 from guard.policy.model import RequestLogMount
-from guard.policy.rules import Category
+from guard.policy.stoppable import stoppable
 from guard.proxy import Proxy
+from guard.pushed_rules import PushedRules
 from guard.refusal import Refused
 from guard.reports import RecordedReports
 from guard.resuming import ResumeJudge
@@ -38,6 +39,7 @@ from guard.state.acknowledgements import Acknowledgements, process_started
 from guard.state.counters import SharedBuckets
 from guard.state.directory import OrderDirectory
 from guard.state.lease import Lease, LeasedSwitches
+from guard.state.served import Served
 from guard.state.switches import FileSwitches
 from guard.telemetry.library_logs import JsonLogHandler
 from guard.telemetry.logs import JsonLog, Level
@@ -47,6 +49,7 @@ from guard.telemetry.observe import Mounted, declare_model
 from guard.telemetry.tracing import Tracer, otlp
 from guard.wire.routes import ROUTES
 from guard.witness import Witness
+from safeguards.category import Category
 from safeguards.decision import Target
 from safeguards.ports import Clock, Keep
 from safeguards.verdict import Code
@@ -72,6 +75,7 @@ class Policy:
     models: Models
     callers: Callers
     limits: Limits
+    served: Served
 
 
 @dataclass(slots=True)
@@ -90,6 +94,7 @@ class Worker:
     tracer: Tracer | None
     ports: Ports
     buckets: SharedBuckets
+    pushed: PushedRules
     lease: Lease | None = None
 
     def adopt(self, policy: Policy) -> Config:
@@ -105,6 +110,7 @@ class Worker:
         models.retire(policy.models)
         self.judge = self.judge.under(policy.config)
         self.switches.take(self.judge)
+        self.pushed.follow(self.switches.state, policy.served)
         return before
 
 
@@ -188,7 +194,8 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
     ledger = Ledger.open(audit / f"worker-{index}", clock, disk=disk, keys=data_keys(config))
     lease = fleet_lease(config, state, clock)
     obeyed = switches if lease is None else LeasedSwitches(switches, lease)
-    ports = Ports(obeyed, buckets, ledger, clock, CopiesBehind(state, clock), obeyed)
+    pushed = PushedRules(stoppable(config.models.values(), None))
+    ports = Ports(obeyed, buckets, ledger, clock, CopiesBehind(state, clock), obeyed, pushed)
     policy = build_policy(config, ports)
     config = policy.config
     models, callers, limits = policy.models, policy.callers, policy.limits
@@ -226,6 +233,7 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
         tracer,
         ports,
         buckets,
+        pushed,
         lease,
     )
 
@@ -241,7 +249,8 @@ def build_policy(config: Config, ports: Ports, before: Models | None = None) -> 
     holders = {key.digest: holder_of(key, config.tiers) for key in config.tiers.keys}
     given = config.guard.limits
     limits = Limits(given.body_bytes, given.body_seconds, given.concurrent, given.concurrent_per_key)
-    return Policy(config, models, Callers(pepper, holders, ports.clock), limits)
+    served = stoppable(config.models.values(), None)
+    return Policy(config, models, Callers(pepper, holders, ports.clock), limits, served)
 
 
 def declarations(meter: Meter, policy: Policy) -> Iterator[None]:

@@ -53,10 +53,11 @@ class Admitted:
 
 @dataclass(slots=True)
 class Tally:
-    """What one mount did to the answer so far: its time, and its first denial."""
+    """What one mount did to the answer so far: its time, and its first denial; ``asked`` is for one that may rest."""
 
     seconds: float = 0.0
     denied: Decision | None = None
+    asked: bool = False
 
 
 @dataclass(slots=True)
@@ -75,6 +76,7 @@ class Judgement:
         outputs = [
             tally.denied or Decision(mount.name, Target.OUTPUT, mount.enforce, False, False, tally.seconds)
             for mount, tally in zip(watchers, self.tallies, strict=True)
+            if tally.asked or not mount.safeguard.rests
         ]
         return (*self.admissions, *outputs)
 
@@ -125,6 +127,8 @@ class Pipeline:
         """Ask every safeguard about the prompt, in order; the first enforced denial is the answer."""
         exchange = judgement.exchange
         for mount in self.mounts:
+            if mount.safeguard.rests and mount.safeguard.resting():
+                continue
             started = perf_counter()
             verdict: object
             failure: Failure | None = None
@@ -154,6 +158,10 @@ class Pipeline:
         exchange = judgement.exchange
         watermark = channel.end
         for index, mount in enumerate(self.watchers):
+            if mount.safeguard.rests:
+                if mount.safeguard.resting():
+                    continue
+                judgement.tallies[index].asked = True
             started = perf_counter()
             verdict: object
             failure: Failure | None = None
@@ -182,6 +190,10 @@ class Pipeline:
         """Go on after a safeguard that awaits; the same questions in the same order."""
         for place in range(index, len(self.watchers)):
             mount = self.watchers[place]
+            if mount.safeguard.rests and place != index:
+                if mount.safeguard.resting():
+                    continue
+                judgement.tallies[place].asked = True
             started = perf_counter()
             verdict: object
             failure: Failure | None = None

@@ -7,9 +7,9 @@ from typing import Final
 
 from guard.audit.ledger import Ledger
 from guard.local import Report
-from guard.policy.rules import Category
 from guard.telemetry.logs import Event, Level
 from guard.witness import Witness
+from safeguards.category import Category
 from safeguards.decision import Failure, Unavailable
 from safeguards.exchange import Caller
 from safeguards.ports import Keep

@@ -22,6 +22,11 @@ class Safeguard:
 
     kind: ClassVar[str]
     watches: ClassVar[bool] = False
+    rests: ClassVar[bool] = False
+
+    def resting(self) -> bool:
+        """Whether it has nothing to judge by just now: then it is not asked and leaves no decision, if it `rests`."""
+        return False
 
     def admit(self, exchange: Exchange) -> Admission | Awaitable[Admission]:
         """May this request go to the model?"""

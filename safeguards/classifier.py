@@ -37,34 +37,18 @@ class Classification(Safeguard):
         self._output = screens_output
 
     def admit(self, exchange: Exchange) -> Admission | Awaitable[Admission]:
-        """Judge every passage in its own right, and joined: all of them, and those of each voice alone.
-
-        So a phrase that is split over parts or messages is seen, also when another voice speaks in between. A long
-        prompt is judged in slices, between which other exchanges go on; a single text is never cut.
-        """
+        """Judge the prompt; a long one in slices, between which other exchanges go on."""
         if not self._input:
             return PASS
-        passages = [passage.text for passage in exchange.passages]
-        texts = list(passages)
-        if len(passages) > 1:
-            voices: dict[str, list[str]] = {}
-            for passage in exchange.passages:
-                voices.setdefault(passage.role, []).append(passage.text)
-            for split in [passages, *voices.values()] if len(voices) > 1 else [passages]:
-                if len(split) > 1:
-                    texts += ("".join(split), " ".join(split))
+        texts = prompt_texts(exchange)
         if sum(map(len, texts)) > SLICE:
             return self._judge_in_turns(texts)
         hit = self._classifier.judge(texts)
         return PASS if hit is None else self._block(hit)
 
     async def _judge_in_turns(self, texts: list[str]) -> Admission:
-        for part in _slices(texts):
-            hit = self._classifier.judge(part)
-            if hit is not None:
-                return self._block(hit)
-            await asyncio.sleep(0)
-        return PASS
+        hit = await judge_in_turns(self._classifier, texts)
+        return PASS if hit is None else self._block(hit)
 
     def watch(self, exchange: Exchange, channel: Channel) -> Watch:
         """Judge the fresh text of this channel."""
@@ -72,8 +56,7 @@ class Classification(Safeguard):
             return Cleared(channel.end)
         session = channel.memory.get(self._name)
         if session is None:
-            begin = self._classifier.session
-            session = channel.memory[self._name] = JsonTextSession(begin) if channel.id.kind in _JSON else begin()
+            session = channel.memory[self._name] = begin_session(self._classifier, channel)
         found = session.feed(channel.fresh, final=channel.complete)  # type: ignore[attr-defined]
         return Cleared(found) if type(found) is int else self._block(found)
 
@@ -86,6 +69,38 @@ class Classification(Safeguard):
             score=hit.score,
             threshold=hit.threshold,
         )
+
+
+def prompt_texts(exchange: Exchange) -> list[str]:
+    """Return what is judged of a prompt: every passage, all of them joined, and those of each voice alone.
+
+    So a phrase that is split over parts or messages is seen, also when another voice speaks in between.
+    """
+    passages = [passage.text for passage in exchange.passages]
+    texts = list(passages)
+    if len(passages) > 1:
+        voices: dict[str, list[str]] = {}
+        for passage in exchange.passages:
+            voices.setdefault(passage.role, []).append(passage.text)
+        for split in [passages, *voices.values()] if len(voices) > 1 else [passages]:
+            if len(split) > 1:
+                texts += ("".join(split), " ".join(split))
+    return texts
+
+
+async def judge_in_turns(classifier: Classifier, texts: list[str]) -> Hit | None:
+    """Judge long texts in slices between which other exchanges go on; a single text is never cut."""
+    for part in _slices(texts):
+        hit = classifier.judge(part)
+        if hit is not None:
+            return hit
+        await asyncio.sleep(0)
+    return None
+
+
+def begin_session(classifier: Classifier, channel: Channel) -> Session:
+    """Begin to judge a channel from its beginning; where a caller may read JSON, with its escapes undone as well."""
+    return JsonTextSession(classifier.session) if channel.id.kind in _JSON else classifier.session()
 
 
 def _slices(texts: list[str]) -> Iterator[list[str]]:

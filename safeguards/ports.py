@@ -130,3 +130,25 @@ class Classifier(Protocol):
 
     def session(self) -> Session:
         """Begin judging one growing text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What one rule order screens; without a ``classifier`` its rules cannot be used, and ``why`` says so."""
+
+    order: str
+    input: bool
+    output: bool
+    classifier: Classifier | None
+    why: str = ""
+
+
+class Screens(Protocol):
+    """The rules that were pushed as orders, as this process enforces them."""
+
+    @property
+    def any(self) -> bool:
+        """Whether there is one at all: read before every send."""
+
+    def covering(self, exchange: Exchange) -> tuple[Screen, ...]:
+        """Those that cover this exchange: the very same tuple as long as nothing has changed."""

@@ -164,6 +164,7 @@ ENDS = {
     "guard audit ship": {1},  # the demo makes no copies
     "guard resume model:large": {4},  # the demo has no model at ASL-3
     "guard resume --approved": {2},  # and nobody has signed
+    "guard rule lift": {2},  # no order has that id
 }
 
 

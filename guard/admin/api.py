@@ -20,13 +20,14 @@ from starlette.routing import Route
 from guard.admin.bodies import read_body
 from guard.admin.hook_route import HookRoute
 from guard.admin.obedience import Workers, confirmed, obedience
+from guard.admin.rule_bodies import RuleBody, pushed_fields, rule_fields
 from guard.admin.switchboard import Resumed, ResumeRefusedError, Switchboard
 from guard.credentials import Register, bearer
 from guard.hooks.receiver import Receiver
 from guard.policy.model import Role
 from guard.policy.roles import Act, may, told
 from guard.refusal import Refused
-from guard.state.orders import MAX_APPROVAL, MAX_REASON, MAX_SIGNATURES, Approver, Source
+from guard.state.orders import MAX_APPROVAL, MAX_ORDER_BYTES, MAX_REASON, MAX_SIGNATURES, Approver, Source
 from guard.state.reloads import Outcome, Reloaded
 from guard.state.scope import OrderError
 from guard.state.served import UnknownScopeError
@@ -153,6 +154,9 @@ class _Admin:
                 Route("/metrics", self._metrics, methods=["GET"]),
                 Route("/v1/status", self._as(Act.SEE_STATUS, self._status), methods=["GET"]),
                 Route("/v1/stops", self._as(Act.STOP, self._stop), methods=["POST"]),
+                Route("/v1/rules", self._as(Act.PUSH_RULE, self._push), methods=["POST"]),
+                Route("/v1/rules", self._as(Act.SEE_STATUS, self._rules), methods=["GET"]),
+                Route("/v1/rules/texts", self._as(Act.PUSH_RULE, self._rules), methods=["GET"]),
                 Route("/v1/resumes", self._as(Act.RESUME, self._resume), methods=["POST"]),
                 Route("/v1/reloads", self._as(Act.RELOAD, self._reload), methods=["POST"]),
                 Route("/v1/hooks/{name}", self._hooks.receive, methods=["POST"]),
@@ -229,6 +233,25 @@ class _Admin:
         fields = {"scope": str(placed.scope), "mode": placed.mode, "reason": placed.reason, "who": placed.who}
         return await self._answer(placed.order, fields)
 
+    async def _push(self, request: Request, person: Person) -> Response:
+        body = msgspec.json.decode(await read_body(request, MAX_ORDER_BYTES), type=RuleBody)
+        board, rules = self._switchboard, body.pushed()
+        reason = body.reason[:MAX_REASON]
+        # Compiling is the engine's work and may take seconds: in a thread, so that a stop need not wait for it.
+        order = await asyncio.to_thread(board.push, body.scope, rules, body.screens, reason, person.name, Source.ADMIN)
+        self._fleet.wake()
+        return await self._answer(order.id, pushed_fields(order))
+
+    async def _rules(self, request: Request, _: Person) -> Response:
+        texts = request.url.path.endswith("/texts")
+        board, fleet = self._switchboard, self._fleet
+        state = board.state()
+        found = [
+            {**rule_fields(each, state, texts=texts), **confirmed(board, fleet, each.id).fields()}
+            for each in board.rules(state)
+        ]
+        return JSONResponse({"rules": found})
+
     async def _resume(self, request: Request, person: Person) -> Response:
         body = msgspec.json.decode(await read_body(request, MAX_RESUME), type=_ResumeBody)
         found = self._resumed(body, person.name)
@@ -283,6 +306,7 @@ class _Admin:
             "workers": list(self._fleet.workers()),
             "policy": self._fleet.policy(),
             "resumes_not_counted": dict(state.uncounted()),
+            "rules": len(board.rules(state)),
         }
         member = self._fleet.fleet()
         return JSONResponse(status if member is None else {**status, "fleet": member.status()})

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +21,31 @@ from guard.approval.resume import parse as parse_approval
 from guard.policy.ladder import NO_LADDER, OPEN, Ladder, deepest, step_below
 from guard.policy.load import Config
 from guard.policy.stoppable import stoppable
+from guard.pushed_rules import MAX_IN_FORCE, BadRule, compile_rules, needed
 from guard.resuming import ResumeJudge
 from guard.state.acknowledgements import Ack, waiting_for
 from guard.state.directory import OrderDirectory, Version
 from guard.state.issuer import Issuer
-from guard.state.merge import TWO_PERSON_ASL, InForce, State, fingerprint, mode_of
+from guard.state.merge import TWO_PERSON_ASL, InForce, Liftable, State, fingerprint, mode_of
 from guard.state.orders import (
     ENTROPY_BYTES,
     MAX_WHO,
     WHOLE_MODELS,
     Approver,
     ResumeOrder,
+    RuleOrder,
     Source,
     StopOrder,
     issue_resume,
+    issue_rule,
     issue_stop,
 )
 from guard.state.resume import ResumePlan, plan_lifting, plan_resume
+from guard.state.rule_lift import plan_rule_lift
+from guard.state.rule_text import PushedRule
 from guard.state.scope import OrderError, Scope
 from guard.state.served import Served
+from safeguards.decision import Target
 from safeguards.mode import Mode, case_of, refuses, routes
 
 
@@ -64,12 +70,15 @@ class Resumed:
     reason: str
     people: tuple[str, ...] = ()
     approval: str = ""
+    rule: bool = False
 
     def fields(self) -> dict[str, Any]:
         """What the command and the admin API tell of it."""
         plan = self.plan
         held = [{"model": each.model, "why": each.why} for each in plan.held]
         fields: dict[str, Any] = {"lifts": list(plan.lifts), "freed": list(plan.freed), "held": held}
+        if self.rule:
+            fields["kind"] = "rule"
         if self.people:
             fields["approved_by"] = list(self.people)
         return fields | ({"approval": self.approval} if self.approval else {})
@@ -237,6 +246,46 @@ class Switchboard:
         held = (state or self.state()).still_held(model.asl)
         return tuple(stop for stop in held if stop.scope.kind in WHOLE_MODELS and str(stop.scope) in words)
 
+    def push(
+        self,
+        scope_text: str,
+        rules: Sequence[PushedRule],
+        screens: Sequence[Target],
+        reason: str,
+        who: str,
+        source: Source,
+    ) -> RuleOrder:
+        """Order that a scope is screened by these rules; what the engine cannot compile is refused.
+
+        Raises UnknownScopeError, OrderError or OSError; compiling takes milliseconds, or seconds for long patterns.
+        """
+        order = issue_rule(
+            self.known(scope_text),
+            rules,
+            screens,
+            reason=reason,
+            who=_named(who),
+            source=source,
+            now=self._now(),
+            entropy=self._entropy(ENTROPY_BYTES),
+        )
+        try:
+            compile_rules(order)
+        except BadRule as bad:
+            raise OrderError(f"rules: {bad}") from None
+        if len(self.rules()) >= MAX_IN_FORCE:
+            raise OrderError(
+                f"rules: {MAX_IN_FORCE} rule orders are in force, which is the most; carry some into the rule files"
+            )
+        with suppress(Exception):  # as for a stop: to tighten never depends on a key
+            order = Issuer.open(self._path).signed(order)
+        self._directory.put(order)
+        return order
+
+    def rules(self, state: State | None = None) -> tuple[RuleOrder, ...]:
+        """Return the rule orders in force for a model that is served here; ``state`` is what was read already."""
+        return needed(self.state() if state is None else state, self._served)
+
     def known(self, scope_text: str) -> Scope:
         """Return the scope if there is such a thing; raises UnknownScopeError or OrderError."""
         scope = Scope.parse(scope_text)
@@ -256,22 +305,24 @@ class Switchboard:
         approval = self._approval(plan.approvable, reason) if plan.approvable else ""
         if plan.refused:
             raise ResumeRefusedError(plan.refused, approval)
+        rule = bool(plan.lifts) and any(each.id == target for each in self.state().rules)
         order = self._issue(plan.lifts, reason, who, source)
         self._directory.put(order)
-        return Resumed(order.id, plan, order.reason, approval=approval)
+        return Resumed(order.id, plan, order.reason, approval=approval, rule=rule)
 
     def resume_approved(self, approval: str, approvers: Sequence[Approver], who: str, source: Source) -> Resumed:
         """Lift at every level what two people approved; raises ResumeRefusedError, OrderError or OSError."""
         named = self.named(approval)
         state = self.state()
-        stops = _meant(named, state)
-        order = self._issue([stop.id for stop in stops], named.reason, who, source, approval, approvers)
+        orders = _meant(named, state)
+        order = self._issue([each.id for each in orders], named.reason, who, source, approval, approvers)
         judged = self._judge.verify(order)
         if judged.why:
             raise ResumeRefusedError(judged.why)
-        plan = self._plan_approved(stops, state)
+        plan = self._plan_approved(orders, state)
+        rule = all(isinstance(each, RuleOrder) for each in orders)
         self._directory.put(order)
-        return Resumed(order.id, plan, order.reason, judged.people)
+        return Resumed(order.id, plan, order.reason, judged.people, rule=rule)
 
     def named(self, approval: str) -> ResumeApproval:
         """Read what people are asked to approve; raises OrderError."""
@@ -285,12 +336,16 @@ class Switchboard:
         state = self.state()
         return self._plan_approved(_meant(named, state), state)
 
-    def _plan_approved(self, stops: tuple[StopOrder, ...], state: State) -> ResumePlan:
-        held = {stop.id for stop in state.still_held(TWO_PERSON_ASL)}
-        ids = [stop.id for stop in stops]
+    def _plan_approved(self, orders: tuple[Liftable, ...], state: State) -> ResumePlan:
+        held = {each.id for each in (*state.still_held(TWO_PERSON_ASL), *state.rules_held(TWO_PERSON_ASL))}
+        ids = tuple(each.id for each in orders)
         if held.isdisjoint(ids):
             raise ResumeRefusedError(f"{', '.join(ids)}: already lifted; an approval is used once")
-        return plan_lifting(state, stops, self._served, approved=True)
+        stops = tuple(each for each in orders if isinstance(each, StopOrder))
+        if stops:
+            return replace(plan_lifting(state, stops, self._served, approved=True), lifts=ids)
+        freed = {alias for each in orders for alias in self._served.touched(each.scope)}
+        return ResumePlan(ids, tuple(sorted(freed)), ())
 
     def _issue(
         self,
@@ -314,9 +369,9 @@ class Switchboard:
         )
         return Issuer.open(self._path).signed(order)
 
-    def _approval(self, stops: Sequence[StopOrder], reason: str) -> str:
-        """Write what two people would have to sign to lift these stops at every level."""
-        lifts = tuple(Lift(stop.id, str(stop.scope), fingerprint(stop)) for stop in stops)
+    def _approval(self, orders: Sequence[Liftable], reason: str) -> str:
+        """Write what two people would have to sign to lift these stops or rules at every level."""
+        lifts = tuple(Lift(each.id, _scope_told(each), fingerprint(each)) for each in orders)
         now = int(self._now())
         nonce = self._entropy(NONCE_BYTES).hex()
         try:
@@ -325,8 +380,11 @@ class Switchboard:
             raise OrderError(str(wrong)) from None
 
     def plan(self, target: str) -> ResumePlan:
-        """Say what resuming would do without anybody's approval."""
-        return plan_resume(self.state(), target, self._served)
+        """Say what resuming, or lifting a rule, would do without anybody's approval."""
+        state = self.state()
+        if any(each.id == target for each in state.rules):
+            return plan_rule_lift(state, target, self._served)
+        return plan_resume(state, target, self._served)
 
     def state(self) -> State:
         """Everything that was ever ordered."""
@@ -375,15 +433,21 @@ class Switchboard:
         return any(models[alias].asl >= TWO_PERSON_ASL for alias in self._served.touched(stop.scope))
 
 
-def _meant(named: ResumeApproval, state: State) -> tuple[StopOrder, ...]:
-    """Return the very stops that an approval names; raises ResumeRefusedError where they are others."""
-    known = {stop.id: stop for stop in state.stops}
+def _meant(named: ResumeApproval, state: State) -> tuple[Liftable, ...]:
+    """Return the very orders that an approval names; raises ResumeRefusedError where they are others."""
+    known: dict[str, Liftable] = {stop.id: stop for stop in state.stops}
+    known |= {rule.id: rule for rule in state.rules}
     for lift in named.lifts:
         if lift.order not in known:
-            raise ResumeRefusedError(f"{lift.order}: no stop order has this id here")
+            raise ResumeRefusedError(f"{lift.order}: no stop or rule order has this id here")
         if fingerprint(known[lift.order]) != lift.sha256:
-            raise ResumeRefusedError(f"{lift.order}: this stop is another than the one that was approved")
+            raise ResumeRefusedError(f"{lift.order}: this order is another than the one that was approved")
     return tuple(known[lift.order] for lift in named.lifts)
+
+
+def _scope_told(order: Liftable) -> str:
+    """What those who sign read of an order's scope."""
+    return f"rule on {order.scope}" if isinstance(order, RuleOrder) else str(order.scope)
 
 
 def served_by(config: Config) -> Served:

@@ -35,7 +35,7 @@ from guard.state.scope import OrderError
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    resume = commands.add_parser(
+    parser = commands.add_parser(
         "resume",
         help="lift a stop",
         description="Lifts stops. From ASL-3 on it takes two people: what they are to sign is written to a file, and "
@@ -44,21 +44,27 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         epilog="Two people read and sign FILE.json: ssh-keygen -Y sign -f KEY -n order@asl-guard FILE.json; then "
         "mv FILE.json.sig FILE.PERSON.sig; then guard resume --approved FILE.json.",
     )
-    resume.add_argument(
+    parser.add_argument(
         "target", nargs="?", metavar="ORDER|SCOPE", help="the order's id, or the scope it was given for"
     )
-    resume.add_argument("--reason", default="", help="why, for the record and for those who approve")
-    resume.add_argument(
+    add_lifting(parser)
+
+
+def add_lifting(parser: argparse.ArgumentParser) -> None:
+    """Add what every command that lifts something takes besides what it is to lift."""
+    parser.add_argument("--reason", default="", help="why, for the record and for those who approve")
+    parser.add_argument(
         "--approved", type=Path, metavar="FILE", help="what was signed; signatures lie beside it as NAME.PERSON.sig"
     )
-    resume.add_argument(
+    parser.add_argument(
         "--to", type=Path, metavar="FILE", help="where what is to be signed goes (default: resume-NONCE.json here)"
     )
-    resume.set_defaults(run=_resume)
-    add_admin(resume)
+    parser.set_defaults(run=resume)
+    add_admin(parser)
 
 
-def _resume(arguments: argparse.Namespace) -> int:
+def resume(arguments: argparse.Namespace) -> int:
+    """Lift what is named, or what was approved."""
     if (arguments.target is None) == (arguments.approved is None):
         return fail("give what to lift, or --approved FILE", USAGE)
     if arguments.approved is None and not arguments.reason.strip():

@@ -102,6 +102,7 @@ def _local(config: Config, differs: str) -> dict[str, Any]:
     current = Snapshots(state).current()
     policy = {"digest": config.digest, "since": None if current is None else current.since, "differs": differs}
     body: dict[str, Any] = {"stops": stops, "models": models, "workers": list(living(state)), "policy": policy}
+    body["rules"] = 0 if board is None else len(board.rules(orders))
     body["resumes_not_counted"] = dict(orders.uncounted())
     if config.guard.fleet is not None:
         body["fleet"] = _own_lease(config, state)
@@ -143,6 +144,8 @@ def _print(body: dict[str, Any]) -> None:
         out(f"{what} {stop['scope']}{since} by {stop['who']}: {reason} (order {stop['order']}{lifted})")
     for order, why in body.get("resumes_not_counted", {}).items():
         out(f"resume {order} does not count for all that it names: {why}")
+    if body.get("rules"):
+        out(f"{body['rules']} pushed rule orders are in force: see guard rule list")
     modes = {stop["order"]: stop.get("mode", Mode.STOP.value) for stop in body["stops"]}
     lapsed = frozenset(body["fleet"]["lease"]["lapsed"]) if "fleet" in body else frozenset[int]()
     for model in body["models"]:

@@ -277,20 +277,24 @@ def tell(answer: Answer) -> int:
     missing = body["missing"]
     count = body.get("workers_of", body["workers"] + len(missing))
     done = _DONE.get(body.get("mode", ""), "stopped")
+    rule = body.get("kind") == "rule"
+    if rule and "rules" in body:
+        done = f"pushed {body['rules']} rule{'' if body['rules'] == 1 else 's'} on"
     what = f"{done} {body['scope']}" if "scope" in body else f"lifted {', '.join(body['lifts'])}"
     what += f" as approved by {', '.join(body['approved_by'])}" if "approved_by" in body else ""
-    streams = f", {body['streams_cut']} streams cut" if "scope" in body else ""
+    streams = f", {body['streams_cut']} streams cut" if "scope" in body and not rule else ""
     replicas = f" on {body['replicas']}/{body['replicas_of']} replicas" if "replicas" in body else ""
     out(
         f"{what}: applied on {body['workers']}/{count} workers{replicas} in {body['seconds'] * 1000:.0f} ms{streams} "
         f"(order {body['order']})"
     )
     for held in body.get("held", ()):
-        out(f"still stopped: {held['model']}: {held['why']}")
+        out(f"still {'screened' if rule else 'stopped'}: {held['model']}: {held['why']}")
     if missing:
         who = f"{'' if replicas else 'worker '}{', '.join(missing)}"
-        why = "it may not be running" if "scope" in body else "it may not be running, or not count it: see its log"
-        return fail(f"in force, but not confirmed by {who}; {why}", NOT_CONFIRMED)
+        other = "" if "scope" in body else ", or not count it: see its log"
+        other = ", or refuse all that the rule covers: see guard rule list" if rule and "scope" in body else other
+        return fail(f"in force, but not confirmed by {who}; it may not be running{other}", NOT_CONFIRMED)
     if not body["workers"]:
         return fail("in force, but no worker that runs here was found to confirm it", NOT_CONFIRMED)
     return 0

@@ -1,6 +1,6 @@
 """From a model's policy to what serves it: the one place where safeguards meet the ports that they need.
 
-It is one file because one pass makes all of it.
+It is one file, so that every safeguard's builder is seen beside the ports that it is given.
 """
 
 from __future__ import annotations
@@ -43,16 +43,18 @@ from safeguards.decision import Unavailable
 from safeguards.evidence import Evidence
 from safeguards.kill_switch import KillSwitch
 from safeguards.limits import Limits, Rate
-from safeguards.ports import Clock, Copies, Keep, Ladder, Log, Meters, Switches
+from safeguards.ports import Clock, Copies, Keep, Ladder, Log, Meters, Screens, Switches
+from safeguards.rapid_response import NAME, RapidResponse
 from safeguards.request_log import LogSettings, RequestLog
 from safeguards.scope import request_words
 
 _RECHECK_SECONDS: Final = 1.0
+RAPID_RESPONSE_SECONDS: Final = 5.0  # the longest prompts and answers, by the most rules that may be in force
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What safeguards need from outside, in this process."""
+    """What safeguards need from outside, in this process; without ``screens`` no pushed rule is judged by."""
 
     switches: Switches
     meters: Meters
@@ -60,6 +62,7 @@ class Ports:
     clock: Clock
     copies: Copies | None = None
     ladder: Ladder | None = None
+    screens: Screens | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +154,11 @@ class Models:
         return serving
 
 
+def rapid_response(screens: Screens) -> Mount:
+    """Mount what no model's file mounts or leaves out: the rules that are pushed as orders."""
+    return Mount(NAME, RapidResponse(screens), enforce=True, block_on_failure=True, deadline=RAPID_RESPONSE_SECONDS)
+
+
 def check_compiles(config: Config, *, secrets: bool = True, made: Made | None = None) -> Made:
     """Compile everything without any port behind it and read every secret; raises ConfigError.
 
@@ -199,6 +207,8 @@ class _Compiling:
             )
         for place, words in misplaced(policy):
             self._problem(policy, place, words)
+        if self._ports.screens is not None:
+            mounts.append(rapid_response(self._ports.screens))
         upstream, ladder = self._upstream(policy), policy.ladder
         if len(self.problems) > before or upstream is None:
             return None

@@ -39,13 +39,14 @@ from guard.policy.process import (
 )
 from guard.policy.response import Response
 from guard.policy.roles import OperatorRole as Role
-from guard.policy.rules import Category, Rule, RuleSet
+from guard.policy.rules import Rule, RuleSet
 from guard.policy.secret_ref import SecretRef
 from guard.policy.standard import Axis, CheckName, Levels, OnExpiry, Row, Standard
 from guard.policy.storage import StorageConfig
 from guard.policy.thresholds import Assessment, ThresholdState
 from guard.policy.tiers import Audience, Key, Operation, Operations, Rate, Tier, TiersFile
 from guard.policy.upstream import ServerKind, Upstream, UpstreamTls
+from safeguards.category import Category
 
 _NOTHING_OPAQUE = 3
 

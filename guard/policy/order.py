@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from guard.policy.model import Mode, ModelPolicy, OnFailure, SafeguardKind
 from guard.policy.source import Place
+from safeguards.rapid_response import NAME
 
 
 def misplaced(policy: ModelPolicy) -> Iterator[tuple[Place, str]]:
@@ -18,6 +19,9 @@ def misplaced(policy: ModelPolicy) -> Iterator[tuple[Place, str]]:
     elif first.on_failure is not OnFailure.BLOCK:
         words = "must be block: what cannot be recorded is not served, at any level (row I1)"
         yield ("safeguards", 0, "on_failure"), words
+    for index, mount in enumerate(policy.safeguards):
+        if mount.name == NAME:
+            yield ("safeguards", index, "name"), "must be another: rapid_response is the name of rules that are pushed"
     for index, mount in enumerate(policy.safeguards):
         if mount.use is SafeguardKind.KILL_SWITCH:
             if mount.mode is not Mode.ENFORCE:

@@ -1,8 +1,8 @@
 """Which role may do what: one closed table, asked by everything that a named person does (rows D2, H11).
 
-Stopping is easy, so whoever acts on the guard at all may stop; whoever only looks may not. What takes two people asks
-for this of each of them, and for two. Weakness: whoever has the host's root, or may write the configuration, needs no
-role at all.
+Stopping is easy, so whoever acts on the guard at all may stop or push a rule; whoever only looks may not. What takes
+two people asks for this of each of them, and for two. Weakness: whoever has the host's root, or may write the
+configuration, needs no role at all.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Act(StrEnum):
 
     SEE_STATUS = "see_status"
     STOP = "stop"
+    PUSH_RULE = "push_rule"
     RESUME = "resume"
     RELOAD = "reload"
     APPROVE = "approve"
@@ -46,6 +47,7 @@ DOES: Final[Mapping[Act, str]] = MappingProxyType(
     {
         Act.SEE_STATUS: "see what is stopped, which model is routable, which policy is in force",
         Act.STOP: "stop models, tiers, keys",
+        Act.PUSH_RULE: "push a rule that blocks from now on, and read what pushed rules look for",
         Act.RESUME: "ask for a resume; what two people must approve it takes besides",
         Act.RELOAD: "have changed files taken up",
         Act.APPROVE: "sign orders that take two people",
@@ -65,21 +67,22 @@ _MAY: Final[Mapping[OperatorRole, frozenset[Act]]] = MappingProxyType(
     {
         OperatorRole.VIEWER: frozenset({Act.SEE_STATUS}),
         OperatorRole.RESPONDER: frozenset(
-            {Act.SEE_STATUS, Act.STOP, Act.RESUME, Act.RELOAD, Act.READ_RECORDS, Act.ASK_WHY}
+            {Act.SEE_STATUS, Act.STOP, Act.PUSH_RULE, Act.RESUME, Act.RELOAD, Act.READ_RECORDS, Act.ASK_WHY}
         ),
-        OperatorRole.APPROVER: frozenset({Act.SEE_STATUS, Act.STOP, Act.APPROVE}),
+        OperatorRole.APPROVER: frozenset({Act.SEE_STATUS, Act.STOP, Act.PUSH_RULE, Act.APPROVE}),
         OperatorRole.SAFEGUARDS_ENGINEER: frozenset(
-            {Act.SEE_STATUS, Act.STOP, Act.RELOAD, Act.READ_RECORDS, Act.ASK_WHY}
+            {Act.SEE_STATUS, Act.STOP, Act.PUSH_RULE, Act.RELOAD, Act.READ_RECORDS, Act.ASK_WHY}
         ),
         OperatorRole.INVESTIGATOR: frozenset(
-            {Act.SEE_STATUS, Act.STOP, Act.READ_RECORDS, Act.ASK_WHY, Act.READ_TEXTS, Act.HOLD_TEXTS}
+            {Act.SEE_STATUS, Act.STOP, Act.PUSH_RULE, Act.READ_RECORDS, Act.ASK_WHY, Act.READ_TEXTS, Act.HOLD_TEXTS}
         ),
         OperatorRole.AUDITOR: frozenset({Act.SEE_STATUS, Act.READ_RECORDS, Act.ASK_WHY, Act.HOLD_TEXTS}),
-        OperatorRole.OPERATOR: frozenset({Act.SEE_STATUS, Act.STOP, Act.RESUME, Act.RELOAD}),
+        OperatorRole.OPERATOR: frozenset({Act.SEE_STATUS, Act.STOP, Act.PUSH_RULE, Act.RESUME, Act.RELOAD}),
         OperatorRole.RESPONSIBLE_SCALING_OFFICER: frozenset(
             {
                 Act.SEE_STATUS,
                 Act.STOP,
+                Act.PUSH_RULE,
                 Act.RESUME,
                 Act.APPROVE,
                 Act.READ_RECORDS,

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from guard.policy.fields import LAX, Frozen, Line, Name, unique
+from safeguards.category import Category
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
-
-
-class Category(StrEnum):
-    """What a hit is about; the list is closed."""
-
-    MISINFORMATION = "misinformation"
-    VIOLENCE = "violence"
-    FRAUD = "fraud"
-    CYBER = "cyber"
-    CBRN = "cbrn"
-    SELF_HARM = "self-harm"
-    SEXUAL_MINORS = "sexual-minors"
-    AUTONOMY = "autonomy"
-    JAILBREAK = "jailbreak"
-    OTHER = "other"
 
 
 class Rule(Frozen):

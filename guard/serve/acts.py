@@ -10,7 +10,7 @@ from guard.admin.switchboard import Switchboard
 from guard.audit.ledger import Ledger
 from guard.policy.load import Config
 from guard.serve.control import FromSupervisor, Wake
-from guard.state.merge import Judged, State
+from guard.state.merge import Judged, State, fingerprint
 from guard.state.switches import FileSwitches
 from guard.telemetry.logs import Event, JsonLog, Level
 from guard.telemetry.meter import Meter
@@ -80,6 +80,10 @@ class Acts:
         for order in sorted(now.stops - before.stops, key=lambda each: each.id):
             what = order.mode.value
             self.remember(Event.STOP_ORDERED, order.who, what, f"{order.id} {order.scope}", order.reason)
+        for rule in sorted(now.rules - before.rules, key=lambda each: each.id):
+            # The text of a rule is in the order alone: here is what it cannot be read from.
+            subject = f"{rule.id} {rule.scope} sha256:{fingerprint(rule)}"
+            self.remember(Event.RULE_PUSHED, rule.who, "rule", subject, rule.reason)
         for resume in sorted(now.resumes - before.resumes, key=lambda each: each.order.id):
             self._resumed(resume)
         for stop in now.standing - before.standing:

@@ -23,6 +23,7 @@ from guard.serve.control import Adopt, Adopted, FromWorker, Prepare, Prepared
 from guard.serve.garbage import in_small_passes
 from guard.serve.http import GuardProtocol, rebound
 from guard.serve.outgrown import Outgrown
+from guard.serve.responding import compile_all
 from guard.telemetry.logs import Event
 
 MAX_PROBLEMS: Final = 100
@@ -86,6 +87,7 @@ class Changeover:
             self._ready = None
             try:
                 policy = await asyncio.to_thread(self._build, order)
+                await self._compile_pushed(policy)
                 for _ in declarations(self._worker.witness.meter, policy):
                     await asyncio.sleep(0)
                 self._ready = policy
@@ -97,6 +99,12 @@ class Changeover:
                 self._worker.witness.log.failure(Event.INTERNAL_ERROR, problem)
                 problems = (f"{type(problem).__name__} in the worker; its log says where",)
         self._say(Prepared(order.digest, problems))
+
+    async def _compile_pushed(self, policy: Policy) -> None:
+        """Make the pushed rules ready that cover a model which only this policy serves."""
+        pushed, state = self._worker.pushed, self._worker.switches.state
+        if lacking := pushed.lacking_for(state, policy.served):
+            pushed.take(await asyncio.to_thread(compile_all, lacking))
 
     def _build(self, order: Prepare) -> Policy:
         worker = self._worker

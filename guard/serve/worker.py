@@ -24,10 +24,11 @@ from guard.serve.control import Abandon, Adopt, Beat, Drain, Prepare, Prepared, 
 from guard.serve.garbage import settle
 from guard.serve.http import GuardProtocol, protocol_class
 from guard.serve.processes import OTHER_POLICY, Standing
+from guard.serve.responding import Responding
 from guard.serve.secured import secured
 from guard.serve.server import server
 from guard.state.lease import lapse
-from guard.state.orders import ResumeOrder, StopOrder
+from guard.state.orders import Order
 from guard.telemetry.logs import Event, Level
 from safeguards.decision import Ending, Unavailable
 from safeguards.exchange import Exchange
@@ -61,6 +62,10 @@ class WorkerLoop:
         self._wake = asyncio.Event()
         self._untended = ""
         self._lapsed: frozenset[int] = frozenset()
+        witness = worker.witness
+        self.responding = Responding(
+            worker.pushed, lambda: worker.switches.state, witness.meter, witness.log, self.confirm
+        )
         self.drain = asyncio.Event()
         self.drain_seconds = worker.config.guard.supervision.drain_seconds
         self.changeover = Changeover(worker, protocols, memory or Memory(), lambda message: send(writer, message))
@@ -121,6 +126,8 @@ class WorkerLoop:
         meter = worker.witness.meter
         meter.set(meter.bind("guard_kill_switch_readable"), 0.0 if worker.switches.failure else 1.0)
         noticed = worker.live.noticed()
+        early = self.responding.turn(applied)
+        applied = tuple(order for order in applied if order not in early)
         if not applied:
             return
         cut: dict[str, int] = {order: noticed.get(order, 0) for order in applied}
@@ -138,10 +145,14 @@ class WorkerLoop:
         worker.live.cut_where(cause)
         self._tighten()
         meter.set(meter.bind("guard_kill_switch_orders"), float(len(worker.switches.state.still_held(0))))
-        now = time.time()
+        self.confirm(cut, time.time())
+
+    def confirm(self, cut: Mapping[str, int], now: float) -> None:
+        """Tell that these new orders are in force here, and how long that took."""
+        meter = self.worker.witness.meter
         propagation = meter.bind("guard_kill_switch_propagation_seconds")
-        state = worker.switches.state
-        orders: list[StopOrder | ResumeOrder] = [*state.stops, *(each.order for each in state.resumes)]
+        state = self.worker.switches.state
+        orders: list[Order] = [*state.stops, *state.rules, *(each.order for each in state.resumes)]
         for order in orders:
             if order.id in cut:
                 meter.observe(propagation, max(0.0, now - order.created))
@@ -231,7 +242,9 @@ async def serve(standing: Standing, index: int, listeners: Mapping[str, int], co
         listener = socket.socket(fileno=listeners[surface.name])
         servers.append((server(worker.edges[surface.name].proxy, http, keep_alive=KEEP_ALIVE_SECONDS), listener))
     settle()
-    beside.acknowledge(dict.fromkeys(worker.switches.counting, 0), time.time())
+    beside.responding.begin()
+    known = worker.switches.counting
+    beside.acknowledge(dict.fromkeys(known - beside.responding.turn(known), 0), time.time())
     meter = worker.witness.meter
     meter.set(meter.bind("guard_kill_switch_orders"), float(len(worker.switches.state.still_held(0))))
     ticking = asyncio.ensure_future(beside.tick())

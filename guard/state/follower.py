@@ -20,7 +20,7 @@ from typing import Final, Protocol
 
 from guard.state.directory import OrderDirectory
 from guard.state.engine import GENESIS, MAX_PAGE, ConflictError, EngineError, Entry, Head, StateEngine, chain
-from guard.state.orders import Order, ResumeOrder, StopOrder, decode, is_order_id
+from guard.state.orders import Order, ResumeOrder, RuleOrder, StopOrder, decode, is_order_id
 from guard.state.replicas import MAX_TOLD, Replica, Report, encode, read
 from guard.state.scope import OrderError
 from guard.state.seen import Distrust, Seen
@@ -209,7 +209,7 @@ class Follower:
         order: Order | None = None
         with suppress(OrderError):
             order = decode(entry.raw)
-        if self._distrust is not None and order is not None and not isinstance(order, StopOrder):
+        if self._distrust is not None and order is not None and not isinstance(order, StopOrder | RuleOrder):
             return False
         if isinstance(order, ResumeOrder) and order.version == 1:
             return False  # it would count by the permission of its file alone, so it may not come by another way

@@ -1,9 +1,10 @@
 """What a set of statements means: the stops in force, whatever order the statements were read in.
 
-A union, nothing else: a stop holds until a resume that counts names its id. What a resume counts for is judged once, by
-whoever reads it (`guard.resuming`), and is part of the state: a resume of a host that is not known lifts nothing, one
-of a known host lifts for models below ASL-3, and from there on only if two people approved lifting exactly this stop.
-Orders of several modes hold side by side: what any of them refuses is refused, what any of them cuts is cut.
+A union, nothing else: a stop holds until a resume that counts names its id, and a pushed rule likewise. What a resume
+counts for is judged once, by whoever reads it (`guard.resuming`), and is part of the state: a resume of a host that is
+not known lifts nothing, one of a known host lifts for models below ASL-3, and from there on only if two people approved
+lifting exactly this order. Orders of several modes hold side by side: what any of them refuses is refused, what any of
+them cuts is cut.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from guard.state.orders import Order, ResumeOrder, StopOrder, encode
+from guard.state.orders import Order, ResumeOrder, RuleOrder, StopOrder, encode
 from guard.state.scope import Scope
 from safeguards.exchange import Exchange
 from safeguards.mode import CASES, Mode, cuts, refuses, routes
@@ -43,9 +44,12 @@ def mode_of(stop: InForce) -> Mode:
     return stop.mode if isinstance(stop, StopOrder) else Mode.STOP
 
 
-def fingerprint(stop: StopOrder) -> str:
-    """Return the SHA-256 of a stop's written form, hexadecimal: what people approve the lifting of."""
-    return hashlib.sha256(encode(stop)).hexdigest()
+Liftable = StopOrder | RuleOrder
+
+
+def fingerprint(order: Liftable) -> str:
+    """Return the SHA-256 of an order's written form, hexadecimal: what people approve the lifting of."""
+    return hashlib.sha256(encode(order)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +146,9 @@ class State:
     stops: frozenset[StopOrder] = frozenset()
     resumes: frozenset[Judged] = frozenset()
     standing: frozenset[StandingStop] = frozenset()
+    rules: frozenset[RuleOrder] = frozenset()
     _lifted: frozenset[str] = field(init=False, compare=False, repr=False)
-    _approved: frozenset[StopOrder] = field(init=False, compare=False, repr=False)
+    _approved: frozenset[Liftable] = field(init=False, compare=False, repr=False)
     _below: _Views = field(init=False, compare=False, repr=False)
     _from: _Views = field(init=False, compare=False, repr=False)
 
@@ -152,7 +157,9 @@ class State:
         lifted = frozenset(stop for resume in self.resumes if resume.below for stop in resume.order.lifts)
         approved = frozenset(pair for resume in self.resumes for pair in resume.approved)
         ids = frozenset(stop for stop, _ in approved)
-        lifted_everywhere = (stop for stop in self.stops if stop.id in ids and (stop.id, fingerprint(stop)) in approved)
+        every: tuple[Liftable, ...] = (*self.stops, *self.rules)
+        named = (order for order in every if order.id in ids)
+        lifted_everywhere = (order for order in named if (order.id, fingerprint(order)) in approved)
         object.__setattr__(self, "_lifted", lifted)
         object.__setattr__(self, "_approved", frozenset(lifted_everywhere))
         object.__setattr__(self, "_below", _Views(self.still_held(0)))
@@ -164,16 +171,18 @@ class State:
         known = frozenset(orders)
         stops = frozenset(order for order in known if isinstance(order, StopOrder))
         resumes = frozenset(judge(order) for order in known if isinstance(order, ResumeOrder))
-        return cls(stops, resumes, frozenset(standing))
+        rules = frozenset(order for order in known if isinstance(order, RuleOrder))
+        return cls(stops, resumes, frozenset(standing), rules)
 
     def merge(self, other: State) -> State:
         """The union of both."""
-        return State(self.stops | other.stops, self.resumes | other.resumes, self.standing | other.standing)
+        stops, resumes = self.stops | other.stops, self.resumes | other.resumes
+        return State(stops, resumes, self.standing | other.standing, self.rules | other.rules)
 
     @property
     def ids(self) -> frozenset[str]:
         """The id of every statement."""
-        named = (stop.id for group in (self.stops, self.standing) for stop in group)
+        named = (stop.id for group in (self.stops, self.standing, self.rules) for stop in group)
         return frozenset(named) | frozenset(resume.order.id for resume in self.resumes)
 
     def covering(self, exchange: Exchange) -> Stop | None:
@@ -218,6 +227,12 @@ class State:
         lifted = self._lifted if asl < TWO_PERSON_ASL else frozenset[str]()
         held: list[InForce] = [stop for stop in self.stops if stop.id not in lifted and stop not in self._approved]
         return tuple(sorted([*held, *self.standing], key=_rank))
+
+    def rules_held(self, asl: int) -> tuple[RuleOrder, ...]:
+        """Every rule order in force for models of this level, lowest id first."""
+        lifted = self._lifted if asl < TWO_PERSON_ASL else frozenset[str]()
+        held = (order for order in self.rules if order.id not in lifted and order not in self._approved)
+        return tuple(sorted(held, key=lambda order: (order.id, str(order.scope))))
 
     def lifted_for(self, asl: int) -> tuple[StopOrder, ...]:
         """Every stop that a resume has lifted for models of this level."""

@@ -1,12 +1,12 @@
-"""Stop and resume orders: immutable statements with one canonical JSON form and a strict reader.
+"""Stop, rule and resume orders: immutable statements with one canonical JSON form and a strict reader.
 
-A stop names a scope and a mode, a resume names the stops it lifts: a resume written for one stop can never lift a later
-one. Version 2 says besides which host issued an order, with its signature, and holds the approvals of a resume; orders
-of version 1 are read, and written again as they were. What a signature or an approval is worth is judged elsewhere
-(`guard.state.issuer`, `guard.resuming`): an order that is not signed is an order all the same, since a stop must never
-depend on a key. A mode that a reader does not know makes the order unreadable, and what is unreadable stops everything
-(`guard.state.directory`): so new modes need no new version. It is one file so that the written form, its bounds and its
-reader are seen together.
+A stop names a scope and a mode, a rule order a scope and the rules that screen it; a resume names what it lifts of
+either: a resume written for one stop can never lift a later one. Version 2 says besides which host issued an order,
+with its signature, and holds the approvals of a resume; orders of version 1 are read, and written again as they were.
+What a signature or an approval is worth is judged elsewhere (`guard.state.issuer`, `guard.resuming`): an order that is
+not signed is an order all the same, since a stop must never depend on a key. A mode or a kind that a reader does not
+know makes the order unreadable, and what is unreadable stops everything (`guard.state.directory`): so new ones need no
+new version. It is one file so that the written form, its bounds and its reader are seen together.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
+from guard.state.rule_text import PushedRule, check_rules, read_rules, read_screens
 from guard.state.scope import OrderError, Scope
+from safeguards.decision import Target
 from safeguards.mode import RUNGS, Mode
 from safeguards.scope import ScopeKind
 
@@ -49,6 +51,7 @@ _KEYS: Final[Mapping[tuple[int, str], frozenset[str]]] = {
     (1, "resume"): _COMMON | {"lifts"},
     (2, "stop"): _SIGNED | {"scope", "mode"},
     (2, "resume"): _SIGNED | {"lifts", "approval", "approvers"},
+    (2, "rule"): _SIGNED | {"scope", "rules", "screens"},
 }
 
 _E = TypeVar("_E", bound=StrEnum)
@@ -107,8 +110,40 @@ class StopOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleOrder:
+    """One person had a scope screened by ``rules`` from now on, on the sides that ``screens`` names (rows C8, E8).
+
+    It can only block. ``created`` is seconds since the epoch, ``issuer`` and ``signature`` are as those of a stop.
+    """
+
+    id: str
+    scope: Scope
+    rules: tuple[PushedRule, ...]
+    screens: tuple[Target, ...]
+    reason: str
+    who: str
+    source: Source
+    created: float
+    issuer: str = ""
+    signature: str = ""
+    version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be read back."""
+        _check(self)
+        if self.scope.kind not in WHOLE_MODELS:
+            raise OrderError("scope: of a rule is one of all, level:…, model:… or version:…")
+        check_rules(self.rules, self.screens)
+        if self.version == 1:
+            raise OrderError("version: 1 knows no rules")
+        # What is in bounds one by one may be too much together.
+        if len(encode(self)) > MAX_ORDER_BYTES:
+            raise OrderError(f"rules: the order is more than {MAX_ORDER_BYTES} bytes")
+
+
+@dataclass(frozen=True, slots=True)
 class ResumeOrder:
-    """One person lifted the stops whose ids are in ``lifts``; ``created`` is seconds since the epoch.
+    """One person lifted the stops and rule orders whose ids are in ``lifts``; ``created`` is seconds since the epoch.
 
     ``approval`` is the very text that the ``approvers`` signed, empty where one person was enough.
     """
@@ -144,7 +179,7 @@ class ResumeOrder:
             raise OrderError(f"approvers: the order is more than {MAX_ORDER_BYTES} bytes")
 
 
-Order = StopOrder | ResumeOrder
+Order = StopOrder | RuleOrder | ResumeOrder
 
 
 def order_id(now: float, entropy: bytes) -> str:
@@ -167,6 +202,23 @@ def issue_stop(
 ) -> StopOrder:
     """Make a stop order; the reason is cut to what fits, because a stop is never refused for its wording."""
     return StopOrder(order_id(now, entropy), scope, _fitted(reason), who, source, float(now), mode)
+
+
+def issue_rule(
+    scope: Scope,
+    rules: Iterable[PushedRule],
+    screens: Iterable[Target],
+    *,
+    reason: str,
+    who: str,
+    source: Source,
+    now: float,
+    entropy: bytes,
+) -> RuleOrder:
+    """Make a rule order; the reason is cut to what fits, as that of a stop."""
+    sides = frozenset(screens)
+    named = tuple(side for side in Target if side in sides)
+    return RuleOrder(order_id(now, entropy), scope, tuple(rules), named, _fitted(reason), who, source, float(now))
 
 
 def issue_resume(
@@ -208,6 +260,10 @@ def encode(order: Order) -> bytes:
         record |= {"kind": "stop", "scope": str(order.scope)}
         if order.version > 1:
             record["mode"] = order.mode.value
+    elif isinstance(order, RuleOrder):
+        rules = [each.record() for each in order.rules]
+        screens = [each.value for each in order.screens]
+        record |= {"kind": "rule", "scope": str(order.scope), "rules": rules, "screens": screens}
     else:
         record |= {"kind": "resume", "lifts": list(order.lifts)}
         if order.version > 1:
@@ -227,7 +283,7 @@ def decode(raw: bytes) -> Order:
         raise OrderError(f"version: 1 to {SCHEMA_VERSION} are known")
     keys = _KEYS.get((version, kind)) if isinstance(kind, str) else None
     if keys is None:
-        raise OrderError("kind: stop or resume")
+        raise OrderError("kind: stop, rule or resume")
     if unknown := sorted(record.keys() - keys):
         raise OrderError(f"{unknown[0][:40]!a}: unknown key")
     if missing := sorted(keys - record.keys()):
@@ -239,6 +295,9 @@ def decode(raw: bytes) -> Order:
     if kind == "stop":
         mode = Mode.STOP if first else _member(Mode, record, "mode")
         return StopOrder(_text(record, "id"), Scope.parse(_text(record, "scope")), *common, mode, *signed)
+    if kind == "rule":
+        scope, rules = Scope.parse(_text(record, "scope")), read_rules(record["rules"])
+        return RuleOrder(_text(record, "id"), scope, rules, read_screens(record["screens"]), *common, *signed)
     lifts = record["lifts"]
     if not isinstance(lifts, list) or not all(isinstance(lifted, str) for lifted in lifts):
         raise OrderError("lifts: a list of texts")

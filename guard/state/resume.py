@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from guard.state.merge import TWO_PERSON_ASL, InForce, Judged, State, fingerprint
+from guard.state.merge import TWO_PERSON_ASL, InForce, Judged, Liftable, State, fingerprint
 from guard.state.orders import MAX_APPROVED_LIFTS, MAX_LIFTS, ResumeOrder, Source, StopOrder, is_order_id
 from guard.state.scope import Scope
 from guard.state.served import Served
@@ -35,7 +35,7 @@ class ResumePlan:
     freed: tuple[str, ...]
     held: tuple[Held, ...]
     refused: str = ""
-    approvable: tuple[StopOrder, ...] = ()
+    approvable: tuple[Liftable, ...] = ()
 
 
 def plan_resume(state: State, target: str, served: Served, *, approved: bool = False) -> ResumePlan:

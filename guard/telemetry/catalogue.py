@@ -13,6 +13,7 @@ from guard.telemetry.metric import (
     Metric,
     Origin,
     Phase,
+    Pushed,
     Reload,
     Restart,
     Unscanned,
@@ -191,6 +192,14 @@ _ALL = (
     ),
     _metric(
         "guard_kill_switch_last_change_timestamp_seconds", Kind.GAUGE, _S, "When a stop was last ordered or lifted."
+    ),
+    _metric(
+        "guard_pushed_rules",
+        Kind.GAUGE,
+        _W,
+        "Rule orders in force for a model served here: enforced as given, or unusable and refusing all they cover.",
+        ("standing",),
+        standing=tuple(Pushed),
     ),
     # Incidents.
     _metric(

@@ -58,6 +58,8 @@ class Event(StrEnum):
     STOP_LIFTED = "stop_lifted"
     RESUME_NOT_COUNTED = "resume_not_counted"
     ISSUER_UNUSABLE = "issuer_unusable"
+    RULE_PUSHED = "rule_pushed"
+    RULE_UNUSABLE = "rule_unusable"
     ORDER_REMOVED = "order_removed"
     STATE_UNREADABLE = "state_unreadable"
     STATE_READABLE = "state_readable"

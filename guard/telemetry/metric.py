@@ -98,6 +98,13 @@ class Hooked(StrEnum):
     REFUSED = "refused"
 
 
+class Pushed(StrEnum):
+    """What a process makes of a rule order."""
+
+    ENFORCED = "enforced"
+    REFUSING = "refusing"
+
+
 class Restart(StrEnum):
     """Why a worker was replaced."""
 

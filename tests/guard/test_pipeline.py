@@ -1,4 +1,7 @@
-"""The pipeline asks in order, records each mount once per side, and alone says what a failure means."""
+"""The pipeline asks in order, records each mount once per side, and alone says what a failure means.
+
+One file, because every test asks a pipeline of the same few safeguards.
+"""
 
 from __future__ import annotations
 
@@ -290,3 +293,37 @@ def test_a_deadline_binds_what_does_not_await(blocks: bool) -> None:
     assert isinstance(found, Decision) == blocks
     (decision,) = judgement.decisions(pipeline.watchers)
     assert (decision.failure, decision.blocked) == (Failure.TIMEOUT, blocks)
+
+
+class Resting(Says):
+    """Has something to judge by only while it is awake."""
+
+    rests = True
+    awake = False
+
+    def resting(self) -> bool:
+        """Until the test wakes it."""
+        return not self.awake
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_rests_is_not_asked_and_leaves_no_decision_and_is_asked_once_it_wakes(late: bool) -> None:
+    resting = Resting(watches=NO)
+    mounted = mounts(Says(late=late), resting)
+    _, admissions = admit(mounted)
+    answer, decisions = watch(mounted)
+    assert [each.safeguard for each in admissions] == [each.safeguard for each in decisions] == ["m0"]
+    assert answer == len("some text")
+    assert resting.asked == []
+    resting.awake = True
+    _, admissions = admit(mounted)
+    answer, decisions = watch(mounted)
+    assert [each.safeguard for each in admissions] == [each.safeguard for each in decisions] == ["m0", "m1"]
+    assert isinstance(answer, Decision)
+    assert (answer.blocked, answer.rule) == (True, "r1")
+
+
+def test_what_woke_up_and_had_nothing_against_a_text_has_decided_about_it() -> None:
+    resting = Resting()
+    resting.awake = True
+    assert [each.denied for each in watch(mounts(resting))[1]] == [False]

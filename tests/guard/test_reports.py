@@ -18,12 +18,12 @@ from guard.audit.read import Entry, iter_records
 from guard.audit.records import Control
 from guard.clock import SystemClock
 from guard.local import Report
-from guard.policy.rules import Category
 from guard.reports import RecordedReports
 from guard.telemetry.logs import JsonLog
 from guard.telemetry.meter import Meter
 from guard.telemetry.metric import Origin
 from guard.witness import Witness
+from safeguards.category import Category
 from safeguards.decision import Failure, Unavailable
 from safeguards.exchange import Caller
 from tests.guard.audit.fakes import KEEP, contents, data_keys, kept

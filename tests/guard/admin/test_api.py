@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from guard.admin import api, bodies
+from guard.admin import api, bodies, switchboard
 from guard.admin.api import Person, Readiness, admin_app
 from guard.admin.bodies import MAX_BODY
 from guard.admin.switchboard import Switchboard
@@ -205,6 +205,9 @@ def test_in_a_fleet_whoever_has_not_obeyed_in_time_is_named(desk: Desk, monkeypa
 PROTECTED = [
     ("GET", "/v1/status"),
     ("POST", "/v1/stops"),
+    ("POST", "/v1/rules"),
+    ("GET", "/v1/rules"),
+    ("GET", "/v1/rules/texts"),
     ("POST", "/v1/resumes"),
     ("GET", "/v1/orders/x"),
     ("POST", "/v1/reloads"),
@@ -248,6 +251,9 @@ ACTS = [
     ("GET", "/v1/status", None, Act.SEE_STATUS),
     ("GET", "/v1/orders/x", None, Act.SEE_STATUS),
     ("POST", "/v1/stops", {"scope": "model:demo"}, Act.STOP),
+    ("POST", "/v1/rules", {"scope": "model:demo", "rules": []}, Act.PUSH_RULE),
+    ("GET", "/v1/rules", None, Act.SEE_STATUS),
+    ("GET", "/v1/rules/texts", None, Act.PUSH_RULE),
     ("POST", "/v1/resumes", {"target": "nothing-like-it", "reason": "x"}, Act.RESUME),
     ("POST", "/v1/reloads", {}, Act.RELOAD),
 ]
@@ -282,6 +288,67 @@ def test_a_stop_names_its_person_and_wakes_the_workers(desk: Desk) -> None:
         "since": NOW,
         "lifted_below_asl_3": False,
     }
+
+
+RULE = {"id": "marker", "category": "cyber", "phrase": "FORBIDDEN-MARKER"}
+
+
+def test_a_pushed_rule_names_its_person_and_is_listed_without_its_text(desk: Desk) -> None:
+    answer = desk.ask("POST", "/v1/rules", "responder", json={"scope": "all", "rules": [RULE], "reason": "why"})
+    body = answer.json()
+    assert answer.status_code == 200, body
+    assert (body["kind"], body["scope"], body["rules"], body["who"]) == ("rule", "all", 1, "responder in person")
+    assert (body["workers"], body["missing"]) == (0, [])
+    assert desk.fleet.woken == 1
+    (listed,) = desk.ask("GET", "/v1/rules", "viewer").json()["rules"]
+    assert listed["rules"] == [{"id": "marker", "category": "cyber"}]
+    assert (listed["screens"], listed["reason"], listed["lifted_below_asl_3"]) == (["input", "output"], "why", False)
+    (shown,) = desk.ask("GET", "/v1/rules/texts", "responder").json()["rules"]
+    assert shown["rules"] == [RULE]
+    assert desk.ask("GET", "/v1/status", "viewer").json()["rules"] == 1
+    assert desk.ask("POST", "/v1/rules", "viewer", json={"scope": "all", "rules": [RULE]}).status_code == 403
+
+    lifted = desk.ask("POST", "/v1/resumes", "responder", json={"target": body["order"], "reason": "in the file"})
+    assert (lifted.status_code, lifted.json()["kind"], lifted.json()["freed"]) == (200, "rule", ["demo"])
+    assert [held["model"] for held in lifted.json()["held"]] == ["strict"]
+    assert "rule on all" in lifted.json()["approval"]
+    (left,) = desk.ask("GET", "/v1/rules", "viewer").json()["rules"]
+    assert left["lifted_below_asl_3"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"scope": "all", "rules": []}, "rules: 1 to 10"),
+        ({"scope": "all", "rules": [RULE | {"pattern": "x"}]}, "either a phrase or a pattern"),
+        ({"scope": "all", "rules": [RULE | {"category": "rumour"}]}, "rumour"),
+        ({"scope": "all", "rules": [RULE | {"more": "x"}]}, "more"),
+        ({"scope": "all", "rules": [RULE], "screens": []}, "screens: "),
+        ({"scope": "all", "rules": [RULE], "screens": ["both"]}, "both"),
+        ({"scope": "key:app", "rules": [RULE]}, "scope: of a rule"),
+        (
+            {"scope": "all", "rules": [{"id": "x", "category": "other", "pattern": "FORBIDDEN-("}]},
+            "rule x: the pattern",
+        ),
+        ({"scope": "all", "rules": [RULE | {"id": f"r{n}"} for n in range(11)]}, "rules: 1 to 10"),
+        ({"scope": "all", "rules": [RULE | {"phrase": "x" * 70_000}]}, "larger than"),
+    ],
+)
+def test_a_rule_that_cannot_be_used_is_refused_without_its_text(body: Any, said: str, desk: Desk) -> None:
+    answer = desk.ask("POST", "/v1/rules", "responder", json=body)
+    assert answer.status_code == 400
+    assert said in answer.json()["error"]
+    assert "FORBIDDEN" not in answer.text
+    assert desk.orders() == []
+
+
+def test_no_more_rules_are_taken_than_every_worker_keeps_in_force(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(switchboard, "MAX_IN_FORCE", 2)
+    codes = [
+        desk.ask("POST", "/v1/rules", "responder", json={"scope": "all", "rules": [RULE]}).status_code for _ in range(3)
+    ]
+    assert codes == [200, 200, 400]
+    assert len(desk.orders()) == 2
 
 
 def test_a_stop_is_answered_202_while_a_worker_has_not_obeyed_and_says_which(

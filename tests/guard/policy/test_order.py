@@ -30,6 +30,7 @@ def policy(spec: ModelSpec, *order: int) -> ModelPolicy:
         (policy(ModelSpec(safeguards={"request_log": {"mode": "shadow"}})), [("safeguards", 0, "mode")]),
         (policy(ModelSpec(safeguards={"kill_switch": {"mode": "shadow"}})), [("safeguards", 1, "mode")]),
         (policy(ModelSpec(without=("kill_switch",))), [("safeguards",)]),
+        (policy(ModelSpec(safeguards={"limits": {"name": "rapid_response"}})), [("safeguards", 4, "name")]),
     ],
 )
 def test_each_way_to_leave_it_out_is_named_where_it_is(found: ModelPolicy, places: list[Place]) -> None:

@@ -9,14 +9,14 @@ from guard.policy.roles import OperatorRole as Role
 
 EXPECTED = {
     Role.VIEWER: "see_status",
-    Role.RESPONDER: "see_status stop resume reload read_records ask_why",
-    Role.APPROVER: "see_status stop approve",
-    Role.SAFEGUARDS_ENGINEER: "see_status stop reload read_records ask_why",
-    Role.INVESTIGATOR: "see_status stop read_records ask_why read_texts hold_texts",
+    Role.RESPONDER: "see_status stop push_rule resume reload read_records ask_why",
+    Role.APPROVER: "see_status stop push_rule approve",
+    Role.SAFEGUARDS_ENGINEER: "see_status stop push_rule reload read_records ask_why",
+    Role.INVESTIGATOR: "see_status stop push_rule read_records ask_why read_texts hold_texts",
     Role.AUDITOR: "see_status read_records ask_why hold_texts",
-    Role.OPERATOR: "see_status stop resume reload",
+    Role.OPERATOR: "see_status stop push_rule resume reload",
     Role.RESPONSIBLE_SCALING_OFFICER: (
-        "see_status stop resume approve read_records ask_why hold_texts release_hold delete_texts"
+        "see_status stop push_rule resume approve read_records ask_why hold_texts release_hold delete_texts"
     ),
 }
 

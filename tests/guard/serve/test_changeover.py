@@ -15,7 +15,13 @@ from guard.policy.load import Memory
 from guard.serve.changeover import Changeover
 from guard.serve.control import Adopt, Adopted, FromWorker, Prepare, Prepared
 from guard.serve.http import GuardProtocol, protocol_class
+from guard.state.directory import OrderDirectory
+from guard.state.orders import ENTROPY_BYTES, Source, issue_rule
+from guard.state.rule_text import PushedRule
+from guard.state.scope import Scope
 from guard.state.snapshots import Snapshots
+from safeguards.category import Category
+from safeguards.decision import Target
 from tests.parts.configuration import Credentials, ModelSpec, write_configuration
 from tests.parts.guard_thread import GuardThread
 from tests.parts.raw_caller import RawCaller
@@ -187,3 +193,28 @@ def test_a_worker_that_has_not_begun_begins_only_when_told(tmp_path: Path) -> No
             assert changeover.begun.is_set()
 
         asyncio.run(main())
+
+
+def test_a_rule_that_was_pushed_for_a_model_before_it_was_served_blocks_from_its_first_request(
+    serving: Serving, tmp_path: Path
+) -> None:
+    worker = serving.guard.worker
+    found = PushedRule("later", Category.OTHER, phrase="LATER-MARKER")
+    scope, sides = Scope.parse("model:other"), tuple(Target)
+    order = issue_rule(
+        scope, [found], sides, reason="", who="ana", source=Source.CLI, now=1e9, entropy=bytes(ENTROPY_BYTES)
+    )
+    OrderDirectory(tmp_path / "var" / "state").put(order)
+    serving.guard.call(worker.switches.poll)
+    serving.guard.call(lambda: worker.pushed.follow(worker.switches.state))
+    assert worker.pushed.lacking == ()
+    upstream = worker.config.models["demo"].upstream.url
+    models = [ModelSpec(name, upstream=upstream) for name in ("demo", "other")]
+    serving.credentials = write_configuration(tmp_path, models=models)
+    kept = serving.keep()
+    assert serving.prepare(kept) == Prepared(kept.digest)
+    serving.adopt(kept.digest)
+    assert serving.ask("a later-marker") == 200
+    with RawCaller(serving.guard.port, serving.credentials.key) as caller:
+        caller.ask("a later-marker", stream=False, model="other")
+        assert caller.answer().code == "content_blocked"

@@ -7,10 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from guard.state.directory import OrderDirectory
-from guard.state.merge import Judged, StandingStop, State
-from guard.state.orders import Order, ResumeOrder, Source, StopOrder, issue_resume, issue_stop
+from guard.state.merge import Judged, Liftable, StandingStop, State
+from guard.state.orders import Order, ResumeOrder, RuleOrder, Source, StopOrder, issue_resume, issue_rule, issue_stop
+from guard.state.rule_text import PushedRule
 from guard.state.scope import Scope
 from guard.state.switches import FileSwitches
+from safeguards.category import Category
+from safeguards.decision import Target
 from safeguards.exchange import Caller, Exchange
 
 
@@ -22,8 +25,22 @@ def stop(scope: str = "all", number: int = 1, reason: str = "bad answers") -> St
     )
 
 
-def resume(*stops: StopOrder, number: int = 900) -> ResumeOrder:
-    """A resume that names these stops."""
+def rule(scope: str = "all", number: int = 1, *rules: PushedRule) -> RuleOrder:
+    """A rule order; without rules it has one of a phrase."""
+    return issue_rule(
+        Scope.parse(scope),
+        rules or (PushedRule("marker", Category.OTHER, phrase="FORBIDDEN-MARKER"),),
+        tuple(Target),
+        reason="seen",
+        who="ana",
+        source=Source.CLI,
+        now=1_700_000_500.0 + number,
+        entropy=number.to_bytes(10),
+    )
+
+
+def resume(*stops: Liftable, number: int = 900) -> ResumeOrder:
+    """A resume that names these stops or rules."""
     entropy = number.to_bytes(10)
     lifts = [one.id for one in stops]
     return issue_resume(

@@ -11,7 +11,7 @@ import pytest
 
 from guard.state.engine import GENESIS, MAX_PAGE, ConflictError, EngineError, Head, StateEngine, TakenError, chain
 from guard.state.orders import MAX_ORDER_BYTES
-from tests.guard.state.engines import Open, etcd, postgres, shared, stop
+from tests.guard.state.engines import Open, etcd, postgres, rule, shared, stop
 from tests.parts.etcd import Etcd
 from tests.parts.postgres import Postgres
 
@@ -76,11 +76,11 @@ def test_a_new_history_is_empty_and_has_a_name_that_stays(opened: Open) -> None:
 def test_what_was_put_is_there_for_everybody_in_its_order_and_byte_for_byte(opened: Open) -> None:
     async def test() -> None:
         one, other = opened(), opened()
-        orders = [stop(number, reason="ünïcode " * 9) for number in (3, 1, 2)]
-        assert [await one.put(*order) for order in orders] == [1, 2, 3]
+        orders = [*(stop(number, reason="ünïcode " * 9) for number in (3, 1, 2)), rule(1)]
+        assert [await one.put(*order) for order in orders] == [1, 2, 3, 4]
         found = await other.since(0)
         assert [(each.order, each.raw) for each in found] == orders
-        assert [each.position for each in await other.since(1)] == [2, 3]
+        assert [each.position for each in await other.since(1)] == [2, 3, 4]
         assert await other.head() == await history(other)
         await one.aclose()
         await other.aclose()

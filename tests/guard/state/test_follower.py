@@ -24,7 +24,7 @@ from guard.state.replicas import Applied, Report
 from guard.state.scope import EVERYTHING, Scope
 from guard.state.seen import Seen
 from guard.state.shared_directory import SharedDirectory
-from tests.guard.state.parts import HandClock, of_a_known_host, resume, stop
+from tests.guard.state.parts import HandClock, of_a_known_host, resume, rule, stop
 
 
 class Proofs:
@@ -499,7 +499,11 @@ def test_a_damaged_note_of_what_was_seen_is_told_and_nothing_is_proved(tmp_path:
     run(test)
 
 
-ORDERS: list[Order] = [stop(number=n) for n in range(1, 5)] + [resume(stop(number=n), number=900 + n) for n in (1, 2)]
+ORDERS: list[Order] = [
+    *(stop(number=n) for n in range(1, 5)),
+    rule(number=1),
+    *(resume(stop(number=n), number=900 + n) for n in (1, 2)),
+]
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,4 +1,7 @@
-"""The merge: a union that nothing but a resume of the very stop undoes, and at ASL-3 only an approved one."""
+"""The merge: a union that nothing but a resume of the very stop undoes, and at ASL-3 only an approved one.
+
+One file, because its properties are about the same histories.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.state.merge import Judged, StandingStop, State, fingerprint
-from guard.state.orders import Order, ResumeOrder, StopOrder
+from guard.state.merge import Judged, Liftable, StandingStop, State, fingerprint
+from guard.state.orders import Order, ResumeOrder, RuleOrder, StopOrder
 from guard.state.scope import EVERYTHING, Scope
 from safeguards.exchange import Exchange
 from safeguards.mode import Mode, cuts, refuses, routes
 from safeguards.ports import Stop
-from tests.guard.state.parts import exchange, merged, resume, stop
+from tests.guard.state.parts import exchange, merged, resume, rule, stop
 
 DAY = 1_700_000_001.0 // 86_400 * 86_400  # on which the orders of these tests are given
 SCOPES = ["all", "level:2", "level:3", "model:demo", "model:other", "tier:general", "key:demo-app", "key:other"]
 SCOPES += ["org:demo", "org:other", "operation:chat", "operation:messages"]
-POOL = [stop(scope, number) for number, scope in enumerate(SCOPES * 2, start=1)]
+POOL: list[Liftable] = [stop(scope, number) for number, scope in enumerate(SCOPES * 2, start=1)]
+POOL += [rule(scope, number) for number, scope in enumerate(["all", "level:3", "model:demo"], start=1)]
 pool_stops = st.lists(st.sampled_from(POOL), max_size=12)
 pool_resumes = st.lists(st.lists(st.sampled_from(POOL), min_size=1, max_size=4), max_size=4).map(
     lambda groups: [resume(*group, number=900 + at) for at, group in enumerate(groups)]
@@ -47,6 +51,7 @@ def test_any_order_and_any_repetition_of_files_mean_the_same(history: list[Order
     assert merged(again) == merged(history) == union
     for asl in (2, 3):
         assert merged(again).still_held(asl) == merged(history).still_held(asl) == union.still_held(asl)
+        assert merged(again).rules_held(asl) == merged(history).rules_held(asl) == union.rules_held(asl)
         assert merged(again).covering(exchange(asl=asl)) == merged(history).covering(exchange(asl=asl))
 
 
@@ -78,6 +83,30 @@ def test_more_stops_never_free_anything(history: list[Order], more: list[Order])
     before, after = merged(history), merged([*history, *added])
     for asl in (2, 3):
         assert set(before.still_held(asl)) <= set(after.still_held(asl))
+
+
+@given(histories(), histories())
+def test_more_rules_never_free_anything_and_a_rule_ends_by_a_resume_that_names_it_alone(
+    history: list[Order], more: list[Order]
+) -> None:
+    added = [order for order in more if isinstance(order, RuleOrder)]
+    before, after = merged(history), merged([*history, *added])
+    named = {one for order in history if isinstance(order, ResumeOrder) for one in order.lifts}
+    for asl in (2, 3):
+        assert before.still_held(asl) == after.still_held(asl)
+        assert set(before.rules_held(asl)) <= set(after.rules_held(asl))
+    assert {order.id for order in before.rules_held(2)} == {order.id for order in before.rules} - named
+    assert set(before.rules_held(3)) == before.rules
+
+
+def test_an_approved_resume_lifts_exactly_the_rule_that_was_approved() -> None:
+    order, later = rule("all"), rule("all", 2)
+    found = Judged(resume(order), below=True, approved=frozenset({(order.id, fingerprint(order))}))
+    state = State(resumes=frozenset({found}), rules=frozenset({order, later}))
+    assert state.rules_held(3) == state.rules_held(0) == (later,)
+    changed = replace(order, reason="another")
+    assert State(resumes=frozenset({found}), rules=frozenset({changed})).rules_held(3) == (changed,)
+    assert state.ids == {order.id, later.id, found.order.id}
 
 
 def test_a_resume_does_not_lift_a_later_stop_of_the_same_scope() -> None:

@@ -20,6 +20,7 @@ from guard.state.orders import (
     Approver,
     Order,
     ResumeOrder,
+    RuleOrder,
     Source,
     StopOrder,
     decode,
@@ -29,10 +30,13 @@ from guard.state.orders import (
     order_id,
     statement,
 )
+from guard.state.rule_text import PushedRule
 from guard.state.scope import OrderError, Scope
+from safeguards.category import Category
 from safeguards.mode import RUNGS, Mode
 from safeguards.scope import Capability, Operation, ScopeKind
-from tests.guard.state.parts import resume, stop
+from tests.guard.state.parts import resume, rule, stop
+from tests.guard.state.test_rule_text import rule_lists, sides
 
 subjects = st.from_regex(r"[A-Za-z0-9._-]{1,128}", fullmatch=True)
 owners = st.text(min_size=1, max_size=256).filter(str.isprintable)
@@ -109,12 +113,27 @@ resumes = st.one_of(
 )
 
 
+rule_scopes = scopes.filter(lambda scope: scope.kind in WHOLE_MODELS)
+pushed = st.builds(
+    lambda issued, *fields: RuleOrder(*fields, **issued),
+    issuers,
+    ids,
+    rule_scopes,
+    rule_lists,
+    sides,
+    texts,
+    people,
+    sources,
+    seconds,
+)
+
+
 def changed(order: Order, **fields: object) -> bytes:
     record = json.loads(encode(order)) | fields
     return json.dumps({key: value for key, value in record.items() if value is not ...}).encode()
 
 
-@given(st.one_of(stops, resumes))
+@given(st.one_of(stops, resumes, pushed))
 def test_an_order_is_read_back_as_it_was_written(order: Order) -> None:
     raw = encode(order)
     assert decode(raw) == order
@@ -129,8 +148,8 @@ def test_the_reader_refuses_any_bytes_with_its_own_error(raw: bytes) -> None:
         decode(raw)
 
 
-@given(stops, st.data())
-def test_a_damaged_order_is_refused_or_still_a_valid_order(order: StopOrder, data: st.DataObject) -> None:
+@given(st.one_of(stops, pushed), st.data())
+def test_a_damaged_order_is_refused_or_still_a_valid_order(order: Order, data: st.DataObject) -> None:
     raw = bytearray(encode(order))
     at = data.draw(st.integers(0, len(raw) - 1))
     raw[at] = data.draw(st.integers(0, 255))
@@ -184,6 +203,32 @@ def test_a_damaged_order_is_refused_or_still_a_valid_order(order: StopOrder, dat
 def test_a_broken_stop_is_refused_and_the_field_named(fields: dict[str, object], named: str) -> None:
     with pytest.raises(OrderError, match=named):
         decode(changed(stop(), **fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"version": 1}, "kind"),
+        ({"mode": "stop"}, "mode"),
+        ({"screens": ...}, "screens"),
+        ({"screens": []}, "screens"),
+        ({"screens": ["output", "input"]}, "screens"),
+        ({"screens": ["both"]}, "screens"),
+        ({"rules": []}, "rules"),
+        ({"rules": [{"id": "x", "category": "other"}]}, "rules"),
+        ({"scope": "tier:general"}, "scope: of a rule is one of all"),
+        ({"who": ""}, "who"),
+    ],
+)
+def test_a_broken_rule_order_is_refused_and_the_field_named(fields: dict[str, object], named: str) -> None:
+    with pytest.raises(OrderError, match=named):
+        decode(changed(rule(), **fields))
+
+
+def test_rules_that_no_file_could_hold_are_not_made() -> None:
+    many = [PushedRule(f"r{number}", Category.OTHER, phrase="\U0001f6d1" * 1_000) for number in range(10)]
+    with pytest.raises(OrderError, match="rules: the order is more than"):
+        rule("all", 1, *many)
 
 
 @pytest.mark.parametrize("lifts", ["x", [], [1], ["x"], [stop().id, stop().id], None, {}])
@@ -292,7 +337,7 @@ def test_a_rung_is_for_whole_models_alone(mode: Mode) -> None:
             assert replace(stop(scope), mode=mode).mode is mode
 
 
-@given(st.one_of(stops, resumes))
+@given(st.one_of(stops, resumes, pushed))
 def test_an_issuer_signs_everything_but_the_signature(order: Order) -> None:
     assert statement(replace(order, signature="")) == statement(order)
     assert statement(replace(order, reason=order.reason[:-1] + "x" if order.reason[-1:] != "x" else "")) != statement(
