@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from guard.admin.api import Fleet
 from guard.admin.fleet_view import FleetView, fleet_view
-from guard.admin.modes import rank, words_of
+from guard.admin.modes import rank
 from guard.admin.obedience import Confirmed, confirmed
 from guard.admin.running import Running, by_model, total
 from guard.admin.switchboard import Standing, Switchboard
@@ -120,23 +120,20 @@ class Holding:
 class Model:
     """One model: its standing, the orders that hold it for everybody (strongest first), and what runs on it.
 
-    ``lapsed`` is whether its level is not served here for want of proof that every stop order is known.
+    ``lapsed`` is whether its level is not served here for want of proof that every stop order is known, ``refused``
+    whether an order turns its callers away, with no other model to answer them.
     """
 
     report: ModelReport
     held: tuple[Holding, ...]
     running: int
     lapsed: bool = False
+    refused: bool = False
 
     @property
     def asl(self) -> int:
         """The level that leases and resumes go by."""
         return max(self.report.deployment, self.report.security)
-
-    @property
-    def refused(self) -> bool:
-        """Whether an order turns its callers away."""
-        return any(words_of(each.mode).refuses for each in self.held)
 
     @property
     def served(self) -> bool:
@@ -207,9 +204,10 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
     models = tuple(
         Model(
             each,
-            _holding(held.get(each.model, ()), modes),
+            _holding([order.id for order in board.over(each.model, state)], modes),
             on.get(each.model, 0),
             max(each.deployment, each.security) in gone,
+            each.model in held,
         )
         for each in reports
     )

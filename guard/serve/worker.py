@@ -1,4 +1,7 @@
-"""A worker: one event loop that owns streams, obeys the supervisor, and goes on obeying stop orders without it."""
+"""A worker: one event loop that owns streams, obeys the supervisor, and goes on obeying stop orders without it.
+
+It is one file because one tick does all of it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The journey ends once, is recorded once, and forwards at most once, wherever it is cut."""
+"""The journey ends once, is recorded once, and forwards at most once, wherever it is cut.
+
+One file, because every case is one journey.
+"""
 
 from __future__ import annotations
 
