@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -200,11 +200,10 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
     running = panel.running()
     reports = panel.reports()
     on = dict(by_model(running))
-    modes = {each.stop.id: mode_of(each.stop).value for each in newest}
     models = tuple(
         Model(
             each,
-            _holding([order.id for order in board.over(each.model, state)], modes),
+            _holding(board.taken(each.model, state)),
             on.get(each.model, 0),
             max(each.deployment, each.security) in gone,
             each.model in held,
@@ -241,8 +240,8 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
     )
 
 
-def _holding(orders: Sequence[str], modes: Mapping[str, str]) -> tuple[Holding, ...]:
-    found = [Holding(order, modes.get(order, Mode.STOP.value)) for order in orders]
+def _holding(taken: Sequence[tuple[str, Mode]]) -> tuple[Holding, ...]:
+    found = [Holding(order, mode.value) for order, mode in taken]
     return tuple(sorted(found, key=lambda each: rank(each.mode)))
 
 

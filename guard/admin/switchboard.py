@@ -46,7 +46,7 @@ from guard.state.rule_text import PushedRule
 from guard.state.scope import OrderError, Scope
 from guard.state.served import Served
 from safeguards.decision import Target
-from safeguards.mode import Mode, case_of, refuses, routes
+from safeguards.mode import Mode, case_of, effective, refuses, routes
 
 
 class ResumeRefusedError(Exception):
@@ -208,6 +208,11 @@ class Switchboard:
         scope = self.known(scope_text)
         entropy = self._entropy(ENTROPY_BYTES) if entropy is None else entropy
         return place(self._directory, scope, reason, who, source, now=self._now(), entropy=entropy, mode=mode)
+
+    def taken(self, alias: str, state: State | None = None) -> tuple[tuple[str, Mode], ...]:
+        """Return every order in force for the whole of a model, lowest id first, and what its file makes of it."""
+        rungs = self._ladder(alias).rungs
+        return tuple((stop.id, effective(mode_of(stop), rungs)) for stop in self.over(alias, state))
 
     def rung(self, alias: str, state: State | None = None) -> str:
         """Return the deepest mode in force for the whole of a model as its file takes it, ``open`` where none is."""

@@ -17,6 +17,7 @@ from guard.policy.bounds import Told
 from guard.policy.copied import why_not_copied
 from guard.policy.evidence import lapse, midnight
 from guard.policy.fingerprint import of_classifiers
+from guard.policy.ladder import step_below
 from guard.policy.model import (
     Attestation,
     CheckName,
@@ -46,7 +47,9 @@ from guard.policy.standard import (
 )
 from guard.policy.thresholds import days
 from guard.policy.view import View
+from safeguards.mode import Mode
 
+_ANSWERS_NO_MORE = frozenset({Mode.FALLBACK, Mode.STOP})
 _NO_EVIDENCE = "no safeguard evidence with mode enforce and on_failure block turns new principals away"
 
 
@@ -183,7 +186,22 @@ def _overdue_stops(view: View) -> str | None:
     response = view.policy.response
     if response is None:
         return "response does not say within how many hours a weakness must be fixed"
-    return "response.on_overdue is alarm" if response.on_overdue is OnOverdue.ALARM else None
+    if response.on_overdue is OnOverdue.ALARM:
+        return "response.on_overdue is alarm"
+    if response.on_overdue is OnOverdue.STEP_DOWN and step_below(view.policy.ladder, ()) not in _ANSWERS_NO_MORE:
+        return "response.on_overdue is step_down, and the first rung of the ladder is neither a fallback nor a stop"
+    return None
+
+
+def _newcomers_refusable(view: View) -> str | None:
+    if not view.policy.ladder.no_new_principals:
+        return "ladder.no_new_principals is not true"
+    undated = [key.id for key in view.config.tiers.keys if key.tier in view.tiers() and key.issued is None]
+    return f"no day of issue for the keys {', '.join(undated)}, which would count as new" if undated else None
+
+
+def _replacement_declared(view: View) -> str | None:
+    return "ladder.de_deployed names no replacement" if view.policy.ladder.de_deployed is None else None
 
 
 def _clock(view: View, wanted: Told) -> str | None:
@@ -206,6 +224,8 @@ CHECKS: Mapping[CheckName, Callable[[View], str | None]] = MappingProxyType(
         CheckName.SAME_WEIGHTS_DECLARED: lineage.same_weights_declared,
         CheckName.REPORTED_MODEL: lineage.reported_model,
         CheckName.OVERDUE_STOPS: _overdue_stops,
+        CheckName.NEWCOMERS_REFUSABLE: _newcomers_refusable,
+        CheckName.REPLACEMENT_DECLARED: _replacement_declared,
         CheckName.CONTROLS_AS_REPORTED: controls.as_reported,
     }
 )

@@ -81,7 +81,9 @@ _BY: Final = {
     CheckName.SAME_WEIGHTS_DECLARED: "no other alias for these weights, or one that is declared on both sides",
     CheckName.VARIANT_EVALUATED: "no variant of another model, or one with an evaluation of its own",
     CheckName.REPORTED_MODEL: "upstream.expect_model",
-    CheckName.OVERDUE_STOPS: "response in its file: how many hours, and that the model stops then",
+    CheckName.OVERDUE_STOPS: "response in its file: how many hours, and that the model stops or falls back then",
+    CheckName.NEWCOMERS_REFUSABLE: "ladder.no_new_principals in its file, and the day on which each key was issued",
+    CheckName.REPLACEMENT_DECLARED: "ladder.de_deployed in its file",
     CheckName.CONTROLS_AS_REPORTED: "the controls that the risk report describes",
     CheckName.RESPONDERS_NAMED: "the roles in operators.yaml",
 }

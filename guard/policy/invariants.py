@@ -34,6 +34,7 @@ class Invariant(StrEnum):
     INCIDENTS_EXPORTED = "incidents_exported"
     CHANGED_WHILE_SERVED = "changed_while_served"
     LOWERED_BY_TWO = "lowered_by_two"
+    FALLBACK_MEETS_FLOOR = "fallback_meets_floor"
 
 
 HOLDS: Final[Mapping[Invariant, str]] = MappingProxyType(
@@ -52,6 +53,7 @@ HOLDS: Final[Mapping[Invariant, str]] = MappingProxyType(
         Invariant.LOG_APART: "what blocks does not change what is logged, nor the reverse",
         Invariant.STANDARD_PINNED: "every record carries the standard's hash, and a built-in one cannot be altered",
         Invariant.CHANGED_WHILE_SERVED: "changed rules and classifiers come into force while models are served",
+        Invariant.FALLBACK_MEETS_FLOOR: "a model answers in place of another by its own policy, never below its floor",
         Invariant.LOWERED_BY_TWO: "no level is lowered without two people, under another name neither",
         Invariant.INCIDENTS_TIMED: "the discovery, triage, fixes and closing of an incident are timed and on record",
         Invariant.CLOSED_WHEN_FIXED: "no incident closes while a surface of the model has not reported its fix",

@@ -144,9 +144,21 @@ CHECKS: Final[Mapping[CheckName, Proof]] = MappingProxyType(
         ),
         CheckName.OVERDUE_STOPS: Proof(
             "The model's file says within how many hours a found weakness must be fixed on every surface; an incident "
-            "that runs past them stops the model.",
+            "that runs past them stops the model, or has another one answer in its place.",
             "guard_incident_due_timestamp_seconds",
             f"{_TESTS}a_model_without_a_time_to_fix_weaknesses_is_not_served_and_a_late_fix_stops_it",
+        ),
+        CheckName.NEWCOMERS_REFUSABLE: Proof(
+            "The model's ladder has the rung on which new keys are refused, and every key says when it was issued, so "
+            "that present ones are served on.",
+            "guard_ladder_rung",
+            f"{_TESTS}a_model_that_cannot_turn_newcomers_away_alone_is_not_served",
+        ),
+        CheckName.REPLACEMENT_DECLARED: Proof(
+            "The model's file says what replaces it once it is withdrawn; callers of the withdrawn model are told, and "
+            "from ASL-3 on it comes back by two people.",
+            "guard_ladder_rung",
+            f"{_TESTS}a_model_without_a_replacement_is_not_served_and_a_withdrawn_one_names_it",
         ),
         CheckName.CONTROLS_AS_REPORTED: Proof(
             "The attestation of risk_report carries the controls that the report describes, and none in force is "
@@ -213,6 +225,10 @@ _BY_ITSELF: Final[Mapping[Invariant, tuple[str, str]]] = MappingProxyType(
         Invariant.CHANGED_WHILE_SERVED: (
             "guard_policy_reloads_total",
             "changed_rules_come_into_force_while_served",
+        ),
+        Invariant.FALLBACK_MEETS_FLOOR: (
+            "guard_answered_by_another_total",
+            "a_model_below_its_floor_answers_for_no_other",
         ),
         Invariant.LOWERED_BY_TWO: ("guard_policy_reloads_total", "a_level_is_not_lowered_without_two_people"),
         Invariant.INCIDENTS_TIMED: (

@@ -62,6 +62,8 @@ class CheckName(StrEnum):
     COPIES = "copies"
     REPORTING_CLOCK = "reporting_clock"
     RESPONDERS_NAMED = "responders_named"
+    NEWCOMERS_REFUSABLE = "newcomers_refusable"
+    REPLACEMENT_DECLARED = "replacement_declared"
     BUILT_IN = "built_in"
 
 
@@ -243,6 +245,8 @@ class PlainRow(_Row):
         CheckName.OVERDUE_STOPS,
         CheckName.CONTROLS_AS_REPORTED,
         CheckName.RESPONDERS_NAMED,
+        CheckName.NEWCOMERS_REFUSABLE,
+        CheckName.REPLACEMENT_DECLARED,
     ] = Field(description="The name of the check.")
 
 

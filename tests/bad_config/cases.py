@@ -667,7 +667,7 @@ CASES = (
          "level_defined, custom_profile, signed_bundle, both_axes_raised, threshold, thresholds_within_levels, "
          "same_weights_declared, "
          "variant_evaluated, reported_model, controls_as_reported, retention, overdue_stops, "
-         "copies, reporting_clock, responders_named, built_in"),
+         "copies, reporting_clock, responders_named, newcomers_refusable, replacement_declared, built_in"),
     Case("a row that does not say its check", STANDARD, "    check: null\n", "",
          "standards/own.yaml:13: rows[1].check: is required"),
     Case("parameters of another check", STANDARD, "{safeguard: kill_switch}", "{claim: x}",
@@ -696,7 +696,7 @@ CASES = (
          "audiences_apart, below_floor_refused, one_journey, exact_routes, unreadable_refused, released_when_cleared, "
          "keys_end, refusals_counted, log_apart, standard_pinned, limits_stated, incidents_timed, closed_when_fixed, "
          "incidents_exported, "
-         "changed_while_served or lowered_by_two"),
+         "changed_while_served, lowered_by_two or fallback_meets_floor"),
     Case("an unknown consequence of a lapse", STANDARD, "check: null",
          "check: attested\n    with: {claim: card, on_expiry: hope}",
          "standards/own.yaml:19: rows[1].with.on_expiry: must be stop_serving, stop_new_principals or warn"),

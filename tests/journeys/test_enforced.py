@@ -28,6 +28,7 @@ from guard.policy.controls import controls
 from guard.policy.described import Controls
 from guard.policy.explain import explain
 from guard.policy.fingerprint import of_standard
+from guard.policy.ladder import DeDeployed, Ladder
 from guard.policy.load import builtin_standards, load
 from guard.policy.lowering import levels_in
 from guard.policy.model import Levels, Mode, OpaqueKey, Operation, OperatorsFile, Role, Target
@@ -36,12 +37,14 @@ from guard.policy.operators import Person
 from guard.policy.response import LegalClock, OnOverdue, Response
 from guard.policy.source import ConfigError
 from guard.policy.storage import Shipping
+from guard.state.orders import StopOrder
 from guard.state.reloads import Outcome
 from guard.telemetry.logs import JsonLog
 from guard.telemetry.meter import Meter
 from guard.telemetry.metric import Origin
 from guard.witness import Witness
 from safeguards.decision import Ending
+from safeguards.mode import Mode as Rung
 from tests.guard.incidents.stories import Story
 from tests.guard.policy.test_floor import (
     NOW,
@@ -57,9 +60,16 @@ from tests.guard.policy.test_lineage import beside, named, ruled_out, with_thres
 from tests.guard.road import Still
 from tests.guard.serve.test_handling import Desk
 from tests.guard.serve.test_reloading import Stand
+from tests.guard.state.parts import merged, stop
 from tests.parts.approvals import NobodyApproves
 from tests.parts.compiled import CHAT, SAID, Compiled
 from tests.parts.configuration import MARKER, ModelSpec, write_configuration
+from tests.parts.ladders import write_ladder
+
+
+def ordered(mode: Rung) -> StopOrder:
+    """An order of this mode for ``demo``, given now."""
+    return replace(stop("model:demo"), mode=mode, created=NOW.timestamp())
 
 
 def is_served(config: Config, at: datetime = NOW) -> bool:
@@ -211,6 +221,30 @@ def test_a_model_without_a_time_to_fix_weaknesses_is_not_served_and_a_late_fix_s
     desk.folder.add(story.opened())
     desk.look(1000)
     assert desk.stopped == ["demo"]
+
+
+def test_a_model_that_cannot_turn_newcomers_away_alone_is_not_served() -> None:
+    config = with_row("newcomers_refusable")
+    dated = tuple(key.model_copy(update={"issued": date(2026, 1, 1)}) for key in config.tiers.keys)
+    closing = with_policy(config, ladder=Ladder(no_new_principals=True))
+    assert not is_served(closing)
+    assert not is_served(with_tiers(config, keys=dated))
+    assert is_served(with_tiers(closing, keys=dated))
+    late = (dated[0], dated[1].model_copy(update={"issued": NOW.date()}), *dated[2:])
+    orders = merged([ordered(Rung.NO_NEW_PRINCIPALS)])
+    compiled = Compiled(with_tiers(closing, keys=late), NOW.timestamp(), ladder=orders)
+    assert compiled.ask(key=late[0].id).forwarded
+    refused(compiled, "no_new_principals", key=late[1].id)
+
+
+def test_a_model_without_a_replacement_is_not_served_and_a_withdrawn_one_names_it() -> None:
+    config = with_row("replacement_declared")
+    assert not is_served(config)
+    replaced = with_policy(config, ladder=Ladder(de_deployed=DeDeployed(replacement="small")))
+    assert is_served(replaced)
+    compiled = Compiled(replaced, NOW.timestamp(), ladder=merged([ordered(Rung.DE_DEPLOYED)]))
+    got = compiled.ask(key=config.tiers.keys[0].id)
+    assert (got.code, got.forwarded, b"Use small instead." in got.body) == ("de_deployed", False, True)
 
 
 def test_a_model_with_weaker_controls_than_its_risk_report_describes_is_not_served() -> None:
@@ -603,6 +637,20 @@ def test_what_is_stopped_is_refused_and_what_runs_is_cut(compiled: Compiled) -> 
     refused(compiled, "stopped")
     compiled.switch.stopped, compiled.switch.fails = False, True
     refused(compiled, "safeguard_failed")
+
+
+def test_a_model_below_its_floor_answers_for_no_other(tmp_path: Path) -> None:
+    for days in (20, -1):
+        small = ModelSpec("small", 2, "http://127.0.0.1:8", evidence_days=days)
+        write_configuration(tmp_path, models=[ModelSpec(asl=3), small], now=NOW)
+        write_ladder(tmp_path, "demo", {"fallback": {"model": "small"}})
+        orders = merged([ordered(Rung.FALLBACK)])
+        compiled = Compiled(load(tmp_path), NOW.timestamp(), ladder=orders)
+        if days > 0:
+            got = compiled.ask()
+            assert (got.forwarded, json.loads(got.body)["model"]) == (True, "small")
+        else:
+            refused(compiled, "stopped")
 
 
 def test_evidence_that_lapses_under_way_refuses_the_request(compiled: Compiled) -> None:

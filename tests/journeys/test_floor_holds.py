@@ -285,6 +285,8 @@ UNSEEN: Final = frozenset(
         CheckName.SIGNED_BUNDLE,
         CheckName.SAME_WEIGHTS_DECLARED,
         CheckName.OVERDUE_STOPS,
+        CheckName.NEWCOMERS_REFUSABLE,
+        CheckName.REPLACEMENT_DECLARED,
         CheckName.VARIANT_EVALUATED,
     }
 )
@@ -341,13 +343,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     tiers = json.loads((directory / "tiers.yaml").read_text())
     for key in tiers["keys"]:
         key["expires"] = "2026-01-01" if key["id"] == "lapsed" else "2999-12-31"  # evidence is to lapse before
+        key["issued"] = "2025-01-01"
     (directory / "tiers.yaml").write_text(json.dumps(tiers))
     guard = json.loads((directory / "guard.yaml").read_text())
     (directory / "guard.yaml").write_text(json.dumps({**guard, "signed_bundle": True}))
     example = (builtin_standards() / "example-internal.yaml").read_text()
     (builtin / "example-internal.yaml").write_text(example)
     rsp = yaml.safe_load((builtin_standards() / "anthropic-rsp-2.2.yaml").read_text())
-    rows = [row for row in rsp["rows"] if row["check"] is not None]
+    # A replacement is another model: tests/journeys/test_enforced.py has two.
+    rows = [row for row in rsp["rows"] if row["check"] not in {None, CheckName.REPLACEMENT_DECLARED}]
     assert len(rows) > 100
     (builtin / "published.yaml").write_text(json.dumps({**rsp, "name": "published", "version": "1", "rows": rows}))
     config = load(directory, builtin)
@@ -399,6 +403,7 @@ def strict(place: Place, standard: tuple[str, str], deployment: int, security: i
         "safeguards": list(mounts.values()),
         "upstream": {**document["upstream"], "expect_model": "up" if named else None},
         "response": {"max_hours": 48},
+        "ladder": {"no_new_principals": True},
         "thresholds": [finding(each.name) for each in place.standards[standard].thresholds],
         "evidence": [paper(claim, roles, place.tested) for claim, roles in place.asked(standard).items()],
     }

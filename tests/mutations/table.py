@@ -15,9 +15,10 @@ from guard.pipeline import Pipeline
 from guard.policy.invariants import Invariant
 from guard.policy.model import CheckName, Mode, SafeguardKind
 from guard.policy.proof import CHECKS, INVARIANTS, SAFEGUARDS
+from guard.refusal import Refused
 from guard.wire.strict_json import BadField
 from safeguards.decision import Ending
-from safeguards.verdict import PASS, Cleared
+from safeguards.verdict import PASS, Cleared, Code
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,18 @@ def _any_audience(original: Any) -> Any:
     def serving(self: Any, model: Any, dialect: Any, caller: Any) -> Any:
         found = self._catalogue.find(model)
         return original(self, model, dialect, replace(caller, audience=found.audience) if found else caller)
+
+    return serving
+
+
+def _whatever_its_floor(original: Any) -> Any:
+    def serving(self: Any, model: Any, dialect: Any, caller: Any) -> Any:
+        try:
+            return original(self, model, dialect, caller)
+        except Refused as refused:
+            if refused.code is Code.NOT_ROUTABLE:
+                return self._catalogue.find(model)
+            raise
 
     return serving
 
@@ -216,6 +229,7 @@ _INVARIANTS: Final[tuple[tuple[Invariant, str, Callable[[Any], Any]], ...]] = (
     (Invariant.BELOW_FLOOR_REFUSED, "guard.policy.floor:unmet", _always(lambda *_: ())),
     (Invariant.BELOW_FLOOR_REFUSED, "guard.policy.compile:Models._judge", _routable),
     (Invariant.BELOW_FLOOR_REFUSED, "guard.policy.compile:Models.find", _judged_once),
+    (Invariant.FALLBACK_MEETS_FLOOR, "guard.arrival:Arrivals.serving", _whatever_its_floor),
     (Invariant.ONE_JOURNEY, "guard.pipeline:Pipeline.admit", _only_in_public),
     (Invariant.EXACT_ROUTES, "guard.wire.routes:ROUTES", _lenient),
     (Invariant.UNREADABLE_REFUSED, "guard.wire.table:Record.read", _takes_everything),

@@ -26,7 +26,7 @@ from guard.serving import Serving
 from guard.wire.routes import ROUTES
 from safeguards.decision import Failure, Outcome, Unavailable
 from safeguards.exchange import Channel, Exchange
-from safeguards.ports import Keep, Stop
+from safeguards.ports import Keep, Ladder, Stop
 from tests.guard.road import Answering, Line, Model, Notes, Still, receiving
 from tests.parts.upstream import completion, stream_body
 
@@ -161,8 +161,11 @@ class Got:
 class Compiled:
     """One configuration that serves; ``clock`` moves by hand. What is ``held`` is not judged again."""
 
-    def __init__(self, config: Config, at: float, witness: Witness | None = None) -> None:
-        """Compile; raises ConfigError. Without a ``witness`` notes are taken."""
+    def __init__(self, config: Config, at: float, witness: Witness | None = None, ladder: Ladder | None = None) -> None:
+        """Compile; raises ConfigError. Without a ``witness`` notes are taken.
+
+        A ``ladder`` says by itself which orders are in force; without one ``switch`` does.
+        """
         self.timeline: list[str] = []
         self.clock = Still(at)
         self.log = Journal(self.timeline)
@@ -171,7 +174,7 @@ class Compiled:
         self.model = Saying(self.timeline)
         self.notes = Notes()
         self.config = config
-        self.models = Models(config, Ports(self.switch, self.buckets, self.log, self.clock))
+        self.models = Models(config, Ports(ladder or self.switch, self.buckets, self.log, self.clock, None, ladder))
         self.held: dict[str, Serving] = {}
         self._numbers = iter(range(1_000_000))
         live = LiveExchanges()
@@ -188,7 +191,7 @@ class Compiled:
         limits = Limits(65536, 5.0, 100)
         self._proxies = {}
         for surface in config.guard.surfaces:
-            arrivals = Arrivals(surface.name, ROUTES, callers, self, limits, live, self.clock, self._id)
+            arrivals = Arrivals(surface.name, ROUTES, callers, self, limits, live, self.clock, self._id, ladder)
             self._proxies[surface.name] = Proxy(arrivals, live, witness or self.notes, self.clock)
 
     def find(self, model: str) -> Serving | None:
