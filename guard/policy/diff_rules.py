@@ -281,7 +281,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(f"{_UP}/model", always(W), "another model may answer under the same levels and evidence"),
     Rule(f"{_UP}/expect_model", presence(added=S, removed=W), "whether the answer must name the model"),
     Rule(f"{_UP}/abort", presence(added=S, removed=W), "whether the server is told to stop generating"),
-    Rule(f"{_UP}/abort/path", always(N), "another address of the same server"),
+    Rule(f"{_UP}/abort/path", always(W), "whether the server obeys there is not known"),
     Rule(f"{_UP}/abort/seconds", always(N), "nothing waits for it"),
     Rule(f"{_UP}/credential", presence(added=S, removed=W), "whether the guard proves itself to the server"),
     Rule(f"{_UP}/credential/*", always(N), "another place of the secret"),
