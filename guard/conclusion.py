@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from guard.arrival import Arrival
 from guard.live import LiveExchanges
-from guard.pipeline import Judgement, Watching
+from guard.pipeline import Admitted, Judgement, Watching
 from guard.refusal import Ended, Refused
 from guard.reply import Reply
 from guard.serving import Answer, Serving
@@ -36,6 +36,9 @@ class Witness(Protocol):
     def ended(self, arrival: Arrival, outcome: Outcome) -> None:
         """An exchange has ended and is recorded."""
 
+    def abandoned(self, arrival: Arrival, result: str) -> None:
+        """The model's server was asked to stop generating; ``result`` is what became of that."""
+
     def refused(self, refused: Refused, request: str) -> None:
         """A request was turned away before it became an exchange."""
 
@@ -56,6 +59,7 @@ class Traveller:
         self.reader: AnswerReader | None = None
         self.valve = Valve()
         self.answer: Answer | None = None
+        self.sent: Admitted | None = None
         self.events = 0
         self.seen: object = None
         self.characters = 0

@@ -116,6 +116,8 @@ class _Journey(Traveller):
         # 6 always, in a task of its own: neither a cut that is still on its way nor the process's end interrupts it.
         rest = self.conclude(judgement, end, witness)
         concluding = None if rest is None else asyncio.ensure_future(rest)
+        if end is not None and end.ending is Ending.STOPPED and self.sent is not None:
+            self.serving.upstream.abandon(self.sent, lambda result: witness.abandoned(arrival, result))
         while concluding is not None and not concluding.done():
             try:
                 await asyncio.wait({concluding})
@@ -142,6 +144,7 @@ class _Journey(Traveller):
         # 5: there, and back through the valve.
         sent = perf_counter()
         self.forwarding = sent - self.arrival.started
+        self.sent = admitted
         answer = self.answer = await self.serving.upstream.send(admitted)
         self.upstream_seconds = perf_counter() - sent
         live.answer = answer

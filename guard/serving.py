@@ -47,6 +47,12 @@ class Upstream(Protocol):
     async def send(self, admitted: Admitted) -> Answer:
         """Send the request as it was admitted; raises UpstreamError."""
 
+    def abandon(self, admitted: Admitted, told: Callable[[str], None]) -> None:
+        """Have the server stop generating an answer that was stopped, if it takes that; returns at once.
+
+        ``told`` is called later, where something was asked, with what became of it.
+        """
+
     def settle(self, answer: Answer) -> None:
         """Have done with an answer whose last word was passed on, perhaps a moment before the end of its body."""
 

@@ -8,7 +8,7 @@ from guard.refusal import Refused
 from guard.telemetry import observe
 from guard.telemetry.logs import Event, JsonLog, Level
 from guard.telemetry.meter import Meter
-from guard.telemetry.metric import AuthFailure, Phase, Written
+from guard.telemetry.metric import Abort, AuthFailure, Phase, Written
 from guard.telemetry.tracing import Tracer
 from safeguards.decision import Outcome
 from safeguards.verdict import Code
@@ -43,6 +43,10 @@ class Witness:
         self.log.exchange(arrival.exchange, outcome)
         if self._tracer is not None:
             self._tracer.exchange_ended(arrival.exchange, outcome, provider)
+
+    def abandoned(self, arrival: Arrival, result: str) -> None:
+        """Count what became of asking the model's server to stop generating."""
+        self.meter.inc(self.meter.bind("guard_upstream_aborts_total", arrival.exchange.model, Abort(result)))
 
     def refused(self, refused: Refused, request: str) -> None:
         """Count and log a request that did not become an exchange."""

@@ -13,7 +13,6 @@ from guard.admin.switchboard import served_by
 from guard.cli.in_force import policy_in_force
 from guard.cli.options import state_of
 from guard.policy.config import Config
-from guard.policy.source import ConfigError
 from guard.state.scope import Scope
 from guard.state.served import UnknownScopeError
 from guard.state.snapshots import Snapshots
@@ -36,7 +35,7 @@ def why_unknown(scope: Scope, config: Config) -> str:
 
 
 def _look(scope: Scope, config: Config, found: list[str]) -> None:
-    with suppress(OSError, ConfigError):
+    with suppress(Exception):  # whatever is wrong there: what cannot be known is no reason to refuse
         current = Snapshots(state_of(config.directory, config.guard)).current()
         served = policy_in_force(config.directory)[0]
         if current is not None and current.digest != served.digest:

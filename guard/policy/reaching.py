@@ -16,7 +16,7 @@ from guard.policy.secret import read_secret
 from guard.policy.source import ConfigError, Place, Problem
 from guard.upstream.endpoint import Endpoint
 from guard.upstream.pool import Pool
-from guard.upstream.send import ModelServer
+from guard.upstream.send import AbortRequest, ModelServer
 from guard.upstream.tls import BadTls, client_tls
 from guard.wire.routes import DIALECTS
 
@@ -103,7 +103,9 @@ def reach(policy: ModelPolicy, config: Config, before: Reach | None = None, *, s
     path = urlsplit(settings.url).path if not endpoint.unix else settings.base_path or ""
     base = path.rstrip("/").removesuffix("/v1").encode("ascii")
     headers = _credential_headers(settings.kind, credential)
-    server = ModelServer(pool, endpoint.authority.encode(), base, settings.model, headers, DIALECTS)
+    asked = settings.abort
+    abort = None if asked is None else AbortRequest(asked.path.encode("ascii"), asked.seconds)
+    server = ModelServer(pool, endpoint.authority.encode(), base, settings.model, headers, DIALECTS, abort)
     return Reach(settings, credential, read, server)
 
 

@@ -57,6 +57,15 @@ class UpstreamTls(Frozen):
         return self
 
 
+class Abort(Frozen):
+    """How the server is asked to stop generating what a stop has cut; its own request id goes with each request."""
+
+    path: BasePath = Field(default="/abort_request", description="Where, below the server's base path.")
+    seconds: Annotated[Seconds, Field(le=30)] = Field(
+        default=2.0, description="How long that may take; nothing waits for it, and what fails is counted."
+    )
+
+
 class Upstream(Frozen):
     """The inference server of one model and how long it may take."""
 
@@ -75,6 +84,11 @@ class Upstream(Frozen):
         default=None,
         description="The model that answers must name before any text, or they are withheld; null checks nothing.",
     )
+    abort: Abort | None = Field(
+        default=None,
+        description="For sglang: it is asked besides to stop generating what a stop has cut. null, and for every other "
+        "server: the connection is closed, which is done in any case and stops those that notice it.",
+    )
     credential: SecretRef | None = Field(default=None, description="Sent as a bearer token; null sends none.")
     connect_seconds: Seconds = Field(default=5.0, description="How long connecting may take.")
     first_byte_seconds: Seconds = Field(default=60.0, description="How long the first byte may take.")
@@ -91,4 +105,6 @@ class Upstream(Frozen):
             raise MisplacedError("is only for a URL that begins with https://", "tls")
         if self.base_path is not None and urlsplit(self.url).scheme != "unix":
             raise MisplacedError("is only for a Unix socket; write it into the URL", "base_path")
+        if self.abort is not None and self.kind is not ServerKind.SGLANG:
+            raise MisplacedError("is only for sglang: the others stop when the connection closes", "abort")
         return self

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from guard.telemetry.metric import (
+    Abort,
     AuthFailure,
     Cut,
     Hooked,
@@ -118,6 +119,14 @@ _ALL = (
         "Exchanges that the model endpoint could not answer.",
         ("model", "error_type"),
         error_type=UPSTREAM_ERRORS,
+    ),
+    _metric(
+        "guard_upstream_aborts_total",
+        Kind.COUNTER,
+        _W,
+        "Model servers asked to stop generating what a stop had cut, where `upstream.abort` says so.",
+        ("model", "result"),
+        result=tuple(Abort),
     ),
     _metric(
         "guard_reports_total",

@@ -65,6 +65,15 @@ class Cut(StrEnum):
     INTERNAL = "internal"
 
 
+class Abort(StrEnum):
+    """What became of asking a model's server to stop generating (`guard.upstream.abort.Aborted` says the same)."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    FAILED = "failed"
+    DROPPED = "dropped"
+
+
 class Written(StrEnum):
     """What became of one record of the request log: on disk, handed over and not yet on disk, or lost."""
 

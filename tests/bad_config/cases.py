@@ -570,6 +570,14 @@ CASES = (
     Case("a base path that climbs", MODEL, "http://127.0.0.1:8081", "unix:/run/s\n  base_path: /../v1",
          "models/demo.yaml:9: upstream.base_path: must be a path of plain segments after a slash, none empty, none "
          "beginning with a dot"),
+    Case("another server asked to stop generating", MODEL, "kind: openai", "kind: openai\n  abort: {}",
+         "models/demo.yaml:10: upstream.abort: is only for sglang: the others stop when the connection closes"),
+    Case("a server asked to stop generating for a minute", MODEL, "kind: openai",
+         "kind: sglang\n  abort: {seconds: 60}", "models/demo.yaml:10: upstream.abort.seconds: must be at most 30"),
+    Case("a server asked to stop generating by a path with a query", MODEL, "kind: openai",
+         "kind: sglang\n  abort: {path: '/abort?all'}",
+         "models/demo.yaml:10: upstream.abort.path: must be a path of plain segments after a slash, none empty, none "
+         "beginning with a dot"),
     Case("TLS on a plain URL", MODEL, "  kind: openai", "  kind: openai\n  tls: {ca: ca.pem}",
          "models/demo.yaml:10: upstream.tls: is only for a URL that begins with https://"),
     Case("TLS on a Unix socket", MODEL, "http://127.0.0.1:8081", "unix:/run/model.sock\n  tls: {}",

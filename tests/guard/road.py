@@ -171,6 +171,7 @@ class Model:
         self.sent: list[Admitted] = []
         self.answers: list[Answering] = []
         self.settled: list[Any] = []
+        self.abandoned: list[Admitted] = []
         self.status = 200
         self.batches: Sequence[bytes | Exception] | None = None
         self.refuses: Exception | None = None
@@ -191,6 +192,11 @@ class Model:
         answer = Answering(batches, self.status, content_type, self.between)
         self.answers.append(answer)
         return answer
+
+    def abandon(self, admitted: Admitted, told: Callable[[str], None]) -> None:
+        """Keep it, and say that it was done."""
+        self.abandoned.append(admitted)
+        told("done")
 
     def settle(self, answer: Any) -> None:
         """Keep it."""
@@ -288,6 +294,7 @@ class Notes:
         self.outcomes: list[Outcome] = []
         self.refusals: list[Refused] = []
         self.times: list[tuple[float | None, float | None]] = []
+        self.aborts: list[str] = []
 
     def began(self, arrival: Arrival) -> None:
         """As `Witness.began`."""
@@ -300,6 +307,10 @@ class Notes:
     def ended(self, arrival: Arrival, outcome: Outcome) -> None:
         """As `Witness.ended`."""
         self.outcomes.append(outcome)
+
+    def abandoned(self, arrival: Arrival, result: str) -> None:
+        """As `Witness.abandoned`."""
+        self.aborts.append(result)
 
     def refused(self, refused: Refused, request: str) -> None:
         """As `Witness.refused`."""

@@ -56,6 +56,9 @@ def check(road: Road, line: Line, *, streamed: bool) -> None:
     assert len(road.model.sent) <= 1
     for answer in road.model.answers:
         assert answer.closed + road.model.settled.count(answer) == 1
+    # Nothing but a stop asks the server to stop generating, and only for what was sent there.
+    assert road.model.abandoned == (road.model.sent if outcome.ending is Ending.STOPPED else [])
+    assert road.notes.aborts == ["done"] * len(road.model.abandoned)
     assert outcome.sent_bytes == len(line.body)
     assert line.tell is None
     served = "".join(each.text for each in outcome.released)

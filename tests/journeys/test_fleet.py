@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import pytest
 from guard.cli import everywhere, main
 from tests.parts.configuration import ModelSpec
 from tests.parts.fleets import Fleet, Replica, write_replica
-from tests.parts.guard_process import GuardProcess, wait_until
+from tests.parts.guard_process import GUARD, PATIENCE, GuardProcess, wait_until
 from tests.parts.postgres import Postgres
 from tests.parts.raw_caller import RawCaller
 from tests.parts.tcp_proxy import TcpProxy
@@ -67,7 +68,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 @pytest.fixture
-def running(whole: Running, monkeypatch: pytest.MonkeyPatch) -> Running:
+def running(whole: Running, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Running:
+    monkeypatch.chdir(tmp_path)  # what two people would have to sign is written where the command runs
     monkeypatch.delenv("GUARD_ADMIN_TOKEN", raising=False)
     monkeypatch.delenv("GUARD_CONFIG", raising=False)
     monkeypatch.setattr(everywhere, "WAIT_SECONDS", 2.0)  # who does not obey is waited for in several tests
@@ -195,6 +197,81 @@ def test_without_the_engine_a_lease_lapses_by_level_and_is_back_with_it(
             running.database.start()
     wait_until(lambda: one.code("strict") == "", "it is served again")
     one.guard.wait_for("lease_renewed")
+
+
+def held(replica: Replica) -> dict[str, bytes]:
+    """The very bytes of every order that lies on a host."""
+    return {path.name: path.read_bytes() for path in (replica.state / "orders").glob("*.json")}
+
+
+def test_a_fleet_that_was_split_holds_the_union_of_both_sides_orders_when_it_is_whole_again(
+    running: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One replica is cut off from the engine; on either side something is stopped, and on one something resumed."""
+    one, cut_off, third = running.replicas
+    assert guard(capsys, "stop", "key:stranger", "--config", one.config)[0] == 0
+    before = held(cut_off)
+    with ExitStack() as stack:
+        strict = stream(cut_off, stack, "strict")
+        lapses = len(cut_off.guard.lines("lease_lapsed", lapsed=["ASL-3", "ASL-4"]))
+        running.proxy.refuse(refusing=True)
+        try:
+            code, out, err = guard(capsys, "stop", "model:demo", "--config", one.config)
+            assert (code, "not confirmed by r1 (" in err) == (5, True), err
+            first = re.findall(r"order (\w+)", out)[0]
+            assert guard(capsys, "resume", "key:stranger", "--reason", "x", "--config", one.config)[0] == 5
+            # What is ordered where the engine cannot be reached holds there, and says that it is not known elsewhere.
+            code, out, err = guard(capsys, "stop", "tier:slow", "--config", cut_off.config)
+            assert (code, "not confirmed by the fleet (" in err) == (5, True)
+            second = re.findall(r"order (\w+)", out)[0]
+            # Nothing that was ordered names it, but it cannot be known whether something does: its lease lapses.
+            assert strict.answer().code == "stopped"
+            lapse = cut_off.guard.wait_for("lease_lapsed", lapses + 1, lapsed=["ASL-3", "ASL-4"])
+            assert lapse["seconds"] >= LEASE
+            assert [each.code("strict") for each in running.replicas] == ["", "stopped", ""]
+            assert [each.code("demo") for each in running.replicas] == ["stopped", "", "stopped"]
+            assert {f"{first}.json", f"{second}.json"} & held(cut_off).keys() == {f"{second}.json"}
+            assert f"{second}.json" not in held(one)
+        finally:
+            running.proxy.refuse(refusing=False)
+            running.proxy.cut()
+    wait_until(running.fleet.together, "whole again")
+    wait_until(lambda: held(one) == held(cut_off) == held(third), "each holds the union, byte for byte")
+    union = held(one)
+    assert {f"{first}.json", f"{second}.json"} <= union.keys()
+    assert before.items() <= union.items()
+    wait_until(lambda: [each.code("demo") for each in running.replicas] == ["stopped"] * 3, "obeyed by all")
+    assert [each.code("strict") for each in running.replicas] == [""] * 3
+    for scope, config in (("tier:slow", one.config), ("model:demo", cut_off.config)):
+        code, out, err = guard(capsys, "resume", scope, "--reason", "x", "--config", config)
+        assert "on 3/3 replicas" in out, err
+    assert [each.code("demo") for each in running.replicas] == [""] * 3
+
+
+def test_two_responders_at_once_on_two_replicas_are_both_obeyed_everywhere(
+    running: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ExitStack() as stack:
+        callers = [stream(each, stack, prompt="silence") for each in running.replicas]
+        asking = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [GUARD, "stop", "model:demo", "--reason", each.name, "--config", each.config],
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                )
+            )
+            for each in running.replicas[:2]
+        ]  # fmt: skip
+        told = [each.communicate(timeout=PATIENCE) for each in asking]
+        assert [each.returncode for each in asking] == [0, 0], told
+        assert all("on 3/3 replicas" in out for out, _ in told)
+        assert [caller.answer().code for caller in callers] == ["stopped"] * 3
+    orders = {f"{order}.json" for out, _ in told for order in re.findall(r"order (\w+)", out)}
+    assert len(orders) == 2
+    assert all(orders <= held(each).keys() for each in running.replicas)
+    code, out, err = guard(capsys, "resume", "model:demo", "--reason", "x", "--config", running.replicas[2].config)
+    assert (code, "on 3/3 replicas" in out) == (0, True), err
+    assert [each.code("demo") for each in running.replicas] == [""] * 3
 
 
 def metric(replica: Replica, series: str) -> float:

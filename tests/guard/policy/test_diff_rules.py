@@ -91,6 +91,8 @@ CASES: tuple[tuple[Any, ...], ...] = (
     (f"{UP}/url", "https://a", "http://a", W), (f"{UP}/base_path", None, "/v1", W), (f"{UP}/kind", "vllm", "tgi", W),
     (f"{UP}/model", "a", "b", W),
     (f"{UP}/expect_model", "a", None, W), (f"{UP}/expect_model", "a", "b", W), (f"{UP}/expect_model", None, "a", S),
+    (f"{UP}/abort", {"path": "/a"}, None, W), (f"{UP}/abort", None, {"path": "/a"}, S),
+    (f"{UP}/abort/path", "/a", "/b", W), (f"{UP}/abort/seconds", 2.0, 1.0, N),
     (f"{UP}/credential", {"file": "a"}, None, W), (f"{UP}/credential", None, {"file": "a"}, S),
     (f"{UP}/credential/file", "a", "b", N),
     (f"{UP}/tls", {"server_name": None}, None, W), (f"{UP}/tls", None, {"server_name": None}, S),
@@ -321,6 +323,8 @@ def test_every_key_of_a_full_configuration_has_a_row(tmp_path: Path) -> None:
     model = json.loads((tmp_path / "models" / "demo.yaml").read_text())
     model["upstream"].update(
         url="https://models.example",
+        kind="sglang",
+        abort={"path": "/abort_request"},
         credential=secret,
         tls={"ca": "ca.pem", "client_certificate": "c.pem", "client_key": secret, "server_name": "models.example"},
     )
