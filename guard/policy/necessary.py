@@ -32,6 +32,9 @@ def lacking(config: Config, *, secrets: bool = True) -> Iterator[Problem]:
             if ref is not None:
                 at = partial(config.problem, "guard.yaml", ("storage", "ship", key))
                 yield from _told(partial(read_secret, ref, directory, at))
+        if ship is not None and ship.otlp_logs is not None and ship.otlp_logs.authorization is not None:
+            at = partial(config.problem, "guard.yaml", ("storage", "ship", "otlp_logs", "authorization"))
+            yield from _told(partial(read_secret, ship.otlp_logs.authorization, directory, at))
     if guard.storage.ship is not None and guard.storage.ship.to.startswith("s3:") and find_spec("boto3") is None:
         words = "needs the package boto3: pip install 'asl-guard[s3]'"
         yield config.problem("guard.yaml", ("storage", "ship", "to"), words)

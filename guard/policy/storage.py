@@ -27,6 +27,13 @@ class ObjectLock(Frozen):
     )
 
 
+class OtlpLogs(Frozen):
+    """A collector that is told of intents, outcomes, acts of control and recoveries, and of no text."""
+
+    endpoint: Url = Field(description="The full URL of an OTLP/HTTP logs endpoint that takes JSON.")
+    authorization: SecretRef | None = Field(default=None, description="The header Authorization, such as Bearer ….")
+
+
 class Shipping(Frozen):
     """Where copies of the request log go, in the background: what is under a signed head, sealed texts included."""
 
@@ -45,6 +52,7 @@ class Shipping(Frozen):
         le=36500,
     )
     lock: ObjectLock | None = Field(default=None, description="S3 Object Lock; null locks nothing.")
+    otlp_logs: OtlpLogs | None = Field(default=None, description="Who else is told of records; null tells nobody.")
 
     @model_validator(mode="after")
     def _fits(self) -> Shipping:

@@ -13,6 +13,8 @@ import select
 import signal
 import sys
 from collections.abc import Callable
+from concurrent import futures
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,6 +29,8 @@ from guard.policy.source import ConfigError
 from guard.policy.storage import Shipping
 from guard.shipping.cursor import FOLDER, Cursor
 from guard.shipping.folder import FolderStore
+from guard.shipping.heads import read_heads
+from guard.shipping.otlp import LogSink
 from guard.shipping.s3 import S3Place, S3Store
 from guard.shipping.shipper import Shipper, words
 from guard.shipping.status import Status, read_status, write_status
@@ -39,6 +43,7 @@ FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0
 TELL_SECONDS: Final = 0.5
 MAX_WORDS: Final = 500
+LAST_SECONDS: Final = 2.0  # that a collector has for what was sealed last; the supervisor waits longer
 CANNOT_START: Final = 2
 
 
@@ -98,6 +103,17 @@ def open_shipper(given: Shipment, clock: Clock, told: Callable[[], None] = lambd
     return Shipper(given.audit, given.key, store, cursor, clock, keep_days=days, told=told)
 
 
+def open_sink(given: Shipment) -> LogSink | None:
+    """Who else is told of records, None if nobody is; raises ConfigError and LedgerError."""
+    section = given.section.otlp_logs
+    if section is None:
+        return None
+    secret = section.authorization
+    cursor = Cursor(given.state, f"otlp {section.endpoint}")
+    authorization = None if secret is None else read_secret(secret, given.directory)
+    return LogSink(given.key, section.endpoint, cursor, authorization=authorization)
+
+
 def hold(state: Path) -> int:
     """Keep others from shipping this log until the descriptor is closed; raises InUseError and OSError."""
     folder = state / FOLDER
@@ -108,6 +124,47 @@ def hold(state: Path) -> int:
 def pause_after(failures: int, share: float) -> float:
     """How long to wait after so many failures in a row, doubling to a minute; ``share`` (0 to 1) spreads many hosts."""
     return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures - 1, 10)) * (0.5 + share / 2))
+
+
+class Telling:
+    """Rounds of a sink in a thread of its own, so that a collector that hangs holds up no copy.
+
+    It goes on with every round of copies that finds it idle.
+    """
+
+    def __init__(self, audit: Path, sink: LogSink) -> None:
+        """Take the log and who is told of it."""
+        self._audit = audit
+        self._sink = sink
+        self._thread = ThreadPoolExecutor(1, "tell-records")
+        self._round: Future[tuple[str, ...]] | None = None
+        self._problem = ""
+
+    def look(self) -> str:
+        """What was wrong with the last round that ended, empty if nothing was."""
+        if self._round is not None and self._round.done():
+            try:
+                self._problem = "; ".join(self._round.result())
+            except (StoreError, LedgerError, OSError) as error:
+                self._problem = words(error)
+            self._round = None
+        return self._problem
+
+    def go_on(self) -> None:
+        """Begin a round unless one runs."""
+        self.look()
+        if self._round is None:
+            self._round = self._thread.submit(self._tell)
+
+    def close(self) -> None:
+        """Let what was sealed last be told for a few seconds, and end."""
+        self.go_on()
+        if self._round is not None:
+            futures.wait([self._round], LAST_SECONDS)
+        self._sink.close()
+
+    def _tell(self) -> tuple[str, ...]:
+        return self._sink.round(self._audit, read_heads(self._audit).sizes) if self._audit.is_dir() else ()
 
 
 class Loop:
@@ -122,6 +179,8 @@ class Loop:
         self._problem = ""
         self._told = float("-inf")
         self._shipper = open_shipper(given, clock, self._tell_now_and_then)
+        sink = open_sink(given)
+        self._telling = None if sink is None else Telling(given.audit, sink)
 
     def run(self) -> None:
         """Ship until the end, and once more then."""
@@ -138,6 +197,8 @@ class Loop:
             else:
                 failed = 0
                 self._problem = "; ".join(problems)[:MAX_WORDS]
+            if self._telling is not None:
+                (self._telling.close if over else self._telling.go_on)()
             self._tell()
             if over:
                 return
@@ -161,7 +222,8 @@ class Loop:
         self._told = self._clock.steady()
         try:
             try:
-                status = self._shipper.status(self._problem)
+                told = "" if self._telling is None else self._telling.look()[:MAX_WORDS]
+                status = self._shipper.status("; ".join(filter(None, (self._problem, told))))
             except (LedgerError, OSError) as error:
                 before = read_status(self._state)
                 status = Status(0.0 if before is None else before.shipped_to, words(error)[:MAX_WORDS])

@@ -405,6 +405,16 @@ CASES = (
     Case("a lock for no day", GUARD, "  audit: var/audit",
          "  audit: var/audit\n  ship: {to: s3://bucket, lock: {mode: compliance, days: 0}}",
          "guard.yaml:13: storage.ship.lock.days: must be at least 1"),
+    Case("a collector without a URL", GUARD, "  audit: var/audit",
+         "  audit: var/audit\n  ship: {to: s3://bucket, otlp_logs: {}}",
+         "guard.yaml:13: storage.ship.otlp_logs.endpoint: is required"),
+    Case("a collector's token in the file itself", GUARD, "  audit: var/audit",
+         '  audit: var/audit\n  ship: {to: "file:///share", otlp_logs: {endpoint: "http://a/", authorization: abc}}',
+         "guard.yaml:13: storage.ship.otlp_logs.authorization: must be a mapping"),
+    Case("a collector's token that is not there", GUARD, "  audit: var/audit",
+         "  audit: var/audit\n  ship: {to: 'file:///share', otlp_logs: {endpoint: 'http://a/', "
+         "authorization: {file: secrets/none}}}",
+         "guard.yaml:13: storage.ship.otlp_logs.authorization: secrets/none is missing"),
     Case("a lag of copies that nobody makes", MODEL, "content: true}",
          "content: true, copies: {max_lag_seconds: 60}}",
          "models/demo.yaml:19: safeguards[0].settings.copies: must be null, or guard.yaml must say under "

@@ -20,6 +20,7 @@ from guard.audit.records import Outcome
 from guard.audit.verify import verify
 from guard.policy.load import load
 from guard.serve.sealing import log_key
+from tests.guard.shipping.collector import collector
 from tests.guard.shipping.moto_server import ACCESS_KEY, REGION, SECRET_KEY, moto_server
 from tests.parts.configuration import ModelSpec, write_configuration
 from tests.parts.guard_process import GUARD, GuardProcess, wait_until
@@ -127,9 +128,9 @@ def test_a_file_share_holds_a_copy_that_verifies_also_after_kills_and_the_end_is
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_copies_go_to_s3_and_their_download_verifies(tmp_path: Path) -> None:
+def test_copies_go_to_s3_where_their_download_verifies_and_a_collector_is_told(tmp_path: Path) -> None:
     config = tmp_path / "config"
-    with moto_server() as moto, ScriptedUpstream(says("words")) as upstream:
+    with moto_server() as moto, collector() as told, ScriptedUpstream(says("words")) as upstream:
         bucket = moto.bucket("copies", lock=True)
         ship = {
             "to": f"s3://{bucket}/guards/one",
@@ -139,19 +140,25 @@ def test_copies_go_to_s3_and_their_download_verifies(tmp_path: Path) -> None:
             "secret_key": {"env": "TEST_S3_SECRET"},
             "every_seconds": 0.2,
             "lock": {"mode": "governance", "days": 1},
+            "otlp_logs": {"endpoint": told.url, "authorization": {"env": "TEST_OTLP"}},
         }
         key = configured(config, upstream.url, ship)
         (config / "secrets" / "s3-key").write_text(ACCESS_KEY)
         (config / "secrets" / "s3-key").chmod(0o600)
-        with GuardProcess(config, environment={"TEST_S3_SECRET": SECRET_KEY}) as guard:
+        with GuardProcess(config, environment={"TEST_S3_SECRET": SECRET_KEY, "TEST_OTLP": "Bearer one"}) as guard:
             _, asked = ask(guard, key)
             wait_until(lambda: any("/bodies/" in name for name in moto.names(bucket)), "something is shipped")
+            wait_until(lambda: f"outcome {asked}" in told.names(), "it is told")
             guard.signal(signal.SIGTERM)
             assert guard.wait() == 0
             assert not guard.lines("ship_failed")
             log = json.dumps(guard.log)
             assert SECRET_KEY not in log
             assert ACCESS_KEY not in log
+            assert "Bearer" not in log
+        assert told.headers[-1]["authorization"] == "Bearer one"
+        assert told.names().count(f"intent {asked}") == 1
+        assert b"words" not in b"".join(told.bodies)
         for name, data in moto.contents(bucket).items():
             assert moto.client().head_object(Bucket=bucket, Key=name)["ObjectLockMode"] == "GOVERNANCE"
             path = tmp_path / "download" / name.removeprefix("guards/one/")

@@ -10,13 +10,14 @@ import pytest
 from guard.audit.note import Key
 from guard.policy.secret_ref import SecretRef
 from guard.policy.source import ConfigError
-from guard.policy.storage import Shipping
-from guard.serve.shipping import Loop, Shipment, open_store, pause_after, read_order
+from guard.policy.storage import OtlpLogs, Shipping
+from guard.serve.shipping import Loop, Shipment, open_sink, open_store, pause_after, read_order
 from guard.shipping.folder import FolderStore
 from guard.shipping.s3 import S3Store
 from guard.shipping.status import Status, read_status
-from tests.guard.audit.fakes import Clock
+from tests.guard.audit.fakes import PATIENCE, Clock
 from tests.guard.audit.sealed_log import Guard, write
+from tests.guard.shipping.collector import collector
 from tests.guard.shipping.fakes import key
 
 
@@ -114,3 +115,60 @@ def test_an_order_says_everything_but_the_secrets(tmp_path: Path, monkeypatch: p
     monkeypatch.delenv("S3_SECRET")
     with pytest.raises(ConfigError, match=str(ref.env)):
         open_store(tmp_path, section)
+
+
+def telling(base: Path, guard: Guard, url: str) -> Loop:
+    """A loop that also tells a collector, for a round and the last one."""
+    (base / "share").mkdir()
+    section = Shipping(to=f"file://{base}/share", otlp_logs=OtlpLogs(endpoint=url))
+    clock, rounds = Clock(guard.clock.now() + 1000.0), iter((False, True))
+
+    def ended(_: float) -> bool:
+        clock.pass_(1000.0)
+        return next(rounds)
+
+    return Loop(Shipment(base, guard.state, guard.audit, key(guard), section), clock, ended)
+
+
+def test_a_collector_is_told_beside_the_copies_also_of_what_was_sealed_last(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    with collector() as there:
+        telling(tmp_path, host.guard, there.url).run()
+        assert there.names().count("intent worker-0-0") == 1
+    assert list(tmp_path.glob("share/log-*/worker-0/seg-*"))
+    assert host.status().problem == ""
+
+
+def test_a_collector_that_hangs_holds_up_no_copy_and_one_that_refuses_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guard.serve.shipping.LAST_SECONDS", 0.01)
+    host = Host(tmp_path)
+    with collector() as there:
+        there.gate.clear()
+        there.status = 503
+        telling(tmp_path, host.guard, there.url).run()  # ends although nobody has answered
+        assert there.entered.wait(PATIENCE)
+        assert there.bodies == []
+        assert len(list(tmp_path.glob("share/log-*/worker-0/seg-*"))) == 1
+        assert host.status().problem == ""
+        assert host.status().shipped_to > 1_700_000_000.0
+        monkeypatch.setattr("guard.serve.shipping.LAST_SECONDS", PATIENCE)
+        there.gate.set()
+        (tmp_path / "share").rename(tmp_path / "first")
+        telling(tmp_path, host.guard, there.url).run()
+        assert host.status().problem == "otlp_logs: the collector answered 503"
+
+
+def test_the_secret_of_a_collector_is_read_when_it_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guard = Guard(tmp_path / "host")
+    guard.ring()
+    logs = OtlpLogs(endpoint="http://127.0.0.1:1/", authorization=SecretRef(env="OTLP_SECRET"))
+    shipment = Shipment(tmp_path, guard.state, guard.audit, key(guard), Shipping(to="file:///share", otlp_logs=logs))
+    monkeypatch.setenv("OTLP_SECRET", "Bearer a-secret")
+    assert read_order(shipment.order()) == shipment
+    assert "a-secret" not in shipment.order()
+    assert open_sink(shipment) is not None
+    monkeypatch.delenv("OTLP_SECRET")
+    with pytest.raises(ConfigError, match="OTLP_SECRET"):
+        open_sink(shipment)
