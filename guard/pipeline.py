@@ -157,19 +157,21 @@ class Pipeline:
         judgement.watched = True
         exchange = judgement.exchange
         watermark = channel.end
+        ended = perf_counter()
         for index, mount in enumerate(self.watchers):
             if mount.safeguard.rests:
                 if mount.safeguard.resting():
                     continue
                 judgement.tallies[index].asked = True
-            started = perf_counter()
+            started = ended
             verdict: object
             failure: Failure | None = None
             try:
                 verdict = mount.safeguard.watch(exchange, channel)
             except Exception as problem:  # noqa: BLE001 - every failure becomes a verdict here, and only here
                 verdict, failure = _verdict_of(mount, problem)
-            seconds = perf_counter() - started
+            ended = perf_counter()
+            seconds = ended - started
             if seconds > mount.deadline and type(verdict) is Cleared:
                 verdict, failure = _late(mount), Failure.TIMEOUT
             if type(verdict) is Cleared and type(verdict.upto) is int and 0 <= verdict.upto <= channel.end:

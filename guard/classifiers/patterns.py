@@ -117,12 +117,24 @@ class PatternClassifier:
 class PatternSession:
     """One growing text; remembers the engine's state, the automaton's state, and the way back to raw offsets."""
 
-    __slots__ = ("_classifier", "_count", "_folder", "_found", "_raw", "_segments", "_state", "_stream", "_take")
+    __slots__ = (
+        "_classifier",
+        "_count",
+        "_folder",
+        "_found",
+        "_raw",
+        "_segments",
+        "_state",
+        "_stream",
+        "_take",
+        "_width",
+    )
 
     def __init__(self, classifier: PatternClassifier) -> None:
         """Begin an engine stream."""
         self._classifier = classifier
         self._folder = Folder()
+        self._width = classifier.width
         self._state = classifier.partial.start
         self._raw = 0  # raw characters so far
         self._count = 0  # folded characters so far
@@ -155,14 +167,12 @@ class PatternSession:
         start = self._raw
         self._raw += len(text)
         folded, origin = self._folder.fold(text)
+        before = self._count
         if folded:
-            _guarded(stream.scan, folded.encode())
-            if not final:  # what could still become a match matters only while more may come
-                state = self._state
-                for character in folded:
-                    state = state[character]
-                self._state = state
-                self._segments.append((self._count, len(folded), start, origin))
+            try:
+                stream.scan(folded.encode())
+            except hyperscan.error as problem:
+                raise _failed(problem) from None
             self._count += len(folded)
         if final:
             self._stream = None
@@ -171,12 +181,19 @@ class PatternSession:
             return self._classifier.hit(min(self._found))
         if final:
             return self._raw
-        held = max(self._state.depth, min(self._classifier.width, self._count))
-        return self._raw_offset(self._count - held) if held else self._forget()
-
-    def _forget(self) -> int:
-        self._segments.clear()
-        return self._raw
+        state = self._state
+        for character in folded:
+            state = state[character]
+        self._state = state
+        held = state.depth
+        if held < self._width:
+            held = min(self._width, self._count)
+        if not held:  # no later match can reach back into what there is
+            self._segments.clear()
+            return self._raw
+        if folded:
+            self._segments.append((before, len(folded), start, origin))
+        return self._raw_offset(self._count - held)
 
     def _raw_offset(self, index: int) -> int:
         """Find where in the raw text the folded character of this index came from; forget what lies before it."""
@@ -213,4 +230,8 @@ def _guarded(scan: Callable[..., object], *arguments: object, **named: object) -
     try:
         scan(*arguments, **named)
     except hyperscan.error as problem:
-        raise Unavailable(Failure.CRASH, f"the pattern engine failed: {type(problem).__name__}") from None
+        raise _failed(problem) from None
+
+
+def _failed(problem: Exception) -> Unavailable:
+    return Unavailable(Failure.CRASH, f"the pattern engine failed: {type(problem).__name__}")

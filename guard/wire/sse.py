@@ -5,7 +5,7 @@ Lines end at CR, LF or CRLF and nowhere else; comments, ``id`` and ``retry`` are
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -14,8 +14,7 @@ class BadStream(Exception):  # noqa: N818 - a finding about the peer, as the nam
     """The upstream's answer is not what its dialect allows; the reason never quotes it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServerEvent:
+class ServerEvent(Struct, frozen=True, gc=False):
     """One event: its name (empty for the default) and its data, lines joined by LF."""
 
     name: bytes
@@ -42,6 +41,16 @@ class EventReader:
         if b"\r" in data or self._skip_lf:
             data = self._newlines(data)
         buffer = self._buffer
+        size = len(data) - 2
+        if (  # one event and nothing else, as nearly every read of a paced stream brings it
+            data.find(b"\n") == size
+            and data.startswith(b"data: ")
+            and data.endswith(b"\n\n")
+            and not buffer
+            and not self._first
+            and size <= self._max_event
+        ):
+            return [ServerEvent(b"", data[6:size])]
         if self._first:
             data = bytes(buffer) + data
             buffer.clear()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.wire.sse import BadStream, EventReader
+from guard.wire.sse import BadStream, EventReader, ServerEvent
 
 Read = list[tuple[bytes, bytes]]
 FIELDS = (b"data", b"data: ", b"event: ", b"id: 7", b"retry: 9", b":", b": comment", b" ")
@@ -123,3 +123,19 @@ def test_a_large_event_in_small_reads_costs_its_length_and_not_its_square() -> N
     for _ in range(200_000):
         reader.feed(b"0123456789")
     assert len(reader.feed(b"\n\n")[0].data) == 2_000_000
+
+
+@given(st.binary(max_size=12).map(lambda end: b"data: " + end), st.integers(1, 18))
+def test_an_event_that_comes_alone_is_read_as_it_is_between_others(line: bytes, limit: int) -> None:
+    whole = line + b"\n\n"
+
+    def read(*pieces: bytes) -> list[ServerEvent] | str:
+        reader, found = EventReader(limit), list[ServerEvent]()
+        try:
+            for piece in pieces:
+                found += reader.feed(piece)
+        except BadStream as problem:
+            return str(problem)
+        return found
+
+    assert read(b":\n\n", whole) == read(b":\n\n" + whole) == read(b":\n\n", whole[:3], whole[3:])
