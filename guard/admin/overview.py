@@ -226,7 +226,7 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
         places=panel.places(),
         running=total(running),
         findings=(
-            *(() if seen is None else seen.findings()),
+            *(() if seen is None else seen.findings({each.asl for each in models})),
             *panel.incidents(),
             *_findings(reports, fleet, policy, log),
             *(f"Resume {order} does not count for all that it names: {why}" for order, why in _uncounted(state)),

@@ -292,6 +292,11 @@ class Switchboard:
         self._served.require(scope)
         return scope
 
+    @property
+    def served(self) -> Served:
+        """What is served here, by what stops can name of it."""
+        return self._served
+
     def scopes(self, most: int = 500) -> tuple[str, ...]:
         """Return what may be stopped, at most so many, as it is written."""
         return self._served.scopes(most)
@@ -442,6 +447,10 @@ def _meant(named: ResumeApproval, state: State) -> tuple[Liftable, ...]:
             raise ResumeRefusedError(f"{lift.order}: no stop or rule order has this id here")
         if fingerprint(known[lift.order]) != lift.sha256:
             raise ResumeRefusedError(f"{lift.order}: this order is another than the one that was approved")
+        if str(known[lift.order].scope) != lift.scope:  # whoever signed read the scope, and not the digest
+            raise ResumeRefusedError(
+                f"{lift.order}: this order is of {known[lift.order].scope}, not of {lift.scope[:60]}"
+            )
     return tuple(known[lift.order] for lift in named.lifts)
 
 

@@ -23,16 +23,20 @@ _PEOPLE: Final = "A model at ASL-3 or above is resumed when two people have appr
 
 
 def ask_stop(
-    scope: str, running: tuple[Running, ...] | None, workers: str, visitor: Visitor, held: tuple[InForce, ...]
+    scope: str, running: tuple[Running, ...] | None, who: tuple[int, int], visitor: Visitor, held: tuple[InForce, ...]
 ) -> bytes:
     """Return the preview with the button; ``running`` is what it would cut here, None where that cannot be known.
 
-    ``workers`` says who will obey, and ``held`` are the orders of exactly this scope that are in force.
+    ``who`` will obey: so many workers here and so many other replicas. ``held`` are the orders of exactly this scope.
     """
     already = any(mode_of(each) is Mode.STOP for each in held)
     gentler = [each for each in held if isinstance(each, StopOrder) and each.mode is not Mode.STOP]
     cuts = "the running requests that it covers" if running is None else _count(total(running), "running request")
-    words = f"It cuts {cuts} and refuses new ones, at once, on {workers}."
+    workers, others = who
+    words = f"It cuts {cuts} and refuses new ones, at once, on {_count(workers, 'worker')}."
+    if others:
+        there = _count(others, "other replica")
+        words = f"It cuts {cuts} here, and all that it covers on {there}, and refuses new ones at once."
     models = by_model(running or ())
     return page(
         f"Stop {named(scope)}",

@@ -400,7 +400,8 @@ def test_in_a_fleet_a_stop_waits_for_every_replica_and_names_who_has_not_obeyed(
     monkeypatch.setattr("guard.admin.site.ACKNOWLEDGED_SECONDS", 0.05)
     counter.sign_in()
     member = counter.behind.member = InFleet([HALF])
-    assert "at once, on 0 workers here and on 1 other replica." in counter.get("/control/stop?scope=all").text
+    asked = counter.get("/control/stop?scope=all").text
+    assert "It cuts 0 running requests here, and all that it covers on 1 other replica, and refuses new" in asked
     counter.post("/control/stop", form=counter.form(), scope="all")
     assert member.waiting == [True, False]
     page = counter.get().text
@@ -445,13 +446,13 @@ def test_a_lapsed_lease_is_said_above_everything(counter: Counter) -> None:
     others = (replica("r1", silent=True, heard_seconds_ago=9), replica("r<2>", workers=None, position=None))
     counter.behind.member = InFleet(lapsed=(3, 4), age=33.0, problem="the database cannot be reached", others=others)
     page = counter.get().text
-    assert '<h1 id="state-title">Not served for want of proof: ASL-3</h1>' in page
+    assert '<h1 id="state-title"><span>Not served for want of proof: ASL-3</span></h1>' in page
     assert "strict: refused and cut on this replica until there is proof" in page
-    assert "It was known 33 s ago. The database cannot be reached." in page
+    assert "It was last known 33 s ago. The database cannot be reached." in page
     assert "1 of 2 models served" in page
     assert "silent for 9 s" in page
     assert "r&lt;2&gt;" in page
-    assert "lapsed: not served" in page
+    assert '<span class="badge">lapsed</span>' in page
     counter.behind.member = InFleet(age=None)
     page = counter.get().text
     assert "Nothing is stopped" in page
@@ -550,7 +551,7 @@ def test_orders_that_cannot_be_read_are_said_above_everything(counter: Counter) 
     orders.rename(counter.state / "elsewhere")
     page = counter.get()
     assert page.status_code == 200
-    assert '<h1 id="state-title">The stop orders cannot be read</h1>' in page.text
+    assert '<span class="mode-stop">The stop orders cannot be read</span></h1>' in page.text
     assert "data-loud" in page.text
     assert "which models are served is not known" in page.text
     assert page.text.count("Not known") == 2
@@ -625,6 +626,7 @@ def approve(counter: Counter, text: str, signatures: str) -> httpx.Response:
 
 def test_a_model_at_asl_3_comes_back_when_two_people_have_signed(signers: Counter) -> None:
     order = signers.board.stop("model:strict", "", "Ben", Source.ADMIN).order
+    assert "Resume model strict" in signers.get("/control/resume?target=model:strict").text
     asked = signers.get(f"/control/resume?target={order}").text
     assert "Write what two people sign" in asked
     assert "strict</strong> stays stopped: ASL-3: resuming takes two people&#x27;s approval" in asked
