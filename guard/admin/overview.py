@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -11,12 +11,11 @@ from guard.admin.fleet_view import FleetView, fleet_view
 from guard.admin.modes import rank
 from guard.admin.obedience import Confirmed, confirmed
 from guard.admin.running import Running, by_model, total
-from guard.admin.switchboard import Standing, Switchboard
+from guard.admin.switchboard import Hold, Standing, Switchboard
 from guard.policy.report import ModelReport
 from guard.policy.standard import OnExpiry
 from guard.state.merge import Judged, State, mode_of
 from guard.state.orders import StopOrder
-from safeguards.mode import Mode
 
 MAX_HISTORY: Final = 50
 MAX_STOPS: Final = 12  # for each the words of all workers are read
@@ -109,31 +108,26 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
-    """An order that holds a model for everybody, and what it does."""
-
-    order: str
-    mode: str
-
-
-@dataclass(frozen=True, slots=True)
 class Model:
     """One model: its standing, the orders that hold it for everybody (strongest first), and what runs on it.
 
-    ``lapsed`` is whether its level is not served here for want of proof that every stop order is known, ``refused``
-    whether an order turns its callers away, with no other model to answer them.
+    ``lapsed`` is whether its level is not served here for want of proof that every stop order is known.
     """
 
     report: ModelReport
-    held: tuple[Holding, ...]
+    held: tuple[Hold, ...]
     running: int
     lapsed: bool = False
-    refused: bool = False
 
     @property
     def asl(self) -> int:
         """The level that leases and resumes go by."""
         return max(self.report.deployment, self.report.security)
+
+    @property
+    def refused(self) -> bool:
+        """Whether an order turns its callers away, and no other model answers them."""
+        return any(each.refuses for each in self.held)
 
     @property
     def served(self) -> bool:
@@ -179,6 +173,11 @@ class Overview:
         """How many models are served here: none without a worker that serves."""
         return sum(each.served for each in self.models) if any(each.serving for each in self.places) else 0
 
+    def stopped_by(self, stop: Stopped) -> tuple[str, ...]:
+        """The models for which a gentler order is a stop, since their files do not answer it."""
+        held = ((each.report.model, hold) for each in self.models for hold in each.held)
+        return tuple(model for model, hold in held if hold.order == stop.standing.stop.id and hold.mode != stop.mode)
+
     @property
     def lapsed(self) -> tuple[Model, ...]:
         """The models that would be served but for a lapsed lease."""
@@ -192,7 +191,7 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
         state = board.state()
     except OSError as problem:
         unreadable = problem.strerror or "the orders' directory cannot be read"
-    held = board.models_held(state)
+    holds = board.holds(state)
     newest = sorted(board.in_force(state), key=lambda each: each.stop.id, reverse=True)
     strongest = sorted(newest, key=lambda each: rank(mode_of(each.stop).value))
     seen = fleet_view(fleet.fleet())
@@ -200,14 +199,12 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
     running = panel.running()
     reports = panel.reports()
     on = dict(by_model(running))
-    modes = {each.stop.id: mode_of(each.stop).value for each in newest}
     models = tuple(
         Model(
             each,
-            _holding([order.id for order in board.over(each.model, state)], modes),
+            tuple(sorted(holds.get(each.model, ()), key=lambda hold: rank(hold.mode))),
             on.get(each.model, 0),
             max(each.deployment, each.security) in gone,
-            each.model in held,
         )
         for each in reports
     )
@@ -239,11 +236,6 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
         ordered=len(orders),
         fleet=seen,
     )
-
-
-def _holding(orders: Sequence[str], modes: Mapping[str, str]) -> tuple[Holding, ...]:
-    found = [Holding(order, modes.get(order, Mode.STOP.value)) for order in orders]
-    return tuple(sorted(found, key=lambda each: rank(each.mode)))
 
 
 def _kinds(strongest: Sequence[Standing]) -> tuple[Kind, ...]:

@@ -46,7 +46,7 @@ from guard.state.rule_text import PushedRule
 from guard.state.scope import OrderError, Scope
 from guard.state.served import Served
 from safeguards.decision import Target
-from safeguards.mode import Mode, case_of, refuses, routes
+from safeguards.mode import Mode, case_of, effective, refuses, routes
 
 
 class ResumeRefusedError(Exception):
@@ -114,6 +114,18 @@ class Standing:
             "since": stop.created if isinstance(stop, StopOrder) else None,
             "lifted_below_asl_3": self.lifted_below,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """An order over the whole of a model: what it is there, and whether for its sake nobody new is answered at all.
+
+    ``mode`` is a stop where the model's file does not answer the order's own.
+    """
+
+    order: str
+    mode: Mode
+    refuses: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,15 +421,22 @@ class Switchboard:
 
         ``state`` is what was read already.
         """
+        holds = self.holds(state)
+        refusing = {alias: tuple(each.order for each in held if each.refuses) for alias, held in holds.items()}
+        return {alias: orders for alias, orders in refusing.items() if orders}
+
+    def holds(self, state: State | None = None) -> Mapping[str, tuple[Hold, ...]]:
+        """Return each model with the orders over the whole of it, lowest id first; ``state`` as in `models_held`."""
         state = state or self.state()
-        held: dict[str, tuple[str, ...]] = {}
+        found: dict[str, tuple[Hold, ...]] = {}
         for alias, model in self._served.models.items():
             case = case_of(investigator=False, rungs=model.rungs)
             over = [(stop.id, mode_of(stop)) for stop in self.over(alias, state)]
-            orders = tuple(each for each, mode in over if refuses(mode, case) and not routes(mode, case))
-            if orders:
-                held[alias] = orders
-        return held
+            found[alias] = tuple(
+                Hold(order, effective(mode, model.rungs), refuses(mode, case) and not routes(mode, case))
+                for order, mode in over
+            )
+        return found
 
     def in_force(self, state: State | None = None) -> tuple[Standing, ...]:
         """Every stop that holds for a model served here; one that was lifted still does if it covers an ASL-3 model.

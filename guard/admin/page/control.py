@@ -14,8 +14,9 @@ from guard.admin.page.parts import button, named, region, table, tone
 from guard.admin.page.stops import stop_card, unreadable
 from guard.admin.times import clock, day, moment, since
 from guard.state.merge import Judged
-from guard.state.orders import Mode, StopOrder
+from guard.state.orders import StopOrder
 from guard.state.scope import SCOPE_FORMS
+from safeguards.mode import Mode
 
 SHOWN_ROWS: Final = 50
 SHOWN_ORDERS: Final = 3

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from guard.admin.modes import words_of
 from guard.admin.overview import Overview, Stopped
 from guard.admin.page.frame import Visitor
 from guard.admin.page.html import Content, Html, tag
 from guard.admin.page.parts import named, tone
 from guard.admin.times import moment, since
+
+SHOWN_MODELS: Final = 20
 
 
 def stop_card(each: Stopped, seen: Overview, visitor: Visitor) -> Html:
@@ -19,6 +23,8 @@ def stop_card(each: Stopped, seen: Overview, visitor: Visitor) -> Html:
         facts.append(("Since", [when, f", {since(seen.at - each.since)}"]))
     if each.standing.lifted_below:
         facts.append(("Still", "holds for models at ASL-3 and above; lifted below"))
+    if models := seen.stopped_by(each):
+        facts.append(("A stop for", f"{', '.join(models[:SHOWN_MODELS])}, whose files do not answer it"))
     facts.append(("Order", tag("code", stop.id)))
     links: Content = None
     if visitor.may_resume and not stop.id.startswith("file:"):

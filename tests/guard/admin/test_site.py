@@ -420,7 +420,8 @@ def test_every_mode_may_be_ordered_has_its_word_and_colour_and_only_a_stop_is_a_
     counter.sign_in()
     style = ASSETS["control.css"][0].decode()
     asked = counter.get("/control/stop?scope=model:demo").text
-    for mode in (each for each in Mode if each is not Mode.STOP):
+    answered = set(Mode) - {Mode.STOP, Mode.STRICTER, Mode.FALLBACK}  # these two are a stop without a rung in the file
+    for mode in answered:
         words = words_of(mode.value)
         tone = f"mode-{mode.value.replace('_', '-')}"
         assert f'name="mode" value="{mode.value}"' in asked
@@ -436,6 +437,13 @@ def test_every_mode_may_be_ordered_has_its_word_and_colour_and_only_a_stop_is_a_
         assert "It is stopped already" not in again
         assert f"{words.done} by Ana" in again
         counter.post("/control/resume", form=counter.form(), target="model:demo", reason="over")
+    counter.post("/control/stop", form=counter.form(), scope="model:demo", mode="stricter")
+    page = counter.get().text
+    assert '<article class="stop mode-stricter"' in page
+    assert '<span class="badge mode-stop">Stopped</span>' in page
+    assert "demo, whose files do not answer it" in page
+    assert 'value="quarantine"' in counter.get("/control/stop?scope=key:app").text
+    assert 'value="stricter"' not in counter.get("/control/stop?scope=key:app").text
     counter.post("/control/stop", form=counter.form(), scope="model:demo")
     assert "It is stopped already" in counter.get("/control/stop?scope=model:demo").text
     assert counter.post("/control/stop", form=counter.form(), scope="all", mode="nothing").status_code == 400
