@@ -15,7 +15,7 @@ from guard.admin.switchboard import Hold, Standing, Switchboard
 from guard.policy.report import ModelReport
 from guard.policy.standard import OnExpiry
 from guard.state.merge import Judged, State, mode_of
-from guard.state.orders import StopOrder
+from guard.state.orders import RuleOrder, StopOrder
 
 MAX_HISTORY: Final = 50
 MAX_STOPS: Final = 12  # for each the words of all workers are read
@@ -148,7 +148,8 @@ class Kind:
 class Overview:
     """All of it; ``at`` is seconds since the epoch, ``unreadable`` says why the orders cannot be read, if so.
 
-    ``stops`` are the strongest and newest, ``kinds`` count all; ``fleet`` is None for a guard that is no part of one.
+    ``stops`` are the strongest and newest, ``kinds`` count all; ``fleet`` is None for a guard that is no part of one,
+    and ``rules`` counts the orders in force that push rules.
     """
 
     at: float
@@ -164,9 +165,10 @@ class Overview:
     log: LogHealth
     policy: str
     policy_since: float
-    history: tuple[StopOrder | Judged, ...]
+    history: tuple[StopOrder | RuleOrder | Judged, ...]
     ordered: int
     fleet: FleetView | None = None
+    rules: int = 0
 
     @property
     def served(self) -> int:
@@ -209,7 +211,7 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
         for each in reports
     )
     policy = fleet.policy()
-    given: list[StopOrder | Judged] = [*state.stops, *state.resumes]
+    given: list[StopOrder | RuleOrder | Judged] = [*state.stops, *state.rules, *state.resumes]
     orders = sorted(given, key=_id, reverse=True)
     lapses = tuple(sorted((each for each in panel.lapses() if each.at - at <= SOON_SECONDS), key=lambda each: each.at))
     log = panel.log_health()
@@ -235,6 +237,7 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
         history=tuple(orders[:MAX_HISTORY]),
         ordered=len(orders),
         fleet=seen,
+        rules=len(board.rules(state)),
     )
 
 
@@ -245,8 +248,8 @@ def _kinds(strongest: Sequence[Standing]) -> tuple[Kind, ...]:
     return tuple(Kind(mode, scopes[0], len(scopes)) for mode, scopes in found.items())
 
 
-def _id(act: StopOrder | Judged) -> str:
-    return act.id if isinstance(act, StopOrder) else act.order.id
+def _id(act: StopOrder | RuleOrder | Judged) -> str:
+    return act.order.id if isinstance(act, Judged) else act.id
 
 
 def _uncounted(state: State) -> list[tuple[str, str]]:

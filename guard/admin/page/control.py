@@ -14,7 +14,7 @@ from guard.admin.page.parts import button, named, region, table, tone
 from guard.admin.page.stops import stop_card, unreadable
 from guard.admin.times import clock, day, moment, since
 from guard.state.merge import Judged
-from guard.state.orders import StopOrder
+from guard.state.orders import RuleOrder, StopOrder
 from guard.state.scope import SCOPE_FORMS
 from safeguards.mode import Mode
 
@@ -170,6 +170,7 @@ def _log(seen: Overview) -> Html:
         ("Log", state),
         ("Policy", tag("code", seen.policy[:16])),
         ("Since", f"{moment(seen.policy_since)} UTC"),
+        ("Pushed rules", f"{seen.rules} in force" if seen.rules else "none"),
     ]
     rows = [tag("div", tag("dt", name), tag("dd", words)) for name, words in facts]
     return region("log", "Request log and policy", tag("dl", rows))
@@ -204,11 +205,14 @@ def _history(seen: Overview) -> Html:
     return region("history", "History", table("Orders, the newest first", heads, rows, class_="orders"), note=note)
 
 
-def _order(each: StopOrder | Judged) -> list[Content]:
+def _order(each: StopOrder | RuleOrder | Judged) -> list[Content]:
     none = tag("span", "none given", class_="soft")
     if isinstance(each, StopOrder):
         act = tag("span", words_of(each.mode.value).act.lower(), class_=f"word {tone(each.mode.value)}")
         return [moment(each.created), act, named(str(each.scope)), each.who, each.reason or none]
+    if isinstance(each, RuleOrder):
+        pushed = f"{len(each.rules)} {'rule' if len(each.rules) == 1 else 'rules'} for {named(str(each.scope))}"
+        return [moment(each.created), tag("span", "push", class_="word"), pushed, each.who, each.reason or none]
     order = each.order
     lifted = [tag("code", one) for one in order.lifts[:SHOWN_ORDERS]]
     more = len(order.lifts) - SHOWN_ORDERS

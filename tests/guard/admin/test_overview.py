@@ -25,6 +25,7 @@ from guard.state.directory import OrderDirectory
 from guard.state.orders import Source, issue_resume
 from safeguards.mode import Mode
 from tests.guard.admin.fakes import HALF, NOW, Counter, InFleet, replica
+from tests.guard.state.parts import rule
 from tests.parts.configuration import CLAIMS, ModelSpec, write_configuration
 from tests.parts.ladders import write_ladder
 
@@ -159,6 +160,17 @@ def test_in_a_fleet_a_stop_is_obeyed_when_every_replica_has(counter: Counter) ->
     counter.behind.member.broken = True
     (stop,) = look(counter).stops
     assert stop.obeyed.missing == ("the fleet (who has obeyed cannot be read)",)
+
+
+def test_pushed_rules_are_counted_and_stand_in_the_history(counter: Counter) -> None:
+    pushed = rule("model:demo")
+    OrderDirectory(counter.state).put(pushed)
+    found = look(counter)
+    assert (found.rules, found.history) == (1, (pushed,))
+    counter.sign_in()
+    page = counter.get().text
+    assert "1 in force" in page
+    assert "1 rule for model demo" in page
 
 
 def test_a_resume_that_does_not_count_is_a_finding(counter: Counter) -> None:
