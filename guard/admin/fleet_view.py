@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,11 +51,11 @@ class FleetView:
         """Levels that are not served here for want of proof."""
         return frozenset(each.asl for each in self.leases if each.lapsed)
 
-    def findings(self) -> list[str]:
-        """What is wrong, a line each."""
+    def findings(self, levels: Collection[int]) -> list[str]:
+        """What is wrong, a line each; ``levels`` are those that have a model here."""
         found = [f"The fleet cannot be relied on: {self.problem}"] if self.problem else []
         for lease in self.leases:
-            if lease.lapsed:
+            if lease.lapsed and lease.asl in levels:
                 want = f"no proof within {lease.seconds:g} s that every stop order is known"
                 found.append(f"ASL-{lease.asl} is not served on this replica: {want}")
         for each in self.replicas:
@@ -64,8 +64,8 @@ class FleetView:
                     f"Replica {each.name} has not been heard for {each.ago:.0f} s; nobody knows what it serves"
                 )
             elif each.name != self.replica:
-                levels = ", ".join(f"ASL-{asl}" for asl in each.lapsed)
-                found += [f"Replica {each.name} does not serve {levels}: its lease has lapsed"] if levels else []
+                gone = ", ".join(f"ASL-{asl}" for asl in each.lapsed)
+                found += [f"Replica {each.name} does not serve {gone}: its lease has lapsed"] if gone else []
                 found += [f"Replica {each.name}: {each.trouble}"] if each.trouble else []
         return found
 

@@ -1,4 +1,4 @@
-"""The words of each mode of a stop, strongest first: what people press, what holds then, and whether it refuses.
+"""The words of each mode of a stop, strongest first: what people press, what holds then, and what it does.
 
 A mode that is not in the table, of a newer guard's order, is told by its own name and counts as one that refuses.
 """
@@ -16,29 +16,41 @@ from safeguards.mode import Mode
 class ModeWords:
     """How one mode is told.
 
-    ``act`` is what people order, ``done`` what holds then, ``does`` what it does to requests, in a clause.
-    ``refuses`` is whether ordinary callers are turned away, ``cuts`` whether what runs is ended.
+    ``act`` is what people order, ``done`` what holds then, ``does`` what it does to requests, in a clause. ``cuts`` is
+    whether it ends what runs, ``refuses`` whether the model itself answers nobody new.
     """
 
     act: str
     done: str
     does: str
-    refuses: bool = True
     cuts: bool = False
+    refuses: bool = True
 
 
 _TABLE: Final = {
-    "de_deployed": ModeWords("De-deploy", "De-deployed", "refuses every request and names what replaces it", cuts=True),
+    "de_deployed": ModeWords(
+        "De-deploy", "De-deployed", "refuses and cuts as a stop does, and names what replaces the model", cuts=True
+    ),
     "stop": ModeWords("Stop", "Stopped", "refuses new requests and cuts running ones", cuts=True),
     "quarantine": ModeWords(
         "Quarantine", "Quarantined", "refuses and cuts as a stop does, for all but investigators", cuts=True
     ),
     "drain": ModeWords("Drain", "Draining", "refuses new requests and lets running answers end"),
-    "fallback": ModeWords("Fall back", "On fallback", "lets another, less capable model answer", refuses=False),
     "no_new_principals": ModeWords(
-        "Close to new principals", "Closed to new principals", "refuses keys made since", refuses=False
+        "Close", "Closed to new principals", "refuses keys issued from today on", refuses=False
     ),
-    "stricter": ModeWords("Make stricter", "Stricter", "goes on with stricter thresholds", refuses=False),
+    "fallback": ModeWords(
+        "Fall back",
+        "On fallback",
+        "lets another model answer what is new; a stop where the file names none",
+        refuses=False,
+    ),
+    "stricter": ModeWords(
+        "Tighten",
+        "Stricter",
+        "enforces what the model tries in shadow; a stop where the file names nothing",
+        refuses=False,
+    ),
 }
 _RANK: Final = {name: rank for rank, name in enumerate(_TABLE)}
 

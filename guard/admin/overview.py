@@ -11,12 +11,11 @@ from guard.admin.fleet_view import FleetView, fleet_view
 from guard.admin.modes import rank
 from guard.admin.obedience import Confirmed, confirmed
 from guard.admin.running import Running, by_model, total
-from guard.admin.switchboard import Standing, Switchboard
+from guard.admin.switchboard import Hold, Standing, Switchboard
 from guard.policy.report import ModelReport
 from guard.policy.standard import OnExpiry
 from guard.state.merge import Judged, State, mode_of
-from guard.state.orders import StopOrder
-from safeguards.mode import Mode
+from guard.state.orders import RuleOrder, StopOrder
 
 MAX_HISTORY: Final = 50
 MAX_STOPS: Final = 12  # for each the words of all workers are read
@@ -109,31 +108,26 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
-    """An order that holds a model for everybody, and what it does."""
-
-    order: str
-    mode: str
-
-
-@dataclass(frozen=True, slots=True)
 class Model:
     """One model: its standing, the orders that hold it for everybody (strongest first), and what runs on it.
 
-    ``lapsed`` is whether its level is not served here for want of proof that every stop order is known, ``refused``
-    whether an order turns its callers away, with no other model to answer them.
+    ``lapsed`` is whether its level is not served here for want of proof that every stop order is known.
     """
 
     report: ModelReport
-    held: tuple[Holding, ...]
+    held: tuple[Hold, ...]
     running: int
     lapsed: bool = False
-    refused: bool = False
 
     @property
     def asl(self) -> int:
         """The level that leases and resumes go by."""
         return max(self.report.deployment, self.report.security)
+
+    @property
+    def refused(self) -> bool:
+        """Whether an order turns its callers away, and no other model answers them."""
+        return any(each.refuses for each in self.held)
 
     @property
     def served(self) -> bool:
@@ -154,7 +148,8 @@ class Kind:
 class Overview:
     """All of it; ``at`` is seconds since the epoch, ``unreadable`` says why the orders cannot be read, if so.
 
-    ``stops`` are the strongest and newest, ``kinds`` count all; ``fleet`` is None for a guard that is no part of one.
+    ``stops`` are the strongest and newest, ``kinds`` count all; ``fleet`` is None for a guard that is no part of one,
+    and ``rules`` counts the orders in force that push rules.
     """
 
     at: float
@@ -170,14 +165,20 @@ class Overview:
     log: LogHealth
     policy: str
     policy_since: float
-    history: tuple[StopOrder | Judged, ...]
+    history: tuple[StopOrder | RuleOrder | Judged, ...]
     ordered: int
     fleet: FleetView | None = None
+    rules: int = 0
 
     @property
     def served(self) -> int:
         """How many models are served here: none without a worker that serves."""
         return sum(each.served for each in self.models) if any(each.serving for each in self.places) else 0
+
+    def stopped_by(self, stop: Stopped) -> tuple[str, ...]:
+        """The models for which a gentler order is a stop, since their files do not answer it."""
+        held = ((each.report.model, hold) for each in self.models for hold in each.held)
+        return tuple(model for model, hold in held if hold.order == stop.standing.stop.id and hold.mode != stop.mode)
 
     @property
     def lapsed(self) -> tuple[Model, ...]:
@@ -192,7 +193,7 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
         state = board.state()
     except OSError as problem:
         unreadable = problem.strerror or "the orders' directory cannot be read"
-    held = board.models_held(state)
+    holds = board.holds(state)
     newest = sorted(board.in_force(state), key=lambda each: each.stop.id, reverse=True)
     strongest = sorted(newest, key=lambda each: rank(mode_of(each.stop).value))
     seen = fleet_view(fleet.fleet())
@@ -203,15 +204,14 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
     models = tuple(
         Model(
             each,
-            _holding(board.taken(each.model, state)),
+            tuple(sorted(holds.get(each.model, ()), key=lambda hold: rank(hold.mode))),
             on.get(each.model, 0),
             max(each.deployment, each.security) in gone,
-            each.model in held,
         )
         for each in reports
     )
     policy = fleet.policy()
-    given: list[StopOrder | Judged] = [*state.stops, *state.resumes]
+    given: list[StopOrder | RuleOrder | Judged] = [*state.stops, *state.rules, *state.resumes]
     orders = sorted(given, key=_id, reverse=True)
     lapses = tuple(sorted((each for each in panel.lapses() if each.at - at <= SOON_SECONDS), key=lambda each: each.at))
     log = panel.log_health()
@@ -225,7 +225,7 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
         places=panel.places(),
         running=total(running),
         findings=(
-            *(() if seen is None else seen.findings()),
+            *(() if seen is None else seen.findings({each.asl for each in models})),
             *panel.incidents(),
             *_findings(reports, fleet, policy, log),
             *(f"Resume {order} does not count for all that it names: {why}" for order, why in _uncounted(state)),
@@ -237,12 +237,8 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
         history=tuple(orders[:MAX_HISTORY]),
         ordered=len(orders),
         fleet=seen,
+        rules=len(board.rules(state)),
     )
-
-
-def _holding(taken: Sequence[tuple[str, Mode]]) -> tuple[Holding, ...]:
-    found = [Holding(order, mode.value) for order, mode in taken]
-    return tuple(sorted(found, key=lambda each: rank(each.mode)))
 
 
 def _kinds(strongest: Sequence[Standing]) -> tuple[Kind, ...]:
@@ -252,8 +248,8 @@ def _kinds(strongest: Sequence[Standing]) -> tuple[Kind, ...]:
     return tuple(Kind(mode, scopes[0], len(scopes)) for mode, scopes in found.items())
 
 
-def _id(act: StopOrder | Judged) -> str:
-    return act.id if isinstance(act, StopOrder) else act.order.id
+def _id(act: StopOrder | RuleOrder | Judged) -> str:
+    return act.order.id if isinstance(act, Judged) else act.id
 
 
 def _uncounted(state: State) -> list[tuple[str, str]]:

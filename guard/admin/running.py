@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from guard.state.scope import Scope
+from guard.state.served import Served
 from safeguards.scope import ScopeKind
 
 MAX_GROUPS: Final = 1_000
@@ -36,14 +37,21 @@ def grouped(exchanges: Iterable[tuple[str, str, str]], most: int = MAX_GROUPS) -
     return (*found, *(Running(model, tier, "", count) for (model, tier), count in rest.items()))
 
 
-def covered(scope: Scope, running: Iterable[Running]) -> tuple[Running, ...] | None:
+def covered(scope: Scope, running: Iterable[Running], served: Served) -> tuple[Running, ...] | None:
     """Return what a stop of this scope would cut, at least; None where that is not known beforehand."""
-    if scope.kind is ScopeKind.ALL:
-        return tuple(running)
-    field = _FIELDS.get(scope.kind)
-    if field is None:
-        return None
-    return tuple(each for each in running if getattr(each, field) == scope.subject)
+    match scope.kind:
+        case ScopeKind.ALL:
+            return tuple(running)
+        case ScopeKind.MODEL | ScopeKind.LEVEL | ScopeKind.VERSION:
+            models = frozenset(served.touched(scope))
+            return tuple(each for each in running if each.model in models)
+        case ScopeKind.TIER:
+            return tuple(each for each in running if each.tier == scope.subject)
+        case ScopeKind.KEY | ScopeKind.ORGANISATION | ScopeKind.ATTRIBUTE:
+            keys = served.keys_under(scope)
+            return tuple(each for each in running if each.key in keys)
+        case _:
+            return None
 
 
 def total(running: Iterable[Running]) -> int:
@@ -57,6 +65,3 @@ def by_model(running: Iterable[Running]) -> tuple[tuple[str, int], ...]:
     for each in running:
         counts[each.model] += each.count
     return tuple(sorted(counts.items()))
-
-
-_FIELDS: Final[Mapping[ScopeKind, str]] = {ScopeKind.MODEL: "model", ScopeKind.TIER: "tier", ScopeKind.KEY: "key"}

@@ -134,16 +134,14 @@ class Site:
         except (UnknownScopeError, OrderError) as wrong:
             return _refuse(400, inside, "There is nothing of that name", f"{wrong}.")
         held = tuple(each.stop for each in self._in_force() if each.stop.scope == wanted)
-        running = covered(wanted, self._panel.running())
+        running = covered(wanted, self._panel.running(), self._board.served)
         return html(acts.ask_stop(str(wanted), running, self._who_obeys(), _visitor(inside), held))
 
-    def _who_obeys(self) -> str:
-        workers, view = len(self._fleet.workers()), fleet_view(self._fleet.fleet())
-        here = f"{workers} {'worker' if workers == 1 else 'workers'}"
-        if view is None:
-            return here
-        others = sum(each.name != view.replica for each in view.replicas)
-        return f"{here} here and on {others} other {'replica' if others == 1 else 'replicas'}"
+    def _who_obeys(self) -> tuple[int, int]:
+        """Count the workers here and the other replicas of the fleet."""
+        view = fleet_view(self._fleet.fleet())
+        others = () if view is None else tuple(each for each in view.replicas if each.name != view.replica)
+        return len(self._fleet.workers()), len(others)
 
     async def _ask_resume(self, request: Request) -> Response:
         target = request.query_params.get("target", "").strip()
@@ -154,7 +152,7 @@ class Site:
             return self._not_yours(inside)
         try:
             plan = self._board.plan(target)
-            lifted = frozenset(plan.lifts or [target])
+            lifted = frozenset(plan.lifts or [each.id for each in plan.approvable] or [target])
             stops = tuple(stop for stop in self._board.state().stops if stop.id in lifted)
         except OrderError as wrong:
             return _refuse(400, inside, "There is no such stop", f"{wrong}.")

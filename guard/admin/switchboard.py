@@ -117,6 +117,18 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """An order over the whole of a model: what it is there, and whether for its sake nobody new is answered at all.
+
+    ``mode`` is a stop where the model's file does not answer the order's own.
+    """
+
+    order: str
+    mode: Mode
+    refuses: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Obeyed:
     """Which workers have applied an order, and which live ones have not."""
 
@@ -209,11 +221,6 @@ class Switchboard:
         entropy = self._entropy(ENTROPY_BYTES) if entropy is None else entropy
         return place(self._directory, scope, reason, who, source, now=self._now(), entropy=entropy, mode=mode)
 
-    def taken(self, alias: str, state: State | None = None) -> tuple[tuple[str, Mode], ...]:
-        """Return every order in force for the whole of a model, lowest id first, and what its file makes of it."""
-        rungs = self._ladder(alias).rungs
-        return tuple((stop.id, effective(mode_of(stop), rungs)) for stop in self.over(alias, state))
-
     def rung(self, alias: str, state: State | None = None) -> str:
         """Return the deepest mode in force for the whole of a model as its file takes it, ``open`` where none is."""
         found = deepest(self._ladder(alias), [mode_of(stop) for stop in self.over(alias, state)])
@@ -296,6 +303,11 @@ class Switchboard:
         scope = Scope.parse(scope_text)
         self._served.require(scope)
         return scope
+
+    @property
+    def served(self) -> Served:
+        """What is served here, by what stops can name of it."""
+        return self._served
 
     def scopes(self, most: int = 500) -> tuple[str, ...]:
         """Return what may be stopped, at most so many, as it is written."""
@@ -409,15 +421,22 @@ class Switchboard:
 
         ``state`` is what was read already.
         """
+        holds = self.holds(state)
+        refusing = {alias: tuple(each.order for each in held if each.refuses) for alias, held in holds.items()}
+        return {alias: orders for alias, orders in refusing.items() if orders}
+
+    def holds(self, state: State | None = None) -> Mapping[str, tuple[Hold, ...]]:
+        """Return each model with the orders over the whole of it, lowest id first; ``state`` as in `models_held`."""
         state = state or self.state()
-        held: dict[str, tuple[str, ...]] = {}
+        found: dict[str, tuple[Hold, ...]] = {}
         for alias, model in self._served.models.items():
             case = case_of(investigator=False, rungs=model.rungs)
             over = [(stop.id, mode_of(stop)) for stop in self.over(alias, state)]
-            orders = tuple(each for each, mode in over if refuses(mode, case) and not routes(mode, case))
-            if orders:
-                held[alias] = orders
-        return held
+            found[alias] = tuple(
+                Hold(order, effective(mode, model.rungs), refuses(mode, case) and not routes(mode, case))
+                for order, mode in over
+            )
+        return found
 
     def in_force(self, state: State | None = None) -> tuple[Standing, ...]:
         """Every stop that holds for a model served here; one that was lifted still does if it covers an ASL-3 model.
@@ -447,6 +466,10 @@ def _meant(named: ResumeApproval, state: State) -> tuple[Liftable, ...]:
             raise ResumeRefusedError(f"{lift.order}: no stop or rule order has this id here")
         if fingerprint(known[lift.order]) != lift.sha256:
             raise ResumeRefusedError(f"{lift.order}: this order is another than the one that was approved")
+        if str(known[lift.order].scope) != lift.scope:  # whoever signed read the scope, and not the digest
+            raise ResumeRefusedError(
+                f"{lift.order}: this order is of {known[lift.order].scope}, not of {lift.scope[:60]}"
+            )
     return tuple(known[lift.order] for lift in named.lifts)
 
 

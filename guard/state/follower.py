@@ -31,6 +31,7 @@ HEAR_SECONDS: Final = 2.0  # every replica reads every other's words: n guards a
 POLL_SECONDS: Final = 0.25
 TICK_SECONDS: Final = 0.02
 LONGEST_PAUSE_SECONDS: Final = 1.0
+MAX_STANDING: Final = MAX_TOLD // 2
 HURRY_SECONDS: Final = 15.0  # after an order: commands wait ten seconds for those who have not obeyed
 NOT_YET: Final = "its engine was not reached yet"
 
@@ -88,6 +89,7 @@ class Follower:
         self._unfit: frozenset[str] = frozenset()
         self._written: set[str] = set()
         self._recent: deque[str] = deque(maxlen=MAX_TOLD)
+        self._standing: dict[str, None] = {}
         self._at = Head("", 0, GENESIS)
         self._saved: Head | None = None
         self._distrust: Distrust | None = None
@@ -213,7 +215,7 @@ class Follower:
             return False
         if isinstance(order, ResumeOrder) and order.version == 1:
             return False  # it would count by the permission of its file alone, so it may not come by another way
-        self._hear_of(entry.order)
+        self._hear_of(entry.order, order)
         if entry.order in held:
             if self._stand_in and isinstance(order, StopOrder):
                 self._directory.stood_in(order.scope)
@@ -246,7 +248,7 @@ class Follower:
             if raw is None:  # it stops this host; others could not use it either
                 unfit.add(order)
                 continue
-            self._hear_of(order)
+            self._hear_of(order, decode(raw))
             try:
                 await self._engine.put(order, raw)
             except ConflictError:
@@ -254,7 +256,13 @@ class Follower:
             self._known.add(order)
         self._unfit = frozenset(unfit)
 
-    def _hear_of(self, order: str) -> None:
+    def _hear_of(self, order: str, read: Order | None) -> None:
+        """Tell of this order from now on: for as long as it is new, and a stop until a resume has named it."""
+        if isinstance(read, StopOrder):
+            self._standing[order] = None
+        elif isinstance(read, ResumeOrder):
+            for lifted in read.lifts:
+                self._standing.pop(lifted, None)
         if order not in self._recent:
             self._recent.append(order)
             self._latest = self._clock.steady()
@@ -295,7 +303,10 @@ class Follower:
 
     def _words(self) -> Report:
         trouble = "" if self._distrust is None else self._distrust.why
-        return self._report(tuple(self._recent), self._at.position, trouble)
+        # Stops that stand come last, where a report that is too long loses nothing: they are asked about for weeks.
+        standing = sorted(self._standing)[-MAX_STANDING:]
+        told = (*(order for order in self._recent if order not in standing), *standing)
+        return self._report(told, self._at.position, trouble)
 
     def _say(self, problem: str, replicas: tuple[Replica, ...] | None = None) -> None:
         distrust = "" if self._distrust is None else self._distrust.why

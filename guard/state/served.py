@@ -84,6 +84,11 @@ class Served:
         tiers = {scope.subject} if scope.kind is ScopeKind.TIER else {key.tier for key in self._principals(word)}
         return sorted({alias for tier in tiers for alias in self.tiers.get(tier, ()) if alias in self.models})
 
+    def keys_under(self, scope: Scope) -> frozenset[str]:
+        """The ids of the keys that answer to a scope of a key, an owner or an attribute."""
+        word = str(scope)
+        return frozenset(identity for identity, key in self.keys.items() if word in _words_of(identity, key))
+
     def words(self, alias: str) -> frozenset[str]:
         """The scopes that every request to a model answers to, and all its operations."""
         model = self.models[alias]

@@ -15,17 +15,17 @@ from tests.browser.stand import WORKERS, Stand, stand, visit
 from tests.parts.chromium import chromium
 from tests.parts.fleets import engine_settings
 
-FOLDER: Final = Path(os.environ.get("PICTURES", Path(__file__).resolve().parents[2] / "deploy" / "images"))
+FOLDER: Final = Path(__file__).resolve().parents[2] / "deploy" / "images"
 DESK: Final[dict[str, Any]] = {"viewport": {"width": 1120, "height": 760}}
 PHONE: Final[dict[str, Any]] = {"viewport": {"width": 360, "height": 740}}
 REASON: Final = "INC-42: unexpected answers in the red-team channel"
 
 
-def take(page: Page, name: str, *, whole: bool = False) -> None:
-    """Keep what the window shows, or the whole page."""
+def take(page: Page, name: str) -> None:
+    """Keep what the window shows."""
     page.evaluate("document.activeElement.blur()")
     page.mouse.move(0, 0)
-    page.screenshot(path=FOLDER / f"control-{name}.png", animations="disabled", full_page=whole)
+    page.screenshot(path=FOLDER / f"control-{name}.png", animations="disabled")
 
 
 def live(page: Page) -> Page:
@@ -69,12 +69,8 @@ def pictures(browser: Browser, host: Stand) -> None:
         page.fill("#signatures", host.signs(command, "carla"))
         page.click("#resume-approved")
         page.wait_for_selector("#lacking")
-        take(page, "approval", whole=True)
-        page.set_viewport_size(PHONE["viewport"])
-        take(page, "approval-phone", whole=True)
-        page.emulate_media(color_scheme="dark")
-        page.set_viewport_size(DESK["viewport"])
-        take(page, "approval-dark", whole=True)
+        page.set_viewport_size({"width": 1120, "height": 1180})
+        take(page, "approval")
 
 
 def lapse(browser: Browser, folder: Path) -> None:
@@ -91,11 +87,6 @@ def lapse(browser: Browser, folder: Path) -> None:
         shared.rename(folder / "gone")
         expect(page.locator("#state-title")).to_contain_text("Not served", timeout=30_000)
         take(page, "lapsed")
-        page.set_viewport_size(PHONE["viewport"])
-        take(page, "lapsed-phone", whole=True)
-        page.emulate_media(color_scheme="dark")
-        page.set_viewport_size(DESK["viewport"])
-        take(page, "lapsed-dark", whole=True)
 
 
 if __name__ == "__main__":

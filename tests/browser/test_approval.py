@@ -24,7 +24,7 @@ def ask(page: Page, reason: str = "the finding is mended") -> str:
     page.get_by_role("link", name="Resume…").click()
     page.get_by_label("Why it may be served again").fill(reason)
     page.get_by_role("button", name="Write what two people sign").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("2 people approve resuming model research")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Two people approve resuming model research")
     return page.get_by_label("The command, with the statement in it").input_value()
 
 

@@ -14,25 +14,30 @@ from guard.admin.running import Running, by_model, total
 from guard.admin.switchboard import Placed
 from guard.admin.times import moment
 from guard.state.merge import InForce, mode_of
-from guard.state.orders import MAX_REASON, StopOrder
+from guard.state.orders import MAX_REASON, WHOLE_MODELS, StopOrder
 from guard.state.resume import ResumePlan
-from safeguards.mode import Mode
+from guard.state.scope import Scope
+from safeguards.mode import RUNGS, Mode
 
 SHOWN_STOPS: Final = 10
 _PEOPLE: Final = "A model at ASL-3 or above is resumed when two people have approved it by their signatures."
 
 
 def ask_stop(
-    scope: str, running: tuple[Running, ...] | None, workers: str, visitor: Visitor, held: tuple[InForce, ...]
+    scope: str, running: tuple[Running, ...] | None, who: tuple[int, int], visitor: Visitor, held: tuple[InForce, ...]
 ) -> bytes:
     """Return the preview with the button; ``running`` is what it would cut here, None where that cannot be known.
 
-    ``workers`` says who will obey, and ``held`` are the orders of exactly this scope that are in force.
+    ``who`` will obey: so many workers here and so many other replicas. ``held`` are the orders of exactly this scope.
     """
     already = any(mode_of(each) is Mode.STOP for each in held)
     gentler = [each for each in held if isinstance(each, StopOrder) and each.mode is not Mode.STOP]
     cuts = "the running requests that it covers" if running is None else _count(total(running), "running request")
-    words = f"It cuts {cuts} and refuses new ones, at once, on {workers}."
+    workers, others = who
+    words = f"It cuts {cuts} and refuses new ones, at once, on {_count(workers, 'worker')}."
+    if others:
+        there = _count(others, "other replica")
+        words = f"It cuts {cuts} here, and all that it covers on {there}, and refuses new ones at once."
     models = by_model(running or ())
     return page(
         f"Stop {named(scope)}",
@@ -56,7 +61,7 @@ def ask_stop(
                     tag("a", "Back", href="/control", class_="quiet"),
                     class_="buttons",
                 ),
-                _gentler(),
+                _gentler(scope),
                 method="post",
                 action="/control/stop",
             ),
@@ -171,8 +176,9 @@ def _reason(name: str, hint: str, *, required: bool) -> Html:
     )
 
 
-def _gentler() -> Html:
-    """Offer what is less than a stop, out of the way of whoever wants a stop."""
+def _gentler(scope: str) -> Html:
+    """Offer what is not a stop, out of the way of whoever wants a stop; rungs are of whole models alone."""
+    whole = Scope.parse(scope).kind in WHOLE_MODELS
     rows = [
         tag(
             "li",
@@ -180,6 +186,7 @@ def _gentler() -> Html:
             tag("span", f" {words_of(each.value).does}", class_="soft"),
         )
         for each in GENTLER
+        if whole or each not in RUNGS
     ]
     return tag("details", tag("summary", "More: something other than a stop"), tag("ul", rows, class_="gentler"))
 

@@ -17,7 +17,8 @@ from guard.approval.port import PEOPLE
 from guard.state.orders import MAX_APPROVAL
 
 SHOWN = 20
-_LINES = 18
+_LINES = 24
+_NUMBER = {2: "Two", 3: "Three"}
 
 
 def ask_approval(found: Signing, target: str, visitor: Visitor, *, done: str = "", wrong: str = "") -> bytes:
@@ -28,7 +29,7 @@ def ask_approval(found: Signing, target: str, visitor: Visitor, *, done: str = "
         f"Resume {scopes}",
         tag(
             "section",
-            tag("h1", f"{PEOPLE} people approve resuming {scopes}", id="act-title"),
+            tag("h1", f"{_NUMBER.get(PEOPLE, PEOPLE)} people approve resuming {scopes}", id="act-title"),
             tag("p", done, class_="lead") if done else None,
             _words([wrong] if wrong else [], "refused"),
             _stale(found),
@@ -159,12 +160,12 @@ def _copied(command: str) -> Html:
             command,
             id="command",
             readonly=True,
-            rows=min(_LINES, command.count("\n") + 1),
+            rows=min(_LINES, command.count("\n")),
             spellcheck="false",
             wrap="off",
             aria_describedby="how",
         ),
-        tag("button", "Copy", type="button", class_="small act quiet-act", data_copy="command", hidden=True),
+        tag("button", "Copy", type="button", class_="copy", data_copy="command", hidden=True),
         class_="field",
     )
 

@@ -14,8 +14,9 @@ from guard.admin.page.parts import button, named, region, table, tone
 from guard.admin.page.stops import stop_card, unreadable
 from guard.admin.times import clock, day, moment, since
 from guard.state.merge import Judged
-from guard.state.orders import StopOrder
+from guard.state.orders import RuleOrder, StopOrder
 from guard.state.scope import SCOPE_FORMS
+from safeguards.mode import Mode
 
 SHOWN_ROWS: Final = 50
 SHOWN_ORDERS: Final = 3
@@ -48,12 +49,15 @@ def control(seen: Overview, visitor: Visitor, scopes: tuple[str, ...]) -> bytes:
 
 def summary(seen: Overview) -> str:
     """Say in a few words what matters most."""
+    return " · ".join(words for _, words in _summary(seen)) or "Nothing is stopped"
+
+
+def _summary(seen: Overview) -> list[tuple[str, str]]:
+    """Return the parts of the summary, each with the mode that it is of: empty for what is no order."""
     if seen.unreadable:
-        return "The stop orders cannot be read"
-    found = [_kind(each) for each in seen.kinds]
-    if seen.lapsed:
-        found.append(f"Not served for want of proof: {levels(seen)}")
-    return " · ".join(found) or "Nothing is stopped"
+        return [(Mode.STOP.value, "The stop orders cannot be read")]
+    found = [(each.mode, _kind(each)) for each in seen.kinds]
+    return found + ([("", f"Not served for want of proof: {levels(seen)}")] if seen.lapsed else [])
 
 
 def _kind(each: Kind) -> str:
@@ -70,12 +74,24 @@ def _state(seen: Overview, visitor: Visitor) -> Html:
         f"{workers} of {len(seen.places)} workers serving",
         f"{seen.running} {'request' if seen.running == 1 else 'requests'} running",
     )
-    loud = "stop" if seen.unreadable else seen.kinds[0].mode if seen.kinds else "lapse" if seen.lapsed else None
+    parts = [tag("span", words, class_=tone(mode) if mode else None) for mode, words in _summary(seen)]
+    title: Content = [
+        [part, "\N{NO-BREAK SPACE}· " if index < len(parts) else None] for index, part in enumerate(parts, 1)
+    ]
     return tag(
         "section",
         tag(
             "div",
-            tag("div", tag("h1", summary(seen), id="state-title"), tag("p", " · ".join(facts), class_="facts")),
+            tag(
+                "div",
+                tag("h1", title if parts else summary(seen), id="state-title"),
+                tag(
+                    "p",
+                    [[tag("span", f"{each} ·"), " "] for each in facts[:-1]],
+                    tag("span", facts[-1]),
+                    class_="facts",
+                ),
+            ),
             button("Stop everything", "all") if visitor.may_stop else None,
             class_="headline",
         ),
@@ -88,7 +104,7 @@ def _state(seen: Overview, visitor: Visitor) -> Html:
         id="state",
         data_live="",
         data_say=summary(seen),
-        data_loud=loud,
+        data_loud=bool(parts),
         aria_labelledby="state-title",
     )
 
@@ -154,6 +170,7 @@ def _log(seen: Overview) -> Html:
         ("Log", state),
         ("Policy", tag("code", seen.policy[:16])),
         ("Since", f"{moment(seen.policy_since)} UTC"),
+        ("Pushed rules", f"{seen.rules} in force" if seen.rules else "none"),
     ]
     rows = [tag("div", tag("dt", name), tag("dd", words)) for name, words in facts]
     return region("log", "Request log and policy", tag("dl", rows))
@@ -188,11 +205,14 @@ def _history(seen: Overview) -> Html:
     return region("history", "History", table("Orders, the newest first", heads, rows, class_="orders"), note=note)
 
 
-def _order(each: StopOrder | Judged) -> list[Content]:
+def _order(each: StopOrder | RuleOrder | Judged) -> list[Content]:
     none = tag("span", "none given", class_="soft")
     if isinstance(each, StopOrder):
         act = tag("span", words_of(each.mode.value).act.lower(), class_=f"word {tone(each.mode.value)}")
         return [moment(each.created), act, named(str(each.scope)), each.who, each.reason or none]
+    if isinstance(each, RuleOrder):
+        pushed = f"{len(each.rules)} {'rule' if len(each.rules) == 1 else 'rules'} for {named(str(each.scope))}"
+        return [moment(each.created), tag("span", "push", class_="word"), pushed, each.who, each.reason or none]
     order = each.order
     lifted = [tag("code", one) for one in order.lifts[:SHOWN_ORDERS]]
     more = len(order.lifts) - SHOWN_ORDERS

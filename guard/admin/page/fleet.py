@@ -20,8 +20,8 @@ def fleet(view: FleetView) -> Html:
     return region(
         "fleet",
         "Fleet",
-        tag("p", tag("strong", "It cannot be relied on: "), view.problem, class_="refused") if view.problem else None,
-        tag("p", f"Every stop order was known here {_ago(view.age)}.", class_="soft"),
+        tag("p", f"It cannot be relied on: {view.problem}", class_="refused") if view.problem else None,
+        tag("p", f"That every stop order is known here was last proved {_ago(view.age)}.", class_="soft"),
         table("Leases of this replica, by level", ["Level", "Proof holds for", "Lease"], leases, class_="short"),
         table(
             "Replicas",
@@ -41,7 +41,7 @@ def unproven(seen: Overview) -> Html | None:
     names = ", ".join(each.report.model for each in seen.lapsed)
     words = (
         f"{names}: refused and cut on this replica until there is proof again that every stop order is known here. "
-        f"It was known {_ago(seen.fleet.age)}."
+        f"It was last known {_ago(seen.fleet.age)}."
     )
     why = f" {sentence(seen.fleet.problem)}" if seen.fleet.problem else ""
     return tag(
@@ -59,7 +59,7 @@ def levels(seen: Overview) -> str:
 
 
 def _lease(each: LeaseOf) -> Content:
-    return tag("span", "lapsed: not served", class_="badge") if each.lapsed else "holds"
+    return tag("span", "lapsed", class_="badge") if each.lapsed else "holds"
 
 
 def _replica(each: ReplicaOf, view: FleetView) -> list[Content]:
@@ -73,7 +73,7 @@ def _replica(each: ReplicaOf, view: FleetView) -> list[Content]:
         serving = tag("span", "not known", class_="badge")
     elif lapsed:
         serving = tag("span", f"not {', '.join(f'ASL-{asl}' for asl in sorted(lapsed))}", class_="badge")
-    trouble = tag("span", each.trouble, class_="soft small") if each.trouble else None
+    trouble = tag("span", each.trouble, class_="soft small") if each.trouble and not own else None
     none = tag("span", "-", class_="soft")
     return [
         each.name,
@@ -91,5 +91,5 @@ def _ago(age: float | None) -> str:
     if age is None:
         return "never since this guard began"
     if age < FRESH:
-        return f"within the last {FRESH} s"
+        return f"less than {FRESH} s ago"
     return f"{age:.0f} s ago" if age < MINUTE else f"{since(age)} ago"

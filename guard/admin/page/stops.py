@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from guard.admin.modes import words_of
 from guard.admin.overview import Overview, Stopped
 from guard.admin.page.frame import Visitor
@@ -9,16 +11,20 @@ from guard.admin.page.html import Content, Html, tag
 from guard.admin.page.parts import named, tone
 from guard.admin.times import moment, since
 
+SHOWN_MODELS: Final = 20
+
 
 def stop_card(each: Stopped, seen: Overview, visitor: Visitor) -> Html:
     """Return one stop."""
     stop, words = each.standing.stop, words_of(each.mode)
-    facts: list[tuple[str, Content]] = [("By", each.who), ("Why", stop.reason or tag("em", "no reason given yet"))]
+    facts: list[tuple[str, Content]] = [("Why", stop.reason or tag("em", "no reason given yet")), ("By", each.who)]
     if each.since is not None:
         when = tag("time", f"{moment(each.since)} UTC", datetime=moment(each.since).replace(" ", "T") + "Z")
-        facts.append(("Since", [when, f" ({since(seen.at - each.since)})"]))
+        facts.append(("Since", [when, f", {since(seen.at - each.since)}"]))
     if each.standing.lifted_below:
         facts.append(("Still", "holds for models at ASL-3 and above; lifted below"))
+    if models := seen.stopped_by(each):
+        facts.append(("A stop for", f"{', '.join(models[:SHOWN_MODELS])}, whose files do not answer it"))
     facts.append(("Order", tag("code", stop.id)))
     links: Content = None
     if visitor.may_resume and not stop.id.startswith("file:"):
@@ -52,7 +58,7 @@ def _obeyed(each: Stopped) -> Html:
         words += f", {cut} running {'request' if cut == 1 else 'requests'} cut" if cuts else ""
     else:
         words = f"Only {found.count} have obeyed" + (f", {cut} running cut so far" if cuts else "")
-    return tag("div", tag("p", words, class_="obeyed"), tag("ul", chips, class_="chips"))
+    return tag("div", tag("p", words, class_="obeyed"), tag("ul", chips, class_="chips"), class_="line obedience")
 
 
 def _by(each: tuple[str, object]) -> tuple[int, str]:

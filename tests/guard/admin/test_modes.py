@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guard.admin.modes import GENTLER, known, rank, strongest_first, words_of
-from safeguards.mode import Mode
+from safeguards.mode import MILDEST_FIRST, Mode
 
 
 def test_every_mode_is_in_the_table_with_words_of_its_own() -> None:
@@ -15,6 +15,10 @@ def test_every_mode_is_in_the_table_with_words_of_its_own() -> None:
 
 def test_what_is_offered_beside_a_stop_is_every_other_mode() -> None:
     assert set(GENTLER) == set(Mode) - {Mode.STOP}
+
+
+def test_the_strongest_is_the_deepest_rung() -> None:
+    assert strongest_first(mode.value for mode in Mode) == [mode.value for mode in reversed(MILDEST_FIRST)]
 
 
 def test_a_mode_that_is_not_known_refuses_and_stands_first() -> None:

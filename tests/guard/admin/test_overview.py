@@ -11,7 +11,6 @@ from guard.admin.overview import (
     MAX_HISTORY,
     MAX_STOPS,
     SOON_SECONDS,
-    Holding,
     Kind,
     Lapse,
     LogHealth,
@@ -20,12 +19,15 @@ from guard.admin.overview import (
     overview,
 )
 from guard.admin.running import Running
+from guard.admin.switchboard import Hold
 from guard.policy.load import load
 from guard.state.directory import OrderDirectory
 from guard.state.orders import Source, issue_resume
 from safeguards.mode import Mode
 from tests.guard.admin.fakes import HALF, NOW, Counter, InFleet, replica
+from tests.guard.state.parts import rule
 from tests.parts.configuration import CLAIMS, ModelSpec, write_configuration
+from tests.parts.ladders import write_ladder
 
 
 @pytest.fixture
@@ -59,9 +61,9 @@ def test_the_newest_stop_stands_first_and_a_stop_lifted_below_asl_3_says_so(coun
     assert [each.who for each in found.stops] == ["Ben", "Ana"]
     assert [each.since for each in found.stops] == [NOW + 60, NOW]
     assert {each.report.model: each.held for each in found.models} == {
-        "demo": (Holding(first, "stop"),),
+        "demo": (Hold(first, Mode.STOP, refuses=True),),
         "low": (),
-        "strict": (Holding(every, "stop"),),
+        "strict": (Hold(every, Mode.STOP, refuses=True),),
     }
     assert [type(each).__name__ for each in found.history] == ["Judged", "StopOrder", "StopOrder"]
 
@@ -81,6 +83,41 @@ def test_the_strongest_stop_stands_first_and_each_mode_is_counted(counter: Count
         "strict": ["drain", "drain"],
     }
     assert found.served == 0
+
+
+def test_a_gentler_order_is_a_stop_where_the_file_does_not_answer_it(counter: Counter) -> None:
+    order = counter.board.stop("model:demo", "", "Ana", Source.ADMIN, Mode.STRICTER).order
+    found = look(counter)
+    assert found.models[0].held == (Hold(order, Mode.STOP, refuses=True),)
+    assert found.stopped_by(found.stops[0]) == ("demo",)
+    assert not found.models[0].served
+
+
+def test_a_model_on_a_rung_of_its_file_is_served_and_says_so(tmp_path: Path, counter: Counter) -> None:
+    write_ladder(tmp_path, "demo", {"stricter": {"enforce": ["tried"]}})
+    again = Counter(load(tmp_path), counter.state)
+    order = again.board.stop("all", "", "Ana", Source.ADMIN, Mode.STRICTER).order
+    found = look(again)
+    assert {each.report.model: each.held[0].mode for each in found.models} == {
+        "demo": Mode.STRICTER,
+        "low": Mode.STOP,
+        "strict": Mode.STOP,
+    }
+    assert {each.report.model: each.served for each in found.models} == {"demo": True, "low": False, "strict": False}
+    assert found.stopped_by(found.stops[0]) == ("low", "strict")
+    assert found.stops[0].standing.stop.id == order
+    again.sign_in()
+    page = again.get().text
+    assert '<span class="badge mode-stricter">Stricter</span>' in page
+    assert "low, strict, whose files do not answer it" in page
+
+
+def test_an_order_that_turns_no_present_caller_away_leaves_a_model_served(counter: Counter) -> None:
+    order = counter.board.stop("model:demo", "", "Ana", Source.ADMIN, Mode.NO_NEW_PRINCIPALS).order
+    found = look(counter)
+    assert found.models[0].held == (Hold(order, Mode.NO_NEW_PRINCIPALS, refuses=False),)
+    assert found.models[0].served
+    assert found.stopped_by(found.stops[0]) == ()
 
 
 def test_a_model_at_a_lapsed_level_is_not_served_and_the_lapse_is_a_finding(counter: Counter) -> None:
@@ -123,6 +160,17 @@ def test_in_a_fleet_a_stop_is_obeyed_when_every_replica_has(counter: Counter) ->
     counter.behind.member.broken = True
     (stop,) = look(counter).stops
     assert stop.obeyed.missing == ("the fleet (who has obeyed cannot be read)",)
+
+
+def test_pushed_rules_are_counted_and_stand_in_the_history(counter: Counter) -> None:
+    pushed = rule("model:demo")
+    OrderDirectory(counter.state).put(pushed)
+    found = look(counter)
+    assert (found.rules, found.history) == (1, (pushed,))
+    counter.sign_in()
+    page = counter.get().text
+    assert "1 in force" in page
+    assert "1 rule for model demo" in page
 
 
 def test_a_resume_that_does_not_count_is_a_finding(counter: Counter) -> None:

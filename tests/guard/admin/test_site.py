@@ -400,7 +400,8 @@ def test_in_a_fleet_a_stop_waits_for_every_replica_and_names_who_has_not_obeyed(
     monkeypatch.setattr("guard.admin.site.ACKNOWLEDGED_SECONDS", 0.05)
     counter.sign_in()
     member = counter.behind.member = InFleet([HALF])
-    assert "at once, on 0 workers here and on 1 other replica." in counter.get("/control/stop?scope=all").text
+    asked = counter.get("/control/stop?scope=all").text
+    assert "It cuts 0 running requests here, and all that it covers on 1 other replica, and refuses new" in asked
     counter.post("/control/stop", form=counter.form(), scope="all")
     assert member.waiting == [True, False]
     page = counter.get().text
@@ -419,7 +420,8 @@ def test_every_mode_may_be_ordered_has_its_word_and_colour_and_only_a_stop_is_a_
     counter.sign_in()
     style = ASSETS["control.css"][0].decode()
     asked = counter.get("/control/stop?scope=model:demo").text
-    for mode in (each for each in Mode if each is not Mode.STOP):
+    answered = set(Mode) - {Mode.STOP, Mode.STRICTER, Mode.FALLBACK}  # these two are a stop without a rung in the file
+    for mode in answered:
         words = words_of(mode.value)
         tone = f"mode-{mode.value.replace('_', '-')}"
         assert f'name="mode" value="{mode.value}"' in asked
@@ -438,6 +440,13 @@ def test_every_mode_may_be_ordered_has_its_word_and_colour_and_only_a_stop_is_a_
         assert "It is stopped already" not in again
         assert f"{words.done} by Ana" in again
         counter.post("/control/resume", form=counter.form(), target="model:demo", reason="over")
+    counter.post("/control/stop", form=counter.form(), scope="model:demo", mode="stricter")
+    page = counter.get().text
+    assert '<article class="stop mode-stricter"' in page
+    assert '<span class="badge mode-stop">Stopped</span>' in page
+    assert "demo, whose files do not answer it" in page
+    assert 'value="quarantine"' in counter.get("/control/stop?scope=key:app").text
+    assert 'value="stricter"' not in counter.get("/control/stop?scope=key:app").text
     counter.post("/control/stop", form=counter.form(), scope="model:demo")
     assert "It is stopped already" in counter.get("/control/stop?scope=model:demo").text
     assert counter.post("/control/stop", form=counter.form(), scope="all", mode="nothing").status_code == 400
@@ -448,13 +457,13 @@ def test_a_lapsed_lease_is_said_above_everything(counter: Counter) -> None:
     others = (replica("r1", silent=True, heard_seconds_ago=9), replica("r<2>", workers=None, position=None))
     counter.behind.member = InFleet(lapsed=(3, 4), age=33.0, problem="the database cannot be reached", others=others)
     page = counter.get().text
-    assert '<h1 id="state-title">Not served for want of proof: ASL-3</h1>' in page
+    assert '<h1 id="state-title"><span>Not served for want of proof: ASL-3</span></h1>' in page
     assert "strict: refused and cut on this replica until there is proof" in page
-    assert "It was known 33 s ago. The database cannot be reached." in page
+    assert "It was last known 33 s ago. The database cannot be reached." in page
     assert "1 of 2 models served" in page
     assert "silent for 9 s" in page
     assert "r&lt;2&gt;" in page
-    assert "lapsed: not served" in page
+    assert '<span class="badge">lapsed</span>' in page
     counter.behind.member = InFleet(age=None)
     page = counter.get().text
     assert "Nothing is stopped" in page
@@ -553,7 +562,7 @@ def test_orders_that_cannot_be_read_are_said_above_everything(counter: Counter) 
     orders.rename(counter.state / "elsewhere")
     page = counter.get()
     assert page.status_code == 200
-    assert '<h1 id="state-title">The stop orders cannot be read</h1>' in page.text
+    assert '<span class="mode-stop">The stop orders cannot be read</span></h1>' in page.text
     assert "data-loud" in page.text
     assert "which models are served is not known" in page.text
     assert page.text.count("Not known") == 2
@@ -628,6 +637,7 @@ def approve(counter: Counter, text: str, signatures: str) -> httpx.Response:
 
 def test_a_model_at_asl_3_comes_back_when_two_people_have_signed(signers: Counter) -> None:
     order = signers.board.stop("model:strict", "", "Ben", Source.ADMIN).order
+    assert "Resume model strict" in signers.get("/control/resume?target=model:strict").text
     asked = signers.get(f"/control/resume?target={order}").text
     assert "Write what two people sign" in asked
     assert "strict</strong> stays stopped: ASL-3: resuming takes two people&#x27;s approval" in asked

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from guard.state.directory import OrderDirectory
 from guard.state.engine import EngineError, Entry, Head, StateEngine
-from guard.state.follower import BEAT_SECONDS, HURRY_SECONDS, NOT_YET, Follower
+from guard.state.follower import BEAT_SECONDS, HURRY_SECONDS, MAX_STANDING, NOT_YET, Follower
 from guard.state.merge import State
 from guard.state.orders import Order, encode
-from guard.state.replicas import Applied, Report
+from guard.state.replicas import MAX_TOLD, Applied, Report
 from guard.state.scope import EVERYTHING, Scope
 from guard.state.seen import Seen
 from guard.state.shared_directory import SharedDirectory
@@ -123,6 +123,32 @@ def test_orders_come_down_byte_for_byte_and_wake_the_workers(tmp_path: Path) -> 
         assert await host.turn() == ""
         assert host.woken == 1
         assert host.follower.following.position == 1
+
+    run(test)
+
+
+def test_a_stop_that_stands_is_told_of_however_many_orders_come_after_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        engine = SharedDirectory(tmp_path / "shared")
+        host, other = Host(tmp_path / "host", engine), Host(tmp_path / "other", engine, "two")
+        first, *later = [stop(number=number) for number in range(1, 2 * MAX_TOLD)]
+        await engine.put(first.id, encode(first))
+        for each in later:
+            host.directory.put(each)
+        both = resume(*later, number=900)
+
+        async def told() -> list[tuple[str, ...]]:
+            for _ in range(2):
+                assert [await host.turn(), await other.turn()] == ["", ""]
+            return [each.told[-1][0] for each in (host, other)]
+
+        for found in await told():
+            assert len(found) == len(set(found))
+            assert found[-MAX_STANDING:] == tuple(each.id for each in later[-MAX_STANDING:])
+        host.directory.put(both)
+        for found in await told():
+            assert found[-1] == first.id
+            assert both.id in found[-MAX_TOLD:]
 
     run(test)
 
