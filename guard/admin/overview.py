@@ -15,7 +15,7 @@ from guard.admin.switchboard import Standing, Switchboard
 from guard.policy.report import ModelReport
 from guard.policy.standard import OnExpiry
 from guard.state.merge import Judged, State, mode_of
-from guard.state.orders import StopOrder
+from guard.state.orders import Source, StopOrder
 from safeguards.mode import Mode
 
 MAX_HISTORY: Final = 50
@@ -67,6 +67,9 @@ class Instruments(Protocol):
 
     def incidents(self) -> tuple[str, ...]:
         """Every open incident in a line."""
+
+    def drills(self) -> tuple[str, ...]:
+        """What drills of the kill switch leave open, in a line each."""
 
     def log_health(self) -> LogHealth:
         """How the request log is."""
@@ -213,6 +216,9 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
     )
     policy = fleet.policy()
     given: list[StopOrder | Judged] = [*state.stops, *state.resumes]
+    given = [
+        each for each in given if _source(each) is not Source.DRILL
+    ]  # an order or two an hour would hide the others
     orders = sorted(given, key=_id, reverse=True)
     lapses = tuple(sorted((each for each in panel.lapses() if each.at - at <= SOON_SECONDS), key=lambda each: each.at))
     log = panel.log_health()
@@ -228,6 +234,7 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
         findings=(
             *(() if seen is None else seen.findings()),
             *panel.incidents(),
+            *panel.drills(),
             *_findings(reports, fleet, policy, log),
             *(f"Resume {order} does not count for all that it names: {why}" for order, why in _uncounted(state)),
         ),
@@ -251,6 +258,10 @@ def _kinds(strongest: Sequence[Standing]) -> tuple[Kind, ...]:
     for each in strongest:
         found.setdefault(mode_of(each.stop).value, []).append(str(each.stop.scope))
     return tuple(Kind(mode, scopes[0], len(scopes)) for mode, scopes in found.items())
+
+
+def _source(act: StopOrder | Judged) -> Source:
+    return act.source if isinstance(act, StopOrder) else act.order.source
 
 
 def _id(act: StopOrder | Judged) -> str:
