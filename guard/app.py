@@ -21,6 +21,7 @@ from guard.audit.wrapping import Kek
 from guard.callers import holder_of
 from guard.clock import SystemClock
 from guard.credentials import Callers
+from guard.drills.places import CREDENTIAL, RunFolder
 from guard.live import LiveExchanges
 from guard.local import Local
 from guard.policy.compile import Models, Ports
@@ -33,6 +34,7 @@ from guard.pushed_rules import PushedRules
 from guard.refusal import Refused
 from guard.reports import RecordedReports
 from guard.resuming import ResumeJudge
+from guard.selftest import SelfTest
 from guard.serve.leases import fleet_lease
 from guard.shipping.status import CopiesBehind
 from guard.state.acknowledgements import Acknowledgements, process_started
@@ -95,6 +97,8 @@ class Worker:
     ports: Ports
     buckets: SharedBuckets
     pushed: PushedRules
+    run: RunFolder
+    self_test: SelfTest
     lease: Lease | None = None
 
     def adopt(self, policy: Policy) -> Config:
@@ -106,6 +110,7 @@ class Worker:
         for edge in self.edges.values():
             edge.arrivals.take(policy.callers, policy.models, policy.limits)
             edge.local.take(policy.models)
+        self.self_test.take(policy.config)
         models, self.models = self.models, policy.models
         models.retire(policy.models)
         self.judge = self.judge.under(policy.config)
@@ -218,6 +223,9 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
         arrivals = Arrivals(surface.name, ROUTES, callers, models, limits, live, clock, new_request_id, obeyed)
         local = Local(surface.name, arrivals, models, desk, clock, CATEGORIES)
         edges[surface.name] = Edge(Proxy(arrivals, live, witness, clock, local), arrivals, local)
+    run = RunFolder(state, create=True)
+    model, key = run.model(str(index)), CREDENTIAL
+    self_test = SelfTest(config, ports, live, witness, ROUTES, new_request_id, upstream=model, credential=key)
     pid = os.getpid()
     acknowledgements = Acknowledgements(state, str(index), pid=pid, started=process_started(pid) or 0)
     return Worker(
@@ -234,6 +242,8 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
         ports,
         buckets,
         pushed,
+        run,
+        self_test,
         lease,
     )
 

@@ -11,6 +11,8 @@ from typing import Final
 
 HIGHEST_LEVEL: Final = 9
 ALL: Final = "all"
+SELF_TEST: Final = "guard-selftest"
+"""The model, tier, key and owner that drills of the kill switch go by; no configuration may have one of that name."""
 
 
 class ScopeKind(StrEnum):

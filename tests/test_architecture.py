@@ -98,6 +98,17 @@ ALLOWED: dict[str, set[str]] = {
     "guard.incidents": {"guard.policy"},
     "guard.pushed_rules": {"guard.classifiers", "guard.state"},
     "guard.resuming": {"guard.approval", "guard.policy", "guard.state"},
+    "guard.drills": {"guard.admin", "guard.policy", "guard.state"},
+    "guard.selftest": {
+        "guard.arrival",
+        "guard.callers",
+        "guard.credentials",
+        "guard.live",
+        "guard.policy",
+        "guard.proxy",
+        "guard.wire",
+        "guard.witness",
+    },
     "guard.admin": {
         "guard.approval",
         "guard.credentials",

@@ -139,6 +139,29 @@ BLOCKED: Final = (
         step=True,
     ),
 )
+DRILLS: Final = (
+    stat(
+        "Whether a stop still stops",
+        "What the last drill of the kill switch came to: the guard stops its own self-test model again and again, and "
+        "every worker must obey. Runbook GuardDrillFailed.",
+        "short",
+        query(f"max by (instance, drill) (guard_drill_failing{{{HERE}}})", "{{instance}} {{drill}}"),
+        thresholds=steps(GREEN, (1, RED)),
+        mappings=words(is_0=("STOPS", GREEN), is_1=("DRILL FAILED", RED)),
+        named=True,
+    ),
+    graph(
+        "Drills of the kill switch",
+        "How long until the next success is late (below nought it is: runbook GuardDrillLate), and what drills took "
+        "from their order to the end of the slowest worker's stream.",
+        "s",
+        query(
+            f"max by (instance, drill) (guard_drill_due_timestamp_seconds{{{HERE}}} > 0) - time()",
+            "{{instance}} {{drill}}: late in",
+        ),
+        *quantiles("guard_drill_seconds", HERE),
+    ),
+)
 FLEET: Final = (
     graph(
         "Proof of knowing every stop order",
@@ -289,6 +312,7 @@ RECORD: Final = (
 LAYOUT: Final = (
     ("Is it safe", 6, SAFE),
     ("What is blocked, and is every stop obeyed", 8, BLOCKED),
+    ("Drills", 7, DRILLS),
     ("Guards that share stop orders", 7, FLEET),
     ("Traffic", 8, TRAFFIC),
     ("Records, evidence, processes", 8, RECORD),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -47,11 +48,12 @@ _RELOADED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who a token belongs to, and what it may do."""
+    """Who a token belongs to, and what it may do; one that ``drills`` stops the self-test model and nothing else."""
 
     token: str
     name: str
     role: Role
+    drills: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,9 @@ class Fleet(Workers, Protocol):
 
     def standing(self) -> list[dict[str, Any]]:
         """Each model's standing: routable or not, and why."""
+
+    def drills(self) -> dict[str, Any]:
+        """How drills of the kill switch stand, and which models have a gap because of them."""
 
     def policy(self) -> dict[str, Any]:
         """Which policy is in force, since when, and why the files are another, if they are."""
@@ -131,16 +136,27 @@ def admin_app(
     hooks: Receiver,
     pages: Sequence[Route] = (),
     emergency: Stoppers = nobody,
+    drills: Stoppers = nobody,
 ) -> Starlette:
-    """Build the admin application with these pages; ``emergency`` finds who may stop, and nothing else, by a token."""
-    return _Admin(switchboard, people, fleet, hooks, emergency).app(pages)
+    """Build the admin application with these pages.
+
+    ``emergency`` and ``drills`` find who may stop, and nothing else, by a token: anything, or the self-test model.
+    """
+    return _Admin(switchboard, people, fleet, hooks, emergency, drills).app(pages)
 
 
 class _Admin:
     def __init__(
-        self, switchboard: Switchboard, people: Register[Person], fleet: Fleet, hooks: Receiver, emergency: Stoppers
+        self,
+        switchboard: Switchboard,
+        people: Register[Person],
+        fleet: Fleet,
+        hooks: Receiver,
+        emergency: Stoppers,
+        drills: Stoppers,
     ) -> None:
         self._emergency = emergency
+        self._drills = drills
         self._switchboard = switchboard
         self._people = people
         self._fleet = fleet
@@ -222,12 +238,17 @@ class _Admin:
         except Refused as refused:
             if act is not Act.STOP or refused.reason != "unknown":
                 raise
-        person = self._emergency(bearer(request.headers.raw))
+        token = bearer(request.headers.raw)
+        with suppress(Refused):
+            return self._drills(token)
+        person = self._emergency(token)
         self._fleet.emergency(person.name)
         return person
 
     async def _stop(self, request: Request, person: Person) -> Response:
         body = msgspec.json.decode(await read_body(request), type=_StopBody)
+        if person.drills:
+            return await self._drill(body, person)
         placed = self._switchboard.stop(body.scope, body.reason[:MAX_REASON], person.name, Source.ADMIN, body.mode)
         self._fleet.wake()
         fields = {"scope": str(placed.scope), "mode": placed.mode, "reason": placed.reason, "who": placed.who}
@@ -251,6 +272,13 @@ class _Admin:
             for each in board.rules(state)
         ]
         return JSONResponse({"rules": found})
+
+    async def _drill(self, body: _StopBody, person: Person) -> Response:
+        """Stop the self-test model of this host, the only one that such an order reaches."""
+        placed = self._switchboard.drill(body.scope, body.reason[:MAX_REASON], person.name)
+        self._fleet.wake()
+        fields = {"scope": str(placed.scope), "mode": placed.mode, "reason": placed.reason, "who": placed.who}
+        return await self._answer(placed.order, fields, here=True)
 
     async def _resume(self, request: Request, person: Person) -> Response:
         body = msgspec.json.decode(await read_body(request, MAX_RESUME), type=_ResumeBody)
@@ -279,11 +307,13 @@ class _Admin:
         problem = {} if found.taken else {"error": "; ".join(found.problems)}
         return JSONResponse({**found.fields(), **problem}, 202 if found.taken and found.missing else status)
 
-    async def _answer(self, order: str, fields: dict[str, Any]) -> Response:
-        """Wait until every worker has applied the order, then say who has."""
+    async def _answer(self, order: str, fields: dict[str, Any], *, here: bool = False) -> Response:
+        """Wait until every worker has applied the order, of the whole fleet or ``here`` alone; then say who has."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        (found,) = await obedience(self._switchboard, self._fleet, (order,), WAIT_SECONDS)
+        (found,) = await obedience(
+            self._switchboard, _Here(self._fleet) if here else self._fleet, (order,), WAIT_SECONDS
+        )
         body = {"order": order, **fields, **found.fields(), "seconds": round(loop.time() - began, 3)}
         return JSONResponse(body, 200 if not found.missing else 202)
 
@@ -307,9 +337,20 @@ class _Admin:
             "policy": self._fleet.policy(),
             "resumes_not_counted": dict(state.uncounted()),
             "rules": len(board.rules(state)),
+            "drills": self._fleet.drills(),
         }
         member = self._fleet.fleet()
         return JSONResponse(status if member is None else {**status, "fleet": member.status()})
+
+
+class _Here:
+    """The workers of this host, without its fleet."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.workers = fleet.workers
+
+    def fleet(self) -> None:
+        return None
 
 
 def _words(wrong: Exception) -> str:

@@ -15,7 +15,7 @@ from guard.admin.switchboard import Hold, Standing, Switchboard
 from guard.policy.report import ModelReport
 from guard.policy.standard import OnExpiry
 from guard.state.merge import Judged, State, mode_of
-from guard.state.orders import RuleOrder, StopOrder
+from guard.state.orders import RuleOrder, Source, StopOrder
 
 MAX_HISTORY: Final = 50
 MAX_STOPS: Final = 12  # for each the words of all workers are read
@@ -66,6 +66,9 @@ class Instruments(Protocol):
 
     def incidents(self) -> tuple[str, ...]:
         """Every open incident in a line."""
+
+    def drills(self) -> tuple[str, ...]:
+        """What drills of the kill switch leave open, in a line each."""
 
     def log_health(self) -> LogHealth:
         """How the request log is."""
@@ -212,6 +215,7 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
     )
     policy = fleet.policy()
     given: list[StopOrder | RuleOrder | Judged] = [*state.stops, *state.rules, *state.resumes]
+    given = [each for each in given if _source(each) is not Source.DRILL]  # two an hour would hide the others
     orders = sorted(given, key=_id, reverse=True)
     lapses = tuple(sorted((each for each in panel.lapses() if each.at - at <= SOON_SECONDS), key=lambda each: each.at))
     log = panel.log_health()
@@ -227,6 +231,7 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
         findings=(
             *(() if seen is None else seen.findings({each.asl for each in models})),
             *panel.incidents(),
+            *panel.drills(),
             *_findings(reports, fleet, policy, log),
             *(f"Resume {order} does not count for all that it names: {why}" for order, why in _uncounted(state)),
         ),
@@ -246,6 +251,10 @@ def _kinds(strongest: Sequence[Standing]) -> tuple[Kind, ...]:
     for each in strongest:
         found.setdefault(mode_of(each.stop).value, []).append(str(each.stop.scope))
     return tuple(Kind(mode, scopes[0], len(scopes)) for mode, scopes in found.items())
+
+
+def _source(act: StopOrder | RuleOrder | Judged) -> Source:
+    return act.order.source if isinstance(act, Judged) else act.source
 
 
 def _id(act: StopOrder | RuleOrder | Judged) -> str:

@@ -298,6 +298,14 @@ class Switchboard:
         """Return the rule orders in force for a model that is served here; ``state`` is what was read already."""
         return needed(self.state() if state is None else state, self._served)
 
+    def drill(self, scope_text: str, reason: str, who: str) -> Placed:
+        """Order a drill's stop, which may cover the self-test model alone; raises OrderError or OSError."""
+        scope = Scope.parse(scope_text)
+        if not scope.of_self_test:
+            raise OrderError("scope: a drill stops the self-test model and nothing else")
+        entropy = self._entropy(ENTROPY_BYTES)
+        return place(self._directory, scope, reason, who, Source.DRILL, now=self._now(), entropy=entropy)
+
     def known(self, scope_text: str) -> Scope:
         """Return the scope if there is such a thing; raises UnknownScopeError or OrderError."""
         scope = Scope.parse(scope_text)
@@ -441,12 +449,16 @@ class Switchboard:
     def in_force(self, state: State | None = None) -> tuple[Standing, ...]:
         """Every stop that holds for a model served here; one that was lifted still does if it covers an ASL-3 model.
 
-        ``state`` is what was read already.
+        A drill's is none: it covers no model that anybody is served. ``state`` is what was read already.
         """
         state = state or self.state()
         below = frozenset(state.still_held(0))
         stops = (Standing(stop, stop not in below) for stop in state.still_held(TWO_PERSON_ASL))
-        return tuple(each for each in stops if not each.lifted_below or self._covers_strict(each.stop))
+        return tuple(
+            each
+            for each in stops
+            if not each.stop.scope.of_self_test and (not each.lifted_below or self._covers_strict(each.stop))
+        )
 
     def uncounted(self) -> Mapping[str, str]:
         """The resumes that lift less than they say, and why."""

@@ -17,6 +17,9 @@ from guard.cli.in_force import policy_in_force
 from guard.cli.options import state_of
 from guard.cli.switch import USAGE, add_admin, board_of, client_or_none, fail, out, say, tell
 from guard.clock import SystemClock
+from guard.drills.folder import DrillFolder
+from guard.drills.standing import fields as drill_fields
+from guard.drills.standing import standing as standing_drills
 from guard.policy.ladder import OPEN
 from guard.policy.load import Config
 from guard.policy.report import standing
@@ -104,9 +107,20 @@ def _local(config: Config, differs: str) -> dict[str, Any]:
     body: dict[str, Any] = {"stops": stops, "models": models, "workers": list(living(state)), "policy": policy}
     body["rules"] = 0 if board is None else len(board.rules(orders))
     body["resumes_not_counted"] = dict(orders.uncounted())
+    body["drills"] = _drills(config, state)
     if config.guard.fleet is not None:
         body["fleet"] = _own_lease(config, state)
     return body
+
+
+def _drills(config: Config, state: Path) -> dict[str, Any]:
+    """How drills stand by the results on this host; looking makes nothing."""
+    folder, now = DrillFolder(state), time.time()
+    try:
+        found = standing_drills(config, folder.results(), folder.since(), now)
+    except OSError as problem:
+        return {"kinds": [], "gaps": [f"their results cannot be read: {problem.strerror}"], "models": []}
+    return drill_fields(config, found)
 
 
 def _own_lease(config: Config, state: Path) -> dict[str, Any]:
@@ -136,6 +150,8 @@ def _print(body: dict[str, Any]) -> None:
             out(f"THE FILES ARE ANOTHER and not in force: {line}")
     if "fleet" in body:
         _print_fleet(body["fleet"])
+    if "drills" in body:
+        _print_drills(body["drills"])
     for stop in body["stops"]:
         since = "" if stop["since"] is None else f" since {_when(stop['since'])}"
         reason = stop["reason"] or "no reason given"
@@ -182,6 +198,17 @@ def _print_fleet(fleet: dict[str, Any]) -> None:
         lapses = f", not serving ASL-{', ASL-'.join(map(str, each['lapsed']))}" if each["lapsed"] else ""
         trouble = f": {each['trouble']}" if each["trouble"] else ""
         out(f"replica {each['replica']}: {found}, orders up to {each['position']}{lapses}{trouble}")
+
+
+def _print_drills(drills: dict[str, Any]) -> None:
+    for each in drills["kinds"]:
+        success = "never succeeded yet" if each["last_success"] is None else f"succeeded {_when(each['last_success'])}"
+        newest = each["newest"]
+        told = "" if newest is None else f"; the last, by {newest['path']} at {_when(newest['at'])}: {newest['words']}"
+        late = f", LATE since {_when(each['late_at'])}" if each["late"] else ""
+        out(f"{each['kind']} drill: {success}{late}{told}")
+    for gap in drills["gaps"]:
+        out(f"A GAP of {', '.join(drills['models']) or 'drills'}: {gap}")
 
 
 def _when(seconds: float) -> str:

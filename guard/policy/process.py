@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from guard.policy.drills import DrillConfig
 from guard.policy.fields import (
     LAX,
     Day,
@@ -279,6 +280,10 @@ class GuardConfig(Frozen):
     )
     fleet: FleetConfig | None = Field(
         default=None, description="Where stop orders are shared with other guards; null: this host has its own."
+    )
+    drills: DrillConfig | None = Field(
+        default_factory=DrillConfig,
+        description="How the kill switch is tried, again and again, on a model of its own; null: it is not.",
     )
     limits: RequestLimits = Field(default_factory=RequestLimits, description="Bounds on requests.")
     supervision: Supervision = Field(default_factory=Supervision, description="When the supervisor steps in.")

@@ -25,7 +25,7 @@ from guard.policy.source import Document, Place, Problem
 from guard.policy.stoppable import stoppable
 from guard.state.scope import Scope
 from guard.state.served import UnknownScopeError
-from safeguards.scope import ScopeKind
+from safeguards.scope import SELF_TEST, ScopeKind
 
 _OF_MODELS: Final = frozenset({ScopeKind.MODEL, ScopeKind.VERSION})
 _OF_TIERS: Final = frozenset({ScopeKind.TIER, ScopeKind.KEY, ScopeKind.ORGANISATION, ScopeKind.ATTRIBUTE})
@@ -57,6 +57,7 @@ def check(loaded: Loaded, sources: Sources) -> Iterator[Problem]:
     """Every reference that leads nowhere, and every name given twice."""
     for label, policy in loaded.models.items():
         yield from _model(label, policy, loaded, sources)
+    yield from _reserved(loaded, sources)
     yield from _records(loaded, sources)
     yield from _tiers(loaded, sources)
     yield from _tokens(loaded, sources)
@@ -162,6 +163,25 @@ def _same_weights(document: Document, policy: ModelPolicy, loaded: Loaded, sourc
                 yield document.problem(("same_weights_as", index), f"there is no file {label}")
         elif policy.model not in other.same_weights_as:
             yield document.problem(("same_weights_as", index), f"{label} does not name {policy.model} in turn")
+
+
+def _reserved(loaded: Loaded, sources: Sources) -> Iterator[Problem]:
+    """Refuse the name that drills go by: their stops would cover whatever else had it."""
+    words = f"must not be {SELF_TEST}: drills of the kill switch go by this name"
+    for label, policy in loaded.models.items():
+        if policy.model == SELF_TEST:
+            yield sources.documents[label].problem(("model",), words)
+    if loaded.tiers is None:
+        return
+    document = sources.documents["tiers.yaml"]
+    if SELF_TEST in loaded.tiers.tiers:
+        yield document.problem(("tiers", SELF_TEST), words)
+    if SELF_TEST in loaded.tiers.attributes:
+        yield document.problem(("attributes", SELF_TEST), words)
+    for index, key in enumerate(loaded.tiers.keys):
+        for field, given in (("id", key.id), ("owner", key.owner)):
+            if given == SELF_TEST:
+                yield document.problem(("keys", index, field), words)
 
 
 def _records(loaded: Loaded, sources: Sources) -> Iterator[Problem]:

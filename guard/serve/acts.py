@@ -10,7 +10,8 @@ from guard.admin.switchboard import Switchboard
 from guard.audit.ledger import Ledger
 from guard.policy.load import Config
 from guard.serve.control import FromSupervisor, Wake
-from guard.state.merge import Judged, State, fingerprint
+from guard.state.merge import InForce, Judged, State, fingerprint
+from guard.state.orders import Source
 from guard.state.switches import FileSwitches
 from guard.telemetry.logs import Event, JsonLog, Level
 from guard.telemetry.meter import Meter
@@ -75,7 +76,8 @@ class Acts:
             return
         self._state = now
         self._tell(Wake())
-        self._meter.set(self._meter.bind("guard_kill_switch_last_change_timestamp_seconds"), self._clock.now())
+        if _others(before) != _others(now):
+            self._meter.set(self._meter.bind("guard_kill_switch_last_change_timestamp_seconds"), self._clock.now())
         self.measure()
         for order in sorted(now.stops - before.stops, key=lambda each: each.id):
             what = order.mode.value
@@ -144,3 +146,11 @@ class Acts:
         writing = asyncio.ensure_future(self.record(who, what, subject, reason))
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
+
+
+def _others(state: State) -> frozenset[str]:
+    """The ids of all that is no drill's."""
+    stops: list[InForce] = [*state.stops, *state.standing]
+    return frozenset(each.id for each in stops if not each.scope.of_self_test) | {
+        each.order.id for each in state.resumes if each.order.source is not Source.DRILL
+    }

@@ -7,6 +7,7 @@ from guard.admin.running import Running
 from guard.policy.report import ModelReport
 from guard.serve.acts import Acts
 from guard.serve.cosigning import Cosigning
+from guard.serve.drilling import Drilling
 from guard.serve.handling import Handling
 from guard.serve.judging import Judging
 from guard.serve.sealing import Sealing
@@ -24,6 +25,7 @@ class Panel:
         cosigning: Cosigning,
         handling: Handling,
         acts: Acts,
+        drilling: Drilling,
     ) -> None:
         """Take the parts."""
         self.ended = False
@@ -33,6 +35,7 @@ class Panel:
         self._cosigning = cosigning
         self._handling = handling
         self._acts = acts
+        self._drilling = drilling
 
     def running(self) -> tuple[Running, ...]:
         """What runs on all workers, by their last word."""
@@ -53,6 +56,10 @@ class Panel:
     def incidents(self) -> tuple[str, ...]:
         """Every open incident in a line."""
         return self._handling.findings
+
+    def drills(self) -> tuple[str, ...]:
+        """What drills leave open, in a line each."""
+        return self._drilling.findings
 
     def log_health(self) -> LogHealth:
         """How the request log is: sealed, and witnessed where witnesses are asked."""

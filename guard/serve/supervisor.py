@@ -39,6 +39,8 @@ from guard.serve.certificates import watch
 from guard.serve.control import Wake
 from guard.serve.copies import Copies
 from guard.serve.cosigning import Cosigning
+from guard.serve.drilling import Drilling
+from guard.serve.drills_in import DrillEntrance
 from guard.serve.following import FleetMember
 from guard.serve.handling import Handling
 from guard.serve.hooking import Hooking, HookSwitch
@@ -115,13 +117,17 @@ class Supervisor:
         switch = HookSwitch(board, lambda: switches.state)
         self._hooking = Hooking(beginning.checked.hooks, switch, self._acts, meter, self._log, clock)
         self._judging = Judging(config, meter, self._log, clock, self._acts.record)
+        self._drilling = Drilling(config, state, meter, self._log, clock, self._acts.record, os.urandom)
+        self._drills_in = DrillEntrance(state, os.urandom)
         desk = Desk(meter, self._log, self._acts.record, clock)
         spreading = Spreading(self._tending, standing)
         self._reloading = Reloading(beginning, current, snapshots, spreading, approvals, desk, self._take)
         self._sealing = Sealing(config, ring, self._durable, self._acts, meter, self._log, clock)
         self._cosigning = Cosigning(config, ring.log.key, meter, self._log, clock)
         self._copies = Copies(config, ring.log.key, meter, self._log, clock)
-        self._panel = Panel(self._tending, self._judging, self._sealing, self._cosigning, self._handling, self._acts)
+        self._panel = Panel(
+            self._tending, self._judging, self._sealing, self._cosigning, self._handling, self._acts, self._drilling
+        )
         self._entrance = Entrance(self._people, admin_of(config), clock, os.urandom)
         self._site = Site(board, self, self._panel, self._entrance, clock)
         self._leaving = asyncio.Event()
@@ -156,6 +162,10 @@ class Supervisor:
         """Judge each model now."""
         return self._judging.standing()
 
+    def drills(self) -> dict[str, Any]:
+        """How drills stand."""
+        return self._drilling.fields()
+
     def policy(self) -> dict[str, Any]:
         """Which policy is in force, and whether the files say the same."""
         return self._reloading.standing
@@ -171,7 +181,7 @@ class Supervisor:
         self._judge = self._judge.under(config)
         self._switches.take(self._judge)
         self._entrance.take(admin_of(config))
-        for part in (self._board, self._acts, self._judging, self._handling, self._copies):
+        for part in (self._board, self._acts, self._judging, self._handling, self._copies, self._drilling):
             part.take(config)
         self._hooking.take(checked.hooks)
 
@@ -184,6 +194,10 @@ class Supervisor:
         """Somebody uses an emergency token: the alert on this figure wakes people up."""
         self._meter.inc(self._meter.bind("guard_emergency_tokens_used_total"))
         self._log.emit(Level.ERROR, Event.EMERGENCY_TOKEN, who=who)
+
+    def _all_serve(self) -> bool:
+        """Whether a drill would find every worker."""
+        return self._tending.serving == self.config.guard.workers and not self._leaving.is_set()
 
     def _durable(self) -> dict[str, int | None]:
         """How far the log of every process that writes one is on the disk."""
@@ -212,7 +226,13 @@ class Supervisor:
         if self._admin_tls is not None:
             http = secured(http, self._admin_tls)
         app = admin_app(
-            self._board, self._people, self, self._hooking.receiver, self._site.routes(), self._entrance.holder
+            self._board,
+            self._people,
+            self,
+            self._hooking.receiver,
+            self._site.routes(),
+            self._entrance.holder,
+            self._drills_in.holder,
         )
         admin = server(app, http, keep_alive=5, concurrency=ADMIN_CONNECTIONS)
         serving = asyncio.ensure_future(admin.serve([self._admin_socket]))
@@ -236,9 +256,13 @@ class Supervisor:
         watching = [asyncio.ensure_future(part.watch()) for part in parts]
         if self._member is not None:
             watching.append(asyncio.ensure_future(self._member.watch()))
+        self._drills_in.open(self.config, address(self._admin_socket), self._log)
+        drilling = asyncio.ensure_future(self._drilling.watch(self._all_serve))
         if self._admin_tls is not None:
             watching.append(asyncio.ensure_future(watch([self._admin_tls], self._log)))
         await self._leaving.wait()
+        self._drills_in.close()
+        await _ended(drilling)  # while there are workers to obey the resume
         await self._drain()
         if self._member is not None:
             await self._member.close()
@@ -325,6 +349,12 @@ def _use_up(approvals: Approvals, wanted: Wanted) -> None:
         approvals.use(wanted)
     except NotApprovedError as missing:
         raise ConfigError([Problem("approvals", 0, "", str(missing))]) from None
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """End a part and wait until it has put away what it holds."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _run(

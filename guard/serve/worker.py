@@ -24,6 +24,7 @@ from guard.policy.load import Memory, understand
 from guard.serve.certificates import surface_certificates, watch
 from guard.serve.changeover import Changeover
 from guard.serve.control import Abandon, Adopt, Beat, Drain, Prepare, Prepared, Ready, Wake, hear_supervisor, send
+from guard.serve.drilled import Door
 from guard.serve.garbage import settle
 from guard.serve.http import GuardProtocol, protocol_class
 from guard.serve.processes import OTHER_POLICY, Standing
@@ -36,6 +37,7 @@ from guard.telemetry.logs import Event, Level
 from safeguards.decision import Ending, Unavailable
 from safeguards.exchange import Exchange
 from safeguards.kill_switch import stopped
+from safeguards.scope import SELF_TEST
 from safeguards.verdict import Block, Code
 
 TICK_SECONDS: Final = 0.05
@@ -216,7 +218,7 @@ class WorkerLoop:
 
 
 def _running(live: LiveExchanges) -> tuple[Running, ...]:
-    found = (each.exchange for each in live)
+    found = (each.exchange for each in live if each.exchange.model != SELF_TEST)
     return grouped((each.model, each.caller.tier, each.caller.key) for each in found)
 
 
@@ -259,6 +261,8 @@ async def serve(standing: Standing, index: int, listeners: Mapping[str, int], co
     await beside.told_to_begin()
     for edge in worker.edges.values():  # told to end before it began: whatever comes is turned away
         edge.arrivals.draining = beside.drain.is_set()
+    door = Door(worker, index)
+    await door.open()
     serving = [asyncio.ensure_future(each.serve([sock])) for each, sock in servers]
     while not all(each.started for each, _ in servers):  # noqa: ASYNC110 - uvicorn offers no event for it
         await asyncio.sleep(0.005)
@@ -269,6 +273,7 @@ async def serve(standing: Standing, index: int, listeners: Mapping[str, int], co
         ticking.result()  # raises what ended it; the streams end with the process
     for edge in worker.edges.values():
         edge.arrivals.draining = True
+    await door.aclose()
     for each, _ in servers:
         each.should_exit = True
     await asyncio.wait(serving, timeout=beside.drain_seconds)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from guard.state.directory import OrderDirectory
+from guard.state.drilled import drills_own
 from guard.state.engine import GENESIS, MAX_PAGE, ConflictError, EngineError, Entry, Head, StateEngine, chain
 from guard.state.orders import Order, ResumeOrder, RuleOrder, StopOrder, decode, is_order_id
 from guard.state.replicas import MAX_TOLD, Replica, Report, encode, read
@@ -245,7 +246,8 @@ class Follower:
         unfit = set()
         for order in sorted(self._directory.held() - self._known):
             raw = self._usable(order)
-            if raw is None:  # it stops this host; others could not use it either
+            # What cannot be read stops this host and is of no use to others; a drill is its own host's alone.
+            if raw is None or drills_own(decode(raw)):
                 unfit.add(order)
                 continue
             self._hear_of(order, decode(raw))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, unquote
 
-from safeguards.scope import ALL, Capability, Operation, ScopeKind, word
+from safeguards.scope import ALL, SELF_TEST, Capability, Operation, ScopeKind, word
 
 MAX_SUBJECT: Final = 256
 SCOPE_FORMS: Final = (
@@ -91,6 +91,19 @@ class Scope:
         except UnicodeDecodeError:
             raise OrderError("file: its name is not UTF-8") from None
         return cls.parse(f"{kind}:{subject}")
+
+    @property
+    def of_self_test(self) -> bool:
+        """Whether it can cover nothing but the self-test model: a drill's, which concerns no caller."""
+        match self.kind:
+            case ScopeKind.MODEL | ScopeKind.TIER | ScopeKind.KEY | ScopeKind.ORGANISATION:
+                return self.subject == SELF_TEST
+            case ScopeKind.VERSION:
+                return self.subject.startswith(f"{SELF_TEST}/")
+            case ScopeKind.ATTRIBUTE:
+                return self.subject.startswith(f"{SELF_TEST}=")
+            case _:
+                return False
 
     @property
     def file(self) -> str:

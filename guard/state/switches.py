@@ -1,7 +1,8 @@
 """The kill switch as one worker sees it: the orders on disk, noticed by a mapped word and, failing that, by looking.
 
 What a worker has once read it does not forget while it lives, even if the file is removed (`vanished` tells of it)
-or damaged (which it does not notice). A worker started afterwards sees the directory as it is then.
+or damaged (which it does not notice). A worker started afterwards sees the directory as it is then. Orders of drills
+are the exception (`drilled`): they are forgotten with their files.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from itertools import islice
 
 from guard.state.directory import OrderDirectory, Reading, Stamp
+from guard.state.drilled import forgettable
 from guard.state.merge import TWO_PERSON_ASL, Judge, Judged, StandingStop, State
 from guard.state.orders import Order, ResumeOrder
 from safeguards.decision import Failure, Unavailable
@@ -168,8 +170,14 @@ class FileSwitches:
         if self._failure:
             self._failure = ""
             self.named = _named(self._state)
-        self.vanished = frozenset(self._orders.keys() - reading.ids)
-        if reading.fresh or reading.standing != self._standing:
+        gone = frozenset(self._orders.keys() - reading.ids)
+        over = forgettable(self._orders, gone)
+        for order in over:
+            del self._orders[order]
+            self._judged.pop(order, None)
+            self._waiting.pop(order, None)
+        self.vanished = gone - over
+        if reading.fresh or over or reading.standing != self._standing:
             self._take_in(reading)
         self.seen = word
 

@@ -9,6 +9,8 @@ from guard.telemetry.metric import (
     Abort,
     AuthFailure,
     Cut,
+    Drill,
+    DrillFailure,
     Hooked,
     Kind,
     Metric,
@@ -209,6 +211,51 @@ _ALL = (
         "Rule orders in force for a model served here: enforced as given, or unusable and refusing all they cover.",
         ("standing",),
         standing=tuple(Pushed),
+    ),
+    # Drills of the kill switch.
+    _metric(
+        "guard_drill_last_success_timestamp_seconds",
+        Kind.GAUGE,
+        _S,
+        "When a drill last showed what it was to show; 0 if none did.",
+        ("drill",),
+        drill=tuple(Drill),
+    ),
+    _metric(
+        "guard_drill_due_timestamp_seconds",
+        Kind.GAUGE,
+        _S,
+        "From when on the next success is late; 0 where this kind is not drilled.",
+        ("drill",),
+        drill=tuple(Drill),
+    ),
+    _metric(
+        "guard_drill_failing", Kind.GAUGE, _S, "1 while the last drill has failed.", ("drill",), drill=tuple(Drill)
+    ),
+    _metric(
+        "guard_drill_failures_total",
+        Kind.COUNTER,
+        _S,
+        "Drills that failed, by how.",
+        ("drill", "reason"),
+        drill=tuple(Drill),
+        reason=tuple(DrillFailure),
+    ),
+    _metric(
+        "guard_drill_seconds",
+        Kind.HISTOGRAM,
+        _S,
+        "Time from the order of a drill to the end of the last worker's stream.",
+        ("drill",),
+        PROPAGATION,
+        drill=tuple(Drill),
+    ),
+    _metric(
+        "guard_drill_gaps",
+        Kind.GAUGE,
+        _S,
+        "Drills that are late, failed or switched off, of a model at ASL-3 and above.",
+        ("model",),
     ),
     # Incidents.
     _metric(

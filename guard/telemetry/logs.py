@@ -82,6 +82,8 @@ class Event(StrEnum):
     COPIES_OVERDUE = "copies_overdue"
     COPIES_IN_TIME = "copies_in_time"
     EVIDENCE_LAPSED = "evidence_lapsed"
+    DRILL = "drill"
+    DRILL_GAP = "drill_gap"
     INCIDENT = "incident"
     INCIDENTS_UNREADABLE = "incidents_unreadable"
     ADMIN_REFUSED = "admin_refused"

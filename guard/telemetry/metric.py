@@ -114,6 +114,27 @@ class Pushed(StrEnum):
     REFUSING = "refusing"
 
 
+class Drill(StrEnum):
+    """What was drilled (`guard.drills.result.Kind` says the same)."""
+
+    STOP = "stop"
+    LEASE = "lease"
+
+
+class DrillFailure(StrEnum):
+    """How a drill failed (`guard.drills.result.Failure` says the same)."""
+
+    NO_STREAM = "no_stream"
+    NOT_ORDERED = "not_ordered"
+    NOT_CUT = "not_cut"
+    WRONG_ENDING = "wrong_ending"
+    NOT_REFUSED = "not_refused"
+    NOT_SPARED = "not_spared"
+    NOT_RESUMED = "not_resumed"
+    INTERRUPTED = "interrupted"
+    INTERNAL = "internal"
+
+
 class Restart(StrEnum):
     """Why a worker was replaced."""
 

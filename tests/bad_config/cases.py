@@ -36,6 +36,7 @@ class Case:
 
 
 OPERATORS = "operators.yaml"
+TAKEN = "must not be guard-selftest: drills of the kill switch go by this name"
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINvlpxZvF4ndvD5wDBYHmr9tymh81G4sNe4pxEhSW5A7"
 P256 = (
     "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBOKI7NicynhBQPe2ro7mmaLGXk7K"
@@ -440,6 +441,19 @@ CASES = (
     Case("an issuer twice", GUARD, "version: 1\n", f"version: 1\nissuers: [{ED25519}, {ED25519}]\n",
          "guard.yaml:2: issuers[1]: the key is already used by item 0"),
     # tiers.yaml
+    Case("the self-test model's tier", TIERS, "  general:\n", "  guard-selftest:\n",
+         "tiers.yaml:3: tiers.guard-selftest: " + TAKEN + "\n"
+         "tiers.yaml:10: keys[0].tier: no tier general above; there are: guard-selftest\n"
+         "tiers.yaml:15: keys[1].tier: no tier general above; there are: guard-selftest"),
+    Case("the self-test model's key", TIERS, "id: first", "id: guard-selftest", "tiers.yaml:8: keys[0].id: " + TAKEN),
+    Case("the self-test model's owner", TIERS, "owner: one team", "owner: guard-selftest",
+         "tiers.yaml:9: keys[0].owner: " + TAKEN),
+    Case("the self-test model's attribute", TIERS, "", "version: 1\ntiers:\n  general:\n    models: {demo: [chat]}\n"
+         "    rate: {per_minute: 1, burst: 1}\nattributes: {guard-selftest: [a]}\nkeys: []\n",
+         "tiers.yaml:6: attributes.guard-selftest: " + TAKEN),
+    Case("the self-test model", "models/guard-selftest.yaml", "",
+         TWIN.replace("twin", "guard-selftest").replace("same_weights_as: [demo]\n", ""),
+         "models/guard-selftest.yaml:2: model: " + TAKEN),
     Case("an unknown model", TIERS, "demo: [chat]", "dmeo: [chat]",
          "tiers.yaml:5: tiers.general.models.dmeo: there is no file models/dmeo.yaml"),
     Case("an unknown operation", TIERS, "[chat]", "[chat, train]",

@@ -113,6 +113,10 @@ class Fleet:
         """One model."""
         return [{"model": "demo", "routable": True}]
 
+    def drills(self) -> dict[str, Any]:
+        """None are made."""
+        return {"kinds": [], "gaps": [], "models": []}
+
     def policy(self) -> dict[str, Any]:
         """A digest."""
         return {"digest": "new", "differs": ""}

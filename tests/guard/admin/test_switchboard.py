@@ -241,3 +241,16 @@ def test_a_drain_and_a_quarantine_are_told_as_such(strict: Switchboard) -> None:
     strict.stop("level:2", "", "ana", Source.CLI, Mode.QUARANTINE)
     assert {each.fields()["mode"] for each in strict.in_force()} == {"drain", "quarantine"}
     assert sorted(strict.models_held()) == ["demo", "strict"]
+
+
+def test_a_drill_stops_the_self_test_model_alone_and_is_no_stop_of_anybodys(board_of: Boards) -> None:
+    board = board_of(ModelSpec("demo", 2), ModelSpec("strict", 3))
+    for scope in ("all", "model:demo", "level:1", "operation:chat"):
+        with pytest.raises(OrderError, match="a drill stops the self-test model and nothing else"):
+            board.drill(scope, "", "drill")
+    placed = board.drill("model:guard-selftest", "", "drill")
+    assert [each.id for each in board.state().still_held(0)] == [placed.order]
+    assert board.in_force() == ()
+    assert board.models_held() == {}
+    with pytest.raises(UnknownScopeError):
+        board.stop("model:guard-selftest", "", "ana", Source.CLI)

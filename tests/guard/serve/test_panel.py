@@ -46,7 +46,7 @@ class Witness:
 def panel(parts: Parts) -> Panel:
     """Put it over these parts."""
     each = cast(Any, parts)
-    return Panel(each, each, each, each, each, each)
+    return Panel(each, each, each, each, each, each, each)
 
 
 def test_numbers_are_handed_on() -> None:
@@ -54,7 +54,7 @@ def test_numbers_are_handed_on() -> None:
     assert found.running() == (Running("m", "t", "k", 2),)
     assert found.places() == (Place("0", True, 2),)
     assert found.lapses() == (Lapse("m", "model_card", 5.0),)
-    assert found.incidents() == ("one",)
+    assert found.incidents() == found.drills() == ("one",)
     assert found.log_health() == LogHealth((), sealed=True)
     assert not found.leaving()
 

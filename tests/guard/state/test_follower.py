@@ -19,7 +19,7 @@ from guard.state.directory import OrderDirectory
 from guard.state.engine import EngineError, Entry, Head, StateEngine
 from guard.state.follower import BEAT_SECONDS, HURRY_SECONDS, MAX_STANDING, NOT_YET, Follower
 from guard.state.merge import State
-from guard.state.orders import Order, encode
+from guard.state.orders import Order, Source, encode
 from guard.state.replicas import MAX_TOLD, Applied, Report
 from guard.state.scope import EVERYTHING, Scope
 from guard.state.seen import Seen
@@ -166,6 +166,23 @@ def test_what_was_ordered_here_while_the_engine_was_away_goes_up_when_it_is_back
         await other.turn()
         assert other.orders.ids == {stop().id}
         assert other.directory.bytes_of(stop().id) == encode(stop())
+
+    run(test)
+
+
+def test_a_drill_stays_on_its_host_and_asks_the_engine_nothing(tmp_path: Path) -> None:
+    async def test() -> None:
+        engine = SharedDirectory(tmp_path / "shared")
+        host, other = Host(tmp_path / "host", engine), Host(tmp_path / "other", engine, "two")
+        drill = stop("model:guard-selftest", 1)
+        host.directory.put(drill)
+        host.directory.put(replace(resume(drill), source=Source.DRILL))
+        host.directory.put(stop("model:demo", 2))
+        assert await host.turn() == ""
+        assert await other.turn() == ""
+        assert (await engine.head()).position == 1
+        assert other.orders.ids == {stop("model:demo", 2).id}
+        assert len(host.orders.ids) == 3
 
     run(test)
 

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from guard.state.directory import OrderDirectory
 from guard.state.merge import Judge, Judged, State
-from guard.state.orders import Order, ResumeOrder, StopOrder, encode
+from guard.state.orders import Order, ResumeOrder, Source, StopOrder, encode
 from guard.state.scope import Scope
 from guard.state.switches import MAX_REJUDGED, REJUDGE_SECONDS, FileSwitches
 from safeguards.decision import Failure, Unavailable
@@ -480,3 +481,20 @@ def test_a_resume_whose_file_was_removed_before_it_counted_never_comes_to_count(
     switches.take(of_a_known_host)
     assert switches.poll() == ()
     assert order_of(switches) == held.id
+
+
+def test_a_drill_that_is_over_is_forgotten_with_its_files_and_nothing_is_told_of_it(tmp_path: Path) -> None:
+    switches, _ = settled(tmp_path)
+    directory = OrderDirectory(tmp_path)
+    drill = stop("model:guard-selftest", 1)
+    over = replace(resume(drill), source=Source.DRILL)
+    directory.put(drill)
+    directory.put(over)
+    directory.put(stop("model:demo", 2))
+    switches.poll()
+    assert switches.state.ids == {drill.id, over.id, stop("model:demo", 2).id}
+    for gone in (drill.id, over.id, stop("model:demo", 2).id):
+        (directory.orders / f"{gone}.json").unlink()
+    switches.poll()
+    assert switches.state.ids == switches.vanished == {stop("model:demo", 2).id}
+    assert order_of(switches) == stop("model:demo", 2).id

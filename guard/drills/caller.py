@@ -1,0 +1,147 @@
+"""A caller of the self-test model: asks a worker as any client would, over its socket, and sees how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Final, Self
+
+import httpx
+
+from guard.drills.forms import ANSWER, HOLD, TICK, Form, code_of
+from guard.drills.places import CREDENTIAL
+
+_TAIL: Final = 16_384
+_PATIENCE: Final = 120.0  # whoever asks bounds each step more tightly
+_TERMINATORS: Final = (b"[DONE]", b"message_stop", b"response.completed")
+_OK: Final = 200
+_ONCE: Final = httpx.Limits(max_keepalive_connections=0)
+_HEADERS: Final = {"authorization": f"Bearer {CREDENTIAL.decode()}", "content-type": "application/json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A whole answer: its status, the code of its error if it is one, and the whole of it."""
+
+    status: int
+    code: str
+    body: bytes
+
+    @property
+    def served(self) -> bool:
+        """Whether the model answered."""
+        return self.status == _OK and not self.code
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a held exchange ended: when (the clock's steady seconds), with which code, and whether as a whole answer."""
+
+    at: float
+    code: str
+    complete: bool = False
+
+
+class Held:
+    """One exchange that goes on until somebody ends it."""
+
+    def __init__(self, form: Form, steady: Callable[[], float]) -> None:
+        """Begin with nothing."""
+        self.form = form
+        self._steady = steady
+        self._running = asyncio.Event()
+        self._task: asyncio.Task[Ended] | None = None
+
+    def run(self, response: Callable[[], AsyncIterator[bytes]]) -> None:
+        """Read on, in the background."""
+        self._task = asyncio.ensure_future(self._read(response))
+
+    async def released(self) -> None:
+        """Wait until text has come, or, of what does not stream, until it was asked; raises as the end does."""
+        assert self._task is not None  # noqa: S101 - `run` comes first
+        waiting = asyncio.ensure_future(self._running.wait())
+        try:
+            await asyncio.wait({waiting, self._task}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        if not self._running.is_set():
+            ended = self._task.result()
+            raise httpx.RemoteProtocolError(f"it ended before any text, with {ended.code or 'no code'}")
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self._task is not None and self._task.done()
+
+    async def ended(self) -> Ended:
+        """Wait for its end; raises httpx.HTTPError where it was cut without one."""
+        assert self._task is not None  # noqa: S101 - as above
+        return await asyncio.shield(self._task)
+
+    async def aclose(self) -> None:
+        """Leave."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _read(self, pieces: Callable[[], AsyncIterator[bytes]]) -> Ended:
+        tail = b""
+        if not self.form.streams:
+            self._running.set()
+        async for piece in pieces():
+            tail = (tail + piece)[-_TAIL:]
+            if not self._running.is_set() and TICK.encode() in tail:
+                self._running.set()
+        at = self._steady()
+        end = tail[-1024:]
+        return Ended(at, code_of(tail), any(each in end for each in _TERMINATORS))
+
+
+class Caller:
+    """One worker's door, inside an ``async with`` block."""
+
+    def __init__(self, address: str, steady: Callable[[], float]) -> None:
+        """Take the socket's path and the time."""
+        # Its own: no TLS, no proxy of the environment, and a connection for each exchange.
+        road = httpx.AsyncHTTPTransport(uds=address, verify=False, limits=_ONCE)
+        self._client = httpx.AsyncClient(
+            base_url="http://selftest", transport=road, headers=_HEADERS, timeout=_PATIENCE, trust_env=False
+        )
+        self._steady = steady
+        self._held: list[Held] = []
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Be there."""
+        await self._stack.enter_async_context(self._client)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Leave, and end what is held."""
+        await asyncio.gather(*(each.aclose() for each in self._held))
+        await self._stack.aclose()
+
+    def hold(self, form: Form) -> Held:
+        """Begin an exchange that does not end by itself."""
+        held = Held(form, self._steady)
+        self._held.append(held)
+
+        async def pieces() -> AsyncIterator[bytes]:
+            body = form.ask(HOLD, streamed=form.streams)
+            async with self._client.stream("POST", form.path, content=body) as response:
+                async for piece in response.aiter_raw():
+                    yield piece
+
+        held.run(pieces)
+        return held
+
+    async def ask(self, form: Form) -> Told:
+        """Ask once more, in pieces where the operation can; raises httpx.HTTPError."""
+        body = form.ask(ANSWER, streamed=form.streams)
+        async with self._client.stream("POST", form.path, content=body) as response:
+            if response.status_code == _OK and form.streams:
+                return Told(_OK, "", b"")  # its status leaves with the first text, and there is no end to wait for
+            answer = (await response.aread())[:_TAIL]
+        return Told(response.status_code, "" if response.status_code == _OK else code_of(answer), answer)

@@ -1,0 +1,323 @@
+"""Drills over real guards of two workers: every path, every way to fail, and what a killed one leaves behind.
+
+It is one file because nearly all of it shares one running guard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from guard.audit.read import Entry, iter_records
+from guard.audit.records import Control, Intent
+from guard.cli import main
+from guard.cli.drill import ground_of
+from guard.drills.caller import Caller
+from guard.drills.exercise import Acts, Exercise, Stage
+from guard.drills.folder import DrillFolder
+from guard.drills.forms import FORMS
+from guard.drills.places import CREDENTIAL, RunFolder
+from guard.drills.result import DrillError, Failure, Kind, Result, Times
+from guard.drills.ways import by_order, lift
+from guard.policy.load import load
+from guard.state.directory import OrderDirectory
+from guard.state.orders import Source, StopOrder, issue_stop, order_id
+from guard.state.scope import Scope
+from safeguards.scope import Operation
+from tests.guard.state.parts import of_a_known_host
+from tests.parts.configuration import Credentials, ModelSpec, write_configuration
+from tests.parts.guard_process import GUARD, GuardProcess, wait_until
+from tests.parts.raw_caller import RawCaller
+
+SELF_TEST = Scope.parse("model:guard-selftest")
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A guard of two workers; a silent worker is left alone for a minute."""
+
+    guard: GuardProcess
+    config: Path
+    credentials: Credentials
+
+    @property
+    def state(self) -> Path:
+        """Where its orders are."""
+        return self.config / "var" / "state"
+
+    def drill(self, capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str]:
+        """Drill; returns the exit code and what was printed."""
+        code = main(["drill", "--config", str(self.config), *options])
+        told = capsys.readouterr()
+        return code, told.out + told.err
+
+    def held(self) -> list[str]:
+        """The scopes that are stopped."""
+        return [str(each.scope) for each in OrderDirectory(self.state).snapshot(of_a_known_host).still_held(0)]
+
+
+def configure(directory: Path, **drills: object) -> Credentials:
+    """Two workers and drills with a deadline of a second; without an ASL-3 model a frozen worker is left alone."""
+    models = [ModelSpec(), ModelSpec("other")]
+    credentials = write_configuration(directory, models=models, workers=2, supervision={"deaf_seconds": 60})
+    guard = json.loads((directory / "guard.yaml").read_text())
+    guard["drills"] = {"deadline_seconds": 1, **drills}
+    (directory / "guard.yaml").write_text(json.dumps(guard))
+    return credentials
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    config = tmp_path_factory.mktemp("drills")
+    credentials = configure(config)
+    with GuardProcess(config) as guard:
+        wait_until(lambda: guard.get("/health/ready").json()["serving"] == 2, "both serve")
+        yield Host(guard, config, credentials)
+
+
+@pytest.fixture
+def host(running: Host, monkeypatch: pytest.MonkeyPatch) -> Host:
+    monkeypatch.delenv("GUARD_CONFIG", raising=False)
+    assert running.held() == []
+    return running
+
+
+@pytest.mark.parametrize("path", ["order", "admin", "file"])
+def test_a_drill_by_each_path_times_every_worker_and_leaves_nothing_stopped(
+    host: Host, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, told = host.drill(capsys, "--path", path, "--json")
+    assert code == 0, told
+    found = json.loads(told)
+    assert (found["kind"], found["path"], found["succeeded"], found["skipped"]) == ("stop", path, True, "")
+    assert [each["worker"] for each in found["workers"]] == ["0", "1"]
+    assert all(0 < each["cut"] <= each["refused"] and each["resumed"] > 0 for each in found["workers"])
+    assert found["order"].startswith("file:STOP.model.guard-selftest" if path == "file" else "0")
+    assert host.held() == []
+    host.guard.wait_for("drill", subject=f"{found['drill']} stop {path} {found['order']}", level="info")
+    status = json.loads(httpx.get(host.guard.admin_url + "/v1/status", headers=viewer(host), trust_env=False).text)
+    assert status["stops"] == []
+    assert status["drills"]["gaps"] == []
+    assert status["drills"]["kinds"][0]["last_success"] <= time.time()
+    metrics = host.guard.get("/metrics").text
+    assert 'guard_drill_failing{drill="stop"} 0.0' in metrics
+    assert 'subject="guard-selftest"' not in metrics
+
+
+def viewer(host: Host) -> dict[str, str]:
+    """Who may look."""
+    return {"authorization": f"Bearer {host.credentials.viewer}"}
+
+
+def test_what_is_drilled_is_in_the_log_under_its_own_name_and_the_drill_as_an_act_of_control(
+    host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, told = host.drill(capsys, "--json")
+    drill = json.loads(told)["drill"]
+    audit = host.config / "var" / "audit"
+
+    def acts() -> list[Control]:
+        entries = iter_records(audit)
+        found = (entry.record for entry in entries if isinstance(entry, Entry))
+        return [each for each in found if isinstance(each, Control) and each.what == "drill"]
+
+    wait_until(lambda: any(drill in each.subject for each in acts()), "it is on record")
+    assert next(each for each in acts() if drill in each.subject).reason.startswith("2 workers cut within ")
+    for index in range(2):
+        written = [each for each in iter_records(audit) if isinstance(each, Entry) and each.writer == f"worker-{index}"]
+        intents = [each.record for each in written if isinstance(each.record, Intent)]
+        assert {each.model for each in intents} == {"guard-selftest"}
+
+
+def test_nobody_else_sees_or_reaches_the_self_test_model(host: Host) -> None:
+    with RawCaller(host.guard.data[1], host.credentials.key) as caller:
+        caller.ask(model="guard-selftest", stream=False)
+        assert caller.answer().code == "unknown_model"
+    with RawCaller(host.guard.data[1], CREDENTIAL.decode()) as caller:
+        caller.ask(model="guard-selftest", stream=False)
+        assert caller.answer().code == "unauthenticated"
+    listed = httpx.get(
+        host.guard.url + "/v1/models", headers={"authorization": f"Bearer {host.credentials.key}"}, trust_env=False
+    )
+    assert [each["id"] for each in listed.json()["data"]] == ["demo", "other"]
+    assert main(["stop", "model:guard-selftest", "--config", str(host.config)]) == 2
+    assert (host.state / "run").stat().st_mode & 0o777 == 0o700
+
+
+def test_behind_the_door_of_drills_there_is_no_other_model(host: Host) -> None:
+    with RunFolder(host.state) as run:
+        road = httpx.HTTPTransport(uds=run.door("0"))
+        with httpx.Client(transport=road, base_url="http://x", trust_env=False) as client:
+            body = {"model": "demo", "messages": [{"role": "user", "content": "hello"}]}
+            for key, code in ((CREDENTIAL.decode(), "unknown_model"), (host.credentials.key, "unauthenticated")):
+                told = client.post("/v1/chat/completions", json=body, headers={"authorization": f"Bearer {key}"})
+                assert told.json()["error"]["code"] == code
+
+
+def test_the_token_of_drills_stops_the_self_test_model_and_nothing_else(host: Host) -> None:
+    token = json.loads((host.state / "run" / "admin.json").read_text())["token"]
+    headers = {"authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=host.guard.admin_url, headers=headers, trust_env=False) as client:
+        told = client.post("/v1/stops", json={"scope": "model:demo"})
+        assert (told.status_code, told.json()["error"]) == (
+            400,
+            "scope: a drill stops the self-test model and nothing else",
+        )
+        assert client.post("/v1/stops", json={"scope": "all"}).status_code == 400
+        assert client.get("/v1/status").status_code == 401
+        assert client.post("/v1/resumes", json={"target": "all", "reason": "x"}).status_code == 401
+    assert host.held() == []
+
+
+def test_while_something_is_stopped_that_covers_it_a_drill_is_skipped_and_says_so(
+    host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["stop", "level:1", "--config", str(host.config)]) == 0
+    capsys.readouterr()
+    code, told = host.drill(capsys)
+    assert code == 3
+    assert "skipped: level:1 is stopped (order " in told
+    assert host.held() == ["level:1"]
+    directory = OrderDirectory(host.state)
+    (order,) = directory.snapshot(of_a_known_host).still_held(0)
+    assert main(["resume", order.id, "--reason", "done", "--config", str(host.config)]) == 0
+
+
+def test_a_frozen_worker_fails_the_drill_by_name(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    os.kill(host.guard.worker(1), signal.SIGSTOP)
+    try:
+        code, told = host.drill(capsys)
+        assert code == 1
+        assert "FAILED, no_stream: worker 1, chat: not within 1 s" in told
+        assert "worker 0" not in told.splitlines()[0]
+        failing = 'guard_drill_failing{drill="stop"} 1.0'
+        wait_until(lambda: failing in host.guard.get("/metrics").text, "it is told")
+    finally:
+        os.kill(host.guard.worker(1), signal.SIGCONT)
+    assert host.drill(capsys)[0] == 0
+    works = 'guard_drill_failing{drill="stop"} 0.0'
+    wait_until(lambda: works in host.guard.get("/metrics").text, "it is over")
+
+
+def test_a_worker_that_freezes_before_the_stop_is_the_one_that_was_not_cut(host: Host) -> None:
+    ground = ground_of(load(host.config))
+
+    async def stop() -> str:
+        os.kill(host.guard.worker(0), signal.SIGSTOP)
+        return await by_order(ground.bench, SELF_TEST, "drill")
+
+    async def resume() -> str:
+        raise AssertionError("never reached")
+
+    async def run() -> tuple[Times, ...]:
+        async with AsyncExitStack() as stack:
+            folder = stack.enter_context(RunFolder(host.state))
+            callers = {
+                each: await stack.enter_async_context(Caller(folder.door(each), ground.steady))
+                for each in ground.workers
+            }
+            stage = Stage(callers, (FORMS[Operation.CHAT],), ground.steady, 1.0)
+            return await Exercise(stage, Acts(stop, resume)).run()
+
+    try:
+        with pytest.raises(DrillError, match="worker 0, chat: not within 1 s") as failed:
+            asyncio.run(run())
+    finally:
+        os.kill(host.guard.worker(0), signal.SIGCONT)
+        lift(ground_of(load(host.config)).bench, "after the test")
+    assert failed.value.failure is Failure.NOT_CUT
+    cut = {each.worker: each.cut for each in failed.value.times}
+    assert cut["0"] is None
+    assert cut["1"] is not None
+
+
+def test_a_stop_that_cannot_be_resumed_fails_the_drill_and_the_next_lifts_it(
+    host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = host.state / "issuer.key"
+    key.chmod(0o644)  # a key that others can read signs nothing
+    try:
+        code, told = host.drill(capsys, "--path", "order")
+        assert code == 1
+        assert "FAILED, not_resumed: IssuerError: " in told
+        assert host.held() == ["model:guard-selftest"]
+        code, told = host.drill(capsys)
+        assert code == 1
+        assert "FAILED, not_resumed: model:guard-selftest is stopped (order " in told
+    finally:
+        key.chmod(0o600)
+    assert host.drill(capsys)[0] == 0
+    assert host.held() == []
+
+
+def test_what_a_killed_drill_left_is_told_and_lifted_by_the_next(
+    host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.kill(host.guard.worker(1), signal.SIGSTOP)
+    try:
+        drilling = subprocess.Popen([GUARD, "drill", "--config", str(host.config)], stdout=subprocess.DEVNULL)
+        wait_until((host.state / "drills" / ".begun").exists, "it has begun")
+        drilling.kill()
+        drilling.wait()
+    finally:
+        os.kill(host.guard.worker(1), signal.SIGCONT)
+    left = issue_stop(SELF_TEST, reason="", who="x", source=Source.DRILL, now=time.time(), entropy=os.urandom(10))
+    OrderDirectory(host.state).put(left)
+    assert host.held() == ["model:guard-selftest"]
+    assert host.drill(capsys)[0] == 0
+    assert host.held() == []
+    results = DrillFolder(host.state).results()
+    assert [each.failure for each in results[-2:]] == [Failure.INTERRUPTED, None]
+    host.guard.wait_for("drill", subject=f"{results[-2].id} stop {results[-2].path}")
+
+
+def test_two_drills_at_once_are_one_and_a_word(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    with DrillFolder(host.state).alone():
+        code, told = host.drill(capsys)
+    assert (code, told) == (1, "guard: another drill is under way on this host\n")
+
+
+def test_the_orders_of_old_drills_go_and_nobody_misses_them(
+    host: Host, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = issue_stop(Scope.parse("key:app"), reason="", who="x", source=Source.CLI, now=1.0, entropy=b"0123456789")
+    OrderDirectory(host.state).put(kept)
+    monkeypatch.setattr("guard.drills.ways.KEPT_PAIRS", 1)
+    assert host.drill(capsys, "--path", "order")[0] == 0
+    assert host.drill(capsys, "--path", "order")[0] == 0
+    stops = [each for each in OrderDirectory(host.state).read().fresh if isinstance(each, StopOrder)]
+    assert sum(each.scope.of_self_test for each in stops) == 1
+    assert {str(each.scope) for each in stops} >= {"key:app", "model:guard-selftest"}
+    assert host.guard.lines("order_removed") == []
+    resumed = main(["resume", kept.id, "--reason", "done", "--config", str(host.config)])
+    assert resumed == 0
+
+
+def test_the_supervisor_drills_by_itself_when_one_is_due_by_whichever_path_there_is(tmp_path: Path) -> None:
+    configure(tmp_path, paths=["admin"])
+    state, place = tmp_path / "var" / "state", str(tmp_path / "a.sock")
+    guard = json.loads((tmp_path / "guard.yaml").read_text())
+    guard["admin"] = {"unix": place, "tokens": guard["admin"]["tokens"]}  # the path goes where the listener is
+    (tmp_path / "guard.yaml").write_text(json.dumps(guard))
+    at = time.time() - 4000
+    old = Result(order_id(at, b"0" * 10), Kind.STOP, "file", at, "guard", (Times("0", 0.1, 0.1, 0.1),))
+    DrillFolder(state).add(old)
+    with GuardProcess(tmp_path, ready=False) as process:
+        process.wait_for("drill", 2, who="guard", level="info")  # the old one is told too
+        found = DrillFolder(state).results()[-1]
+        assert (found.path, found.who, len(found.workers), found.succeeded) == ("admin", "guard", 2, True)
+        process.signal(signal.SIGTERM)
+        assert process.wait() == 0
+    assert not (state / "drills" / ".begun").exists()
+    assert not (state / "run" / "admin.json").exists()
