@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -31,6 +31,7 @@ from guard.policy.fingerprint import of_standard
 from guard.policy.load import builtin_standards, load
 from guard.policy.lowering import levels_in
 from guard.policy.model import Levels, Mode, OpaqueKey, Operation, OperatorsFile, Role, Target
+from guard.policy.monitoring import Monitoring
 from guard.policy.mount import CopySettings
 from guard.policy.operators import Person
 from guard.policy.response import LegalClock, OnOverdue, Response
@@ -211,6 +212,19 @@ def test_a_model_without_a_time_to_fix_weaknesses_is_not_served_and_a_late_fix_s
     desk.folder.add(story.opened())
     desk.look(1000)
     assert desk.stopped == ["demo"]
+
+
+def test_a_model_without_reviewed_bands_is_not_served() -> None:
+    config = with_row("monitored")
+    assert not is_served(config)
+    band = {"value": "block_rate", "window_seconds": 300, "max": 0.1, "at_least": 50, "then": "step_down"}
+    days = {"reviewed": str(NOW.date()), "review_every_days": 30}
+    bands = with_policy(config, monitoring=Monitoring.model_validate({"bands": (band,), **days}))
+    assert is_served(bands)
+    assert not is_served(bands, NOW + timedelta(days=31))
+    assert not is_served(bands, NOW - timedelta(days=2))
+    finds_nothing = Monitoring.model_validate({"bands": ({**band, "value": "error_rate"},), **days})
+    assert not is_served(with_policy(config, monitoring=finds_nothing))
 
 
 def test_a_model_with_weaker_controls_than_its_risk_report_describes_is_not_served() -> None:

@@ -285,6 +285,7 @@ UNSEEN: Final = frozenset(
         CheckName.SIGNED_BUNDLE,
         CheckName.SAME_WEIGHTS_DECLARED,
         CheckName.OVERDUE_STOPS,
+        CheckName.MONITORED,
         CheckName.VARIANT_EVALUATED,
     }
 )
