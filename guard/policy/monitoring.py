@@ -42,7 +42,7 @@ class Band(Frozen):
     value: Annotated[Measure, LAX] = Field(
         description="block_rate, hit_rate, denial_rate, error_rate or unscanned_rate: a share from 0 to 1."
     )
-    window_seconds: float = Field(description="Over how much of the past it is measured.", ge=1, le=86400)
+    window_seconds: int = Field(description="Over how much of the past it is measured.", ge=1, le=86400)
     min: float = Field(
         default=0.0, description="The least it may be: a rate that is too low is news as well.", ge=0, le=1
     )
@@ -57,7 +57,7 @@ class Band(Frozen):
     @property
     def name(self) -> str:
         """How metrics and records call it: no other band of the model has this value over this window."""
-        return f"{self.value.value} over {self.window_seconds:g} s"
+        return f"{self.value.value} over {self.window_seconds} s"
 
     def holds(self, value: float) -> bool:
         """Whether a value lies within."""

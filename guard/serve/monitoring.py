@@ -23,7 +23,6 @@ from guard.serve.measures import NOTHING, collapsed, measured
 from guard.serve.stepping import WHO, Ground, Stepping
 from guard.serve.window import Totals, Window
 from guard.state.orders import StopOrder
-from guard.state.scope import OrderError
 from guard.telemetry.logs import Event, JsonLog, Level
 from guard.telemetry.meter import Key, Meter
 from guard.telemetry.metric import Cause
@@ -111,7 +110,9 @@ class Monitoring:
                     watched.tripped = next((order.id for order in reversed(self._standing(watched))), "")
                     watched.seen = bool(watched.tripped)
                 else:
-                    watched.tripped, watched.seen = was.tripped, was.seen
+                    # An alarm is judged anew where the band is another: it may say more than alarm now.
+                    same = was.tripped != _ALARM or was.band == band
+                    watched.tripped, watched.seen = was.tripped if same else "", was.seen
                     watched.answered, watched.rest_until = was.answered, was.rest_until
                     if was.classifiers == watched.classifiers:
                         watched.window = was.window
@@ -194,7 +195,7 @@ class Monitoring:
             try:
                 watched.tripped = self._stepping.down(watched.ground, words, stop=band.then is Then.STOP)
                 watched.seen = False
-            except (OSError, OrderError) as problem:
+            except (OSError, ValueError) as problem:
                 if watched.failed != str(problem):
                     watched.failed = str(problem)
                     self._log.emit(Level.ERROR, Event.OUT_OF_BAND, model=alias, band=band.name, reason=watched.failed)
@@ -227,7 +228,7 @@ class Monitoring:
                 yield "review of bands late", alias, words
 
     def _labels(self, name: str, watched: Watched) -> tuple[str, str, str, str]:
-        return name, watched.ground.alias, watched.band.value.value, f"{watched.band.window_seconds:g}"
+        return name, watched.ground.alias, watched.band.value.value, str(watched.band.window_seconds)
 
 
 _GAUGES: Final = (

@@ -33,7 +33,8 @@ TICK_SECONDS: Final = 0.1
 OBEYED_SECONDS: Final = 3.0
 """How long a notice of a stop waits for every worker's word, to say what it cut."""
 LEASE_SECONDS: Final = 5.0
-MAX_PENDING: Final = 256
+MAX_PENDING: Final = 32
+"""What is ordered while so many wait is told at once, without what it did."""
 LAST_SECONDS: Final = 2.0
 
 

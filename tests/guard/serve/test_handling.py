@@ -13,6 +13,7 @@ import pytest
 from guard.admin.switchboard import Switchboard
 from guard.incidents.folder import IncidentFolder
 from guard.policy.load import load
+from guard.policy.notify import Occasion
 from guard.serve.handling import Handling
 from guard.serve.stepping import Stepping
 from guard.state.directory import OrderDirectory
@@ -239,6 +240,19 @@ def test_a_severe_finding_moves_the_model_down_once(tmp_path: Path) -> None:
     # The clock of the answer runs all the same.
     desk.look(13.5)
     assert desk.stopped == ["demo"]
+
+
+def test_people_outside_are_told_of_each_event_without_its_words(tmp_path: Path) -> None:
+    desk, story = Desk(tmp_path, SEVERE), Story()
+    desk.folder.add(story.opened(severity=3))
+    desk.folder.add(story.mitigated("public"))
+    desk.look(1)
+    desk.look(2)
+    subject = f"incident {story.id}"
+    assert desk.told == [
+        (Occasion.INCIDENT, "incident open", subject, "ana", "model demo, severity 3"),
+        (Occasion.INCIDENT, "incident mitigate", subject, "ana", "fixed on public"),
+    ]
 
 
 def test_what_nobody_has_judged_counts_as_the_worst(tmp_path: Path) -> None:

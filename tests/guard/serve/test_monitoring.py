@@ -260,6 +260,7 @@ def test_where_the_band_says_alarm_nothing_is_ordered_and_it_is_said_once(tmp_pa
     assert stand.gauge("out_of_band") == 1.0
     stand.exchanges(served=5000)
     assert [line[0] for line in stand.lines] == ["value out of its band", "value back in its band"]
+    assert [news[1] for news in stand.told] == ["value out of its band", "value back in its band"]
 
 
 def test_where_it_says_stop_the_model_is_stopped(tmp_path: Path) -> None:
@@ -290,6 +291,15 @@ def test_a_band_that_stays_keeps_what_it_saw_when_the_policy_changes(tmp_path: P
     stand.monitoring.take(load(tmp_path))
     stand.wait(1)
     assert stand.stops == ["block_rate over 60 s is 0.3333 (10 of 30), above 0.2"]
+
+
+def test_a_band_that_only_alarmed_acts_once_its_file_says_so(tmp_path: Path) -> None:
+    stand = Stand(tmp_path, ({**BLOCKS, "then": "alarm"},))
+    stand.exchanges(blocked_input=20)
+    stand.declare((BLOCKS,))
+    stand.monitoring.take(load(tmp_path))
+    stand.wait(1)
+    assert len(stand.stops) == 1
 
 
 def test_a_band_that_is_gone_says_nothing_any_more(tmp_path: Path) -> None:
