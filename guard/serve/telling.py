@@ -22,8 +22,8 @@ from guard.notices.notice import Notice
 from guard.policy.load import Config
 from guard.policy.notify import Occasion
 from guard.state.issuer import own_issuer
-from guard.state.merge import Judged, StandingStop, State, mode_of
-from guard.state.orders import Order, Source, StopOrder
+from guard.state.merge import Judged, StandingStop, State
+from guard.state.orders import Order, RuleOrder, Source, StopOrder
 from guard.telemetry.logs import Event, JsonLog, Level
 from guard.telemetry.meter import Meter
 from guard.telemetry.metric import Told
@@ -166,7 +166,8 @@ class Telling:
         order = resume.order
         if not self._own(order):
             return
-        lifted = [stop for stop in state.stops if stop.id in order.lifts]
+        every: tuple[StopOrder | RuleOrder, ...] = (*state.stops, *state.rules)
+        lifted = [each for each in every if each.id in order.lifts]
         drill = order.source is Source.DRILL or (lifted and all(stop.source is Source.DRILL for stop in lifted))
         people = f"approved by {', '.join(resume.people)}; " if resume.people else ""
         why = f"; {resume.why}" if resume.why else ""
@@ -177,7 +178,7 @@ class Telling:
             order.who,
             order.reason,
             order,
-            " ".join(sorted({mode_of(stop).value for stop in lifted})),
+            " ".join(sorted({each.mode.value if isinstance(each, StopOrder) else "rule" for each in lifted})),
         )
         since = min((stop.created for stop in lifted), default=None)
         lifts = f"{people}lifts {' '.join(order.lifts)}{why}"
