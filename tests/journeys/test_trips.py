@@ -15,6 +15,7 @@ import pytest
 
 from guard.audit.read import Entry, iter_records
 from guard.audit.records import Control
+from guard.cli import main as guard_command
 from guard.state.directory import OrderDirectory
 from guard.state.issuer import Issuer
 from guard.state.orders import Source, StopOrder, issue_resume
@@ -43,6 +44,7 @@ class Host:
     def __init__(self, guard: GuardProcess, config: Path, credentials: Credentials, chat: NoticeReceiver) -> None:
         """Take them."""
         self.chat = chat
+        self.config = config
         self.guard = guard
         self.credentials = credentials
         self.state = config / "var" / "state"
@@ -79,6 +81,10 @@ class Host:
         controls = [item.record for item in items if isinstance(item, Entry) and isinstance(item.record, Control)]
         return [each for each in controls if each.what == what]
 
+    def told(self, since: int = 0) -> list[str]:
+        """What the chat heard."""
+        return [each.json["text"] for each in self.chat.taken[since:]]
+
     def figure(self, series: str) -> float | None:
         """A line of the metrics page."""
         found = [line for line in self.guard.get("/metrics").text.splitlines() if line.startswith(series)]
@@ -94,29 +100,31 @@ def configure(directory: Path, upstream: str, chat: str, deaf: str) -> Credentia
         secret = directory / "secrets" / name
         secret.write_text(f"{url}{SECRET}\n")
         secret.chmod(0o600)
-        told = {"name": name, "kind": "slack", "credential": {"file": f"secrets/{name}"}, "on": ["stop", "resume"]}
-        guard["notify"].append(told)
+        told = {"name": name, "kind": "slack", "credential": {"file": f"secrets/{name}"}}
+        guard["notify"].append({**told, "on": ["stop", "resume", "incident"]})
     (directory / "guard.yaml").write_text(json.dumps(guard))
     file = directory / "models" / "demo.yaml"
     model = json.loads(file.read_text())
     model["upstream"]["url"] = upstream
     reviewed = str(datetime.now(UTC).date())
+    model["response"] = {"max_hours": 48, "trip_from_severity": 3}
     model["monitoring"] = {"bands": [BAND], "reviewed": reviewed, "review_every_days": 30}
     file.write_text(json.dumps(model))
     return credentials
 
 
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    config = tmp_path_factory.mktemp("trips")
     with (
         ScriptedUpstream(says("hello")) as upstream,
         NoticeReceiver() as chat,
         NoticeReceiver(Answer(None)) as deaf,
     ):
-        credentials = configure(tmp_path, upstream.url, chat.url, deaf.url)
-        with GuardProcess(tmp_path) as guard:
+        credentials = configure(config, upstream.url, chat.url, deaf.url)
+        with GuardProcess(config) as guard:
             wait_until(lambda: guard.get("/health/ready").json().get("serving") == WORKERS, "all serve")
-            yield Host(guard, tmp_path, credentials, chat)
+            yield Host(guard, config, credentials, chat)
 
 
 def test_a_burst_of_blocked_prompts_takes_the_model_down_once_and_only_people_take_it_up(host: Host) -> None:
@@ -153,3 +161,27 @@ def test_a_burst_of_blocked_prompts_takes_the_model_down_once_and_only_people_ta
     wait_until(lambda: len(host.stops) == 2, "another crossing trips again")
     wait_until(lambda: len(host.chat.taken) == 3, "the chat is told")
     assert "is-secret" not in json.dumps(host.guard.log)
+
+
+def test_a_severe_finding_takes_the_model_down_once_and_the_chat_hears_of_both(host: Host) -> None:
+    if host.stops:
+        host.resume()
+    wait_until(lambda: set(host.burst("hello", 16)) == {(200, "")}, "it is served")
+    before, heard = len(host.stops), len(host.chat.taken)
+    opening = ["incident", "open", "--model", "demo", "--summary", "words of people", "--config", str(host.config)]
+    assert guard_command([*opening, "--severity", "2"]) == 0
+    wait_until(lambda: len(host.acts("incident open")) == 1, "it is on record")
+    assert guard_command([*opening, "--severity", "3"]) == 0
+    wait_until(lambda: set(host.burst("hello", 16)) == {(503, "stopped")}, "every worker obeys")
+    stop = host.stops[-1]
+    assert (stop.who, stop.source, len(host.stops)) == ("guard", Source.TRIP, before + 1)
+    assert stop.reason.endswith(": severity 3")
+    wait_until(lambda: len(host.acts("incident step")) == 1, "it is on record")
+    host.resume()
+    wait_until(lambda: set(host.burst("hello", 16)) == {(200, "")}, "it is served again")
+    wait_until(lambda: any(": resume" in text and stop.id in text for text in host.told(heard)), "the chat is told")
+    texts = host.told(heard)
+    assert sum("incident open" in text for text in texts) == 2
+    assert sum(f"reason: {stop.reason}" in text for text in texts) == 1
+    assert "words of people" not in "".join(texts)
+    assert len(host.stops) == before + 1
