@@ -96,6 +96,7 @@ ALLOWED: dict[str, set[str]] = {
     "guard.approval": {"guard.policy"},
     "guard.hooks": {"guard.policy", "guard.state", "guard.wire"},
     "guard.incidents": {"guard.policy"},
+    "guard.notices": {"guard.policy"},
     "guard.pushed_rules": {"guard.classifiers", "guard.state"},
     "guard.resuming": {"guard.approval", "guard.policy", "guard.state"},
     "guard.drills": {"guard.admin", "guard.policy", "guard.state"},

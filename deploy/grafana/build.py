@@ -103,6 +103,15 @@ SAFE: Final = (
         mappings=words(is_0=("DOWN", RED), is_1=("UP", GREEN)),
         named=True,
     ),
+    stat(
+        "Notices lost",
+        "Messages to people outside that could not be sent in this time. Runbook GuardNoticesLost.",
+        "short",
+        query(f'ceil(sum(increase(guard_notices_total{{{HERE}, result="lost"}}[$__range]))) or vector(0)', "lost"),
+        thresholds=steps(GREEN, (1, ORANGE)),
+        mappings=words(is_0=("NONE", GREEN)),
+        decimals=0,
+    ),
 )
 BLOCKED: Final = (
     graph(
@@ -137,6 +146,16 @@ BLOCKED: Final = (
         "short",
         query(f"max by (instance, worker) (guard_kill_switch_orders{{{HERE}}})", WORKER),
         step=True,
+    ),
+    graph(
+        "Measured values with a band",
+        "What is measured of each model over its window, by the bands of its file. Where a value is out: runbook "
+        "GuardMonitoringOutOfBand; where the guard moved the model down: runbook GuardModelTripped.",
+        "short",
+        query(
+            f"max by (model, value, window) (guard_monitoring_value{{{MODEL}}})",
+            "{{model}} {{value}} over {{window}} s",
+        ),
     ),
 )
 DRILLS: Final = (

@@ -238,8 +238,8 @@ class Switchboard:
         policy = self._config.models.get(alias)
         return NO_LADDER if policy is None else policy.ladder
 
-    def step_down(self, alias: str, reason: str, who: str, source: Source) -> Placed:
-        """Order the next rung down the model's own ladder; raises as `stop`.
+    def step_down(self, alias: str, reason: str, who: str, source: Source, *, entropy: bytes | None = None) -> Placed:
+        """Order the next rung down the model's own ladder; raises as `stop`, and takes ``entropy`` as it does.
 
         Where what is in force cannot be read, the next rung is the last.
         """
@@ -247,7 +247,7 @@ class Switchboard:
             mode = self.next_rung(alias)
         except OSError:
             mode = Mode.STOP
-        return self.stop(f"model:{alias}", reason, who, source, mode)
+        return self.stop(f"model:{alias}", reason, who, source, mode, entropy=entropy)
 
     def over(self, alias: str, state: State | None = None) -> tuple[InForce, ...]:
         """Return every order in force for the whole of a model, lowest id first; none for one that is not here."""

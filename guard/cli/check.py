@@ -10,6 +10,7 @@ from guard.approval.profiles import with_profiles
 from guard.cli.in_force import warn
 from guard.cli.options import add_at, add_config
 from guard.hooks.hook import read_hooks
+from guard.notices.receivers import read_receivers
 from guard.policy.compile import check_compiles
 from guard.policy.config import Config
 from guard.policy.load import load
@@ -54,6 +55,7 @@ def _checked(arguments: argparse.Namespace) -> Config:
     config = with_profiles(load(arguments.config), datetime.now(UTC).timestamp())
     check_compiles(config, secrets=not arguments.without_secrets)
     read_hooks(config, secrets=not arguments.without_secrets)
+    read_receivers(config, secrets=not arguments.without_secrets)
     if not arguments.without_secrets:  # a listener's certificate is judged with its key
         surface_certificates(config)
         admin_certificates(config)

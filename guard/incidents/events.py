@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -22,6 +22,7 @@ ID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 Words = Annotated[str, Meta(min_length=1, max_length=MAX_WORDS)]
 Word = Annotated[str, Meta(min_length=1, max_length=128)]
 Moment = Annotated[float, Meta(ge=0.0, lt=32_503_680_000.0)]  # before the year 3000
+StepCause = Literal["overdue", "finding"]
 Severity = Annotated[int, Meta(ge=0, le=WORST)]
 
 
@@ -81,10 +82,15 @@ class Reported(_Event, frozen=True, kw_only=True):
 
 
 class Stepped(_Event, frozen=True, kw_only=True):
-    """The guard took the model a step down because the clock of its answer ran out (C8); ``order`` is the stop."""
+    """The guard took a model a step down by itself (C8, C9); ``order`` is the stop.
+
+    ``cause`` is what for; ``model`` is which alias of the weights, empty in events of before: then it is all of them.
+    """
 
     order: Word
     reason: Words
+    cause: StepCause = "overdue"
+    model: Annotated[str, Meta(max_length=128)] = ""
 
 
 class Closed(_Event, frozen=True, kw_only=True):

@@ -41,6 +41,11 @@ class Incident:
         return WORST if self.opened.severity is None else self.opened.severity
 
     @property
+    def rated(self) -> bool:
+        """Whether anybody has said how severe it is."""
+        return self.triaged is not None or self.opened.severity is not None
+
+    @property
     def imminent(self) -> Imminent:
         """What the last triage said of imminent risk."""
         return Imminent.UNKNOWN if self.triaged is None else self.triaged.imminent

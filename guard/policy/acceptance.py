@@ -23,7 +23,7 @@ MAX_NAMED: Final = 20
 FIXED: Final = ("workers", "storage", "audit", "content", "fleet", "telemetry")
 FIXED_OF_LISTENERS: Final = ("host", "port", "unix", "tls")
 # What a stream that runs is judged on by itself, or what says nothing about it.
-_NOT_OF_STREAMS: Final = ("evidence", "operations", "surfaces")
+_NOT_OF_STREAMS: Final = ("evidence", "monitoring", "operations", "surfaces")
 _RESTART: Final = "cannot change without a restart"
 
 

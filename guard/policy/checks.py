@@ -28,6 +28,7 @@ from guard.policy.model import (
     Row,
     SafeguardKind,
 )
+from guard.policy.monitoring import why_not_monitored
 from guard.policy.response import OnOverdue
 from guard.policy.retention import why_not_kept
 from guard.policy.standard import (
@@ -211,6 +212,10 @@ def _clock(view: View, wanted: Told) -> str | None:
     return f"no clock of guard.yaml runs out within {wanted.max_hours:g} hours of {wanted.starts}{severity}"
 
 
+def _monitored(view: View, at: datetime) -> str | None:
+    return why_not_monitored(view.policy.monitoring, at)
+
+
 CHECKS: Mapping[CheckName, Callable[[View], str | None]] = MappingProxyType(
     {
         CheckName.DURABLE_INTENT: _durable_intent,
@@ -233,6 +238,7 @@ DATED_CHECKS: Mapping[CheckName, Callable[[View, datetime], str | None]] = Mappi
     {
         CheckName.RESPONDERS_NAMED: duties.responders_named,
         CheckName.CUSTOM_PROFILE: profile.custom_profile,
+        CheckName.MONITORED: _monitored,
         CheckName.THRESHOLDS_WITHIN_LEVELS: lineage.within_levels,
         CheckName.VARIANT_EVALUATED: lineage.variant_evaluated,
     }

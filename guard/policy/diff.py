@@ -65,6 +65,7 @@ def tree(config: Config, without: Collection[str] = ()) -> Tree:
     guard = _plain(config.guard)
     guard["surfaces"] = _by(guard["surfaces"], "name")
     guard["clocks"] = _by(guard["clocks"], "name")
+    guard["notify"] = _by(guard["notify"], "name")
     guard["audit"]["witnesses"] = _by(guard["audit"]["witnesses"], "key")
     guard["admin"]["tokens"] = {each.id: _token(config, each) for each in config.guard.admin.tokens}
     guard["admin"]["hooks"] = _by(guard["admin"]["hooks"], "name")
@@ -112,6 +113,9 @@ def model_tree(config: Config, policy: ModelPolicy) -> dict[str, Any]:
     model["safeguards"] = _by(model["safeguards"], "name")
     model["evidence"] = {each.claim: _attestation(each) for each in config.evidence[alias]}
     model["thresholds"] = _by(model["thresholds"], "threshold")
+    if policy.monitoring is not None:
+        bands = zip(policy.monitoring.bands, model["monitoring"]["bands"], strict=True)
+        model["monitoring"]["bands"] = {band.name: plain for band, plain in bands}
     known = (each.model_dump_json(by_alias=True) for each in config.standard(alias).thresholds)
     model["framework"]["thresholds"] = tuple(known)
     rows = (row for standard in config.standards_of(alias) for row in standard.rows)

@@ -163,6 +163,11 @@ def rung(old: Any, *_: Any) -> Effect:
     return N if old is None or old == "false" else W
 
 
+def tripping(old: Any, new: Any, *_: Tree) -> Effect:
+    """From which severity on an incident moves the model down; null is never."""
+    return W if new is None else S if old is None else rising(W)(old, new, {}, {}) or W
+
+
 def token(old: Any, new: Any, *_: Tree) -> Effect:
     """An administrator: one more may act; one less, unless only to look, may stop."""
     return S if not new and not may(Role(old["role"]), Act.STOP) else W
@@ -183,6 +188,8 @@ _SET: Final = f"{_MOUNT}/settings"
 _UP: Final = "models/*/upstream"
 _CLAIM: Final = "models/*/evidence/*"
 _FOUND: Final = "models/*/thresholds/*"
+_NOTIFY: Final = "guard/notify/*"
+_BAND: Final = "models/*/monitoring/bands/*"
 _HOOK: Final = "guard/admin/hooks/*"
 _TOKEN: Final = "guard/admin/tokens/*"  # noqa: S105 - a path of the table
 _PROXIED: Final = "guard/admin/proxy/people"
@@ -243,6 +250,17 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(f"{_LADDER}/de_deployed", rung, "what callers are told once it is withdrawn"),
     Rule(f"{_LADDER}/de_deployed/replacement", always(W), "another model takes its place"),
     Rule(f"{_LADDER}/de_deployed/route", ranked("false", "true"), "whether another model answers once it is withdrawn"),
+    Rule(f"{_MODEL}/response/trip_from_severity", tripping, "which incidents move the model a step down"),
+    Rule(f"{_MODEL}/monitoring", presence(added=S, removed=W), "in which bands measured values must stay"),
+    Rule(f"{_MODEL}/monitoring/reviewed", rising(S), "people looked at the bands longer ago"),
+    Rule(f"{_MODEL}/monitoring/review_every_days", rising(W), "people look at the bands less often"),
+    Rule(_BAND, presence(added=S, removed=W), "a value that nothing holds to a range"),
+    Rule(f"{_BAND}/value", always(W), "it measures something else"),
+    Rule(f"{_BAND}/window_seconds", always(W), "it measures over another time"),
+    Rule(f"{_BAND}/min", rising(S), "a wider band: less is news"),
+    Rule(f"{_BAND}/max", rising(W), "a wider band: less is news"),
+    Rule(f"{_BAND}/at_least", rising(W), "it takes more exchanges until anything is judged"),
+    Rule(f"{_BAND}/then", ranked("stop", "step_down", "alarm"), "what a value outside its band does"),
     # Safeguards
     Rule(f"{_MODEL}/order", order, "the order decides what is recorded and counted of a refused request"),
     Rule(_MOUNT, mount, "a safeguard less; one more is stronger if it blocks, also when it fails"),
@@ -451,6 +469,14 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("guard/clocks/*/from_severity", rising(W), "it runs for fewer incidents"),
     Rule("guard/clocks/*/to", always(N), "the words that say who is told"),
     Rule("guard/clocks/*/source", always(N), "the words that say where it comes from"),
+    Rule(_NOTIFY, presence(added=S, removed=W), "who is told when something is stopped, resumed or found"),
+    Rule(f"{_NOTIFY}/name", always(N), "only a name"),
+    Rule(f"{_NOTIFY}/kind", always(W), "a receiver of another kind is told"),
+    Rule(f"{_NOTIFY}/url", always(W), "somebody else is told"),
+    Rule(f"{_NOTIFY}/credential/*", always(W), "somebody else may be told, or nobody"),
+    Rule(f"{_NOTIFY}/on", widened(S), "they are told of less"),
+    Rule(f"{_NOTIFY}/timeout_seconds", always(N), "how long one attempt may take"),
+    Rule(f"{_NOTIFY}/ca", presence(added=S, removed=W), "whom the guard trusts there"),
     Rule("guard/telemetry/log", ranked("info", "warning", "error"), "less is seen"),
     Rule("guard/telemetry/otlp_endpoint", presence(added=N, removed=W), "less is seen, or somebody else sees it"),
     Rule("guard/telemetry/trace_ratio", always(N), "records and metrics hold every exchange"),

@@ -86,6 +86,7 @@ _BY: Final = {
     CheckName.REPLACEMENT_DECLARED: "ladder.de_deployed in its file",
     CheckName.CONTROLS_AS_REPORTED: "the controls that the risk report describes",
     CheckName.RESPONDERS_NAMED: "the roles in operators.yaml",
+    CheckName.MONITORED: "monitoring in its file: its bands, and that they were reviewed in time",
 }
 
 
@@ -267,6 +268,9 @@ def _endings(view: View, evidence: tuple[EvidenceHeld, ...], at: datetime) -> It
     for threshold in resolved(view, at):
         if threshold.until is not None:
             yield Ending(threshold.until, f"assessment of {threshold.threshold.name}", "it counts as crossed")
+    monitoring = view.policy.monitoring
+    if monitoring is not None and at < monitoring.due:
+        yield Ending(monitoring.due, "review of the monitoring bands", "an alarm, and a row that asks for it is unmet")
     tiers = view.tiers()
     for key in view.config.tiers.keys:
         if key.tier in tiers and at < midnight(key.expires):

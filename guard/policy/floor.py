@@ -172,6 +172,8 @@ def _ends(view: View, row: Row, at: datetime) -> Iterator[datetime]:
                 yield lapse(view.attestations[VARIANT_CLAIM], None)
         case PlainRow(check=CheckName.RESPONDERS_NAMED):
             yield named_until(view)
+        case PlainRow(check=CheckName.MONITORED) if view.policy.monitoring is not None:
+            yield view.policy.monitoring.due
         case PlainRow(check=CheckName.THRESHOLDS_WITHIN_LEVELS) | ThresholdRow():
             for each in resolved(view, at):
                 concerned = not isinstance(row, ThresholdRow) or each.threshold.name in row.parameters.thresholds

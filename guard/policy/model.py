@@ -11,6 +11,7 @@ from guard.policy.evidence import Attestation, Attestations, EvidenceFile
 from guard.policy.fields import LAX, Alias, EvidenceFileName, Frozen, Line, MisplacedError, Name, unique
 from guard.policy.hooks import HookAuth, HookConfig, HookKind
 from guard.policy.ladder import NO_LADDER, Ladder
+from guard.policy.monitoring import Monitoring
 from guard.policy.mount import (
     ClassifierMount,
     ClassifierSettings,
@@ -115,6 +116,9 @@ class ModelPolicy(Frozen):
     )
     ladder: Ladder = Field(
         default=NO_LADDER, description="What is done short of a stop: the rungs of `guard stop --mode` for this model."
+    )
+    monitoring: Monitoring | None = Field(
+        default=None, description="In which bands measured values must stay; null: none is declared."
     )
     evidence: Annotated[
         Annotated[EvidenceFileName, Tag("file")] | Annotated[Attestations, Tag("list")], Discriminator(_written_as)

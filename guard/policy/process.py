@@ -30,6 +30,7 @@ from guard.policy.fields import (
 )
 from guard.policy.fleet import FleetConfig
 from guard.policy.hooks import MAX_HOOKS, HookAuth, HookConfig
+from guard.policy.notify import MAX_RECEIVERS, ReceiverConfig
 from guard.policy.response import LegalClock
 from guard.policy.roles import OperatorRole
 from guard.policy.secret_ref import SecretRef
@@ -295,6 +296,10 @@ class GuardConfig(Frozen):
     clocks: Annotated[tuple[LegalClock, ...], Field(max_length=64), AfterValidator(unique("the name", "name"))] = Field(
         default=(), description="Within what time who outside must be told of an incident; counsel decides which apply."
     )
+
+    notify: Annotated[
+        tuple[ReceiverConfig, ...], Field(max_length=MAX_RECEIVERS), AfterValidator(unique("the name", "name"))
+    ] = Field(default=(), description="Who is told when something is stopped, resumed or found.")
 
     @model_validator(mode="after")
     def _addresses_apart(self) -> GuardConfig:

@@ -160,6 +160,13 @@ CHECKS: Final[Mapping[CheckName, Proof]] = MappingProxyType(
             "guard_ladder_rung",
             f"{_TESTS}a_model_without_a_replacement_is_not_served_and_a_withdrawn_one_names_it",
         ),
+        CheckName.MONITORED: Proof(
+            "The model's file declares bands in which measured values must stay, one of them for what its safeguards "
+            "find, and people have reviewed them in time. A value that leaves its band is said to people and, by the "
+            "band, moves the model a step down.",
+            "guard_monitoring_value",
+            f"{_TESTS}a_model_without_reviewed_bands_is_not_served",
+        ),
         CheckName.CONTROLS_AS_REPORTED: Proof(
             "The attestation of risk_report carries the controls that the report describes, and none in force is "
             "weaker. What is stronger or neutral is shown by guard check and guard explain.",

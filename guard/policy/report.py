@@ -11,6 +11,7 @@ from math import inf
 from guard.policy.config import Config
 from guard.policy.controls import Deviation, deviations
 from guard.policy.floor import Overdue, Unmet, overdue, routable_until, unmet
+from guard.policy.monitoring import Monitoring
 from guard.policy.standard import OnExpiry
 
 _WIDTH = 110
@@ -23,7 +24,10 @@ _THEN = {
 
 @dataclass(frozen=True, slots=True)
 class ModelReport:
-    """One model's standing at an instant; ``until`` is when its first evidence lapses, None if nothing does."""
+    """One model's standing at an instant; ``until`` is when its first evidence lapses, None if nothing does.
+
+    ``watches`` says in words in which bands its measured values must stay (row C9).
+    """
 
     model: str
     standard: str
@@ -37,6 +41,7 @@ class ModelReport:
     unmet: tuple[Unmet, ...]
     overdue: tuple[Overdue, ...]
     deviations: tuple[Deviation, ...]
+    watches: tuple[str, ...] = ()
 
 
 def standing(config: Config, model: str, at: datetime) -> ModelReport:
@@ -56,7 +61,18 @@ def standing(config: Config, model: str, at: datetime) -> ModelReport:
         unmet=unmet(config, model, at),
         overdue=overdue(config, model, at),
         deviations=deviations(config, policy),
+        watches=_watches(policy.monitoring),
     )
+
+
+def _watches(monitoring: Monitoring | None) -> tuple[str, ...]:
+    if monitoring is None:
+        return ()
+    bands = (
+        f"{band.name} within {band.min:g} to {band.max:g}, of {band.at_least} or more; else {band.then.value}"
+        for band in monitoring.bands
+    )
+    return (*bands, f"the bands again: reviewed {monitoring.reviewed}, next by {monitoring.due.date()}")
 
 
 def report(config: Config, at: datetime) -> tuple[str, bool]:
@@ -100,6 +116,7 @@ def _model(each: ModelReport) -> list[str]:
             continue  # an unmet row has told it
         days = "1 day" if late.days == 1 else f"{late.days} days"
         lines.append(f"  overdue by {days}: {late.claim} ({late.row}), {_THEN[late.then]}")
+    lines.extend(f"  watches {watched}" for watched in each.watches)
     for gone in each.deviations[:_SHOWN]:
         place = f"{gone.subject} {gone.key}".strip()
         lines.append(f"  not as {gone.claim} describes ({gone.effect}): {place}: {gone.described}, now {gone.now}")

@@ -33,6 +33,11 @@ class Response(Frozen):
         description="Once for each incident: stop: the model is stopped; step_down: it goes to the next rung of its "
         "ladder; alarm: it is only said.",
     )
+    trip_from_severity: Annotated[int, Field(ge=0, le=4)] | None = Field(
+        default=None,
+        description="An incident of this severity or worse takes the model a rung down its ladder, once; what nobody "
+        "has judged counts as 4. null: never.",
+    )
 
     @model_validator(mode="after")
     def _severe_is_faster(self) -> Response:

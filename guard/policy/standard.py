@@ -59,6 +59,7 @@ class CheckName(StrEnum):
     CONTROLS_AS_REPORTED = "controls_as_reported"
     RETENTION = "retention"
     OVERDUE_STOPS = "overdue_stops"
+    MONITORED = "monitored"
     COPIES = "copies"
     REPORTING_CLOCK = "reporting_clock"
     RESPONDERS_NAMED = "responders_named"
@@ -243,6 +244,7 @@ class PlainRow(_Row):
         CheckName.VARIANT_EVALUATED,
         CheckName.REPORTED_MODEL,
         CheckName.OVERDUE_STOPS,
+        CheckName.MONITORED,
         CheckName.CONTROLS_AS_REPORTED,
         CheckName.RESPONDERS_NAMED,
         CheckName.NEWCOMERS_REFUSABLE,

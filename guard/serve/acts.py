@@ -10,6 +10,7 @@ from guard.admin.switchboard import Switchboard
 from guard.audit.ledger import Ledger
 from guard.policy.load import Config
 from guard.serve.control import FromSupervisor, Wake
+from guard.serve.telling import Telling
 from guard.state.merge import InForce, Judged, State, fingerprint
 from guard.state.orders import Source
 from guard.state.switches import FileSwitches
@@ -34,8 +35,9 @@ class Acts:
         log: JsonLog,
         clock: Clock,
         tell: Callable[[FromSupervisor], None],
+        telling: Telling,
     ) -> None:
-        """Take the orders, the records, and the way to the workers."""
+        """Take the orders, the records, and the ways to the workers and to people."""
         self._config = config
         self._switches = switches
         self._board = board
@@ -44,6 +46,7 @@ class Acts:
         self._log = log
         self._clock = clock
         self._tell = tell
+        self._telling = telling
         self._writing: set[asyncio.Task[None]] = set()
         self._state: State = switches.state
         self._gone: frozenset[str] = frozenset()
@@ -93,6 +96,22 @@ class Acts:
         for stop in before.standing - now.standing:
             words = "the file was removed from the orders' directory"
             self.remember(Event.STOP_LIFTED, "file", "resume", f"{stop.id} {stop.scope}", words)
+        self._announce(before, now)
+
+    def _announce(self, before: State, now: State) -> None:
+        """Tell people, last of all: nothing in it keeps an order from being spread and recorded."""
+        try:
+            for order in sorted(now.stops - before.stops, key=lambda each: each.id):
+                self._telling.ordered(order)
+            for resume in sorted(now.resumes - before.resumes, key=lambda each: each.order.id):
+                if resume.below or resume.approved:
+                    self._telling.resumed(resume, now)
+            for stop in now.standing - before.standing:
+                self._telling.tripped(stop)
+            for stop in before.standing - now.standing:
+                self._telling.removed(stop)
+        except Exception as problem:  # noqa: BLE001 - see above
+            self._log.failure(Event.INTERNAL_ERROR, problem)
 
     def _resumed(self, resume: Judged) -> None:
         """Put a resume on record with who approved it by which policy, or why it does not count."""

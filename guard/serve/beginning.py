@@ -15,6 +15,8 @@ from pathlib import Path
 
 from guard.approval.profiles import with_profiles
 from guard.hooks.hook import Hooks, read_hooks
+from guard.notices.forms import Receiver
+from guard.notices.receivers import read_receivers
 from guard.policy.acceptance import Accepted, Approvals, Asked, NotAcceptedError, accept
 from guard.policy.bundle import Bundle, Stamps, UnsettledError, read_bundle, read_settled, read_snapshot, stamps
 from guard.policy.compile import Made, check_compiles
@@ -38,6 +40,7 @@ class Checked:
     pepper: bytes
     admin_tls: Certificates | None
     hooks: Hooks
+    receivers: tuple[Receiver, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ def check(bundle: Bundle, directory: Path, memory: Memory, now: float, made: Mad
     if config.guard.fleet is not None:
         open_engine(config.guard.fleet, config.directory, partial(config.problem, "guard.yaml"))
     pepper = read_secret(config.guard.keys.pepper, config.directory).encode()
-    return Checked(config, made, pepper, admin_certificates(config), read_hooks(config))
+    return Checked(config, made, pepper, admin_certificates(config), read_hooks(config), read_receivers(config))
 
 
 def begin(directory: Path, approvals: Approvals, now: Callable[[], float]) -> Beginning:

@@ -126,6 +126,10 @@ class FleetMember:
         missing = (*found.missing, f"the fleet ({following.problem})")
         return Spread(found.replicas, found.replicas_of, found.workers, found.workers_of, found.streams_cut, missing)
 
+    def lapsed(self) -> tuple[int, ...]:
+        """The levels that are refused for want of the lease."""
+        return tuple(self._lease.any_lapsed())
+
     def wait_for_others(self, *, waiting: bool) -> None:
         """Ask the others' words more often while somebody waits for them."""
         self._waiting += 1 if waiting else -1

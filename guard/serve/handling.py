@@ -1,8 +1,9 @@
 """Incidents as the supervisor sees them: every new event is recorded, clocks are told, and one that runs out acts.
 
 A weakness that is not answered in the time of the model's file stops the model, and every alias of its weights, or
-moves each a rung down its ladder, once for each incident (rows C7, C8, E8). Whoever lifts that order answers for it;
-the guard does not act again for the same clock, and the alarm stays.
+moves each a rung down its ladder; one that is severe enough moves them a rung down at once; each once for an incident
+(rows C7 to C9, E8). Whoever lifts that order answers for it; the guard does not order it again for the same incident,
+and the alarm stays.
 """
 
 from __future__ import annotations
@@ -12,23 +13,26 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from guard.admin.switchboard import Switchboard
 from guard.incidents.clocks import Due, answer, legal
-from guard.incidents.events import Closed, EventError, Mitigated, Opened, Reported, Stepped, Triaged
+from guard.incidents.events import Closed, EventError, Mitigated, Opened, Reported, StepCause, Stepped, Triaged
 from guard.incidents.events import Event as IncidentEvent
 from guard.incidents.folder import IncidentFolder
 from guard.incidents.incident import Incident
 from guard.policy.lineage import aliases_of, surfaces_of
 from guard.policy.load import Config
-from guard.policy.response import OnOverdue
-from guard.state.orders import ENTROPY_BYTES, Source, order_id
+from guard.policy.notify import Occasion
+from guard.policy.response import OnOverdue, Response
+from guard.serve.stepping import WHO, Ground, Stepping
+from guard.state.orders import ENTROPY_BYTES, order_id
 from guard.state.scope import OrderError
 from guard.telemetry.logs import Event, JsonLog, Level
 from guard.telemetry.meter import Meter
+from guard.telemetry.metric import Cause
 from safeguards.ports import Clock
 
 TICK_SECONDS: Final = 1.0
 Record = Callable[[str, str, str, str], Awaitable[None]]
+Tell = Callable[[Occasion, str, str, str, str], None]
 _GAUGES: Final = ("guard_incidents_open", "guard_incident_due_timestamp_seconds", "guard_incidents_damaged")
 
 
@@ -39,24 +43,27 @@ class Handling:
         self,
         config: Config,
         folder: IncidentFolder,
-        board: Switchboard,
+        stepping: Stepping,
         meter: Meter,
         log: JsonLog,
         clock: Clock,
         record: Record,
         entropy: Callable[[int], bytes],
+        tell: Tell,
     ) -> None:
-        """Take the files, what stops, where figures and lines go, the time, the record, and randomness."""
+        """Take the files, what moves a model down, where figures, lines, acts and news go, the time, and randomness."""
         self._config = config
         self._folder = folder
-        self._board = board
+        self._stepping = stepping
         self._meter = meter
         self._log = log
         self._clock = clock
         self._record = record
         self._entropy = entropy
+        self._tell = tell
         self._known: dict[str, IncidentEvent] = {}
         self._fresh: list[Mitigated] = []
+        self._ordered: dict[Ground, str] = {}
         self._recorded: frozenset[str] | None = None
         self._failed = ""
         self.findings: tuple[str, ...] = ()
@@ -98,7 +105,8 @@ class Handling:
                 found.append(incident)
                 self._fixed(incident)
         for incident in found:
-            await self._late(incident)
+            self._late(incident)
+            self._severe(incident)
         self._measure(found, damaged)
 
     async def _remember(self, event: IncidentEvent) -> None:
@@ -111,6 +119,8 @@ class Handling:
         if isinstance(event, Mitigated):
             self._fresh.append(event)
         self._log.emit(Level.WARNING, Event.INCIDENT, who=event.who, subject=event.incident, reason=what)
+        if not isinstance(event, Stepped):  # that is an order, and told as one
+            self._tell(Occasion.INCIDENT, what, f"incident {event.incident}", event.who, _briefly(event))
 
     def _fixed(self, incident: Incident) -> None:
         """Measure the fixes that are new: from the discovery to the fix, for each surface of its own (row I9)."""
@@ -121,33 +131,56 @@ class Handling:
             key = self._meter.bind("guard_incident_mitigation_seconds", model, surface, str(incident.severity))
             self._meter.observe(key, event.at - incident.opened.discovered)
 
-    async def _late(self, incident: Incident) -> None:
+    def _late(self, incident: Incident) -> None:
         """Stop the model, or move it a rung down, once if its answer is overdue and its file says so."""
-        model = incident.opened.model
-        policy = self._config.models.get(model)
-        response = None if policy is None else policy.response
-        due = answer(incident, response, surfaces_of(self._config, model))
-        now = self._clock.now()
-        if response is None or due is None or due.done is not None or not due.late(now) or incident.stepped:
+        response = self._response(incident)
+        due = answer(incident, response, surfaces_of(self._config, incident.opened.model))
+        if response is None or response.on_overdue is OnOverdue.ALARM:
             return
-        if response.on_overdue is OnOverdue.ALARM:
+        if due is not None and due.done is None and due.late(self._clock.now()):
+            hours = response.hours_for(incident.severity)
+            words = f"incident {incident.id}: not fixed on every surface within {hours:g} hours"
+            self._step(incident, "overdue", words, stop=response.on_overdue is OnOverdue.STOP)
+
+    def _severe(self, incident: Incident) -> None:
+        """Move the model a step down once if what was found is severe enough by its file."""
+        response = self._response(incident)
+        if response is None or response.trip_from_severity is None or incident.closed is not None:
             return
-        stops = response.on_overdue is OnOverdue.STOP
-        hours = response.hours_for(incident.severity)
-        reason = f"incident {incident.id}: not fixed on every surface within {hours:g} hours"
-        for alias in aliases_of(self._config, model):
+        if incident.severity >= response.trip_from_severity:
+            judged = f"severity {incident.severity}" if incident.rated else "nobody has judged how severe"
+            self._step(incident, "finding", f"incident {incident.id}: {judged}", stop=False)
+
+    def _response(self, incident: Incident) -> Response | None:
+        policy = self._config.models.get(incident.opened.model)
+        return None if policy is None else policy.response
+
+    def _step(self, incident: Incident, cause: StepCause, reason: str, *, stop: bool) -> None:
+        """Order every alias of the weights down that was not for this; what fails is tried at the next look."""
+        done = {each.model for each in incident.stepped if each.cause == cause}
+        for alias in aliases_of(self._config, incident.opened.model):
+            if done & {alias, ""}:
+                continue
+            ground = Ground(alias, Cause(cause), incident.id)
             try:
-                if stops:
-                    placed = self._board.stop(f"model:{alias}", reason, "guard", Source.CLI)
-                else:
-                    placed = self._board.step_down(alias, reason, "guard", Source.CLI)
-                stamp = order_id(now, self._entropy(ENTROPY_BYTES))
+                given = self._stepping.given(ground)
+                order = self._ordered.get(ground) or (given[0].id if given else "")
+                if not order:
+                    order = self._ordered[ground] = self._stepping.down(ground, reason, stop=stop)
+                now = self._clock.now()
                 step = Stepped(
-                    id=stamp, incident=incident.id, at=now, who="guard", order=placed.order[:128], reason=reason
+                    id=order_id(now, self._entropy(ENTROPY_BYTES)),
+                    incident=incident.id,
+                    at=now,
+                    who=WHO,
+                    order=order[:128],
+                    reason=reason,
+                    cause=cause,
+                    model=alias,
                 )
                 self._folder.add(step)
             except (OSError, OrderError, EventError) as problem:
-                # The stop may stand without its event: then it is ordered again at the next look, and covers the same.
+                # The order may stand without its event: the next look finds it, and writes the event alone.
                 self._say(f"incident {incident.id}: {type(problem).__name__}")
 
     def _measure(self, found: list[Incident], damaged: int) -> None:
@@ -190,6 +223,21 @@ class Handling:
         if reason != self._failed:
             self._failed = reason
             self._log.emit(Level.ERROR, Event.INCIDENTS_UNREADABLE, reason=reason)
+
+
+def _briefly(event: IncidentEvent) -> str:
+    """What is told outside: no words of people's own about the incident, which may be confidential."""
+    match event:
+        case Opened(severity=severity, model=model):
+            return f"model {model}, {'severity not judged' if severity is None else f'severity {severity}'}"
+        case Triaged():
+            return f"severity {event.severity}, imminent risk {event.imminent.value}"
+        case Mitigated():
+            return f"fixed on {event.surface}"
+        case Reported():
+            return f"clock {event.clock}"
+        case _:
+            return "see guard incident show"
 
 
 def _words(event: IncidentEvent) -> tuple[str, str]:

@@ -46,6 +46,7 @@ from guard.serve.handling import Handling
 from guard.serve.hooking import Hooking, HookSwitch
 from guard.serve.http import protocol_class
 from guard.serve.judging import Judging
+from guard.serve.monitoring import Monitoring
 from guard.serve.panel import Panel
 from guard.serve.processes import Standing
 from guard.serve.reloading import Desk, Reloading
@@ -54,6 +55,8 @@ from guard.serve.sealing import Sealing, key_ring
 from guard.serve.secured import secured
 from guard.serve.server import address, listening, server
 from guard.serve.spreading import Spreading
+from guard.serve.stepping import Stepping
+from guard.serve.telling import Telling
 from guard.serve.tending import Tending
 from guard.state.directory import OrderDirectory
 from guard.state.issuer import Issuer
@@ -111,9 +114,16 @@ class Supervisor:
         self._tending = Tending(config, standing, self._sockets, self._exposition, meter, self._log, clock.now)
         self._judge = ResumeJudge(config, state, clock.now)
         switches = self._switches = FileSwitches(OrderDirectory(state), clock, self._judge)
-        self._acts = Acts(config, switches, board, self._ledger, meter, self._log, clock, self._tending.tell)
+        telling = self._telling = Telling(config, beginning.checked.receivers, board, meter, self._log, clock)
+        if self._member is not None:
+            telling.lapsed = self._member.lapsed
+        self._acts = Acts(config, switches, board, self._ledger, meter, self._log, clock, self._tending.tell, telling)
         folder = IncidentFolder(state)
-        self._handling = Handling(config, folder, board, meter, self._log, clock, self._acts.record, os.urandom)
+        stepping = Stepping(board, lambda: switches.state, os.urandom, meter, self._log)
+        record = self._acts.record
+        self._handling = Handling(config, folder, stepping, meter, self._log, clock, record, os.urandom, telling.found)
+        counters = self._exposition.counters
+        self._monitoring = Monitoring(config, counters, stepping, meter, self._log, clock, record, telling.found)
         switch = HookSwitch(board, lambda: switches.state)
         self._hooking = Hooking(beginning.checked.hooks, switch, self._acts, meter, self._log, clock)
         self._judging = Judging(config, meter, self._log, clock, self._acts.record)
@@ -181,9 +191,11 @@ class Supervisor:
         self._judge = self._judge.under(config)
         self._switches.take(self._judge)
         self._entrance.take(admin_of(config))
-        for part in (self._board, self._acts, self._judging, self._handling, self._copies, self._drilling):
+        parts = (self._board, self._acts, self._judging, self._handling, self._monitoring, self._copies, self._drilling)
+        for part in parts:
             part.take(config)
         self._hooking.take(checked.hooks)
+        self._telling.take(config, checked.receivers)
 
     def refused(self, reason: str) -> None:
         """Log that somebody without the right tried to act."""
@@ -245,9 +257,11 @@ class Supervisor:
             workers=self.config.guard.workers,
         )
         parts = (
+            self._telling,
             self._acts,
             self._judging,
             self._handling,
+            self._monitoring,
             self._reloading,
             self._sealing,
             self._cosigning,
@@ -269,6 +283,7 @@ class Supervisor:
         self._panel.ended = True
         admin.should_exit = True
         await asyncio.wait({serving}, timeout=ADMIN_LEAVE_SECONDS)
+        await self._telling.close()
         for task in (serving, *watching):
             task.cancel()
         await asyncio.gather(serving, *watching, return_exceptions=True)

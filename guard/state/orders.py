@@ -64,6 +64,7 @@ class Source(StrEnum):
     ADMIN = "admin"
     WEBHOOK = "webhook"
     DRILL = "drill"
+    TRIP = "trip"
 
 
 @dataclass(frozen=True, slots=True)

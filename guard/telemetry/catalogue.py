@@ -8,6 +8,7 @@ from types import MappingProxyType
 from guard.telemetry.metric import (
     Abort,
     AuthFailure,
+    Cause,
     Cut,
     Drill,
     DrillFailure,
@@ -19,6 +20,7 @@ from guard.telemetry.metric import (
     Pushed,
     Reload,
     Restart,
+    Told,
     Unscanned,
     Written,
 )
@@ -297,6 +299,50 @@ _ALL = (
         _S,
         "When a webhook last received a message that was authentic; 0 if never since the start.",
         ("hook",),
+    ),
+    # What moves a model down by itself.
+    _metric(
+        "guard_trips_total",
+        Kind.COUNTER,
+        _S,
+        "Times that the guard itself ordered a model down: a value out of its band, a finding, a late answer to one.",
+        ("model", "cause"),
+        cause=tuple(Cause),
+    ),
+    _metric(
+        "guard_monitoring_value",
+        Kind.GAUGE,
+        _S,
+        "A measured value of the model over a window; absent while there are too few exchanges to say anything.",
+        ("model", "value", "window"),
+    ),
+    _metric(
+        "guard_monitoring_out_of_band",
+        Kind.GAUGE,
+        _S,
+        "1 from when a value left its band until it was back in it, or the stop that it ordered was lifted.",
+        ("model", "value", "window"),
+    ),
+    _metric(
+        "guard_monitoring_blind",
+        Kind.GAUGE,
+        _S,
+        "1 while not every exchange is counted under its model, because there are too many series.",
+    ),
+    _metric(
+        "guard_monitoring_review_due_timestamp_seconds",
+        Kind.GAUGE,
+        _S,
+        "When people must have reviewed the bands of the model.",
+        ("model",),
+    ),
+    _metric(
+        "guard_notices_total",
+        Kind.COUNTER,
+        _S,
+        "Notices to people outside: sent, tried again, or lost.",
+        ("receiver", "result"),
+        result=tuple(Told),
     ),
     # The fleet, where there is one.
     _metric(

@@ -86,6 +86,13 @@ class Exposition(Collector):
         place.incarnation = incarnation + 1
         self._own.set(self._own.bind("guard_worker_up", str(worker)), 0.0)
 
+    def counters(self) -> Iterator[tuple[Key, float]]:
+        """Every counter of every worker, of those that are gone too: a key comes once for each of them."""
+        for place in self._workers.values():
+            yield from place.before.counters.items()
+            if place.live is not None:
+                yield from place.live.counters.items()
+
     def collect(self) -> Iterator[Family]:
         """The families in the catalogue's order; a timestamp of 0 is left out, for it would mean 1970."""
         sources = [(str(index), self._workers[index].merged()) for index in sorted(self._workers)]

@@ -87,6 +87,12 @@ class Event(StrEnum):
     INCIDENT = "incident"
     INCIDENTS_UNREADABLE = "incidents_unreadable"
     ADMIN_REFUSED = "admin_refused"
+    TRIPPED = "tripped"
+    OUT_OF_BAND = "out_of_band"
+    IN_BAND = "in_band"
+    REVIEW_LATE = "review_late"
+    NOTICE_FAILED = "notice_failed"
+    NOTICES_SENT = "notices_sent"
     HOOK_RECEIVED = "hook_received"
     HOOK_REFUSED = "hook_refused"
     EMERGENCY_TOKEN = "emergency_token"  # noqa: S105 - a word of the log

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from math import inf
+from types import MappingProxyType
 
 import msgspec
 
@@ -148,6 +149,11 @@ class Meter:
         for key, cell in state.histograms.items():
             own = self._histograms[self.bind(*key)]
             own[:] = [a + b for a, b in zip(own, cell, strict=True)]
+
+    @property
+    def counters(self) -> Mapping[Key, float]:
+        """The counters as they are now, for whoever only looks."""
+        return MappingProxyType(self._counters)
 
     def state(self) -> State:
         """A copy of all that was counted."""

@@ -135,6 +135,22 @@ class DrillFailure(StrEnum):
     INTERNAL = "internal"
 
 
+class Cause(StrEnum):
+    """What moved a model down by itself."""
+
+    BAND = "band"
+    FINDING = "finding"
+    OVERDUE = "overdue"
+
+
+class Told(StrEnum):
+    """What became of an attempt to tell people (`guard.notices.courier.Sent` says the same)."""
+
+    SENT = "sent"
+    RETRIED = "retried"
+    LOST = "lost"
+
+
 class Restart(StrEnum):
     """Why a worker was replaced."""
 

@@ -91,7 +91,11 @@ def configured(directory: Path, upstream: str, data: int, admin: int) -> str:
             "/var/lib/guard/": "var/",
         },
         "tiers.yaml": {"keys: []": entry},
-        "models/llama.yaml": {"http://llama:8080": upstream, "model: llama\n  first": "model: tiny\n  first"},
+        "models/llama.yaml": {
+            "http://llama:8080": upstream,
+            "model: llama\n  first": "model: tiny\n  first",
+            "at_least: 100": "at_least: 1",
+        },
         "evidence/llama.yaml": {
             "issued: 2026-11-01": f"issued: {time.strftime('%Y-%m-%d', time.gmtime(time.time() - 86_400))}",
             "expires: 2027-11-01": f"expires: {time.strftime('%Y-%m-%d', time.gmtime(time.time() + 86_400 * 60))}",

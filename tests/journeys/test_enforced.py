@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -32,6 +32,7 @@ from guard.policy.ladder import DeDeployed, Ladder
 from guard.policy.load import builtin_standards, load
 from guard.policy.lowering import levels_in
 from guard.policy.model import Levels, Mode, OpaqueKey, Operation, OperatorsFile, Role, Target
+from guard.policy.monitoring import Monitoring
 from guard.policy.mount import CopySettings
 from guard.policy.operators import Person
 from guard.policy.response import LegalClock, OnOverdue, Response
@@ -245,6 +246,19 @@ def test_a_model_without_a_replacement_is_not_served_and_a_withdrawn_one_names_i
     compiled = Compiled(replaced, NOW.timestamp(), ladder=merged([ordered(Rung.DE_DEPLOYED)]))
     got = compiled.ask(key=config.tiers.keys[0].id)
     assert (got.code, got.forwarded, b"Use small instead." in got.body) == ("de_deployed", False, True)
+
+
+def test_a_model_without_reviewed_bands_is_not_served() -> None:
+    config = with_row("monitored")
+    assert not is_served(config)
+    band = {"value": "block_rate", "window_seconds": 300, "max": 0.1, "at_least": 50, "then": "step_down"}
+    days = {"reviewed": str(NOW.date()), "review_every_days": 30}
+    bands = with_policy(config, monitoring=Monitoring.model_validate({"bands": (band,), **days}))
+    assert is_served(bands)
+    assert not is_served(bands, NOW + timedelta(days=31))
+    assert not is_served(bands, NOW - timedelta(days=2))
+    finds_nothing = Monitoring.model_validate({"bands": ({**band, "value": "error_rate"},), **days})
+    assert not is_served(with_policy(config, monitoring=finds_nothing))
 
 
 def test_a_model_with_weaker_controls_than_its_risk_report_describes_is_not_served() -> None:

@@ -287,6 +287,7 @@ UNSEEN: Final = frozenset(
         CheckName.OVERDUE_STOPS,
         CheckName.NEWCOMERS_REFUSABLE,
         CheckName.REPLACEMENT_DECLARED,
+        CheckName.MONITORED,
         CheckName.VARIANT_EVALUATED,
     }
 )

@@ -29,6 +29,8 @@ TLS = {"certificate": "c.pem"}
 LADDER = "models/m/ladder"
 MOUNT, SET, UP = "models/m/safeguards/s", "models/m/safeguards/s/settings", "models/m/upstream"
 CLAIM, TOKEN, HOOK = "models/m/evidence/card", "guard/admin/tokens/t", "guard/admin/hooks/h"
+TOLD = "guard/notify/n"
+WATCH, BAND = "models/m/monitoring", "models/m/monitoring/bands/block_rate over 60 s"
 PROXY, ENVELOPE = "guard/admin/proxy", "guard/admin/emergency_tokens/e"
 
 # path, old, new, effect; where a judge looks at what stands beside: both of those besides.
@@ -260,6 +262,23 @@ CASES: tuple[tuple[Any, ...], ...] = (
     ("models/m/response/severe_max_hours", None, 1.0, S, {"max_hours": 4.0}, {"max_hours": 4.0}),
     ("models/m/response/severe_max_hours", None, 4.0, N, {"max_hours": 4.0}, {"max_hours": 4.0}),
     ("models/m/response/on_overdue", "stop", "alarm", W), ("models/m/response/on_overdue", "alarm", "stop", S),
+    (TOLD, None, {"name": "n"}, S), (TOLD, {"name": "n"}, None, W), (f"{TOLD}/name", "a", "b", N),
+    (f"{TOLD}/kind", "slack", "generic", W), (f"{TOLD}/url", "http://a", "http://b", W),
+    (f"{TOLD}/credential/file", "a", "b", W), (f"{TOLD}/timeout_seconds", 1.0, 2.0, N),
+    (f"{TOLD}/on", ["stop"], ["stop", "trip"], S), (f"{TOLD}/on", ["stop", "trip"], ["stop"], W),
+    (f"{TOLD}/ca", None, "ca.pem", S), (f"{TOLD}/ca", "ca.pem", None, W),
+    ("models/m/response/trip_from_severity", None, 3, S), ("models/m/response/trip_from_severity", 3, None, W),
+    ("models/m/response/trip_from_severity", 3, 4, W), ("models/m/response/trip_from_severity", 3, 2, S),
+    (WATCH, None, {"bands": {}}, S), (WATCH, {"bands": {}}, None, W),
+    (f"{WATCH}/reviewed", "2026-06-01", "2026-05-01", W), (f"{WATCH}/reviewed", "2026-05-01", "2026-06-01", S),
+    (f"{WATCH}/review_every_days", 30, 60, W), (f"{WATCH}/review_every_days", 60, 30, S),
+    (BAND, None, {"max": 0.1}, S), (BAND, {"max": 0.1}, None, W),
+    (f"{BAND}/value", "block_rate", "error_rate", W), (f"{BAND}/window_seconds", 60.0, 30.0, W),
+    (f"{BAND}/min", 0.1, 0.0, W), (f"{BAND}/min", 0.0, 0.1, S),
+    (f"{BAND}/max", 0.1, 0.2, W), (f"{BAND}/max", 0.2, 0.1, S),
+    (f"{BAND}/at_least", 10, 20, W), (f"{BAND}/at_least", 20, 10, S),
+    (f"{BAND}/then", "stop", "step_down", W), (f"{BAND}/then", "step_down", "alarm", W),
+    (f"{BAND}/then", "alarm", "stop", S),
     ("guard/clocks/c", None, {"hours": 1.0}, S), ("guard/clocks/c", {"hours": 1.0}, None, W),
     ("guard/clocks/c/name", "a", "b", N), ("guard/clocks/c/starts", "discovered", "closed", W),
     ("guard/clocks/c/hours", 1.0, 2.0, W), ("guard/clocks/c/hours", 2.0, 1.0, S),
@@ -329,6 +348,8 @@ def test_every_key_of_a_full_configuration_has_a_row(tmp_path: Path) -> None:
     person = {"name": "dan", "person": "dan", "role": "responder", "expires": "2027-01-01"}
     proxy = {"header": "x-user", "peers": ["10.0.0.7"], "certificates": ["spiffe://a/b"], "people": [person]}
     envelope = {"id": "e", "holder": "Envelope", "owner": "Ana", "sha256": "0" * 64, "expires": "2027-01-01"}
+    told = {"name": "n", "kind": "generic", "url": "https://n.example", "credential": secret, "on": ["stop"]}
+    guard["notify"] = [{**told, "ca": "ca.pem"}]
     guard["admin"].update(proxy=proxy, emergency_tokens=[envelope])
     (tmp_path / "guard.yaml").write_text(json.dumps(guard))
     model = json.loads((tmp_path / "models" / "demo.yaml").read_text())
@@ -339,6 +360,9 @@ def test_every_key_of_a_full_configuration_has_a_row(tmp_path: Path) -> None:
         credential=secret,
         tls={"ca": "ca.pem", "client_certificate": "c.pem", "client_key": secret, "server_name": "models.example"},
     )
+    band = {"value": "block_rate", "window_seconds": 60, "max": 0.1, "at_least": 10, "then": "step_down"}
+    model["monitoring"] = {"bands": [band], "reviewed": "2026-06-01", "review_every_days": 30}
+    model["response"] = {"max_hours": 48, "trip_from_severity": 3}
     (tmp_path / "models" / "demo.yaml").write_text(json.dumps(model))
     example = load(EXAMPLE).operators
     assert example is not None

@@ -11,6 +11,7 @@ import pytest
 
 from guard.policy.load import load
 from guard.policy.model import Levels
+from guard.policy.monitoring import Monitoring
 from guard.policy.report import report, report_json
 from guard.policy.standard import AttestedRow, OnExpiry
 from tests.bad_config.test_bad_config import BUILTIN, HERE
@@ -30,6 +31,17 @@ def test_a_routable_model_is_reported_with_its_levels_and_its_end() -> None:
         "\n"
         f"1 of 1 models routable at 2026-11-23T00:00:00Z; configuration {CONFIG.digest}\n"
     )
+
+
+def test_the_bands_of_a_model_are_shown_with_their_review() -> None:
+    band = {"value": "block_rate", "window_seconds": 300, "max": 0.05, "at_least": 200, "then": "step_down"}
+    monitoring = Monitoring.model_validate({"bands": (band,), "reviewed": "2026-11-01", "review_every_days": 30})
+    policy = CONFIG.models["demo"].model_copy(update={"monitoring": monitoring})
+    watched = replace(CONFIG, models=MappingProxyType({"demo": policy}))
+    text, _ = report(watched, NOW)
+    assert "  watches block_rate over 300 s within 0 to 0.05, of 200 or more; else step_down\n" in text
+    assert "  watches the bands again: reviewed 2026-11-01, next by 2026-12-01\n" in text
+    assert len(json.loads(report_json(watched, NOW)[0])["models"][0]["watches"]) == 2
 
 
 def test_every_unmet_row_is_reported_with_its_words_and_why() -> None:

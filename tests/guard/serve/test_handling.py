@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from guard.admin.switchboard import Switchboard
 from guard.incidents.folder import IncidentFolder
 from guard.policy.load import load
+from guard.policy.notify import Occasion
 from guard.serve.handling import Handling
+from guard.serve.stepping import Stepping
 from guard.state.directory import OrderDirectory
 from guard.state.merge import mode_of
 from guard.telemetry.exposition import Exposition
@@ -34,6 +39,7 @@ class Desk:
     directory: Path
     response: dict[str, Any] | None = field(default_factory=lambda: STOPS)
     recorded: list[tuple[str, str, str, str]] = field(default_factory=list)
+    told: list[tuple[str, ...]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Write and open all."""
@@ -51,15 +57,18 @@ class Desk:
         meter = Meter(Origin.SUPERVISOR)
         self.exposition = Exposition(meter)
         numbers = iter(range(1000))
+        log = JsonLog(self.clock)
+        stepping = Stepping(self.board, self.board.state, lambda count: b"e" * count, meter, log)
         self.handling = Handling(
             self.config,
             self.folder,
-            self.board,
+            stepping,
             meter,
-            JsonLog(self.clock),
+            log,
             self.clock,
             self.record,
             lambda count: next(numbers).to_bytes(count, "big"),
+            lambda *news: self.told.append(news),
         )
 
     async def record(self, *act: str) -> None:
@@ -205,3 +214,76 @@ def test_the_control_page_is_told_each_open_incident_in_a_line(tmp_path: Path) -
     desk.folder.add(story.closed())
     desk.look(3.0)
     assert desk.handling.findings == ()
+
+
+SEVERE: dict[str, Any] = {**STOPS, "trip_from_severity": 3}
+
+
+def test_a_severe_finding_moves_the_model_down_once(tmp_path: Path) -> None:
+    desk, story = Desk(tmp_path, SEVERE), Story()
+    desk.folder.add(story.opened(severity=2))
+    desk.look(0.1)
+    assert desk.stopped == []
+    desk.folder.add(story.triaged(severity=3))
+    page = desk.look(1)
+    assert desk.stopped == ["demo"]
+    assert 'guard_trips_total{cause="finding",model="demo"} 1' in page
+    (stop,) = desk.board.state().stops
+    assert stop.reason == f"incident {story.id}: severity 3"
+    desk.look(2)
+    desk.board.resume("model:demo", "it is harmless", "ana", stop.source)
+    desk.look(3)
+    desk.begin()
+    desk.look(4)
+    assert desk.stopped == []
+    assert desk.acts.count("incident step") == 1
+    # The clock of the answer runs all the same.
+    desk.look(13.5)
+    assert desk.stopped == ["demo"]
+
+
+def test_people_outside_are_told_of_each_event_without_its_words(tmp_path: Path) -> None:
+    desk, story = Desk(tmp_path, SEVERE), Story()
+    desk.folder.add(story.opened(severity=3))
+    desk.folder.add(story.mitigated("public"))
+    desk.look(1)
+    desk.look(2)
+    subject = f"incident {story.id}"
+    assert desk.told == [
+        (Occasion.INCIDENT, "incident open", subject, "ana", "model demo, severity 3"),
+        (Occasion.INCIDENT, "incident mitigate", subject, "ana", "fixed on public"),
+    ]
+
+
+def test_what_nobody_has_judged_counts_as_the_worst(tmp_path: Path) -> None:
+    desk, story = Desk(tmp_path, SEVERE), Story()
+    desk.folder.add(story.opened())
+    desk.look()
+    assert desk.stopped == ["demo"]
+
+
+def test_without_a_severity_in_the_file_a_finding_moves_nothing(tmp_path: Path) -> None:
+    desk, story = Desk(tmp_path), Story()
+    desk.folder.add(story.opened(severity=4))
+    desk.look()
+    assert desk.stopped == []
+
+
+def test_a_crash_between_the_order_and_its_event_does_not_order_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, story = Desk(tmp_path, SEVERE), Story()
+    desk.folder.add(story.opened(severity=4))
+
+    def fails(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(IncidentFolder, "add", fails)
+        desk.look(1)
+    assert desk.stopped == ["demo"]
+    desk.begin()
+    desk.look(2)
+    desk.look(3)
+    assert len(desk.board.state().stops) == 1
+    assert desk.acts == ["incident open", "incident step"]

@@ -1,0 +1,1 @@
+"""Telling people outside: what is said, in whose form, and how it gets there."""
