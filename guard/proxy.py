@@ -184,9 +184,9 @@ class _Journey(Traveller):
 
     async def _rest(self, judgement: Judgement, live: Live, reader: AnswerReader, *, ended: bool) -> None:
         while self.watching is not None:
-            watching, self.watching, asked = self.watching, None, self.pipeline
+            watching, self.watching = self.watching, None
             watermark = await watching
-            if self.pipeline is not asked:  # a stricter one since the question was put
+            if self.pipeline is self.serving.stricter:  # perhaps only since the question was put
                 watermark = self.pipeline.carry_out(judgement) or watermark
             self._cleared(reader.touched.pop(0), watermark)
             self._watch(judgement, reader)

@@ -12,9 +12,17 @@ from typing import Any
 import pytest
 
 from guard.arrival import Arrival
+from guard.pipeline import Pipeline
 from guard.refusal import Refused
+from guard.serving import Serving
+from guard.state.merge import State
+from safeguards.decision import Failure, Unavailable
+from safeguards.exchange import Exchange
+from safeguards.mode import Mode
+from safeguards.ports import Ladder, Stop
 from safeguards.verdict import Code
 from tests.guard.road import KEY, Line, Road, receiving
+from tests.guard.state.parts import merged, stop
 
 GOOD = json.dumps({"model": "demo", "messages": [{"role": "user", "content": "hi"}]}).encode()
 AUTHORIZATION = (b"authorization", b"Bearer " + KEY.encode())
@@ -187,3 +195,81 @@ def test_one_key_may_not_take_every_place() -> None:
         assert (await road.arrivals.read(made, receiving(GOOD), road.arrivals.reply(made, line.send))) is not None
 
     asyncio.run(main())
+
+
+class Two(Road):
+    """A road to ``demo``, which ``small`` may answer for, by the orders that are given."""
+
+    def __init__(self, ladder: Ladder, **small: Any) -> None:
+        """Serve both; ``small`` as said."""
+        super().__init__()
+        rungs = frozenset({Mode.STRICTER, Mode.FALLBACK, Mode.DE_DEPLOYED})
+        stricter = Pipeline(self.serving.pipeline.mounts)
+        self.change(rungs=rungs, fallback="small", replacement="other", stricter=stricter)
+        plain: dict[str, Any] = {"model": "small", "asl": 2, "rungs": frozenset(), "stricter": None, **small}
+        self.small = replace(self.serving, **plain)
+        self.arrivals._ladder = ladder
+
+    def find(self, model: str) -> Serving | None:
+        """As `Catalogue.find`."""
+        return self.small if model == "small" else super().find(model)
+
+
+def given(*modes: Mode, model: str = "demo") -> State:
+    return merged(replace(stop(f"model:{model}", number), mode=mode) for number, mode in enumerate(modes, 1))
+
+
+def test_another_model_answers_as_itself_and_the_exchange_says_for_whom() -> None:
+    road = Two(given(Mode.FALLBACK))
+    arrival = read(road, GOOD)
+    assert (arrival.exchange.model, arrival.exchange.asl, arrival.exchange.asked) == ("small", 2, "demo")
+    assert (arrival.serving, arrival.stricter) == (road.small, False)
+    assert arrival.exchange.rungs == frozenset()
+
+
+@pytest.mark.parametrize(
+    "small",
+    [
+        {"unmet": ("L2.row",)},
+        {"surfaces": frozenset({"partner"})},
+        {"audience": "internal"},
+        {"dialects": {}},
+        {"model": "demo"},
+    ],
+)
+def test_a_model_that_could_not_be_asked_itself_answers_for_no_other(small: dict[str, Any]) -> None:
+    arrival = read(Two(given(Mode.FALLBACK), **small), GOOD)
+    assert (arrival.exchange.model, arrival.exchange.asked) == ("demo", "")
+
+
+def test_a_replacement_that_there_is_not_and_a_stand_in_that_is_stopped_answer_for_nobody() -> None:
+    for orders in (
+        given(Mode.DE_DEPLOYED),
+        given(Mode.FALLBACK, Mode.STOP),
+        given(Mode.FALLBACK).merge(given(Mode.NO_NEW_PRINCIPALS, model="small")),
+        given(Mode.FALLBACK).merge(given(Mode.FALLBACK, model="small")),
+    ):
+        assert read(Two(orders), GOOD).exchange.asked == ""
+
+
+def test_a_stricter_rung_has_the_exchange_judged_by_the_stricter_pipeline() -> None:
+    road = Two(given(Mode.STRICTER))
+    assert read(road, GOOD).pipeline is road.serving.stricter
+    assert read(Two(given()), GOOD).pipeline is not road.serving.stricter
+
+
+def test_orders_that_cannot_be_known_tighten_and_let_nobody_else_answer() -> None:
+    class Unknown(State):
+        def detour(self, exchange: Exchange) -> Stop | None:
+            raise Unavailable(Failure.UNREACHABLE, "no orders")
+
+        tightens = detour
+
+    arrival = read(Two(Unknown()), GOOD)
+    assert (arrival.exchange.model, arrival.stricter) == ("demo", True)
+
+
+def test_without_a_view_of_the_orders_an_exchange_has_no_rungs() -> None:
+    road = Road()
+    road.change(rungs=frozenset({Mode.FALLBACK}), fallback="small")
+    assert read(road, GOOD).exchange.rungs == frozenset()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -327,3 +328,27 @@ def test_what_woke_up_and_had_nothing_against_a_text_has_decided_about_it() -> N
     resting = Resting()
     resting.awake = True
     assert [each.denied for each in watch(mounts(resting))[1]] == [False]
+
+
+def test_what_was_only_recorded_is_carried_out_once_the_same_mounts_are_enforced() -> None:
+    for admits, watches, target in ((NO, EVERYTHING, Target.INPUT), (PASS, NO, Target.OUTPUT)):
+        mounts = [Mount("shadow", Says(admits, watches), enforce=False, block_on_failure=True, deadline=1.0)]
+        tried, enforced = Pipeline(mounts), Pipeline([replace(mounts[0], enforce=True)])
+        judgement = tried.begin(EXCHANGE)
+        assert isinstance(asyncio.run(tried.admit(judgement, REQUEST)), Admitted)
+        channel = Channel(ChannelId(0, ChannelKind.CONTENT))
+        channel.append("text")
+        assert tried.watch(judgement, channel) == 4
+        assert tried.carry_out(judgement) is None
+        late = enforced.carry_out(judgement)
+        assert late is not None
+        assert (late.target, late.blocked, late.enforced, late.rule) == (target, True, True, "r1")
+        assert late in judgement.decisions(enforced.watchers)
+        assert enforced.carry_out(judgement) is None  # it is on record as blocked
+
+
+def test_where_nothing_was_denied_nothing_is_carried_out() -> None:
+    mounts = [Mount("shadow", Says(), enforce=False, block_on_failure=True, deadline=1.0)]
+    judgement = Pipeline(mounts).begin(EXCHANGE)
+    asyncio.run(Pipeline(mounts).admit(judgement, REQUEST))
+    assert Pipeline([replace(mounts[0], enforce=True)]).carry_out(judgement) is None

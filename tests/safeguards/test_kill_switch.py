@@ -7,6 +7,7 @@ import pytest
 from safeguards.decision import Failure, Unavailable
 from safeguards.exchange import Exchange
 from safeguards.kill_switch import KillSwitch, stopped
+from safeguards.mode import Mode
 from safeguards.ports import Stop
 from safeguards.verdict import PASS, Block, Cleared, Code
 from tests.safeguards.exchanges import content, exchange
@@ -68,3 +69,9 @@ def test_a_switch_that_cannot_be_read_is_not_taken_for_open() -> None:
 
 def test_the_switch_watches() -> None:
     assert KillSwitch.watches
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_caller_learns_whether_it_is_stopped_withdrawn_or_closed_to_new_keys(mode: Mode) -> None:
+    told = {Mode.DE_DEPLOYED: Code.DE_DEPLOYED, Mode.NO_NEW_PRINCIPALS: Code.NO_NEW_PRINCIPALS}
+    assert stopped(Stop("o", "all", "x", mode)).code is told.get(mode, Code.STOPPED)
