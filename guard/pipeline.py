@@ -109,9 +109,11 @@ class Pipeline:
     """The mounted safeguards of one model, in order."""
 
     def __init__(self, mounts: Sequence[Mount]) -> None:
-        """Refuse to be empty: nothing mounted would pass everything."""
+        """Refuse to be empty, which would pass everything, and to have anything behind what may rest."""
         if not mounts:
             raise ValueError("a pipeline must have at least one safeguard")
+        if any(mount.safeguard.rests for mount in mounts[:-1]):
+            raise ValueError("a safeguard that rests is mounted last: admissions are found by their place")
         self.mounts = tuple(mounts)
         self.watchers = tuple(mount for mount in mounts if mount.safeguard.watches)
         self.concluders = tuple(

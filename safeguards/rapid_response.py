@@ -8,8 +8,9 @@ leave before ends when the rest of it comes; a piece that was judged already may
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from safeguards.base import Admission, Safeguard, Watch
@@ -52,7 +53,10 @@ class RapidResponse(Safeguard):
         screens = self._screens.covering(exchange)
         if not screens:
             return PASS
-        return self._prompt(exchange, screens)
+        new = self._unasked(exchange, screens)
+        if _long(exchange, new):
+            return self._ask_in_turns(exchange, screens, new)
+        return self._ask(exchange, screens, new)
 
     def watch(self, exchange: Exchange, channel: Channel) -> Watch | Awaitable[Watch]:
         """Judge the fresh text of this channel, and by a rule that is new also what came before it."""
@@ -76,17 +80,16 @@ class RapidResponse(Safeguard):
         if self._asked:
             self._asked.pop(exchange.id, None)
 
-    def _prompt(self, exchange: Exchange, screens: tuple[Screen, ...]) -> Admission | Awaitable[Admission]:
-        """Judge the prompt by the rules that it has not been judged by."""
+    def _unasked(self, exchange: Exchange, screens: tuple[Screen, ...]) -> list[tuple[Screen, Classifier]]:
+        """Return the rules by which the prompt has not been judged; raises Unavailable if one cannot be used."""
         usable = [(screen, _usable(screen)) for screen in screens]
         asked = self._asked.get(exchange.id, ())
-        new = [(screen, classifier) for screen, classifier in usable if screen.input and screen not in asked]
-        if not new:
-            self._asked[exchange.id] = screens
-            return PASS
-        texts = prompt_texts(exchange)
-        if sum(map(len, texts)) * len(new) > SLICE:
-            return self._prompt_in_turns(exchange, screens, new, texts)
+        return [(screen, classifier) for screen, classifier in usable if screen.input and screen not in asked]
+
+    def _ask(
+        self, exchange: Exchange, screens: tuple[Screen, ...], new: Sequence[tuple[Screen, Classifier]]
+    ) -> Admission:
+        texts = prompt_texts(exchange) if new else []
         for screen, classifier in new:
             hit = classifier.judge(texts)
             if hit is not None:
@@ -94,13 +97,10 @@ class RapidResponse(Safeguard):
         self._asked[exchange.id] = screens
         return PASS
 
-    async def _prompt_in_turns(
-        self,
-        exchange: Exchange,
-        screens: tuple[Screen, ...],
-        new: Sequence[tuple[Screen, Classifier]],
-        texts: list[str],
+    async def _ask_in_turns(
+        self, exchange: Exchange, screens: tuple[Screen, ...], new: Sequence[tuple[Screen, Classifier]]
     ) -> Admission:
+        texts = prompt_texts(exchange)
         for screen, classifier in new:
             hit = await judge_in_turns(classifier, texts)
             if hit is not None:
@@ -110,9 +110,12 @@ class RapidResponse(Safeguard):
 
     def _catch_up(self, exchange: Exchange, channel: Channel, screens: tuple[Screen, ...]) -> Watch | Awaitable[Watch]:
         """Begin to judge this channel by these rules: those that know it so far go on, the others begin anew."""
-        prompt = self._prompt(exchange, screens)
-        if isinstance(prompt, Block):
-            return prompt
+        new = self._unasked(exchange, screens)
+        in_turns = _long(exchange, new)
+        if not in_turns:
+            prompt = self._ask(exchange, screens, new)
+            if isinstance(prompt, Block):
+                return prompt
         before = channel.memory.get(NAME)
         known: dict[str, Session] = {}
         if isinstance(before, _Judging) and before.upto == channel.start:
@@ -125,37 +128,47 @@ class RapidResponse(Safeguard):
                 sessions.append((screen, session or begin_session(_usable(screen), channel)))
                 pieces.append(channel.fresh if session is not None else channel.text)
         channel.memory[NAME] = _Judging(screens, tuple(sessions), channel.end)
-        if prompt is PASS and sum(map(len, pieces)) <= SLICE:
-            clear = channel.end
-            for (screen, session), text in zip(sessions, pieces, strict=True):
-                found = session.feed(text, final=channel.complete)
-                if not isinstance(found, int):
-                    return _block(screen, found)
-                clear = min(clear, found)
-            return Cleared(clear)
-        return self._catch_up_in_turns(prompt, channel, tuple(zip(sessions, pieces, strict=True)))
-
-    async def _catch_up_in_turns(
-        self,
-        prompt: Admission | Awaitable[Admission],
-        channel: Channel,
-        pieces: Sequence[tuple[tuple[Screen, Session], str]],
-    ) -> Watch:
-        verdict = await prompt if isinstance(prompt, Awaitable) else prompt
-        if isinstance(verdict, Block):
-            return verdict
+        if in_turns or sum(map(len, pieces)) > SLICE:
+            begun = list(zip(sessions, pieces, strict=True))
+            asking = partial(self._ask_in_turns, exchange, screens, new) if in_turns else None
+            return _in_turns(asking, begun, channel.end, final=channel.complete)
         clear = channel.end
-        for (screen, session), text in pieces:
-            clear_to = channel.end
-            for start in range(0, max(1, len(text)), SLICE):
-                last = start + SLICE >= len(text)
-                found = session.feed(text[start : start + SLICE], final=channel.complete and last)
-                if not isinstance(found, int):
-                    return _block(screen, found)
-                clear_to = found
-                await asyncio.sleep(0)
-            clear = min(clear, clear_to)
+        for (screen, session), text in zip(sessions, pieces, strict=True):
+            found = session.feed(text, final=channel.complete)
+            if not isinstance(found, int):
+                return _block(screen, found)
+            clear = min(clear, found)
         return Cleared(clear)
+
+
+async def _in_turns(
+    new: Callable[[], Awaitable[Admission]] | None,
+    begun: Sequence[tuple[tuple[Screen, Session], str]],
+    end: int,
+    *,
+    final: bool,
+) -> Watch:
+    """Judge a long prompt or a long answer, or both, in slices between which other exchanges go on."""
+    if new is not None:
+        prompt = await new()
+        if isinstance(prompt, Block):
+            return prompt
+    clear = end
+    for (screen, session), text in begun:
+        for start in range(0, max(1, len(text)), SLICE):
+            last = start + SLICE >= len(text)
+            found = session.feed(text[start : start + SLICE], final=final and last)
+            if not isinstance(found, int):
+                return _block(screen, found)
+            if last:
+                clear = min(clear, found)
+            await asyncio.sleep(0)
+    return Cleared(clear)
+
+
+def _long(exchange: Exchange, new: Sequence[object]) -> bool:
+    """Whether a prompt is judged by these in turns; as parts and joined it is judged three or four times over."""
+    return bool(new) and sum(len(passage.text) for passage in exchange.passages) * 4 * len(new) > SLICE
 
 
 def _usable(screen: Screen) -> Classifier:

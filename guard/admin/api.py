@@ -35,6 +35,7 @@ from guard.state.served import UnknownScopeError
 from safeguards.mode import Mode
 from safeguards.verdict import Code
 
+LOOK_SECONDS: Final = 1.0
 MAX_RESUME: Final = 131_072  # an approved resume holds the signatures of those who approved
 WAIT_SECONDS: Final = 10.0
 _RELOADED: Final = {
@@ -265,12 +266,14 @@ class _Admin:
 
     async def _rules(self, request: Request, _: Person) -> Response:
         texts = request.url.path.endswith("/texts")
-        board, fleet = self._switchboard, self._fleet
+        board = self._switchboard
         state = board.state()
-        found = [
-            {**rule_fields(each, state, texts=texts), **confirmed(board, fleet, each.id).fields()}
-            for each in board.rules(state)
-        ]
+        orders = board.rules(state)
+        # The others of a fleet say every few seconds what they have, and at once while somebody waits.
+        patience = 0.0 if self._fleet.fleet() is None else LOOK_SECONDS
+        obeyed = await obedience(board, self._fleet, [each.id for each in orders], patience)
+        pairs = zip(orders, obeyed, strict=True)
+        found = [{**rule_fields(each, state, texts=texts), **told.fields()} for each, told in pairs]
         return JSONResponse({"rules": found})
 
     async def _drill(self, body: _StopBody, person: Person) -> Response:

@@ -324,6 +324,11 @@ def test_what_rests_is_not_asked_and_leaves_no_decision_and_is_asked_once_it_wak
     assert (answer.blocked, answer.rule) == (True, "r1")
 
 
+def test_nothing_is_mounted_behind_what_may_rest() -> None:
+    with pytest.raises(ValueError, match="mounted last"):
+        Pipeline(mounts(Resting(), Says()))
+
+
 def test_what_woke_up_and_had_nothing_against_a_text_has_decided_about_it() -> None:
     resting = Resting()
     resting.awake = True

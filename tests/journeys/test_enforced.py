@@ -37,15 +37,20 @@ from guard.policy.mount import CopySettings
 from guard.policy.operators import Person
 from guard.policy.response import LegalClock, OnOverdue, Response
 from guard.policy.source import ConfigError
+from guard.policy.stoppable import stoppable
 from guard.policy.storage import Shipping
+from guard.pushed_rules import PushedRules, screen_of
 from guard.state.orders import StopOrder
 from guard.state.reloads import Outcome
+from guard.state.rule_text import PushedRule
 from guard.telemetry.logs import JsonLog
 from guard.telemetry.meter import Meter
 from guard.telemetry.metric import Origin
 from guard.witness import Witness
+from safeguards.category import Category
 from safeguards.decision import Ending
 from safeguards.mode import Mode as Rung
+from safeguards.rapid_response import RapidResponse
 from tests.guard.incidents.stories import Story
 from tests.guard.policy.test_floor import (
     NOW,
@@ -61,7 +66,7 @@ from tests.guard.policy.test_lineage import beside, named, ruled_out, with_thres
 from tests.guard.road import Still
 from tests.guard.serve.test_handling import Desk
 from tests.guard.serve.test_reloading import Stand
-from tests.guard.state.parts import merged, stop
+from tests.guard.state.parts import merged, rule, stop
 from tests.parts.approvals import NobodyApproves
 from tests.parts.compiled import CHAT, SAID, Compiled
 from tests.parts.configuration import MARKER, ModelSpec, write_configuration
@@ -548,6 +553,29 @@ def test_changed_rules_come_into_force_while_served(tmp_path: Path) -> None:
     stand.log.close()
     assert (found.outcome, found.effect) == (Outcome.IN_FORCE, "stronger")
     assert stand.taken == [load(tmp_path).digest]
+    _pushed_while_served(load(tmp_path))
+
+
+def _pushed_while_served(config: Config) -> None:
+    """A rule that is pushed as an order is in force at once, for what runs too, and without any change of the files."""
+    order = rule("model:demo", 1, PushedRule("pushed", Category.OTHER, phrase="PUSHED-MARKER"))
+    pushed = PushedRules(stoppable(config.models.values(), None))
+    compiled = Compiled(config, datetime.now(UTC).timestamp(), screens=pushed)
+
+    def push() -> None:
+        pushed.take({order: screen_of(order)})
+        pushed.follow(merged([order]))
+
+    assert compiled.ask("a pushed-marker").forwarded
+    compiled.model.texts, compiled.model.between = ("a pushed-", "marker"), push
+    got = compiled.ask(stream=True)
+    assert got.forwarded
+    assert b"marker" not in got.body
+    assert compiled.log.outcomes[-1].ending is Ending.BLOCKED_OUTPUT
+    refused(compiled, "content_blocked", content="a pushed-marker")
+    (mount,) = [each for each in compiled.models.all()[0].pipeline.mounts if each.name == "rapid_response"]
+    assert isinstance(mount.safeguard, RapidResponse)
+    assert not mount.safeguard._asked  # nothing is kept of what has ended
 
 
 def test_a_level_is_not_lowered_without_two_people(tmp_path: Path) -> None:

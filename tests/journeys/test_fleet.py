@@ -123,6 +123,26 @@ def test_one_stop_cuts_on_every_worker_of_every_replica_and_says_so(
     assert [each.code("demo") for each in running.replicas] == [""] * 3
 
 
+def test_a_rule_that_is_pushed_on_one_replica_is_in_force_on_all_and_is_lifted_from_another(
+    running: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rule = ("--phrase", "hello", "--category", "other", "--config", running.replicas[0].config)
+    code, out, err = guard(capsys, "rule", "push", "model:demo", *rule)
+    assert code == 0, err
+    everyone = f"applied on {3 * WORKERS}/{3 * WORKERS} workers on 3/3 replicas in "
+    assert out.startswith(f"pushed 1 rule on model:demo: {everyone}")
+    assert [each.code("demo") for each in running.replicas] == ["content_blocked"] * 3
+    assert [each.code("strict") for each in running.replicas] == [""] * 3
+    order = re.findall(r"order (\w+)", out)[0]
+    other = running.replicas[1]
+    api = ("--admin", other.guard.admin_url, "--token-file", other.config / "secrets" / "responder.token")
+    assert "NOT IN FORCE" not in guard(capsys, "rule", "list", *api)[1]
+    code, out, err = guard(capsys, "rule", "lift", order, "--reason", "over", *api)
+    assert code == 0, err
+    assert out.startswith(f"lifted {order}: {everyone}")
+    assert [each.code("demo") for each in running.replicas] == [""] * 3
+
+
 def test_three_hundred_running_streams_on_three_replicas_are_all_cut_by_one_stop(
     running: Running, capsys: pytest.CaptureFixture[str]
 ) -> None:

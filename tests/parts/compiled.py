@@ -26,7 +26,7 @@ from guard.serving import Serving
 from guard.wire.routes import ROUTES
 from safeguards.decision import Failure, Outcome, Unavailable
 from safeguards.exchange import Channel, Exchange
-from safeguards.ports import Keep, Ladder, Stop
+from safeguards.ports import Keep, Ladder, Screens, Stop
 from tests.guard.road import Answering, Line, Model, Notes, Still, receiving
 from tests.parts.upstream import completion, stream_body
 
@@ -161,8 +161,15 @@ class Got:
 class Compiled:
     """One configuration that serves; ``clock`` moves by hand. What is ``held`` is not judged again."""
 
-    def __init__(self, config: Config, at: float, witness: Witness | None = None, ladder: Ladder | None = None) -> None:
-        """Compile; raises ConfigError. Without a ``witness`` notes are taken.
+    def __init__(
+        self,
+        config: Config,
+        at: float,
+        witness: Witness | None = None,
+        ladder: Ladder | None = None,
+        screens: Screens | None = None,
+    ) -> None:
+        """Compile; raises ConfigError. Without a ``witness`` notes are taken, without ``screens`` no rule is pushed.
 
         A ``ladder`` says by itself which orders are in force; without one ``switch`` does.
         """
@@ -174,7 +181,8 @@ class Compiled:
         self.model = Saying(self.timeline)
         self.notes = Notes()
         self.config = config
-        self.models = Models(config, Ports(ladder or self.switch, self.buckets, self.log, self.clock, None, ladder))
+        ports = Ports(ladder or self.switch, self.buckets, self.log, self.clock, None, ladder, screens)
+        self.models = Models(config, ports)
         self.held: dict[str, Serving] = {}
         self._numbers = iter(range(1_000_000))
         live = LiveExchanges()
