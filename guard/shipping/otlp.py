@@ -120,19 +120,16 @@ def _record(log: str, frame: Frame) -> dict[str, Any]:
     name, request = str(content.get("record", "")), str(content.get("id", ""))
     number, words = _WARN if content.get("code") or frame.kind == Kind.RECOVERED else _INFO
     time = content.get("time")
-    found = {
+    found: dict[str, Any] = {
         "timeUnixNano": str(round(time * 1e6) * 1000 if isinstance(time, float | int) else 0),
         "severityNumber": number,
         "severityText": words,
         "eventName": f"asl_guard.{name}",
         "body": _value(content),
-        "attributes": [
-            _attribute("asl_guard.log", log),
-            _attribute("asl_guard.sequence", frame.sequence),
-            _attribute("asl_guard.request", request),
-        ],
+        "attributes": [_attribute("asl_guard.log", log), _attribute("asl_guard.sequence", frame.sequence)],
     }
     if request:
+        found["attributes"].append(_attribute("asl_guard.request", request))
         # As the guard's traces have it, so that a collector shows both together.
         found["traceId"] = hashlib.sha256(request.encode("utf-8", "surrogatepass")).hexdigest()[:32]
     return found
