@@ -16,7 +16,8 @@ from guard.audit.segments import LedgerError, describe
 from guard.cli.options import add_config
 from guard.policy.load import load
 from guard.serve.sealing import log_key
-from guard.serve.shipping import hold, open_shipper, shipment
+from guard.serve.shipping import Shipment, hold, open_shipper, open_sink, shipment
+from guard.shipping.heads import read_heads
 from guard.shipping.store import StoreError
 
 EVERY_SECONDS: Final = 1.0
@@ -28,7 +29,7 @@ def add(group: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "ship",
         help="copy what is sealed and has no copy yet to storage.ship, once",
         description="A running guard does so by itself. Goes on where the last round ended, compares what is there "
-        "already and replaces nothing; 1 if anything has no copy afterwards.",
+        "already and replaces nothing, and tells storage.ship.otlp_logs; 1 if anything has no copy or was not told.",
     )
     add_config(ship)
     ship.set_defaults(run=_ship)
@@ -50,6 +51,7 @@ def _ship(arguments: argparse.Namespace) -> int:
         shipper = open_shipper(given, SYSTEM_CLOCK, tell)
         problems = shipper.round()
         status = shipper.status()
+        problems += _tell(given)
     except (StoreError, LedgerError) as error:
         return _failed(str(error))
     except OSError as error:
@@ -61,6 +63,17 @@ def _ship(arguments: argparse.Namespace) -> int:
     sys.stdout.write(f"{status.objects} objects, {status.bytes} bytes to {given.section.to}\n")
     sys.stdout.write(f"every record before {moment(status.shipped_to)} has a copy\n")
     return 1 if problems else 0
+
+
+def _tell(given: Shipment) -> tuple[str, ...]:
+    """Tell the collector of records, where there is one; what is wrong with it is not wrong with the copies."""
+    sink = open_sink(given)
+    if sink is None:
+        return ()
+    try:
+        return sink.round(given.audit, read_heads(given.audit).sizes)
+    except StoreError as error:
+        return (str(error),)
 
 
 class _Progress:

@@ -17,6 +17,7 @@ from guard.cli import audit_ship, main
 from guard.policy.load import load
 from guard.serve.sealing import key_ring, log_key
 from guard.serve.shipping import hold
+from tests.guard.shipping.collector import collector
 from tests.parts.configuration import write_configuration
 
 
@@ -56,6 +57,24 @@ def test_a_round_copies_what_there_is_and_says_so(config: Path, capsys: pytest.C
     assert verify(copy, log_key(load(config))).intact
     assert ship(config) == 0
     assert "0 objects, 0 bytes to file://" in capsys.readouterr().out
+
+
+def test_a_collector_is_told_too_and_what_is_wrong_with_it_is_said_beside_the_copies(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = config / "guard.yaml"
+    content = json.loads(path.read_text())
+    with collector() as there:
+        content["storage"]["ship"]["otlp_logs"] = {"endpoint": there.url}
+        path.write_text(json.dumps(content))
+        there.status = 503
+        assert ship(config) == 1
+        said = capsys.readouterr()
+        assert "otlp_logs: the collector answered 503" in said.err
+        assert "every record before 20" in said.out
+        there.status = 200
+        assert ship(config) == 0
+        assert there.names() == ["control"]
 
 
 def test_progress_is_shown_where_it_takes_long(

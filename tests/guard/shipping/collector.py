@@ -49,8 +49,10 @@ class Collector(ThreadingHTTPServer):
 
     def names(self) -> list[str]:
         """Which record of which request each was."""
-        found = [(each.event_name.removeprefix("asl_guard."), attributes(each)["request"]) for each in self.records()]
-        return [f"{name} {request}" for name, request in found]
+        found = [
+            (each.event_name.removeprefix("asl_guard."), attributes(each).get("request", "")) for each in self.records()
+        ]
+        return [f"{name} {request}".strip() for name, request in found]
 
 
 class _Take(BaseHTTPRequestHandler):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from guard.audit.frames import encode
 from guard.audit.read import Entry, iter_records
-from guard.audit.records import Outcome
-from guard.audit.segments import listing
+from guard.audit.records import Kind, Outcome
+from guard.audit.segments import first_of, listing, name
 from guard.shipping import otlp
 from guard.shipping.cursor import Cursor
 from guard.shipping.heads import read_heads
@@ -176,3 +177,34 @@ def test_a_round_ends_after_the_batch_that_is_sent_when_it_is_closed(
         assert there.bodies == []
         tell(guard, there)
         assert len(there.names()) == 12
+
+
+def test_what_is_wrong_with_one_log_holds_up_no_other(tmp_path: Path) -> None:
+    guard = Guard(tmp_path)
+    write(guard.audit, "worker-0", 0, 1)
+    write(guard.audit, "worker-1", 0, 1)
+    guard.seal()
+    with collector() as there:
+        tell(guard, there)
+        write(guard.audit, "worker-0", 1, 1)
+        write(guard.audit, "worker-1", 1, 1)
+        guard.seal()
+        newest = listing(guard.audit / "worker-0")[-1]
+        newest.with_name(name(1)).unlink()
+        newest.rename(newest.with_name(name(first_of(newest) - 1)))
+        (problem,) = tell(guard, there)
+        assert "worker-0" in problem
+        assert "again" in problem
+        assert there.names()[-2:] == ["intent worker-1-1", "outcome worker-1-1"]
+
+
+@pytest.mark.parametrize("payload", [b"no record", b'{"a":' * 600 + b"1" + b"}" * 600])
+def test_what_cannot_be_read_is_told_as_that(tmp_path: Path, payload: bytes) -> None:
+    directory = tmp_path / "audit" / "worker-0"
+    directory.mkdir(parents=True)
+    (directory / name(1)).write_bytes(encode(Kind.OUTCOME, 1, payload))
+    guard = Guard(tmp_path)
+    guard.ring()
+    with collector() as there:
+        assert sink(guard, there.url).round(guard.audit, {"worker-0": 1}) == ()
+        assert there.names() == ["unreadable"]
