@@ -30,6 +30,7 @@ from guard.state.scope import EVERYTHING, OrderError, Scope
 MAX_FILES = 20_000
 _WORD_BYTES = 8
 _SUFFIX = ".json"
+_LONGEST_NAME = 255  # of a file, in bytes, and a STOP file's name is ASCII
 _UNMAPPED = memoryview(bytes(_WORD_BYTES)).cast("@Q")
 
 Stamp = tuple[int, int, int, int]
@@ -143,7 +144,7 @@ class OrderDirectory:
 
     def trip(self, scope: Scope) -> str:
         """Put an empty STOP file there, which needs no space on the disk; returns the name to remove by hand."""
-        path = self.orders / scope.file
+        path = self._stop_file(scope)
         while True:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
@@ -164,7 +165,7 @@ class OrderDirectory:
         It is known by the time of its last change, 0: whoever touches it, or trips the same scope, makes it theirs. One
         that is there already stays whose it is.
         """
-        path = self.orders / scope.file
+        path = self._stop_file(scope)
         with suppress(FileExistsError):
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
@@ -178,7 +179,7 @@ class OrderDirectory:
 
     def stood_in(self, scope: Scope) -> None:
         """Remove the file of `stand_in`, now that the order is there; one that is somebody else's stays."""
-        path = self.orders / scope.file
+        path = self._stop_file(scope)
         try:
             if os.stat(path, follow_symlinks=False).st_mtime_ns:  # noqa: PTH116 - as in `refresh`
                 return
@@ -223,6 +224,11 @@ class OrderDirectory:
         """Everything that is there now, merged; raises OSError when it cannot be listed."""
         reading = self.read()
         return State.of(reading.fresh, judge, reading.standing)
+
+    def _stop_file(self, scope: Scope) -> Path:
+        """Where the STOP file of a scope is; of one that no file name can hold, that of everything."""
+        name = scope.file
+        return self.orders / (name if len(name) <= _LONGEST_NAME else EVERYTHING.file)
 
     def _look(self, name: str, found: str) -> Order | StandingStop | None:
         """What a file means that was not known before; None when it has gone since the listing."""

@@ -23,7 +23,7 @@ from guard.state.drilled import drills_own
 from guard.state.engine import GENESIS, MAX_PAGE, ConflictError, EngineError, Entry, Head, StateEngine, chain
 from guard.state.orders import Order, ResumeOrder, RuleOrder, StopOrder, decode, is_order_id
 from guard.state.replicas import MAX_TOLD, Replica, Report, encode, read
-from guard.state.scope import OrderError
+from guard.state.scope import OrderError, Scope
 from guard.state.seen import Distrust, Seen
 from safeguards.ports import Clock
 
@@ -97,7 +97,7 @@ class Follower:
         self._begun = False
         self._told = Report(1, 0, 0, ())
         self._beaten = self._heard = self._latest = float("-inf")
-        self._stand_in = ""
+        self._stand_in = self._stood_for = ""
         self.following = Following()
         self.waited_for = False
         """Whether somebody waits for the others' words: then they are asked for at every turn."""
@@ -218,9 +218,8 @@ class Follower:
             return False  # it would count by the permission of its file alone, so it may not come by another way
         self._hear_of(entry.order, order)
         if entry.order in held:
-            if self._stand_in and isinstance(order, StopOrder):
-                self._directory.stood_in(order.scope)
-                self._stand_in = ""
+            if isinstance(order, StopOrder) and entry.order == self._stood_for:
+                self._stood_in(entry.order, order.scope)
             # A file that was damaged here stops everything by itself; one that can be read says which is the lie.
             if self._directory.bytes_of(entry.order) != entry.raw and self._usable(entry.order) is not None:
                 self._doubt(self._at.engine, f"order {entry.order} has another text there than here")
@@ -233,13 +232,18 @@ class Follower:
             if not isinstance(order, StopOrder):
                 raise
             name = self._directory.stand_in(order.scope)  # needs no room on the disk; the order itself is tried again
-            self._stand_in = f"the file orders/{name} stops in place of order {order.id}, which cannot be written here"
+            self._stood_for = entry.order
+            self._stand_in = f"the file orders/{name} stops in place of order {entry.order}, which cannot be written"
             self._fresh()
             raise OSError(problem.errno, f"{problem.strerror}: {self._stand_in}") from problem
         if isinstance(order, StopOrder):
-            self._directory.stood_in(order.scope)
-            self._stand_in = ""
+            self._stood_in(entry.order, order.scope)
         return True
+
+    def _stood_in(self, order: str, scope: Scope) -> None:
+        self._directory.stood_in(scope)
+        if order == self._stood_for:
+            self._stand_in = self._stood_for = ""
 
     async def _push(self) -> None:
         """Put into the history what was ordered on this host."""

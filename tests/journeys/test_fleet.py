@@ -27,6 +27,7 @@ from tests.parts.upstream import STREAM_HEAD, Peer, Received, ScriptedUpstream, 
 
 WORKERS = 2
 LEASE = 3.0
+BRIEF = 2.0  # how long those are waited for who cannot obey
 
 
 async def script(peer: Peer, request: Received) -> None:
@@ -72,17 +73,20 @@ def running(whole: Running, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.chdir(tmp_path)  # what two people would have to sign is written where the command runs
     monkeypatch.delenv("GUARD_ADMIN_TOKEN", raising=False)
     monkeypatch.delenv("GUARD_CONFIG", raising=False)
-    monkeypatch.setattr(everywhere, "WAIT_SECONDS", 2.0)  # who does not obey is waited for in several tests
     wait_until(whole.fleet.together, "the fleet is whole")
     for each in whole.replicas:
         wait_until(lambda each=each: each.code("demo") == "", "demo is served")  # type: ignore[misc]  # bound at once
     return whole
 
 
-def guard(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    """Run a command in this process."""
+def guard(
+    capsys: pytest.CaptureFixture[str], *words: object, seconds: float = everywhere.WAIT_SECONDS
+) -> tuple[int, str, str]:
+    """Run a command in this process; it waits for those who do not obey for so many seconds."""
     capsys.readouterr()
-    code = main([str(word) for word in words])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(everywhere, "WAIT_SECONDS", seconds)
+        code = main([str(word) for word in words])
     return code, *capsys.readouterr()
 
 
@@ -181,7 +185,7 @@ def test_while_the_engine_is_frozen_a_stop_holds_here_says_who_is_not_known_and_
         caller = stream(here, stack, prompt="silence")
         running.database.signal(signal.SIGSTOP)
         try:
-            code, _, err = guard(capsys, "stop", "model:demo", "--config", here.config)
+            code, _, err = guard(capsys, "stop", "model:demo", "--config", here.config, seconds=BRIEF)
             assert code == 5
             assert "not confirmed by the fleet (" in err
             assert caller.answer().code == "stopped"
@@ -236,12 +240,14 @@ def test_a_fleet_that_was_split_holds_the_union_of_both_sides_orders_when_it_is_
         lapses = len(cut_off.guard.lines("lease_lapsed", lapsed=["ASL-3", "ASL-4"]))
         running.proxy.refuse(refusing=True)
         try:
-            code, out, err = guard(capsys, "stop", "model:demo", "--config", one.config)
+            code, out, err = guard(capsys, "stop", "model:demo", "--config", one.config, seconds=BRIEF)
             assert (code, "not confirmed by r1 (" in err) == (5, True), err
             first = re.findall(r"order (\w+)", out)[0]
-            assert guard(capsys, "resume", "key:stranger", "--reason", "x", "--config", one.config)[0] == 5
+            assert (
+                guard(capsys, "resume", "key:stranger", "--reason", "x", "--config", one.config, seconds=BRIEF)[0] == 5
+            )
             # What is ordered where the engine cannot be reached holds there, and says that it is not known elsewhere.
-            code, out, err = guard(capsys, "stop", "tier:slow", "--config", cut_off.config)
+            code, out, err = guard(capsys, "stop", "tier:slow", "--config", cut_off.config, seconds=BRIEF)
             assert (code, "not confirmed by the fleet (" in err) == (5, True)
             second = re.findall(r"order (\w+)", out)[0]
             # Nothing that was ordered names it, but it cannot be known whether something does: its lease lapses.
@@ -314,7 +320,7 @@ def test_a_frozen_supervisor_renews_nothing_so_its_workers_stop_and_the_stop_nam
         frozen.guard.signal(signal.SIGSTOP)
         try:
             assert strict.answer().code == "stopped"
-            code, _, err = guard(capsys, "stop", "model:demo", "--config", running.replicas[0].config)
+            code, _, err = guard(capsys, "stop", "model:demo", "--config", running.replicas[0].config, seconds=BRIEF)
             assert code == 5
             assert "not confirmed by r2 (not heard for" in err
             assert frozen.code("demo") == ""
@@ -378,7 +384,7 @@ def test_a_replica_that_ended_is_not_waited_for_and_one_that_was_killed_is_until
     with GuardProcess(last.config) as again:
         wait_until(lambda: Replica("r2", last.config, last.credentials, again).code("strict") == "", "served")
         end(again, signal.SIGKILL)
-    code, _, err = guard(capsys, "stop", "tier:slow", "--config", one.config)
+    code, _, err = guard(capsys, "stop", "tier:slow", "--config", one.config, seconds=BRIEF)
     assert (code, "r2 (" in err) == (5, True)
     assert guard(capsys, "state", "forget", "r2", "--config", one.config)[0] == 0
     assert guard(capsys, "state", "forget", "r2", "--config", one.config)[0] == 1

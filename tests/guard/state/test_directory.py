@@ -327,6 +327,18 @@ def test_a_file_that_stands_in_for_an_order_stops_and_goes_when_it_is_not_needed
     directory.stood_in(Scope.parse(scope))
 
 
+@pytest.mark.parametrize("make", [OrderDirectory.trip, OrderDirectory.stand_in])
+def test_a_scope_that_no_file_name_can_hold_stops_everything(
+    tmp_path: Path, make: Callable[[OrderDirectory, Scope], str]
+) -> None:
+    """On a full disk too much is stopped rather than nothing; the name that is told says so."""
+    directory, scope = OrderDirectory(tmp_path), Scope.parse("org:" + "ü" * 200)
+    assert make(directory, scope) == "STOP"
+    assert [str(each.scope) for each in directory.snapshot(of_a_known_host).still_held(3)] == ["all"]
+    directory.stood_in(scope)
+    assert directory.snapshot(of_a_known_host).ids == ({"file:STOP"} if make is OrderDirectory.trip else set())
+
+
 def test_a_stand_in_that_becomes_somebodys_while_it_is_taken_away_is_put_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -242,7 +242,7 @@ def test_no_proof_while_an_order_cannot_be_written_here(tmp_path: Path, monkeypa
 
         with monkeypatch.context() as patched:
             patched.setattr(host.directory, "adopt", full)
-            words = f"the file orders/STOP.model.demo stops in place of order {stop().id}, which cannot be written here"
+            words = f"the file orders/STOP.model.demo stops in place of order {stop().id}, which cannot be written"
             assert await host.turn() == f"No space left on device: {words}"
             assert await host.turn() == f"No space left on device: {words}"
             assert host.follower.following.stand_in == words
