@@ -79,5 +79,5 @@ def rank(mode: str) -> int:
     return _RANK.get(mode, -1)
 
 
-GENTLER: Final = tuple(Mode(each) for each in strongest_first(Mode) if each != Mode.STOP)
-"""What may be ordered in place of a stop."""
+OTHERS: Final = tuple(sorted(set(Mode) - {Mode.STOP}, key=lambda mode: (rank(mode) < rank(Mode.STOP), rank(mode))))
+"""What may be ordered in place of a stop: the gentler ones first."""

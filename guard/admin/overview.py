@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from guard.admin.api import Fleet
+from guard.admin.drill_view import DrillView, drill_views
 from guard.admin.fleet_view import FleetView, fleet_view
 from guard.admin.modes import rank
 from guard.admin.obedience import Confirmed, confirmed
@@ -67,7 +68,7 @@ class Instruments(Protocol):
     def incidents(self) -> tuple[str, ...]:
         """Every open incident in a line."""
 
-    def drills(self) -> tuple[str, ...]:
+    def drill_findings(self) -> tuple[str, ...]:
         """What drills of the kill switch leave open, in a line each."""
 
     def log_health(self) -> LogHealth:
@@ -172,6 +173,7 @@ class Overview:
     ordered: int
     fleet: FleetView | None = None
     rules: int = 0
+    drills: tuple[DrillView, ...] = ()
 
     @property
     def served(self) -> int:
@@ -231,7 +233,7 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
         findings=(
             *(() if seen is None else seen.findings({each.asl for each in models})),
             *panel.incidents(),
-            *panel.drills(),
+            *panel.drill_findings(),
             *_findings(reports, fleet, policy, log),
             *(f"Resume {order} does not count for all that it names: {why}" for order, why in _uncounted(state)),
         ),
@@ -243,6 +245,7 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
         ordered=len(orders),
         fleet=seen,
         rules=len(board.rules(state)),
+        drills=drill_views(fleet.drills()),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from guard.admin.api import Fleet
+from guard.admin.drill_view import drill_views
 from guard.admin.fleet_view import fleet_view
 from guard.admin.obedience import confirmed
 from guard.admin.overview import Instruments
@@ -76,7 +77,8 @@ class Pulse:
 
     def _numbers(self) -> object:
         health = self._panel.log_health()
-        return self._panel.running(), int(self._time.now() // 60), health, self._panel.incidents()
+        drills = drill_views(self._fleet.drills())
+        return self._panel.running(), int(self._time.now() // 60), health, self._panel.incidents(), drills
 
     def _acts(self) -> object:
         places = tuple((each.name, each.serving, each.trouble) for each in self._panel.places())

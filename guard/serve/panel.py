@@ -57,7 +57,7 @@ class Panel:
         """Every open incident in a line."""
         return self._handling.findings
 
-    def drills(self) -> tuple[str, ...]:
+    def drill_findings(self) -> tuple[str, ...]:
         """What drills leave open, in a line each."""
         return self._drilling.findings
 

@@ -11,9 +11,8 @@ from typing import Any, Final
 from playwright.sync_api import Browser, Page, expect
 
 from safeguards.mode import Mode
-from tests.browser.stand import WORKERS, Stand, stand, visit
+from tests.browser.stand import WORKERS, Stand, away, replica, stand, visit
 from tests.parts.chromium import chromium
-from tests.parts.fleets import engine_settings
 
 FOLDER: Final = Path(__file__).resolve().parents[2] / "deploy" / "images"
 DESK: Final[dict[str, Any]] = {"viewport": {"width": 1120, "height": 760}}
@@ -75,18 +74,12 @@ def pictures(browser: Browser, host: Stand) -> None:
 
 def lapse(browser: Browser, folder: Path) -> None:
     """Take the page of a guard whose fleet's engine has gone."""
-    shared = folder / "shared"
-    shared.mkdir()
-
-    def joined(settings: dict[str, Any]) -> None:
-        settings["fleet"] = engine_settings("r0", folder=shared, leases={"asl_3": 3.0})
-
-    with stand(folder / "r0", joined, strict=True) as host, visit(browser, host.url, **DESK) as desk:
+    with replica(folder) as (host, shared), visit(browser, host.url, **DESK) as desk:
         page = live(desk.signed_in(host.credentials.responder))
         expect(page.locator("#state-title")).to_have_text("Nothing is stopped")
-        shared.rename(folder / "gone")
-        expect(page.locator("#state-title")).to_contain_text("Not served", timeout=30_000)
-        take(page, "lapsed")
+        with away(shared):
+            expect(page.locator("#state-title")).to_contain_text("Not served", timeout=30_000)
+            take(page, "lapsed")
 
 
 if __name__ == "__main__":
@@ -94,4 +87,4 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary, chromium() as browser:
         with stand(Path(temporary) / "config", strict=True) as host:
             pictures(browser, host)
-        lapse(browser, Path(temporary))
+        lapse(browser, Path(temporary) / "fleet")

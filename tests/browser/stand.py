@@ -21,6 +21,7 @@ from guard.state.orders import Source, issue_resume, issue_stop
 from guard.state.scope import Scope
 from safeguards.mode import Mode
 from tests.parts.configuration import CLAIMS, Credentials, ModelSpec, write_configuration
+from tests.parts.fleets import engine_settings
 from tests.parts.guard_process import GuardProcess, wait_until
 from tests.parts.raw_caller import RawCaller
 from tests.parts.ssh_keygen import make_key, ssh_keygen
@@ -134,6 +135,32 @@ def stand(directory: Path, change: Change = lambda _: None, *, strict: bool = Fa
         with GuardProcess(directory) as guard:
             wait_until(lambda: guard.get("/health/ready").json().get("serving") == WORKERS, "all serve")
             yield Stand(guard, directory, credentials, keys)
+
+
+@contextmanager
+def replica(directory: Path) -> Iterator[tuple[Stand, Path]]:
+    """Run a guard as the one replica of a fleet over a folder, its lease at ASL-3 three seconds; and that folder."""
+    shared = directory / "shared"
+    shared.mkdir(parents=True)
+
+    def joined(settings: dict[str, Any]) -> None:
+        settings["fleet"] = engine_settings("r0", folder=shared, leases={"asl_3": 3.0})
+
+    with stand(directory / "r0", joined, strict=True) as found:
+        yield found, shared
+
+
+@contextmanager
+def away(shared: Path) -> Iterator[None]:
+    """Take the folder of a fleet away, with something in its place that is none."""
+    aside = shared.with_name("aside")
+    shared.rename(aside)
+    shared.write_text("")
+    try:
+        yield
+    finally:
+        shared.unlink()
+        aside.rename(shared)
 
 
 @dataclass

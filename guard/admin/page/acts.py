@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from guard.admin.modes import GENTLER, words_of
+from guard.admin.modes import OTHERS, words_of
 from guard.admin.obedience import Confirmed
 from guard.admin.page.approval import brought
 from guard.admin.page.frame import Visitor, page, secret
@@ -61,7 +61,7 @@ def ask_stop(
                     tag("a", "Back", href="/control", class_="quiet"),
                     class_="buttons",
                 ),
-                _gentler(scope),
+                _others(scope),
                 method="post",
                 action="/control/stop",
             ),
@@ -176,7 +176,7 @@ def _reason(name: str, hint: str, *, required: bool) -> Html:
     )
 
 
-def _gentler(scope: str) -> Html:
+def _others(scope: str) -> Html:
     """Offer what is not a stop, out of the way of whoever wants a stop; rungs are of whole models alone."""
     whole = Scope.parse(scope).kind in WHOLE_MODELS
     rows = [
@@ -185,7 +185,7 @@ def _gentler(scope: str) -> Html:
             tag("button", words_of(each.value).act, name="mode", value=each.value, class_=f"act {tone(each.value)}"),
             tag("span", f" {words_of(each.value).does}", class_="soft"),
         )
-        for each in GENTLER
+        for each in OTHERS
         if whole or each not in RUNGS
     ]
     return tag("details", tag("summary", "More: something other than a stop"), tag("ul", rows, class_="gentler"))

@@ -6,6 +6,7 @@ from typing import Final
 
 from guard.admin.modes import words_of
 from guard.admin.overview import Kind, Lapse, Overview
+from guard.admin.page.drills import drills
 from guard.admin.page.fleet import fleet, levels, unproven
 from guard.admin.page.frame import REFRESH_SECONDS, Visitor, page
 from guard.admin.page.html import Content, Html, tag
@@ -39,6 +40,7 @@ def control(seen: Overview, visitor: Visitor, scopes: tuple[str, ...]) -> bytes:
         _other(visitor, scopes),
         fleet(seen.fleet) if seen.fleet is not None else None,
         tag("div", _findings(seen), _workers(seen), _log(seen), class_="trio"),
+        drills(seen),
         _lapses(seen),
         _history(seen),
         visitor=visitor,

@@ -114,6 +114,7 @@ class Behind:
     turned_away: list[str] = field(default_factory=list)
     emergencies: list[str] = field(default_factory=list)
     noted: list[tuple[str, str, str, str]] = field(default_factory=list)
+    drilled: dict[str, Any] = field(default_factory=lambda: {"kinds": [], "gaps": [], "models": []})
     member: InFleet | None = None
     woken: int = 0
     ended: bool = False
@@ -174,9 +175,13 @@ class Behind:
         """As the test says."""
         return self.all_lapses
 
-    def drills(self) -> Any:
-        """Nothing is open: what the API tells, and the page."""
-        return ()
+    def drills(self) -> dict[str, Any]:
+        """As the test says."""
+        return self.drilled
+
+    def drill_findings(self) -> tuple[str, ...]:
+        """What the test says is open."""
+        return tuple(self.drilled["gaps"])
 
     def incidents(self) -> tuple[str, ...]:
         """As the test says."""

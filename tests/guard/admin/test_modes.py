@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guard.admin.modes import GENTLER, known, rank, strongest_first, words_of
+from guard.admin.modes import OTHERS, known, rank, strongest_first, words_of
 from safeguards.mode import MILDEST_FIRST, Mode
 
 
@@ -14,7 +14,9 @@ def test_every_mode_is_in_the_table_with_words_of_its_own() -> None:
 
 
 def test_what_is_offered_beside_a_stop_is_every_other_mode() -> None:
-    assert set(GENTLER) == set(Mode) - {Mode.STOP}
+    assert set(OTHERS) == set(Mode) - {Mode.STOP}
+    assert OTHERS[0] is Mode.QUARANTINE
+    assert OTHERS[-1] is Mode.DE_DEPLOYED  # nobody in search of something gentler should come upon it first
 
 
 def test_the_strongest_is_the_deepest_rung() -> None:

@@ -470,6 +470,25 @@ def test_a_lapsed_lease_is_said_above_everything(counter: Counter) -> None:
     assert "never since this guard began" in page
 
 
+def test_drills_are_told_with_what_came_of_the_latest(counter: Counter) -> None:
+    counter.sign_in()
+    assert "The kill switch is not drilled here." in counter.get().text
+    newest = {"at": NOW - 120, "path": "webhook", "words": "FAILED, not_cut: <worker 1> went on"}
+    stop = {"kind": "stop", "last_success": NOW - 7_200, "late_at": NOW - 60, "late": True, "failing": True}
+    lease = {"kind": "lease", "last_success": None, "late_at": NOW + 60, "late": False, "failing": False}
+    counter.behind.drilled = {
+        "kinds": [{**stop, "newest": newest, "gap": "x"}, {**lease, "newest": None, "gap": ""}],
+        "gaps": ["the last stop drill failed"],
+        "models": ["strict"],
+    }
+    page = counter.get().text
+    assert "2 h ago" in page
+    assert '<span class="badge">Failed</span><span>FAILED, not_cut: &lt;worker 1&gt; went on</span>' in page
+    assert "by webhook, 2027-01-15 07:58:00" in page
+    assert "none yet" in page
+    assert "<li>the last stop drill failed</li>" in page
+
+
 def test_everything_that_may_be_stopped_is_offered(counter: Counter) -> None:
     counter.sign_in()
     page = counter.get().text

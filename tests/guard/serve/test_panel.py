@@ -54,7 +54,7 @@ def test_numbers_are_handed_on() -> None:
     assert found.running() == (Running("m", "t", "k", 2),)
     assert found.places() == (Place("0", True, 2),)
     assert found.lapses() == (Lapse("m", "model_card", 5.0),)
-    assert found.incidents() == found.drills() == ("one",)
+    assert found.incidents() == found.drill_findings() == ("one",)
     assert found.log_health() == LogHealth((), sealed=True)
     assert not found.leaving()
 

@@ -9,7 +9,7 @@ import pytest
 from guard.admin.page.frame import ASSETS, page
 
 CSS = ASSETS["control.css"][0].decode()
-SCRIPT = ASSETS["control.js"][0].decode()
+SCRIPT = "".join(ASSETS[name][0].decode() for name in ("control.js", "copy.js"))
 TEXT, EDGE = 4.5, 3.0  # WCAG 2.2 AA: 1.4.3 and 1.4.11
 MODES = ("drain", "quarantine", "stricter", "fallback", "closed", "gone")
 PAIRS = [
