@@ -60,3 +60,9 @@ class Told(Frozen):
         early = {Starts.DISCOVERED} if self.starts is not Starts.CLOSED else set()
         in_time = clock.starts in early | {self.starts} and clock.hours <= self.max_hours
         return in_time and clock.from_severity <= self.from_severity
+
+
+class Drilled(Frozen):
+    """Parameters of `drills`: how long may pass between two drills of the kill switch."""
+
+    max_hours: float = Field(description="The most hours from one drill to the next.", gt=0, le=8760)

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import assert_never
 
 from guard.policy import controls, duties, lineage, profile
-from guard.policy.bounds import Told
+from guard.policy.bounds import Drilled, Told
 from guard.policy.copied import why_not_copied
 from guard.policy.evidence import lapse, midnight
 from guard.policy.fingerprint import of_classifiers
@@ -37,6 +37,7 @@ from guard.policy.standard import (
     BuiltInRow,
     ClockRow,
     CopiesRow,
+    DrillsRow,
     MountedRow,
     PlainRow,
     RetentionRow,
@@ -71,6 +72,8 @@ def why_unmet(view: View, row: Row, at: datetime) -> str | None:
             return why_not_kept(view, row.parameters)
         case CopiesRow():
             return why_not_copied(view, row.parameters)
+        case DrillsRow():
+            return _drilled(view, row.parameters)
         case ClockRow():
             return _clock(view, row.parameters)
         case BuiltInRow():
@@ -181,6 +184,16 @@ def _level_defined(view: View) -> str | None:  # noqa: ARG001 - every check is a
 
 def _signed_bundle(view: View) -> str | None:
     return None if view.config.guard.signed_bundle else "signed_bundle of guard.yaml is not true"
+
+
+def _drilled(view: View, wanted: Drilled) -> str | None:
+    settings = view.config.guard.drills
+    if settings is None:
+        return "the kill switch is not drilled (`drills` of guard.yaml)"
+    if settings.every_seconds > wanted.max_hours * 3600:
+        hours = settings.every_seconds / 3600
+        return f"the kill switch is drilled every {hours:g} hours, at least every {wanted.max_hours:g} are asked for"
+    return None
 
 
 def _overdue_stops(view: View) -> str | None:

@@ -48,6 +48,7 @@ from guard.policy.standard import (
     BuiltInRow,
     ClockRow,
     CopiesRow,
+    DrillsRow,
     MountedRow,
     PlainRow,
     RetentionRow,
@@ -213,6 +214,8 @@ def _met_by(view: View, row: Row, at: datetime) -> Iterator[str]:
             yield f"clock {', '.join(each.name for each in view.config.guard.clocks if row.parameters.met_by(each))}"
         case CopiesRow():
             yield "how far copies of request_log may lag"
+        case DrillsRow():
+            yield "how often drills of guard.yaml try the kill switch"
         case BuiltInRow():
             yield f"the guard itself: {HOLDS[row.parameters.invariant]}"
         case UnverifiedRow():

@@ -112,6 +112,12 @@ CHECKS: Final[Mapping[CheckName, Proof]] = MappingProxyType(
             _UNMET,
             f"{_TESTS}a_model_that_nobody_is_named_to_stop_is_not_served",
         ),
+        CheckName.DRILLS: Proof(
+            "The guard stops a model of its own so often, on every worker, to see that a stop still stops; one that is "
+            "late or failed alarms and is told as a gap of the model.",
+            "guard_drill_last_success_timestamp_seconds",
+            f"{_TESTS}a_model_whose_kill_switch_is_not_drilled_often_enough_is_not_served",
+        ),
         CheckName.BOTH_AXES_RAISED: Proof(
             "A model above ASL-1 on one axis is above it on the other.",
             _UNMET,

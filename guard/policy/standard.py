@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from guard.policy.bounds import Copied, Kept, Told
+from guard.policy.bounds import Copied, Drilled, Kept, Told
 from guard.policy.fields import LAX, Alias, Claim, Frozen, Line, MisplacedError, Name, Prose, Uri, unique
 from guard.policy.invariants import Invariant
 from guard.policy.mount import SafeguardKind, Target
@@ -61,6 +61,7 @@ class CheckName(StrEnum):
     OVERDUE_STOPS = "overdue_stops"
     MONITORED = "monitored"
     COPIES = "copies"
+    DRILLS = "drills"
     REPORTING_CLOCK = "reporting_clock"
     RESPONDERS_NAMED = "responders_named"
     NEWCOMERS_REFUSABLE = "newcomers_refusable"
@@ -226,6 +227,13 @@ class ClockRow(_Row):
     parameters: Told = Field(alias="with", description="Which clock must run.")
 
 
+class DrillsRow(_Row):
+    """A row that says how often the kill switch is drilled."""
+
+    check: Literal[CheckName.DRILLS] = Field(description="drills")
+    parameters: Drilled = Field(alias="with", description="The bound, in hours.")
+
+
 class PlainRow(_Row):
     """A row whose check takes no parameters."""
 
@@ -262,6 +270,7 @@ _SHAPES: dict[str | None, str] = {
     CheckName.THRESHOLD.value: "threshold",
     CheckName.RETENTION.value: "retention",
     CheckName.COPIES.value: "copies",
+    CheckName.DRILLS.value: "drills",
     CheckName.REPORTING_CLOCK.value: "clock",
     CheckName.BUILT_IN.value: "built_in",
     None: "unverified",
@@ -283,6 +292,7 @@ Row = Annotated[
     | Annotated[ThresholdRow, Tag("threshold")]
     | Annotated[RetentionRow, Tag("retention")]
     | Annotated[CopiesRow, Tag("copies")]
+    | Annotated[DrillsRow, Tag("drills")]
     | Annotated[ClockRow, Tag("clock")]
     | Annotated[BuiltInRow, Tag("built_in")]
     | Annotated[PlainRow, Tag("plain")],

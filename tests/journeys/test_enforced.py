@@ -26,6 +26,7 @@ from guard.policy.acceptance import Asked, NotAcceptedError, accept
 from guard.policy.config import Config, SignedStandard
 from guard.policy.controls import controls
 from guard.policy.described import Controls
+from guard.policy.drills import DrillConfig
 from guard.policy.explain import explain
 from guard.policy.fingerprint import of_standard
 from guard.policy.ladder import DeDeployed, Ladder
@@ -336,6 +337,18 @@ def test_a_model_whose_records_may_lag_behind_their_copies_is_not_served() -> No
     assert not is_served(with_mount(shipping, "request_log", settings=lag(61.0)))
     assert not is_served(shipping)
     assert not is_served(with_mount(config, "request_log", settings=lag(60.0)))
+
+
+def test_a_model_whose_kill_switch_is_not_drilled_often_enough_is_not_served() -> None:
+    config = with_row("drills", {"max_hours": 2})
+
+    def drilled(drills: DrillConfig | None) -> Config:
+        return replace(config, guard=config.guard.model_copy(update={"drills": drills}))
+
+    assert is_served(config)
+    assert is_served(drilled(DrillConfig(every_seconds=7200.0)))
+    assert not is_served(drilled(DrillConfig(every_seconds=7201.0)))
+    assert not is_served(drilled(None))
 
 
 def test_a_model_of_whose_incidents_nobody_must_be_told_in_time_is_not_served() -> None:

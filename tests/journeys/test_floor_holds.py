@@ -278,6 +278,7 @@ UNSEEN: Final = frozenset(
         CheckName.BOTH_AXES_RAISED,
         CheckName.CONTROLS_AS_REPORTED,
         CheckName.COPIES,
+        CheckName.DRILLS,
         CheckName.REPORTING_CLOCK,
         CheckName.RESPONDERS_NAMED,
         CheckName.CUSTOM_PROFILE,
