@@ -267,6 +267,7 @@ class Supervisor:
             self._cosigning,
             self._copies,
         )
+        self._telling.begin(self._switches.state)
         watching = [asyncio.ensure_future(part.watch()) for part in parts]
         if self._member is not None:
             watching.append(asyncio.ensure_future(self._member.watch()))
