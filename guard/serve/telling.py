@@ -37,6 +37,8 @@ LEASE_SECONDS: Final = 5.0
 MAX_PENDING: Final = 32
 """What is ordered while so many wait is told at once, without what it did."""
 LAST_SECONDS: Final = 2.0
+Tell = Callable[[Occasion, str, str, str, str], None]
+"""`Telling.found`, as other parts take it."""
 
 
 @dataclass(slots=True)
