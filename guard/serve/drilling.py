@@ -19,7 +19,9 @@ from guard.drills.standing import Standing, cadence, fields, gapped, gaps, stand
 from guard.drills.ways import Bench
 from guard.policy.config import Config
 from guard.policy.drills import DrillConfig
+from guard.policy.notify import Occasion
 from guard.resuming import ResumeJudge
+from guard.serve.telling import Tell
 from guard.telemetry.logs import Event, JsonLog, Level
 from guard.telemetry.meter import Meter
 from guard.telemetry.metric import Drill, DrillFailure
@@ -46,8 +48,9 @@ class Drilling:
         clock: Clock,
         record: Record,
         entropy: Callable[[int], bytes],
+        tell: Tell,
     ) -> None:
-        """Take the policy, the state folder, where figures, lines and records go, the time, and randomness."""
+        """Take the policy, the state folder, where figures, lines, records and news go, the time, and randomness."""
         self._config = config
         self._folder = DrillFolder(state)
         self._judge = ResumeJudge(config, state, clock.now, keep=False)
@@ -56,6 +59,7 @@ class Drilling:
         self._log = log
         self._clock = clock
         self._record = record
+        self._people = tell
         self._since = clock.now()
         self._due: dict[Kind, float] = {}
         self._results: tuple[Result, ...] = ()
@@ -168,6 +172,8 @@ class Drilling:
         level = Level.INFO if result.succeeded else Level.WARNING if result.skipped else Level.ERROR
         subject = f"{result.id} {result.kind.value} {result.path} {result.order}".rstrip()
         self._log.emit(level, Event.DRILL, who=result.who, subject=subject, reason=result.words())
+        if not (result.succeeded or result.skipped):
+            self._people(Occasion.DRILL, "drill failed", subject, result.who, result.words())
         await self._record(result.who, "drill", subject, result.words())
 
     async def _tell_gaps(self) -> None:
@@ -180,6 +186,7 @@ class Drilling:
         words = "; ".join(found)
         await self._record(WHO, "drill gap" if found else "drill gap closed", models, words)
         if found:
+            self._people(Occasion.DRILL, "drill gap", models, WHO, words)
             self._log.emit(Level.ERROR, Event.DRILL_GAP, subject=models, reason=words)
 
     def _first(self, one: Standing) -> float:

@@ -23,6 +23,7 @@ from guard.policy.load import Config
 from guard.policy.notify import Occasion
 from guard.policy.response import OnOverdue, Response
 from guard.serve.stepping import WHO, Ground, Stepping
+from guard.serve.telling import Tell
 from guard.state.orders import ENTROPY_BYTES, order_id
 from guard.state.scope import OrderError
 from guard.telemetry.logs import Event, JsonLog, Level
@@ -32,7 +33,6 @@ from safeguards.ports import Clock
 
 TICK_SECONDS: Final = 1.0
 Record = Callable[[str, str, str, str], Awaitable[None]]
-Tell = Callable[[Occasion, str, str, str, str], None]
 _GAUGES: Final = ("guard_incidents_open", "guard_incident_due_timestamp_seconds", "guard_incidents_damaged")
 
 

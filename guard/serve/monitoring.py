@@ -21,6 +21,7 @@ from guard.policy.monitoring import Band, Then
 from guard.policy.notify import Occasion
 from guard.serve.measures import NOTHING, collapsed, measured
 from guard.serve.stepping import WHO, Ground, Stepping
+from guard.serve.telling import Tell
 from guard.serve.window import Totals, Window
 from guard.state.orders import StopOrder
 from guard.telemetry.logs import Event, JsonLog, Level
@@ -31,7 +32,6 @@ from safeguards.ports import Clock
 TICK_SECONDS: Final = 0.25
 """As often as workers report."""
 Record = Callable[[str, str, str, str], Awaitable[None]]
-Tell = Callable[[Occasion, str, str, str, str], None]
 News = tuple[str, str, str]
 _ALARM: Final = "alarm"
 

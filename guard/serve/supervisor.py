@@ -127,7 +127,7 @@ class Supervisor:
         switch = HookSwitch(board, lambda: switches.state)
         self._hooking = Hooking(beginning.checked.hooks, switch, self._acts, meter, self._log, clock)
         self._judging = Judging(config, meter, self._log, clock, self._acts.record)
-        self._drilling = Drilling(config, state, meter, self._log, clock, self._acts.record, os.urandom)
+        self._drilling = Drilling(config, state, meter, self._log, clock, self._acts.record, os.urandom, telling.found)
         self._drills_in = DrillEntrance(state, os.urandom)
         desk = Desk(meter, self._log, self._acts.record, clock)
         spreading = Spreading(self._tending, standing)
@@ -267,6 +267,7 @@ class Supervisor:
             self._cosigning,
             self._copies,
         )
+        self._telling.begin(self._switches.state)
         watching = [asyncio.ensure_future(part.watch()) for part in parts]
         if self._member is not None:
             watching.append(asyncio.ensure_future(self._member.watch()))

@@ -1,7 +1,7 @@
 """What people are told of: every order that this host issued, once it is known what it did, and what was found.
 
 Nothing here is in the way of a stop or of a request: orders are in force before they come here, and what cannot be
-sent is counted and given up. What happens while no supervisor runs is told by nobody.
+sent is counted and given up. What was ordered while no supervisor ran is told when one does.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from guard.notices.forms import Receiver
 from guard.notices.notice import Notice
 from guard.policy.load import Config
 from guard.policy.notify import Occasion
+from guard.serve.told import ToldOrders
 from guard.state.issuer import own_issuer
 from guard.state.merge import Judged, StandingStop, State
 from guard.state.orders import Order, RuleOrder, Source, StopOrder
@@ -36,6 +37,8 @@ LEASE_SECONDS: Final = 5.0
 MAX_PENDING: Final = 32
 """What is ordered while so many wait is told at once, without what it did."""
 LAST_SECONDS: Final = 2.0
+Tell = Callable[[Occasion, str, str, str, str], None]
+"""`Telling.found`, as other parts take it."""
 
 
 @dataclass(slots=True)
@@ -69,6 +72,7 @@ class Telling:
         self._failing: dict[str, str] = {}
         self._config = config
         self._receivers = tuple(receivers)
+        self._orders = ToldOrders(storage(config)[0])
         self._lapsed: tuple[frozenset[int], float] = frozenset(), 0.0
         self._told: frozenset[int] = frozenset()
         self.lapsed: Callable[[], Collection[int]] = tuple
@@ -95,9 +99,20 @@ class Telling:
                 courier = Courier(receiver, self._count, self._clock.now)
                 self._couriers[name] = courier, asyncio.ensure_future(courier.run())
 
+    def begin(self, state: State) -> None:
+        """Tell what was ordered since somebody last did; where nobody ever did, nothing of before is news."""
+        self._set_up()
+        if self._orders.first:
+            self._orders.note([*(stop.id for stop in state.stops), *(resume.order.id for resume in state.resumes)])
+            return
+        for stop in sorted(state.stops, key=lambda each: each.id):
+            self.ordered(stop)
+        for resume in sorted(state.resumes, key=lambda each: each.order.id):
+            if resume.below or resume.approved:
+                self.resumed(resume, state)
+
     async def watch(self) -> None:
         """Send for ever."""
-        self._set_up()
         try:
             while True:
                 try:
@@ -144,7 +159,7 @@ class Telling:
 
     def ordered(self, stop: StopOrder) -> None:
         """A stop is in force here; it is told if this host issued it."""
-        if not self._own(stop):
+        if not self._news(stop):
             return
         occasion = {Source.TRIP: Occasion.TRIP, Source.DRILL: Occasion.DRILL}.get(stop.source, Occasion.STOP)
         mode = stop.mode.value
@@ -164,7 +179,7 @@ class Telling:
     def resumed(self, resume: Judged, state: State) -> None:
         """A resume counts, at least in part; it is told if this host issued it."""
         order = resume.order
-        if not self._own(order):
+        if not self._news(order):
             return
         every: tuple[StopOrder | RuleOrder, ...] = (*state.stops, *state.rules)
         lifted = [each for each in every if each.id in order.lifts]
@@ -197,10 +212,19 @@ class Telling:
     # How.
 
     def _wait(self, order: str, notice: Notice) -> None:
+        if not self._couriers:
+            return
         if len(self._pending) >= MAX_PENDING:
             self.tell(notice)
         else:
             self._pending.append(_Pending(order, notice, self._clock.steady() + OBEYED_SECONDS))
+
+    def _news(self, order: Order) -> bool:
+        """Whether it is for this host to tell, and was not yet; from now on it was."""
+        if order.id in self._orders or not self._own(order):
+            return False
+        self._orders.note([order.id])
+        return True
 
     def _own(self, order: Order) -> bool:
         """Whether this host issued it: of a fleet, one tells. What nobody signed, everybody tells."""

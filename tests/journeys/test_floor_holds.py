@@ -36,6 +36,11 @@ NOW: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
 STANDARDS: Final = (("example-internal", "1"), ("published", "1"))
 MOUNTS: Final = ("request_log", "kill_switch", "evidence", "access", "limits", "patterns")
 Document = dict[str, Any]
+BANDS: Final[Document] = {
+    "bands": [{"value": "block_rate", "window_seconds": 300, "max": 0.1, "at_least": 100, "then": "step_down"}],
+    "reviewed": "2026-11-01",
+    "review_every_days": 30,
+}
 
 
 # What must be seen of a model that is served, for each check
@@ -406,6 +411,7 @@ def strict(place: Place, standard: tuple[str, str], deployment: int, security: i
         "upstream": {**document["upstream"], "expect_model": "up" if named else None},
         "response": {"max_hours": 48},
         "ladder": {"no_new_principals": True},
+        "monitoring": BANDS,
         "thresholds": [finding(each.name) for each in place.standards[standard].thresholds],
         "evidence": [paper(claim, roles, place.tested) for claim, roles in place.asked(standard).items()],
     }
@@ -446,6 +452,9 @@ SINGLE: Final[tuple[tuple[str, Any], ...]] = (
     ("variant_of", "the-base-model"),
     ("grants", {}),
     ("allow_keys", ["signature"]),
+    ("monitoring", None),
+    ("monitoring", {**BANDS, "reviewed": "2026-10-01"}),
+    ("monitoring", {**BANDS, "bands": [{**BANDS["bands"][0], "value": "error_rate"}]}),
 )
 CHANGES: Final = st.one_of(
     st.sampled_from(SINGLE),
@@ -487,7 +496,7 @@ def weaken(document: Document, grants: Document, changes: list[tuple[str, Any]])
             del document["thresholds"][value % len(document["thresholds"])]
         elif what == "expect_model":
             document["upstream"] = {**document["upstream"], "expect_model": value}
-        elif what in {"operations", "allow_keys", "variant_of"}:
+        elif what in {"operations", "allow_keys", "variant_of", "monitoring"}:
             document[what] = value
         elif what == "grants":
             grants.clear()

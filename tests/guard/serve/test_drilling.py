@@ -34,6 +34,7 @@ class Desk:
 
     directory: Path
     recorded: list[tuple[str, ...]] = field(default_factory=list)
+    told: list[tuple[str, ...]] = field(default_factory=list)
     made: list[tuple[str, DrillPath, int]] = field(default_factory=list)
     failure: Failure | None = None
     number: int = 0
@@ -52,11 +53,15 @@ class Desk:
         self.exposition = Exposition(meter)
         log = JsonLog(self.clock)
         config = load(self.directory)
-        self.drilling = Drilling(config, self.state, meter, log, self.clock, self.record, self.entropy)
+        self.drilling = Drilling(config, self.state, meter, log, self.clock, self.record, self.entropy, self.tell)
 
     def entropy(self, count: int) -> bytes:
         """Not random: the number that the test says, last."""
         return self.number.to_bytes(count)
+
+    def tell(self, *news: str) -> None:
+        """Take what people outside are told."""
+        self.told.append(news)
 
     async def record(self, *act: str) -> None:
         """Take an act."""
@@ -136,6 +141,7 @@ def test_one_that_fails_is_tried_again_soon_and_told_at_once(desk: Desk) -> None
         ("guard", "drill", f"{desk.folder.results()[0].id} stop order order-1", words),
         ("guard", "drill gap", "strict", "the last stop drill failed: worker 1"),
     ]
+    assert [news[1] for news in desk.told] == ["drill failed", "drill gap"]
     assert desk.findings() == ("strict: the last stop drill failed: worker 1",)
     desk.pass_by(271)
     assert desk.due()

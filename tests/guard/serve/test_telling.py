@@ -54,6 +54,7 @@ class Stand:
     board: NoticeReceiver
     fleet: bool = False
     workers: Workers = field(default_factory=Workers)
+    known: State = field(default_factory=State)
 
     def __post_init__(self) -> None:
         """Write and open all."""
@@ -95,6 +96,7 @@ class Stand:
         """Take these steps while it runs, until so many notices were told, and let it end."""
 
         async def running() -> None:
+            self.telling.begin(self.known)
             task = asyncio.ensure_future(self.telling.watch())
             await asyncio.sleep(0)
             for step in steps:
@@ -210,6 +212,19 @@ def test_a_lease_is_told_when_it_has_been_up_for_some_seconds_and_when_it_is_the
         )
     assert "ASL-3, ASL-4 refused" in lapsed
     assert "there is proof again" in renewed
+
+
+def test_what_was_ordered_while_nobody_could_tell_is_told_at_the_next_start_and_only_then(tmp_path: Path) -> None:
+    with NoticeReceiver() as board:
+        stand = Stand(tmp_path, board)
+        old, told, missed = (stand.signed(stop(number)) for number in (1, 2, 3))
+        stand.known = State(stops=frozenset({old}))
+        stand.run(lambda: stand.telling.ordered(told), expect=1)
+        again = Stand(tmp_path, board, known=State(stops=frozenset({old, told, missed})))
+        again.run(expect=2)
+        once_more = Stand(tmp_path, board, known=again.known)
+        texts = once_more.run(expect=2)
+    assert [each.id in text for each, text in zip((told, missed), texts, strict=True)] == [True, True]
 
 
 def test_what_was_found_is_told(tmp_path: Path) -> None:
