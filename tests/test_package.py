@@ -32,7 +32,9 @@ def test_the_wheel_holds_the_two_packages_and_their_data(wheel: Path) -> None:
     assert "guard/data/demo/models/demo.yaml" in names
     assert {"guard/audit/dictionaries/text-1.zdict", "guard/audit/dictionaries/leaf-1.zdict"} <= set(names)
     assert "guard/py.typed" in names
-    assert not [name for name in names if "test" in name or name.endswith((".pyc", ".c"))]
+    parts = [part for name in names for part in name.split("/")]
+    assert not [part for part in parts if part == "tests" or part.startswith(("test_", "conftest"))]
+    assert not [name for name in names if name.endswith((".pyc", ".c"))]
 
 
 def test_the_wheel_serves_the_demo_in_a_clean_environment(wheel: Path, tmp_path: Path) -> None:
