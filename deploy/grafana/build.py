@@ -148,6 +148,17 @@ BLOCKED: Final = (
         step=True,
     ),
     graph(
+        "Pushed rules, per worker",
+        "How many rules that were pushed as orders each worker screens by, and how many it cannot use: what those cover "
+        "is refused. Runbook GuardPushedRuleNotInForce.",
+        "short",
+        query(
+            f"max by (instance, worker, standing) (guard_pushed_rules{{{HERE}}})",
+            "{{instance}} {{worker}} {{standing}}",
+        ),
+        step=True,
+    ),
+    graph(
         "Measured values with a band",
         "What is measured of each model over its window, by the bands of its file. Where a value is out: runbook "
         "GuardMonitoringOutOfBand; where the guard moved the model down: runbook GuardModelTripped.",

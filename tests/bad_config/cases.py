@@ -656,6 +656,9 @@ CASES = (
          "models/demo.yaml:15: safeguards[0].settings: is required"),
     Case("a safeguard twice", MODEL, "use: limits", "use: kill_switch\n    name: again",
          "models/demo.yaml:24: safeguards[2].use: kill_switch can be mounted once only"),
+    Case("the name of what is always mounted", MODEL, "name: patterns", "name: rapid_response",
+         "models/demo.yaml:29: safeguards[3].name: must be another: rapid_response is the name of rules that are "
+         "pushed"),
     Case("two mounts of one name", MODEL, "name: patterns", "name: limits",
          "models/demo.yaml:29: safeguards[3].name: the name is already used by item 2"),
     Case("a deadline without end", MODEL, "deadline_seconds: 5", "deadline_seconds: 3600",
@@ -699,7 +702,7 @@ CASES = (
          "level_defined, custom_profile, signed_bundle, both_axes_raised, threshold, thresholds_within_levels, "
          "same_weights_declared, "
          "variant_evaluated, reported_model, controls_as_reported, retention, overdue_stops, "
-         "monitored, copies, reporting_clock, responders_named, newcomers_refusable, replacement_declared, built_in"),
+         "monitored, copies, drills, reporting_clock, responders_named, newcomers_refusable, replacement_declared, built_in"),
     Case("a row that does not say its check", STANDARD, "    check: null\n", "",
          "standards/own.yaml:13: rows[1].check: is required"),
     Case("parameters of another check", STANDARD, "{safeguard: kill_switch}", "{claim: x}",
