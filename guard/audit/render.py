@@ -70,6 +70,8 @@ def _summary(record: records.Record) -> Iterator[tuple[str, object]]:
     if isinstance(record, records.Intent):
         for name in ("id", "key", "owner", "tier", "model", "asl", "surface", "operation", "streamed"):
             yield name, getattr(record, name)
+        if record.asked:
+            yield "asked", record.asked
         yield "policy", record.policy[:12]
         yield "passages", len(record.passages)
         yield "chars", sum(passage.chars for passage in record.passages)

@@ -9,7 +9,7 @@ from typing import Any
 from guard.cli.in_force import policy_in_force
 from guard.cli.status import standing_now
 from guard.cli.switch import USAGE, add_admin, fail, order_stop, out
-from guard.policy.ladder import OPEN, Ladder
+from guard.policy.ladder import OPEN, Ladder, step_below
 from guard.policy.load import Config
 from safeguards.mode import Mode
 
@@ -39,13 +39,13 @@ def _ladder(arguments: argparse.Namespace) -> int:
     body = standing_now(arguments)
     if isinstance(body, int):
         return body
-    model = next((each for each in body["models"] if each["model"] == arguments.model), None)
-    rung = OPEN if model is None else model.get("rung", OPEN)
-    following = Mode.STOP if model is None else Mode(model.get("next_rung", Mode.STOP))
+    ladder = config.models[arguments.model].ladder
+    model = next((each for each in body["models"] if each["model"] == arguments.model), {})
+    rung = model.get("rung", OPEN)
+    following = Mode(model.get("next_rung", step_below(ladder, ())))
     if arguments.down:
         arguments.scope, arguments.mode, arguments.state = f"model:{arguments.model}", following, None
         return order_stop(arguments)
-    ladder = config.models[arguments.model].ladder
     out(f"{arguments.model}: {rung}; --down goes to {following}")
     for stop in body["stops"]:
         if _concerns(stop["scope"], arguments.model, config):

@@ -115,6 +115,15 @@ def _stop_fleet(arguments: argparse.Namespace, config: Config | None, guard: Gua
     """By every path at once; the admin API too, where there is a token for it."""
     try:
         scope = Scope.parse(arguments.scope)
+        order = issue_stop(
+            scope,
+            reason=arguments.reason,
+            who=who_on_host(),
+            source=Source.CLI,
+            now=time.time(),
+            entropy=os.urandom(ENTROPY_BYTES),
+            mode=arguments.mode,
+        )
     except OrderError as problem:
         return fail(str(problem), USAGE)
     asking = _asking(arguments, guard)
@@ -124,16 +133,6 @@ def _stop_fleet(arguments: argparse.Namespace, config: Config | None, guard: Gua
         if answered is not None and ("order" in answered.body or answered.status == BAD_REQUEST):
             return tell(answered)
         return fail(unknown, USAGE)
-    entropy = os.urandom(ENTROPY_BYTES)
-    order = issue_stop(
-        scope,
-        reason=arguments.reason,
-        who=who_on_host(),
-        source=Source.CLI,
-        now=time.time(),
-        entropy=entropy,
-        mode=arguments.mode,
-    )
     here, named = here_of(arguments, guard), arguments.admin is not None
     found = stop_everywhere(order, here, engine_of(arguments, fleet), asking, named=named)
     for remark in found.remarks:

@@ -192,6 +192,8 @@ def _asked(intent: Intent, policy: Policy, texts: str) -> Iterator[str]:
     how = "streamed" if intent.streamed else "whole"
     yield f"  asked at {moment(intent.received)} by key {intent.key} of {intent.owner}, tier {intent.tier}"
     yield f"  for {intent.operation} ({how}) of {intent.model}, ASL-{intent.asl}, on {intent.surface}"
+    if intent.asked:
+        yield f"  in place of {intent.asked}, for which the caller asked"
     yield f"  standard {intent.framework or 'not recorded'}"
     yield f"  policy {policy.digest}: {policy.kept}"
     for each in policy.classifiers:
