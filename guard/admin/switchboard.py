@@ -396,7 +396,7 @@ class Switchboard:
 
     def _approval(self, orders: Sequence[Liftable], reason: str) -> str:
         """Write what two people would have to sign to lift these stops or rules at every level."""
-        lifts = tuple(Lift(each.id, _scope_told(each), fingerprint(each)) for each in orders)
+        lifts = tuple(Lift(each.id, scope_told(each), fingerprint(each)) for each in orders)
         now = int(self._now())
         nonce = self._entropy(NONCE_BYTES).hex()
         try:
@@ -478,14 +478,13 @@ def _meant(named: ResumeApproval, state: State) -> tuple[Liftable, ...]:
             raise ResumeRefusedError(f"{lift.order}: no stop or rule order has this id here")
         if fingerprint(known[lift.order]) != lift.sha256:
             raise ResumeRefusedError(f"{lift.order}: this order is another than the one that was approved")
-        if str(known[lift.order].scope) != lift.scope:  # whoever signed read the scope, and not the digest
-            raise ResumeRefusedError(
-                f"{lift.order}: this order is of {known[lift.order].scope}, not of {lift.scope[:60]}"
-            )
+        told = scope_told(known[lift.order])
+        if told != lift.scope:  # whoever signed read the scope, and not the digest
+            raise ResumeRefusedError(f"{lift.order}: this order is of {told}, not of {lift.scope[:60]}")
     return tuple(known[lift.order] for lift in named.lifts)
 
 
-def _scope_told(order: Liftable) -> str:
+def scope_told(order: Liftable) -> str:
     """What those who sign read of an order's scope."""
     return f"rule on {order.scope}" if isinstance(order, RuleOrder) else str(order.scope)
 
