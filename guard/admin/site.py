@@ -28,7 +28,7 @@ from guard.admin.obedience import Confirmed, obedience
 from guard.admin.overview import Instruments, overview
 from guard.admin.page import acts, approval, control
 from guard.admin.page.frame import ASSETS, VERSION, Visitor
-from guard.admin.page.parts import sentence
+from guard.admin.page.parts import MAX_SCOPE, sentence
 from guard.admin.proxied import ForgedHeaderError
 from guard.admin.pulse import MAX_LISTENERS, Pulse
 from guard.admin.running import covered
@@ -126,7 +126,7 @@ class Site:
         scope = request.query_params.get("scope", "all").strip()
         inside = self._entrance.find(request, used=True)
         if inside is None:
-            return self._door.ask_who(request, f"/control/stop?scope={quote(scope[:200])}")
+            return self._door.ask_who(request, f"/control/stop?scope={quote(scope[:MAX_SCOPE])}")
         if not _may_stop(inside):
             return self._not_yours(inside)
         try:
@@ -147,7 +147,7 @@ class Site:
         target = request.query_params.get("target", "").strip()
         inside = self._entrance.find(request, used=True)
         if inside is None:
-            return self._door.ask_who(request, f"/control/resume?target={quote(target[:200])}")
+            return self._door.ask_who(request, f"/control/resume?target={quote(target[:MAX_SCOPE])}")
         if not _may_resume(inside):
             return self._not_yours(inside)
         try:
@@ -196,7 +196,7 @@ class Site:
 
     async def _resume_approved(self, _: Request, inside: Inside, fields: Mapping[str, str]) -> Response:
         """Resume what was signed; where something is lacking show the form again, with what was pasted."""
-        target = fields.get("target", "")[:200]
+        target = fields.get("target", "")[:MAX_SCOPE]
         try:
             statement = statement_of(fields.get("approval", ""))
             found = signing(self._board, statement, fields.get("signatures", ""), self._clock.now())
@@ -311,7 +311,7 @@ class Site:
 def _returning(request: Request, fields: Mapping[str, str]) -> str:
     """Return the page that asks again for what somebody meant to do."""
     if request.url.path == "/control/stop":
-        return f"/control/stop?scope={quote(fields.get('scope', '')[:200])}"
+        return f"/control/stop?scope={quote(fields.get('scope', '')[:MAX_SCOPE])}"
     target = fields.get("target", "")
     return f"/control/resume?target={target}" if is_order_id(target) else "/control"
 

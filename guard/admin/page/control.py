@@ -11,7 +11,7 @@ from guard.admin.page.fleet import fleet, levels, unproven
 from guard.admin.page.frame import REFRESH_SECONDS, Visitor, page
 from guard.admin.page.html import Content, Html, tag
 from guard.admin.page.models import models
-from guard.admin.page.parts import button, named, region, table, tone
+from guard.admin.page.parts import MAX_SCOPE, button, named, region, table, tone
 from guard.admin.page.stops import stop_card, unreadable
 from guard.admin.times import clock, day, moment, since
 from guard.state.merge import Judged
@@ -124,7 +124,7 @@ def _other(visitor: Visitor, scopes: tuple[str, ...]) -> Html | None:
             id="scope",
             list="scopes",
             required=True,
-            maxlength=160,
+            maxlength=MAX_SCOPE,
             autocomplete="off",
             spellcheck="false",
             placeholder="level:3, tier:NAME, key:ID …",

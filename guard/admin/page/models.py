@@ -81,6 +81,8 @@ def _standing(each: Model, seen: Overview) -> Content:
         found.insert(0, tag("span", "Not known", class_="badge"))
     elif not any(place.serving for place in seen.places):
         found.insert(0, tag("span", "No worker serves", class_="badge"))
+    elif each.served and found:
+        found.insert(0, tag("span", "Served ", class_="soft"))
     late = [f"{one.claim} lapsed {one.days} d ago ({one.row})" for one in report.overdue]
     late += [f"{len(report.deviations)} controls are not as described"] if report.deviations else []
     notes = [tag("span", note.replace("_", " "), class_="soft small") for note in late[:SHOWN_ORDERS]]

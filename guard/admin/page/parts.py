@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import quote
 
 from guard.admin.modes import known
 from guard.admin.page.html import Content, Html, tag
+from guard.state.scope import MAX_SUBJECT
 
 
 def named(scope: str) -> str:
     """Write a scope as people say it."""
     return "everything" if scope == "all" else scope.replace(":", " ", 1)
+
+
+MAX_SCOPE: Final = MAX_SUBJECT + 16  # with the word of its kind
 
 
 def tone(mode: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from guard.admin.page.acts import other_ways
 from guard.admin.page.frame import page
 from guard.admin.page.html import Content, Html, tag
+from guard.admin.page.parts import MAX_SCOPE
 from guard.credentials import MAX_CREDENTIAL
 from guard.state.orders import MAX_REASON
 from guard.state.scope import SCOPE_FORMS
@@ -81,7 +82,15 @@ def _emergency() -> Html:
             tag(
                 "p",
                 tag("label", "What", tag("span", f" {SCOPE_FORMS}", class_="soft"), for_="what"),
-                tag("input", name="scope", id="what", value="all", required=True, maxlength=160, autocomplete="off"),
+                tag(
+                    "input",
+                    name="scope",
+                    id="what",
+                    value="all",
+                    required=True,
+                    maxlength=MAX_SCOPE,
+                    autocomplete="off",
+                ),
                 class_="field",
             ),
             tag(

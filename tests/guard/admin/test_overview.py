@@ -108,7 +108,7 @@ def test_a_model_on_a_rung_of_its_file_is_served_and_says_so(tmp_path: Path, cou
     assert found.stops[0].standing.stop.id == order
     again.sign_in()
     page = again.get().text
-    assert '<span class="badge mode-stricter">Stricter</span>' in page
+    assert 'Served </span><span class="badge mode-stricter">Stricter</span>' in page
     assert "low, strict, whose files do not answer it" in page
 
 

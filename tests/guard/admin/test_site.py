@@ -10,6 +10,7 @@ import re
 from datetime import date
 from html import unescape
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -24,6 +25,7 @@ from guard.policy.load import load
 from guard.policy.roles import OperatorRole as Role
 from guard.policy.sign_in import EmergencyToken, ProxyPerson, ProxySignIn
 from guard.state.orders import Source
+from guard.state.scope import MAX_SUBJECT
 from safeguards.mode import Mode
 from tests.guard.admin.fakes import HALF, NOW, TOKENS, WHOLE, Counter, InFleet, replica
 from tests.guard.admin.signers import signed, write_signers
@@ -497,6 +499,11 @@ def test_everything_that_may_be_stopped_is_offered(counter: Counter) -> None:
     with_envelope(counter)
     counter.cookies = {}
     assert "level:&lt;ASL&gt; (of that level and above)" in counter.get().text
+
+
+def test_the_longest_name_of_an_owner_comes_back_from_signing_in(counter: Counter) -> None:
+    scope = f"org:{'x' * MAX_SUBJECT}"
+    assert f'value="/control/stop?scope={quote(scope)}"' in counter.get("/control/stop", params={"scope": scope}).text
 
 
 def test_a_viewer_looks_and_has_nothing_to_press(counter: Counter) -> None:
