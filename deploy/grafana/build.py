@@ -149,8 +149,8 @@ BLOCKED: Final = (
     ),
     graph(
         "Pushed rules, per worker",
-        "How many rules that were pushed as orders each worker screens by, and how many it cannot use: what those cover "
-        "is refused. Runbook GuardPushedRuleNotInForce.",
+        "How many rules that were pushed as orders each worker screens by, and how many it cannot use: what those "
+        "cover is refused. Runbook GuardPushedRuleNotInForce.",
         "short",
         query(
             f"max by (instance, worker, standing) (guard_pushed_rules{{{HERE}}})",

@@ -702,7 +702,8 @@ CASES = (
          "level_defined, custom_profile, signed_bundle, both_axes_raised, threshold, thresholds_within_levels, "
          "same_weights_declared, "
          "variant_evaluated, reported_model, controls_as_reported, retention, overdue_stops, "
-         "monitored, copies, drills, reporting_clock, responders_named, newcomers_refusable, replacement_declared, built_in"),
+         "monitored, copies, drills, reporting_clock, responders_named, newcomers_refusable, "
+         "replacement_declared, built_in"),
     Case("a row that does not say its check", STANDARD, "    check: null\n", "",
          "standards/own.yaml:13: rows[1].check: is required"),
     Case("parameters of another check", STANDARD, "{safeguard: kill_switch}", "{claim: x}",

@@ -152,6 +152,7 @@ def make_traffic(stack: Stack) -> None:
     stack.guard("resume", "model:llama", "--reason", "tried")
     stack.prometheus.wait_for("guard_kill_switch_orders == 0", LATEST)
     assert stack.ask("Say hello").status_code == httpx.codes.OK
+    stack.guard("drill")
 
 
 def filled_in(text: str) -> str:
@@ -209,8 +210,9 @@ def test_a_panel_shows_what_happened(stack: Stack, title: str, values: set[float
 )
 def test_the_traffic_is_counted_as_it_was(stack: Stack, metric: str, values: dict[str, int]) -> None:
     label = {"guard_requests_total": "outcome", "guard_refusals_total": "code"}[metric]
-    stack.prometheus.wait_for('guard_requests_total{outcome="served"} == 3', LATEST)
-    found = stack.prometheus.query(f"sum by ({label}) ({metric}) > 0")
+    stack.prometheus.wait_for('guard_requests_total{model="llama", outcome="served"} == 3', LATEST)
+    # The drill's own requests are those of another model.
+    found = stack.prometheus.query(f'sum by ({label}) ({metric}{{model!="guard-selftest"}}) > 0')
     assert {sample["metric"][label]: int(sample["value"][1]) for sample in found} == values
 
 
