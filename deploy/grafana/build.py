@@ -81,7 +81,7 @@ SAFE: Final = (
     stat(
         "Rungs",
         "The deepest rung that is in force for each model: stricter, answered by another model, closed to new keys, "
-        "stopped or withdrawn. `guard ladder MODEL` says by which orders. Runbook GuardKillSwitchEngaged.",
+        "stopped or withdrawn. `guard ladder MODEL` says by which orders. Runbook GuardModelOnRung.",
         "short",
         query(
             f'max by (model, rung) (guard_ladder_rung{{{MODEL}, rung!="open"}}) '

@@ -40,7 +40,7 @@ def _ladder(arguments: argparse.Namespace) -> int:
     if isinstance(body, int):
         return body
     ladder = config.models[arguments.model].ladder
-    model = next((each for each in body["models"] if each["model"] == arguments.model), {})
+    model: dict[str, Any] = next((each for each in body["models"] if each["model"] == arguments.model), {})
     rung = model.get("rung", OPEN)
     following = Mode(model.get("next_rung", step_below(ladder, ())))
     if arguments.down:
