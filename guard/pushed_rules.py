@@ -7,6 +7,7 @@ Only what covers a model that is served here is compiled, so that what was lifte
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -18,8 +19,9 @@ from safeguards.decision import Target
 from safeguards.exchange import Exchange
 from safeguards.ports import Screen
 
-__all__ = ["MAX_IN_FORCE", "BadRule", "PushedRules", "compile_rules", "needed", "screen_of"]
+__all__ = ["MAX_IN_FORCE", "BadRule", "PushedRules", "check_usable", "compile_rules", "needed", "screen_of"]
 MAX_IN_FORCE: Final = 32
+MAX_SECONDS: Final = 0.5
 _Table = tuple[tuple[str, Screen], ...]
 
 
@@ -31,8 +33,21 @@ def compile_rules(order: RuleOrder) -> PatternClassifier:
     return PatternClassifier(f"order/{order.id}", rules)
 
 
+def check_usable(order: RuleOrder, spent: Callable[[], float] = time.thread_time) -> None:
+    """Raise BadRule for rules that cannot be compiled, or only by more than `MAX_SECONDS` of a processor.
+
+    A worker that begins compiles all that are in force before it serves, and must have done so in its 30 s.
+    """
+    before = spent()
+    compile_rules(order)
+    taken = spent() - before
+    if taken > MAX_SECONDS:
+        why = f"together they take {taken:.1f} s to compile, at most {MAX_SECONDS:g}; bound their repetitions tighter"
+        raise BadRule("(all)", why)
+
+
 def screen_of(order: RuleOrder, compiling: Callable[[RuleOrder], PatternClassifier] = compile_rules) -> Screen:
-    """Make what an order screens; never raises. Takes milliseconds, for long patterns seconds; may run in a thread."""
+    """Make what an order screens; never raises. Takes up to half a second where `check_usable`; may run in a thread."""
     try:
         classifier, why = compiling(order), ""
     except BadRule as bad:

@@ -21,7 +21,7 @@ from guard.approval.resume import parse as parse_approval
 from guard.policy.ladder import NO_LADDER, OPEN, Ladder, deepest, step_below
 from guard.policy.load import Config
 from guard.policy.stoppable import stoppable
-from guard.pushed_rules import MAX_IN_FORCE, BadRule, compile_rules, needed
+from guard.pushed_rules import MAX_IN_FORCE, BadRule, check_usable, needed
 from guard.resuming import ResumeJudge
 from guard.state.acknowledgements import Ack, waiting_for
 from guard.state.directory import OrderDirectory, Version
@@ -269,7 +269,7 @@ class Switchboard:
     ) -> RuleOrder:
         """Order that a scope is screened by these rules; what the engine cannot compile is refused.
 
-        Raises UnknownScopeError, OrderError or OSError; compiling takes milliseconds, or seconds for long patterns.
+        Raises UnknownScopeError, OrderError or OSError; compiling takes milliseconds, for long patterns seconds.
         """
         order = issue_rule(
             self.known(scope_text),
@@ -282,7 +282,7 @@ class Switchboard:
             entropy=self._entropy(ENTROPY_BYTES),
         )
         try:
-            compile_rules(order)
+            check_usable(order)
         except BadRule as bad:
             raise OrderError(f"rules: {bad}") from None
         if len(self.rules()) >= MAX_IN_FORCE:

@@ -10,7 +10,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import before, durable, indexing, measure, plot, policy, reload, sealing, stops, strict, switch
+from tests.benchmarks import (
+    before,
+    durable,
+    indexing,
+    measure,
+    plot,
+    policy,
+    reload,
+    rules,
+    sealing,
+    stops,
+    strict,
+    switch,
+)
 from tests.benchmarks.bystanders import bystanders
 from tests.benchmarks.measure import Run, warm_up
 from tests.benchmarks.process import stop
@@ -22,6 +35,7 @@ STRICT = "strict"  # of the guard's own parts alone, in this process: no target 
 RELOAD = "reload"  # of the guard: a change of policy, alone and under load
 POLICY = "policy"  # of reading, compiling and looking up models, also in this process
 SWITCH = "switch"  # of asking the kill switch before a send, likewise alone
+RULES = "rules"  # of watching an answer beside pushed rules, likewise alone
 SEALING = "sealing"  # of the request log, likewise alone
 DURABLE = "durable"  # of the request log on this disk: latency, saturation, space
 INDEXING = "indexing"  # of finding one request among ten million records of it
@@ -30,6 +44,7 @@ ALONE: dict[str, Callable[[float], list[strict.Figure]]] = {
     STRICT: strict.measure,
     POLICY: policy.measure,
     SWITCH: switch.measure,
+    RULES: rules.measure,
     SEALING: lambda seconds: sealing.measure(int(50_000 * seconds)),
     DURABLE: durable.measure,
     INDEXING: lambda seconds: indexing.measure(int(10_000_000 * seconds)),

@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from guard.wire.openai_chat import OpenAIChat
-from tests.benchmarks import before, durable, indexing, plot, policy, reload, sealing, stops, strict, switch
+from tests.benchmarks import before, durable, indexing, plot, policy, reload, rules, sealing, stops, strict, switch
 from tests.benchmarks.__main__ import ALONE, main, options
 from tests.benchmarks.bystanders import LARGE, Large, bystanders
 from tests.benchmarks.measure import Run
@@ -303,6 +303,18 @@ def test_asking_the_switch_is_measured_with_and_without_stops_and_its_goal_is_ju
         "switch: asked before a send while 20 stops cover others, with a lease, µs",
     ]
     assert all(found and min(found) > 0 and "goal 0.2 µs" in remark for _, found, remark in figures)
+
+
+def test_watching_is_measured_beside_no_rule_and_beside_many_and_the_goal_of_none_is_judged() -> None:
+    figures = rules.measure(0.0, batches=50)
+    assert [title for title, _, _ in figures] == [
+        "rules: a batch where none can be pushed, µs",
+        "rules: a batch while none is pushed, µs",
+        "rules: a batch while 1 orders are in force, µs",
+        "rules: a batch while 32 orders are in force, µs",
+    ]
+    assert all(found and min(found) > 0 for _, found, _ in figures)
+    assert "goal 0.2 µs" in figures[1][2]
 
 
 def test_parts_alone_need_no_target(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.pushed_rules import MAX_IN_FORCE, PushedRules, needed, screen_of
+from guard.pushed_rules import MAX_IN_FORCE, MAX_SECONDS, BadRule, PushedRules, check_usable, needed, screen_of
 from guard.state.merge import State
 from guard.state.orders import Order, RuleOrder
 from guard.state.rule_text import PushedRule
@@ -104,6 +104,14 @@ def test_a_rule_that_cannot_be_compiled_covers_without_a_classifier_and_says_why
     pushed.follow(merged([order, sound, resume(order)]))
     assert pushed.faults == {}
     assert pushed.enforces(order.id)
+
+
+def test_rules_that_take_long_to_compile_are_refused_where_they_are_given() -> None:
+    check_usable(rule("all"), iter([1.0, 1.0 + MAX_SECONDS]).__next__)
+    with pytest.raises(BadRule, match=r"0\.6 s to compile, at most 0\.5"):
+        check_usable(rule("all"), iter([1.0, 1.1 + MAX_SECONDS]).__next__)
+    with pytest.raises(BadRule, match="typo"):
+        check_usable(rule("all", 1, TYPO))
 
 
 def test_whatever_goes_wrong_with_the_engine_is_a_fault_and_no_exception() -> None:
