@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from guard.drills.caller import Caller
@@ -129,8 +129,9 @@ async def make(ground: Ground, kind: Kind, path: str, deed: Deed) -> Result:
 
     with folder.alone():
         _own_up(folder)
-        with contextlib.suppress(OSError):  # where it cannot be lifted, it is seen to stand
-            await asyncio.to_thread(lift, bench, "left by a drill")
+        for each in (bench, replace(bench, rehearsal=True)):
+            with contextlib.suppress(OSError):  # where it cannot be lifted, it is seen to stand
+                await asyncio.to_thread(lift, each, "left by a drill")
         stopped, own = await asyncio.to_thread(standing, bench, self_test_words(), SELF_TEST_ASL)
         if own:
             why = f"{stopped} since an earlier drill, and could not be resumed"

@@ -75,6 +75,10 @@ class Exercise:
             async with asyncio.timeout(stage.deadline + self._acts.lapse):
                 self.order = await self._acts.stop()
         except TimeoutError:
+            late = [f"worker {worker}, {operation}" for (worker, operation), held in covered.items() if not held.over]
+            if late and len(late) < len(covered):  # it was given, and waited for those who do not obey
+                why = f"{'; '.join(late)}: not within {stage.deadline:g} s"
+                raise self._failed(Failure.NOT_CUT, why) from None
             raise self._failed(Failure.NOT_ORDERED, f"the order was not given within {stage.deadline:g} s") from None
         except Exception as problem:  # noqa: BLE001 - whatever keeps a stop from being given is what a drill looks for
             raise self._failed(Failure.NOT_ORDERED, f"{type(problem).__name__}: {problem}") from None

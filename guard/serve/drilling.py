@@ -87,6 +87,7 @@ class Drilling:
                 pass  # somebody drills by hand: it is tried again in a moment
             except OSError as problem:
                 self._say(problem.strerror or str(problem))
+                self._postpone(AGAIN_SECONDS)  # one that cannot be noted must not be made every second
             except Exception as problem:  # noqa: BLE001 - whatever it was, the next drill must come
                 self._log.failure(Event.INTERNAL_ERROR, problem)
                 self._postpone(AGAIN_SECONDS)

@@ -197,6 +197,7 @@ class WorkerLoop:
 
     def acknowledge(self, cut: Mapping[str, int], now: float) -> None:
         """Tell that these orders are in force here; what cannot be written is told with the next."""
+        self.worker.acknowledgements.forget(self.worker.switches.forgotten())
         with contextlib.suppress(OSError):
             self.worker.acknowledgements.record(cut, now)
 

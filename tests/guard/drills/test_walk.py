@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from guard.drills import walk as walking
+from guard.drills.drill import drill_stop
 from guard.drills.folder import DrillFolder
 from guard.drills.forms import FORMS
 from guard.drills.result import Failure, Times
 from guard.drills.walk import Case, Walked, cases, slowest, walk
+from guard.drills.ways import by_order
 from guard.policy.drills import DrillPath
 from guard.state.scope import Scope
 from safeguards.scope import Operation, ScopeKind
@@ -93,3 +96,14 @@ def test_the_longest_of_each_workers_times_count() -> None:
     assert slowest([one, two]) == (Times("0", 1.0, 2.0, 4.0), Times("1"))
     assert slowest([]) == ()
     assert next(iter(itertools.islice(cases("r0"), 3, 4))).scope.subject == "guard-selftest/r0"
+
+
+def test_what_a_killed_walk_left_rehearsed_is_lifted_before_the_next_drill(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with standing(tmp_path) as here:
+            left = await by_order(replace(here.ground.bench, rehearsal=True), Scope.parse("all"), "drill")
+            told = await here.caller.ask(FORMS[Operation.CHAT])
+            assert (told.code, left in told.body.decode()) == ("stopped", True)
+            assert (await drill_stop(here.ground, DrillPath.FILE)).succeeded
+
+    asyncio.run(main())
