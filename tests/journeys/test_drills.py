@@ -37,7 +37,9 @@ from guard.state.directory import OrderDirectory
 from guard.state.orders import Source, StopOrder, issue_stop, order_id
 from guard.state.scope import Scope
 from safeguards.scope import Operation
+from tests.guard.serve.edge import install
 from tests.guard.state.parts import of_a_known_host
+from tests.parts.certificates import Authority
 from tests.parts.configuration import Credentials, ModelSpec, write_configuration
 from tests.parts.fleets import Fleet
 from tests.parts.guard_process import GUARD, GuardProcess, wait_until
@@ -398,3 +400,27 @@ def test_in_a_fleet_a_drill_stays_on_its_host_and_the_lease_is_drilled_too(
 async def _ask(address: str) -> str:
     async with Caller(address, time.monotonic) as caller:
         return (await caller.ask(FORMS[Operation.CHAT])).code
+
+
+def test_the_admin_path_goes_over_tls_to_exactly_the_certificate_that_is_configured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(tmp_path)
+    authority = Authority(tmp_path / "authority")
+    guard = json.loads((tmp_path / "guard.yaml").read_text())
+    guard["workers"] = 1
+    guard["admin"]["hosts"] = ["guard.example"]
+    guard["admin"]["tls"] = {"certificate": "tls/listener.pem", "key": {"file": "tls/listener.key"}}
+    (tmp_path / "guard.yaml").write_text(json.dumps(guard))
+    (tmp_path / "tls").mkdir()
+    install(authority.issue("guard.example"), tmp_path / "tls")
+    drill = ["drill", "--config", str(tmp_path), "--path", "admin"]
+    with GuardProcess(tmp_path, ready=False) as process:
+        process.wait_for("worker_started")
+        wait_until(lambda: main(drill) == 0, "the worker serves, and a drill by the admin API succeeds")
+        capsys.readouterr()
+        place = tmp_path / "var" / "state" / "run" / "admin.json"
+        other = authority.issue("guard.example").certificate
+        place.write_text(json.dumps({**json.loads(place.read_text()), "certificate": str(other)}))
+        assert main(drill) == 1
+        assert "FAILED, not_ordered: ConnectError" in capsys.readouterr().out
