@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +32,7 @@ from guard.policy.stoppable import stoppable
 from guard.proxy import Proxy
 from guard.pushed_rules import PushedRules
 from guard.refusal import Refused
+from guard.rehearsing import Rehearsed
 from guard.reports import RecordedReports
 from guard.resuming import ResumeJudge
 from guard.selftest import SelfTest
@@ -99,6 +100,7 @@ class Worker:
     pushed: PushedRules
     run: RunFolder
     self_test: SelfTest
+    rehearsed: Rehearsed
     lease: Lease | None = None
 
     def adopt(self, policy: Policy) -> Config:
@@ -224,8 +226,11 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
         local = Local(surface.name, arrivals, models, desk, clock, CATEGORIES)
         edges[surface.name] = Edge(Proxy(arrivals, live, witness, clock, local), arrivals, local)
     run = RunFolder(state, create=True)
+    own = ResumeJudge(config, state, clock.now, keep=False)
+    rehearsed = Rehearsed(obeyed, run.path, own, clock, leased=lease is not None)
     model, key = run.model(str(index)), CREDENTIAL
-    self_test = SelfTest(config, ports, live, witness, ROUTES, new_request_id, upstream=model, credential=key)
+    its = replace(ports, switches=rehearsed)
+    self_test = SelfTest(config, its, live, witness, ROUTES, new_request_id, upstream=model, credential=key)
     pid = os.getpid()
     acknowledgements = Acknowledgements(state, str(index), pid=pid, started=process_started(pid) or 0)
     return Worker(
@@ -244,6 +249,7 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
         pushed,
         run,
         self_test,
+        rehearsed,
         lease,
     )
 

@@ -100,6 +100,7 @@ ALLOWED: dict[str, set[str]] = {
     "guard.pushed_rules": {"guard.classifiers", "guard.state"},
     "guard.resuming": {"guard.approval", "guard.policy", "guard.state"},
     "guard.drills": {"guard.admin", "guard.policy", "guard.state"},
+    "guard.rehearsing": {"guard.drills", "guard.state"},
     "guard.selftest": {
         "guard.arrival",
         "guard.callers",

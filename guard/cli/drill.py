@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import json
 import os
 import secrets
 import sys
 import time
+from pathlib import Path
 from typing import Final
 
 from guard.cli.in_force import policy_in_force
 from guard.cli.options import add_config, state_of
-from guard.cli.switch import fail, out, who_on_host
+from guard.cli.switch import USAGE, fail, out, who_on_host
 from guard.clock import SystemClock
-from guard.drills.drill import Ground, drill_stop
+from guard.drills.drill import Ground, drill_lease, drill_stop
+from guard.drills.evidence import evidence_of
 from guard.drills.folder import BusyError
-from guard.drills.result import Result
+from guard.drills.result import Kind, Result
+from guard.drills.walk import Walked, walk
 from guard.drills.ways import Bench
 from guard.policy.config import Config
 from guard.policy.drills import DrillConfig, DrillPath
+from guard.policy.selftest import release_of
 from guard.resuming import ResumeJudge
 from guard.state.acknowledgements import living
 
@@ -44,6 +49,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="order: an order file, as `guard stop` writes on the host; admin: the admin API; file: a STOP file "
         "(default: one of `drills.paths` of guard.yaml, by chance)",
     )
+    parser.add_argument(
+        "--lease", action="store_true", help="in a fleet: let the lease of that model lapse instead, and renew it"
+    )
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="every kind of scope, operation and path; what would stop live traffic is rehearsed beside it",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where --full writes its evidence (default: none)")
     parser.add_argument("--json", action="store_true", help="for machines")
     add_config(parser)
     parser.set_defaults(run=_drill)
@@ -54,17 +68,64 @@ def _drill(arguments: argparse.Namespace) -> int:
     state = state_of(config.directory, config.guard)
     if not state.exists() or not living(state):
         return fail("no guard runs here: there is no worker to drill", FAILED)
-    settings = config.guard.drills or DrillConfig()
-    path = arguments.path or secrets.choice(settings.paths)
+    if ((arguments.full or arguments.lease) and arguments.path is not None) or (arguments.full and arguments.lease):
+        return fail("--path, --lease and --full are different drills: give one", USAGE)
+    if arguments.out is not None and not arguments.full:
+        return fail("--out is what --full writes", USAGE)
+    if arguments.lease and config.guard.fleet is None:
+        return fail("this guard is no part of a fleet: nothing is leased here", SKIPPED)
     try:
-        result = asyncio.run(drill_stop(ground_of(config), path))
+        if arguments.full:
+            return _full(config, arguments)
+        result = asyncio.run(_one(config, arguments))
     except BusyError as busy:
         return fail(str(busy), FAILED)
     if arguments.json:
         sys.stdout.write(json.dumps(_fields(result), indent=2) + "\n")
     else:
         _print(result)
+    return _code(result)
+
+
+def _code(result: Result) -> int:
     return SKIPPED if result.skipped else 0 if result.succeeded else FAILED
+
+
+async def _one(config: Config, arguments: argparse.Namespace) -> Result:
+    ground = ground_of(config)
+    if arguments.lease:
+        return await drill_lease(ground)
+    settings = config.guard.drills or DrillConfig()
+    return await drill_stop(ground, arguments.path or secrets.choice(settings.paths))
+
+
+def _full(config: Config, arguments: argparse.Namespace) -> int:
+    """Walk, print a line for each case, and write the evidence."""
+    ground = ground_of(config)
+    tell = (lambda _: None) if arguments.json else _print_case
+    result, cases = asyncio.run(walk(ground, release_of(config), tell))
+    evidence = evidence_of(result, cases, config)
+    raw = json.dumps(evidence, indent=1).encode() + b"\n"
+    if arguments.json:
+        sys.stdout.write(raw.decode())
+    else:
+        _print(result)
+        for kind in evidence["not_shown"]:
+            out(f"not shown: {kind}")
+    if arguments.out is not None and not result.skipped:
+        arguments.out.write_bytes(raw)
+        if not arguments.json:
+            out(f"{arguments.out}: sha256 {hashlib.sha256(raw).hexdigest()}, for an attestation of stop_drill")
+    return _code(result)
+
+
+def _print_case(case: Walked) -> None:
+    what = f"{case.scope} by {case.path}" + (", rehearsed" if case.rehearsed else "")
+    if case.failure is not None:
+        out(f"FAILED {what}: {case.failure.value}: {case.why}")
+        return
+    cut = max((each.cut for each in case.workers if each.cut is not None), default=None)
+    out(f"ok     {what}: {len(case.covered)} operations cut after {_ms(cut)}, {len(case.spared)} spared")
 
 
 def ground_of(config: Config) -> Ground:
@@ -73,7 +134,8 @@ def ground_of(config: Config) -> Ground:
     judge = ResumeJudge(config, state, time.time, keep=False)
     workers = tuple(str(index) for index in range(config.guard.workers))
     deadline = (config.guard.drills or DrillConfig()).deadline_seconds
-    return Ground(Bench(state, judge, time.time, os.urandom), workers, deadline, SystemClock().steady, who_on_host())
+    bench, leased = Bench(state, judge, time.time, os.urandom), config.guard.fleet is not None
+    return Ground(bench, workers, deadline, SystemClock().steady, who_on_host(), leased)
 
 
 def _fields(result: Result) -> dict[str, object]:
@@ -94,7 +156,8 @@ def _fields(result: Result) -> dict[str, object]:
 
 
 def _print(result: Result) -> None:
-    out(f"drill {result.id}, a stop by {result.path}: {result.words()}")
+    what = f"a stop by {result.path}" if result.kind is Kind.STOP else f"a {result.path} of the lease"
+    out(f"drill {result.id}, {what}: {result.words()}")
     for each in result.workers:
         times = (("cut", each.cut), ("refused", each.refused), ("resumed", each.resumed))
         told = ", ".join(f"{what} after {_ms(seconds)}" for what, seconds in times)

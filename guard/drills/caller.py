@@ -120,8 +120,13 @@ class Caller:
 
     async def __aexit__(self, *_: object) -> None:
         """Leave, and end what is held."""
-        await asyncio.gather(*(each.aclose() for each in self._held))
+        await self.release()
         await self._stack.aclose()
+
+    async def release(self) -> None:
+        """End what is held."""
+        held, self._held = self._held, []
+        await asyncio.gather(*(each.aclose() for each in held))
 
     def hold(self, form: Form) -> Held:
         """Begin an exchange that does not end by itself."""

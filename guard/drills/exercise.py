@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import httpx
 import msgspec
@@ -18,7 +19,8 @@ from guard.drills.forms import STOPPED, Form
 from guard.drills.result import DrillError, Failure, Times
 from safeguards.scope import Operation
 
-_POLL_SECONDS = 0.02
+_POLL_SECONDS: Final = 0.02
+_SEEN_SECONDS: Final = 0.25
 Name = tuple[str, Operation]
 Deed = Callable[[], Awaitable[str]]
 
@@ -73,6 +75,10 @@ class Exercise:
             async with asyncio.timeout(stage.deadline + self._acts.lapse):
                 self.order = await self._acts.stop()
         except TimeoutError:
+            late = [f"worker {worker}, {operation}" for (worker, operation), held in covered.items() if not held.over]
+            if late and len(late) < len(covered):  # it was given, and waited for those who do not obey
+                why = f"{'; '.join(late)}: not within {stage.deadline:g} s"
+                raise self._failed(Failure.NOT_CUT, why) from None
             raise self._failed(Failure.NOT_ORDERED, f"the order was not given within {stage.deadline:g} s") from None
         except Exception as problem:  # noqa: BLE001 - whatever keeps a stop from being given is what a drill looks for
             raise self._failed(Failure.NOT_ORDERED, f"{type(problem).__name__}: {problem}") from None
@@ -110,6 +116,8 @@ class Exercise:
 
     async def _spare(self, spared: Mapping[Name, Held]) -> None:
         """Make sure that what the stop does not cover runs on, and is served."""
+        if not self._stage.covered:  # nothing tells when such a stop has been seen
+            await asyncio.sleep(_SEEN_SECONDS)
         for (worker, operation), held in spared.items():
             if held.over:
                 raise self._failed(Failure.NOT_SPARED, f"worker {worker}, {operation}: it was cut and is not covered")

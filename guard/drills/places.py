@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import Final, Self
 
 RUN: Final = "run"
+REHEARSAL: Final = "rehearsal"
+"""The orders, below ``run``, that only the self-test model's switches look at."""
+LEASE_ASL: Final = 2
+LEASE_SECONDS: Final = 2.0
+"""How long, in a fleet, the self-test model is served after a drill last renewed its lease."""
 CREDENTIAL: Final = b"sk-guard-selftest-reaches-nothing-else"
 """The key of the self-test model. It is no secret: who may enter the folder may also write stop orders there."""
 

@@ -64,7 +64,10 @@ class Standing:
 
 def kinds(config: Config) -> tuple[Kind, ...]:
     """Return what is drilled here."""
-    return () if config.guard.drills is None else (Kind.STOP,)
+    if config.guard.drills is None:
+        return ()
+    # Without a fleet nothing is leased: a host that has its own orders needs no proof that it knows them.
+    return (Kind.STOP,) if config.guard.fleet is None else (Kind.STOP, Kind.LEASE)
 
 
 def cadence(settings: DrillConfig, kind: Kind) -> float:

@@ -20,13 +20,13 @@ import httpx
 import msgspec
 
 from guard.admin.switchboard import place
-from guard.drills.places import RUN
+from guard.drills.places import REHEARSAL, RUN
 from guard.policy.drills import DrillPath
 from guard.state.directory import OrderDirectory
-from guard.state.drilled import drilled, drills_stop
+from guard.state.drilled import drilled
 from guard.state.issuer import Issuer
 from guard.state.merge import Judge, State
-from guard.state.orders import ENTROPY_BYTES, Order, Source, StopOrder, issue_resume
+from guard.state.orders import ENTROPY_BYTES, Order, Source, StopOrder, issue_resume, issue_stop
 from guard.state.scope import Scope
 
 WHO: Final = "guard drill"
@@ -56,12 +56,25 @@ class AdminPlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What a drill acts with: the state folder, what judges resumes, the time, randomness."""
+    """What a drill acts with: the state folder, what judges resumes, the time, randomness.
+
+    With ``rehearsal`` the orders lie beside the real ones, and the self-test model alone is judged by them.
+    """
 
     state: Path
     judge: Judge
     now: Callable[[], float]
     entropy: Callable[[int], bytes] = os.urandom
+    rehearsal: bool = False
+
+    @property
+    def orders(self) -> Path:
+        """The folder in which the orders' directory is."""
+        return self.state / RUN / REHEARSAL if self.rehearsal else self.state
+
+    def concerns(self, scope: Scope) -> bool:
+        """Whether a stop of this scope is a drill's to lift: every one in a rehearsal, else of the model alone."""
+        return self.rehearsal or scope.of_self_test
 
 
 Way = Callable[[Bench, Scope, str], Awaitable[str]]
@@ -71,8 +84,12 @@ async def by_order(bench: Bench, scope: Scope, reason: str) -> str:
     """Write an order file, as `guard stop` does on the host; returns its id. Raises OSError."""
 
     def write() -> str:
-        directory = OrderDirectory(bench.state)
+        directory = OrderDirectory(bench.orders)
         now, entropy = bench.now(), bench.entropy(ENTROPY_BYTES)
+        if bench.rehearsal:  # where no key is, and none is to be made
+            order = issue_stop(scope, reason=reason, who=WHO, source=Source.DRILL, now=now, entropy=entropy)
+            directory.put(Issuer.open(bench.state).signed(order))
+            return order.id
         return place(directory, scope, reason, WHO, Source.DRILL, now=now, entropy=entropy).order
 
     return await asyncio.to_thread(write)
@@ -80,7 +97,7 @@ async def by_order(bench: Bench, scope: Scope, reason: str) -> str:
 
 async def by_file(bench: Bench, scope: Scope, _: str) -> str:
     """Touch a STOP file; returns ``file:`` and its name. Raises OSError."""
-    return f"file:{await asyncio.to_thread(lambda: OrderDirectory(bench.state).trip(scope))}"
+    return f"file:{await asyncio.to_thread(lambda: OrderDirectory(bench.orders).trip(scope))}"
 
 
 async def by_admin(bench: Bench, scope: Scope, reason: str) -> str:
@@ -132,15 +149,15 @@ def lift(bench: Bench, reason: str) -> tuple[str, ...]:
 
     Raises OSError.
     """
-    directory = OrderDirectory(bench.state)
+    directory = OrderDirectory(bench.orders)
     found = directory.snapshot(bench.judge)
     held = found.still_held(0)
-    lifts = [each.id for each in held if isinstance(each, StopOrder) and drills_stop(each)]
+    lifts = [each.id for each in held if isinstance(each, StopOrder) and bench.concerns(each.scope)]
     if lifts:
         now, entropy = bench.now(), bench.entropy(ENTROPY_BYTES)
         order = issue_resume(lifts, reason=reason, who=WHO, source=Source.DRILL, now=now, entropy=entropy)
         directory.put(Issuer.open(bench.state).signed(order))
-    files = [each.id for each in found.standing if each.scope.of_self_test]
+    files = [each.id for each in found.standing if bench.concerns(each.scope)]
     for each in files:
         (directory.orders / each.removeprefix("file:")).unlink(missing_ok=True)
     return (*lifts, *files)
@@ -174,6 +191,13 @@ def tidy(bench: Bench) -> None:
         (directory.orders / f"{each}.json").unlink(missing_ok=True)
         with suppress(OSError):
             (bench.state / "accepted" / f"{each}.json").unlink(missing_ok=True)
+
+
+def clear(bench: Bench) -> None:
+    """Remove every order of a rehearsal, where nothing is held any more; raises OSError."""
+    # By id, so by time: a stop goes before the resume that lifted it.
+    for path in sorted((bench.orders / "orders").glob("*")) if bench.rehearsal else ():
+        path.unlink(missing_ok=True)
 
 
 def write_admin_place(state: Path, there: AdminPlace) -> None:

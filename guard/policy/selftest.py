@@ -90,14 +90,18 @@ def _tiers(digest: str, today: datetime) -> TiersFile:
 _STANDARD: Final = _standard()
 
 
+def release_of(config: Config) -> str:
+    """Return which version of the self-test model this guard has: in a fleet, its replica's name."""
+    return "host" if config.guard.fleet is None else config.guard.fleet.replica
+
+
 def self_test(config: Config, upstream: str, digest: str, now: float, seconds: float) -> Config:
     """Return a configuration of the self-test model alone, under this one's digest and nothing else of it.
 
     ``upstream`` is the path of the socket that answers it, ``digest`` that of the one key that reaches it, ``now``
     seconds since the epoch, ``seconds`` how long one of its answers may take.
     """
-    fleet = config.guard.fleet
-    policy = _policy(upstream, "host" if fleet is None else fleet.replica, seconds)
+    policy = _policy(upstream, release_of(config), seconds)
     return replace(
         config,
         tiers=_tiers(digest, datetime.fromtimestamp(now, UTC)),

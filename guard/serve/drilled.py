@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any, Final
 
 from guard.app import Worker
@@ -10,10 +11,28 @@ from guard.drills.synthetic import Synthetic
 from guard.serve.http import protocol_class
 from guard.serve.server import server
 from guard.telemetry.logs import Event
+from safeguards.decision import Ending, Unavailable
+from safeguards.exchange import Exchange
+from safeguards.kill_switch import stopped
+from safeguards.scope import SELF_TEST
+from safeguards.verdict import Block
 
 HEADER_BYTES: Final = 16_384
 HEADER_SECONDS: Final = 5.0
 CONNECTIONS: Final = 256
+
+
+def rehearse(worker: Worker) -> None:
+    """Cut what runs of the self-test model if a stop that is only rehearsed covers it; nothing else is asked about."""
+    if not worker.rehearsed.changed():
+        return
+
+    def cause(exchange: Exchange) -> tuple[Ending, Block] | None:
+        stop = worker.rehearsed.cutting(exchange) if exchange.model == SELF_TEST else None
+        return None if stop is None else (Ending.STOPPED, stopped(stop))
+
+    with contextlib.suppress(Unavailable):  # the next text is refused: the self-test model's own switches say why
+        worker.live.cut_where(cause)
 
 
 class Door:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from guard.drills.drill import Ground, drill_stop
+from guard.drills.drill import Ground, drill_lease, drill_stop
 from guard.drills.folder import BusyError, DrillFolder
 from guard.drills.result import Kind, Result
 from guard.drills.standing import Standing, cadence, fields, gapped, gaps, standing
@@ -87,6 +87,7 @@ class Drilling:
                 pass  # somebody drills by hand: it is tried again in a moment
             except OSError as problem:
                 self._say(problem.strerror or str(problem))
+                self._postpone(AGAIN_SECONDS)  # one that cannot be noted must not be made every second
             except Exception as problem:  # noqa: BLE001 - whatever it was, the next drill must come
                 self._log.failure(Event.INTERNAL_ERROR, problem)
                 self._postpone(AGAIN_SECONDS)
@@ -120,8 +121,9 @@ class Drilling:
         settings = self._config.guard.drills or DrillConfig()
         path = settings.paths[self._number(len(settings.paths))]
         workers = tuple(str(index) for index in range(self._config.guard.workers))
-        ground = Ground(self._bench, workers, settings.deadline_seconds, self._clock.steady, WHO)
-        result = await drill_stop(ground, path)
+        leased = self._config.guard.fleet is not None
+        ground = Ground(self._bench, workers, settings.deadline_seconds, self._clock.steady, WHO, leased)
+        result = await (drill_stop(ground, path) if kind is Kind.STOP else drill_lease(ground))
         soon = min(AGAIN_SECONDS, settings.every_seconds)
         wait = cadence(settings, kind) if result.succeeded else soon
         self._due[kind] = self._clock.steady() + self._about(wait)

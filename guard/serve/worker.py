@@ -24,7 +24,7 @@ from guard.policy.load import Memory, understand
 from guard.serve.certificates import surface_certificates, watch
 from guard.serve.changeover import Changeover
 from guard.serve.control import Abandon, Adopt, Beat, Drain, Prepare, Prepared, Ready, Wake, hear_supervisor, send
-from guard.serve.drilled import Door
+from guard.serve.drilled import Door, rehearse
 from guard.serve.garbage import settle
 from guard.serve.http import GuardProtocol, protocol_class
 from guard.serve.processes import OTHER_POLICY, Standing
@@ -119,6 +119,7 @@ class WorkerLoop:
                 meter.observe(lag, max(0.0, loop.time() - due))
             self.obey_orders()
             self.obey_lease()
+            rehearse(self.worker)
             count += 1
             if count % BEATS == 0:
                 self.worker.live.overdue(loop.time())
@@ -196,6 +197,7 @@ class WorkerLoop:
 
     def acknowledge(self, cut: Mapping[str, int], now: float) -> None:
         """Tell that these orders are in force here; what cannot be written is told with the next."""
+        self.worker.acknowledgements.forget(self.worker.switches.forgotten())
         with contextlib.suppress(OSError):
             self.worker.acknowledgements.record(cut, now)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +87,11 @@ class Acknowledgements:
         with os.fdopen(fd, "wb") as file:
             file.write(json.dumps(record, sort_keys=True).encode("ascii"))
         self._aside.replace(self._file)
+
+    def forget(self, orders: Iterable[str]) -> None:
+        """Tell of these no more, from the next record on: nobody asks about them, and others would go for them."""
+        for order in orders:
+            self._orders.pop(order, None)
 
     def withdraw(self) -> None:
         """Remove the file at a clean end."""

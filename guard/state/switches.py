@@ -59,6 +59,7 @@ class FileSwitches:
         self._stamp: Stamp | None = None
         self._changed = clock.steady()
         self.vanished: frozenset[str] = frozenset()
+        self._forgotten: frozenset[str] = frozenset()
         self._load()
         self._unreported.clear()
 
@@ -155,6 +156,11 @@ class FileSwitches:
         self._unreported.clear()
         return applied
 
+    def forgotten(self) -> frozenset[str]:
+        """Return the orders of drills that were forgotten since the last call."""
+        forgotten, self._forgotten = self._forgotten, frozenset()
+        return forgotten
+
     def _load(self) -> None:
         """Read the word and the times before the names: what comes later then differs from what is remembered."""
         word = self.word[0]
@@ -176,6 +182,7 @@ class FileSwitches:
             del self._orders[order]
             self._judged.pop(order, None)
             self._waiting.pop(order, None)
+        self._forgotten |= over
         self.vanished = gone - over
         if reading.fresh or over or reading.standing != self._standing:
             self._take_in(reading)

@@ -6,6 +6,7 @@ It is one file because nearly all of it shares one running guard.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import signal
@@ -29,14 +30,18 @@ from guard.drills.folder import DrillFolder
 from guard.drills.forms import FORMS
 from guard.drills.places import CREDENTIAL, RunFolder
 from guard.drills.result import DrillError, Failure, Kind, Result, Times
+from guard.drills.walk import cases
 from guard.drills.ways import by_order, lift
 from guard.policy.load import load
 from guard.state.directory import OrderDirectory
 from guard.state.orders import Source, StopOrder, issue_stop, order_id
 from guard.state.scope import Scope
 from safeguards.scope import Operation
+from tests.guard.serve.edge import install
 from tests.guard.state.parts import of_a_known_host
+from tests.parts.certificates import Authority
 from tests.parts.configuration import Credentials, ModelSpec, write_configuration
+from tests.parts.fleets import Fleet
 from tests.parts.guard_process import GUARD, GuardProcess, wait_until
 from tests.parts.raw_caller import RawCaller
 
@@ -68,11 +73,11 @@ class Host:
 
 
 def configure(directory: Path, **drills: object) -> Credentials:
-    """Two workers and drills with a deadline of a second; without an ASL-3 model a frozen worker is left alone."""
+    """Two workers and drills with a deadline of two seconds; without an ASL-3 model a frozen worker is left alone."""
     models = [ModelSpec(), ModelSpec("other")]
     credentials = write_configuration(directory, models=models, workers=2, supervision={"deaf_seconds": 60})
     guard = json.loads((directory / "guard.yaml").read_text())
-    guard["drills"] = {"deadline_seconds": 1, **drills}
+    guard["drills"] = {"deadline_seconds": 2, **drills}
     (directory / "guard.yaml").write_text(json.dumps(guard))
     return credentials
 
@@ -199,7 +204,7 @@ def test_a_frozen_worker_fails_the_drill_by_name(host: Host, capsys: pytest.Capt
     try:
         code, told = host.drill(capsys)
         assert code == 1
-        assert "FAILED, no_stream: worker 1, chat: not within 1 s" in told
+        assert "FAILED, no_stream: worker 1, chat: not within 2 s" in told
         assert "worker 0" not in told.splitlines()[0]
         failing = 'guard_drill_failing{drill="stop"} 1.0'
         wait_until(lambda: failing in host.guard.get("/metrics").text, "it is told")
@@ -227,11 +232,11 @@ def test_a_worker_that_freezes_before_the_stop_is_the_one_that_was_not_cut(host:
                 each: await stack.enter_async_context(Caller(folder.door(each), ground.steady))
                 for each in ground.workers
             }
-            stage = Stage(callers, (FORMS[Operation.CHAT],), ground.steady, 1.0)
+            stage = Stage(callers, (FORMS[Operation.CHAT],), ground.steady, 2.0)
             return await Exercise(stage, Acts(stop, resume)).run()
 
     try:
-        with pytest.raises(DrillError, match="worker 0, chat: not within 1 s") as failed:
+        with pytest.raises(DrillError, match="worker 0, chat: not within 2 s") as failed:
             asyncio.run(run())
     finally:
         os.kill(host.guard.worker(0), signal.SIGCONT)
@@ -321,3 +326,101 @@ def test_the_supervisor_drills_by_itself_when_one_is_due_by_whichever_path_there
         assert process.wait() == 0
     assert not (state / "drills" / ".begun").exists()
     assert not (state / "run" / "admin.json").exists()
+
+
+def test_a_full_drill_writes_evidence_that_an_attestation_can_name(
+    host: Host, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    chosen = [each for each in cases("host") if str(each.scope) in {"org:guard-selftest", "operation:messages"}]
+    monkeypatch.setattr("guard.drills.walk.cases", lambda _: iter(chosen))
+    out = tmp_path / "evidence.json"
+    code, told = host.drill(capsys, "--full", "--out", str(out))
+    assert code == 0, told
+    assert "ok     org:guard-selftest by admin: 7 operations cut after " in told
+    assert "ok     operation:messages by file, rehearsed: 1 operations cut after " in told
+    assert f"sha256 {hashlib.sha256(out.read_bytes()).hexdigest()}" in told
+    evidence = json.loads(out.read_bytes())
+    assert (evidence["claim"], evidence["succeeded"], len(evidence["cases"])) == ("stop_drill", True, 5)
+    assert evidence["policy"] == load(host.config).digest
+    assert all(len(each["workers"]) == 2 and each["failure"] is None for each in evidence["cases"])
+    assert host.held() == []
+    host.guard.wait_for("drill", subject=f"{evidence['drill']} stop full", level="info")
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--full", "--path", "file"], 2, "are different drills"),
+        (["--full", "--lease"], 2, "are different drills"),
+        (["--out", "x"], 2, "--out is what --full writes"),
+        (["--lease"], 3, "this guard is no part of a fleet: nothing is leased here"),
+    ],
+)
+def test_what_cannot_be_drilled_here_is_said(
+    host: Host, capsys: pytest.CaptureFixture[str], options: list[str], code: int, words: str
+) -> None:
+    ended, told = host.drill(capsys, *options)
+    assert ended == code
+    assert words in told
+
+
+def test_where_no_guard_runs_nothing_is_drilled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    configure(tmp_path)
+    assert main(["drill", "--config", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "guard: no guard runs here: there is no worker to drill\n"
+    assert main(["status", "--config", str(tmp_path)]) == 0
+    assert "stop drill: never succeeded yet" in capsys.readouterr().out
+    assert not (tmp_path / "var").exists()
+
+
+def test_in_a_fleet_a_drill_stays_on_its_host_and_the_lease_is_drilled_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared = tmp_path / "shared"
+    with Fleet(tmp_path, [ModelSpec(), ModelSpec("strict", asl=3)], ["", ""], 1, {"folder": shared}) as fleet:
+        one, other = fleet.replicas
+        for options in (["--path", "order"], ["--path", "admin"], ["--lease"]):
+            assert main(["drill", "--config", str(one.config), *options]) == 0, capsys.readouterr()
+        told = capsys.readouterr().out
+        assert "a lapse of the lease: 1 workers cut within " in told
+        drills = one.status()["drills"]
+        assert [each["kind"] for each in drills["kinds"]] == ["stop", "lease"]
+        wait_until(lambda: one.status()["drills"]["kinds"][1]["last_success"] is not None, "it is told")
+        assert OrderDirectory(one.state).read().fresh
+        assert OrderDirectory(other.state).read().fresh == ()
+        assert [each["position"] for each in one.fleet["replicas"]] == [0, 0]  # the engine has heard of nothing
+        assert one.code("strict") == other.code("strict") == "upstream_failed"  # no other lease has lapsed
+        with RunFolder(one.state) as run:
+            door = run.door("0")
+            wait_until(
+                lambda: asyncio.run(_ask(door)) == "stopped", "nobody holds the self-test model's lease any more"
+            )
+
+
+async def _ask(address: str) -> str:
+    async with Caller(address, time.monotonic) as caller:
+        return (await caller.ask(FORMS[Operation.CHAT])).code
+
+
+def test_the_admin_path_goes_over_tls_to_exactly_the_certificate_that_is_configured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(tmp_path)
+    authority = Authority(tmp_path / "authority")
+    guard = json.loads((tmp_path / "guard.yaml").read_text())
+    guard["workers"] = 1
+    guard["admin"]["hosts"] = ["guard.example"]
+    guard["admin"]["tls"] = {"certificate": "tls/listener.pem", "key": {"file": "tls/listener.key"}}
+    (tmp_path / "guard.yaml").write_text(json.dumps(guard))
+    (tmp_path / "tls").mkdir()
+    install(authority.issue("guard.example"), tmp_path / "tls")
+    drill = ["drill", "--config", str(tmp_path), "--path", "admin"]
+    with GuardProcess(tmp_path, ready=False) as process:
+        process.wait_for("worker_started")
+        wait_until(lambda: main(drill) == 0, "the worker serves, and a drill by the admin API succeeds")
+        capsys.readouterr()
+        place = tmp_path / "var" / "state" / "run" / "admin.json"
+        other = authority.issue("guard.example").certificate
+        place.write_text(json.dumps({**json.loads(place.read_text()), "certificate": str(other)}))
+        assert main(drill) == 1
+        assert "FAILED, not_ordered: ConnectError" in capsys.readouterr().out

@@ -26,6 +26,8 @@ from guard.serve.worker import WorkerLoop
 from safeguards.scope import Operation
 from tests.parts.configuration import write_configuration
 
+DEADLINE = 10.0
+
 
 @dataclass
 class Standing:
@@ -61,7 +63,7 @@ async def standing(directory: Path, *, obeys: bool = True) -> AsyncIterator[Stan
             await door.open()
             run = stack.enter_context(RunFolder(state))
             caller = await stack.enter_async_context(Caller(run.door("0"), clock.steady))
-            yield Standing(worker, caller, Ground(bench, ("0",), 10.0, clock.steady, "a test"))
+            yield Standing(worker, caller, Ground(bench, ("0",), DEADLINE, clock.steady, "a test"))
     finally:
         if ticking is not None:
             ticking.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -173,5 +174,23 @@ def test_a_change_of_policy_in_the_middle_is_none_of_a_drills_business(tmp_path:
             (times,) = await Exercise(here.stage((Operation.MESSAGES,)), acts(here)).run()
             assert times.cut is not None
             assert (await held.ended()).code == "stopped"
+
+    asyncio.run(run())
+
+
+def test_a_way_that_waits_for_workers_who_do_not_obey_is_told_as_what_it_is(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with standing(tmp_path) as here:
+            rehearsing = replace(here.ground.bench, rehearsal=True)
+
+            async def rehearsed() -> str:
+                await by_order(rehearsing, Scope.parse("operation:chat"), "drill")
+                await asyncio.sleep(60)
+                return ""
+
+            both = (Operation.CHAT, Operation.MESSAGES)
+            failed = await failing(Exercise(here.stage(both, deadline=1.0), acts(here, stop=rehearsed)))
+            assert (failed.failure, failed.why) == (Failure.NOT_CUT, "worker 0, messages: not within 1 s")
+            assert lift(rehearsing, "after") != ()
 
     asyncio.run(run())

@@ -497,4 +497,6 @@ def test_a_drill_that_is_over_is_forgotten_with_its_files_and_nothing_is_told_of
         (directory.orders / f"{gone}.json").unlink()
     switches.poll()
     assert switches.state.ids == switches.vanished == {stop("model:demo", 2).id}
+    assert switches.forgotten() == {drill.id, over.id}
+    assert switches.forgotten() == frozenset()
     assert order_of(switches) == stop("model:demo", 2).id
