@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ LOOK_SECONDS: Final = 0.5
 SILENT_SECONDS: Final = 120.0
 RESTART_SECONDS: Final = 2.0
 LAST_SECONDS: Final = 5.0
+KILLED_SECONDS: Final = 1.0
 
 
 class Copies:
@@ -84,6 +86,8 @@ class Copies:
             await asyncio.sleep(0.02)
         if process.poll() is None:
             process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # what hangs in the system ends when that lets it
+                await asyncio.to_thread(process.wait, KILLED_SECONDS)
             self._log.emit(Level.WARNING, Event.SHIP_FAILED, reason="the last records have no copy yet")
 
     def _keep(self, given: Shipment) -> None:

@@ -168,3 +168,25 @@ def test_a_process_that_hangs_is_ended_and_replaced_and_the_end_of_the_guard_end
     assert not [each for each in ended if alive(each)]
     assert "it fell silent" in host.log.read_text()
     os.close(hold(host.state))  # nobody has it any more
+
+
+def test_one_that_does_not_end_in_time_is_gone_when_the_guard_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guard.serve.copies.LAST_SECONDS", 0.0)
+    host = Host(tmp_path)
+    write(host.guard.audit, "worker-0", 0, 3)
+    host.guard.seal()
+    found: list[int] = []
+
+    async def life() -> None:
+        watching = asyncio.ensure_future(host.copies.watch())
+        await until(lambda: pid(host), host)
+        found.append(pid(host))
+        os.kill(found[0], signal.SIGSTOP)
+        watching.cancel()
+        await host.copies.close()
+
+    asyncio.run(life())
+    assert not alive(found[0])
+    assert "the last records have no copy yet" in host.log.read_text()
