@@ -295,6 +295,32 @@ def test_text_held_beyond_the_limit_ends(way: type[Line]) -> None:
     assert road.model.answers[0].closed == 1
 
 
+@pytest.mark.parametrize("turns", range(4))
+def test_a_stop_that_is_noticed_where_bytes_arrive_is_counted_once_whenever_it_is_cut_too(turns: int) -> None:
+    counted: list[int] = []
+    line = Wired()
+
+    def cut(left: int) -> None:
+        if left:
+            asyncio.get_running_loop().call_soon(cut, left - 1)
+        else:
+            counted.append(road.live.cut_where(lambda _: STOP))
+
+    class Switch(Hesitant):
+        def watch(self, exchange: Exchange, channel: Channel) -> Cleared | Block:  # type: ignore[override]  # at once
+            if channel.end < 8:
+                return Cleared(channel.end)
+            assert asyncio.current_task() is None
+            cut(turns)
+            return STOP[1]
+
+    road = Road(first=Switch())
+    asyncio.run(road.travel(line))
+    check(road, line, streamed=True)
+    assert road.notes.outcomes[0].ending is Ending.STOPPED
+    assert sum(counted) + road.live.noticed().get("o1", 0) == 1
+
+
 def test_what_left_beside_text_that_is_held_too_long_is_not_taken_for_released() -> None:
     class Holding(Hesitant):
         def watch(self, exchange: Exchange, channel: Channel) -> Cleared:  # type: ignore[override]  # at once
