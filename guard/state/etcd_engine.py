@@ -44,6 +44,7 @@ _LIFE_SECONDS: Final = 86_400
 _ATTEMPTS: Final = 100  # of a write beside others, of which one succeeds in each round
 _MAX_REPLICAS: Final = 1_000
 _AT_ONCE: Final = 16
+_PAUSE_SECONDS: Final = 1.0  # between two beginnings of a watch, while none holds
 _WATCH_SECONDS: Final = 60.0  # a watch that goes nowhere is silent as a quiet one is: begin anew now and then
 
 
@@ -58,6 +59,7 @@ class EtcdEngine:
         self._leases: dict[str, int] = {}
         self._revision = 0
         self._watching: asyncio.Task[None] | None = None
+        self._watched = -_PAUSE_SECONDS
         self._grown = asyncio.Event()
 
     async def put(self, order: str, raw: bytes) -> int:
@@ -147,7 +149,9 @@ class EtcdEngine:
 
     async def hint(self, seconds: float) -> bool:
         """Wait for the watch to tell that the head changed."""
-        if self._watching is None or self._watching.done():
+        now = asyncio.get_running_loop().time()
+        if (self._watching is None or self._watching.done()) and now - self._watched >= _PAUSE_SECONDS:
+            self._watched = now
             self._watching = asyncio.ensure_future(self._watch())
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -170,8 +174,12 @@ class EtcdEngine:
         with suppress(EngineError, TimeoutError):
             async with asyncio.timeout(_WATCH_SECONDS):
                 async for line in self._watcher.lines("watch", {"create_request": begin}):
-                    # Also when it was cancelled because history was compacted: the head will tell.
-                    if '"events"' in line or '"canceled"' in line:
+                    # Cancelled too: history was compacted, or nobody knows who asks; the head tells.
+                    if '"canceled"' in line:
+                        self._watcher.forget_token()
+                        self._grown.set()
+                        return
+                    if '"events"' in line:
                         self._grown.set()
 
     async def _head(self) -> tuple[Kv, Head]:

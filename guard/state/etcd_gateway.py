@@ -123,11 +123,18 @@ class Gateway:
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise EngineError("etcd answers in another form") from None
 
+    def forget_token(self) -> None:
+        """Ask for another token with the next question: this one is perhaps no longer known."""
+        self._token = ""
+
     async def lines(self, path: str, question: Mapping[str, Any]) -> AsyncIterator[str]:
         """Ask what is answered line by line, for as long as the caller listens; raises EngineError."""
         if self._cluster.user and not self._token:
             await self._enter()
         async with self._opened(path, question, quiet=True) as answer:
+            if answer.status_code != httpx.codes.OK:
+                self.forget_token()
+                raise EngineError(f"etcd refuses {path}: status {answer.status_code}")
             async for line in answer.aiter_lines():
                 yield line
 

@@ -9,7 +9,7 @@ import copy
 import itertools
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -75,7 +75,10 @@ class Configured:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Configured:
     directory = tmp_path_factory.mktemp("switches")
     spec = ModelSpec(asl=1, surfaces=SURFACES, operations=("chat", "messages"))
-    write_configuration(directory, models=[spec], now=NOW, surfaces={"inside": 0})
+    small = replace(spec, name="small", upstream_model="small", upstream="http://127.0.0.1:10")
+    write_configuration(directory, models=[spec, small], now=NOW, surfaces={"inside": 0})
+    other = directory / "models" / "small.yaml"
+    other.write_text(json.dumps({**json.loads(other.read_text()), "framework": {"name": "lenient", "version": "1"}}))
     (directory / "builtin").mkdir()
     (directory / "builtin" / "lenient.yaml").write_text(json.dumps(LENIENT))
     documents = {kind: json.loads((directory / name).read_text()) for kind, name in FILES.items()}
@@ -91,12 +94,18 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Configured:
     ship = {"to": "s3://bucket/prefix", "endpoint": "http://127.0.0.1:9", "lock": {"mode": "governance", "days": 1}}
     documents["guard"]["storage"]["ship"] = ship
     documents["guard"]["clocks"] = [{"name": "c", "starts": "discovered", "hours": 1, "to": "x", "source": "x"}]
+    told = {"name": "n", "kind": "grafana", "url": "http://127.0.0.1:9", "on": ["stop"], "credential": {"file": "h"}}
+    documents["guard"]["notify"] = [told]
+    documents["guard"]["drills"] = {"paths": ["order"]}
     documents["model"]["framework"] = {"name": "lenient", "version": "1"}
     documents["model"]["allow_keys"] = ["signature"]
     for mount in documents["model"]["safeguards"]:
         if mount["use"] == "request_log":
             mount["settings"]["copies"] = {"max_lag_seconds": 60, "when_behind": "alarm"}
     documents["model"]["response"] = {"max_hours": 1, "on_overdue": "stop"}
+    documents["model"]["ladder"] = {"no_new_principals": False, "de_deployed": {"replacement": "small", "route": False}}
+    band = {"value": "block_rate", "window_seconds": 60, "max": 0.5, "at_least": 1, "then": "alarm"}
+    documents["model"]["monitoring"] = {"bands": [band], "reviewed": "2026-05-01", "review_every_days": 90}
     finding = {"threshold": "T", "state": "ruled_out", "assessed": "2026-01-01", "expires": "2027-01-01"}
     documents["model"]["thresholds"] = [finding]
     found = tuple(switch for kind, document in documents.items() for switch in switches(kind, document))

@@ -369,9 +369,9 @@ class Bench:
     pipeline: Pipeline
 
     def mount(self, safeguard: Safeguard, *, enforce: bool = True, block_on_failure: bool = True) -> None:
-        """Put it after the others."""
+        """Put it after the others, but for what rests: that is always the last."""
         mount = Mount("tested", safeguard, enforce=enforce, block_on_failure=block_on_failure, deadline=0.02)
-        pipeline = Pipeline([*self.pipeline.mounts, mount])
+        pipeline = Pipeline([*self.pipeline.mounts[:-1], mount, self.pipeline.mounts[-1]])
         self.guard.call(lambda: serve(self.guard.worker, pipeline))
 
     def ask(self) -> Any:

@@ -25,6 +25,7 @@ from tests.guard.state.parts import of_a_known_host
 from tests.parts.configuration import write_configuration
 
 NOBODY = "no worker runs here: nothing is served; what follows holds for the next start\n"
+UNDRILLED = "stop drill: never succeeded yet\n"
 
 
 @pytest.fixture(autouse=True)
@@ -210,7 +211,7 @@ def test_the_status_on_the_host_tells_what_is_stopped_and_what_is_below_its_floo
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["status", "--config", str(config)]) == 0
-    assert capsys.readouterr().out == NOBODY + "demo: not stopped, not served\n"
+    assert capsys.readouterr().out == NOBODY + UNDRILLED + "demo: not stopped, not served\n"
     main(["stop", "model:demo", "--reason", "why", "--config", str(config)])
     capsys.readouterr()
     assert main(["status", "--json", "--config", str(config)]) == 3
@@ -230,7 +231,7 @@ def test_the_status_falls_back_to_the_host_and_says_so(config: Path, capsys: pyt
     with answering(reply("401 Unauthorized", b'{"error": "the token has expired"}')) as url:
         assert main(["status", "--config", str(config), "--admin", url, "--token-file", str(token)]) == 0
         out, err = capsys.readouterr()
-        assert out == NOBODY + "demo: not stopped, not served\n"
+        assert out == NOBODY + UNDRILLED + "demo: not stopped, not served\n"
         assert "the token has expired; this is what lies on this host" in err
         assert main(["status", "--admin", url, "--token-file", str(token)]) == 4
     assert main(["status", "--admin", url, "--token-file", str(token)]) == 1
@@ -277,7 +278,7 @@ def test_the_status_counts_the_workers_that_live(config: Path, capsys: pytest.Ca
     assert main(["status", "--json", "--config", str(config)]) == 0
     assert json.loads(capsys.readouterr().out)["workers"] == ["0"]
     assert main(["status", "--config", str(config)]) == 0
-    assert capsys.readouterr().out == "demo: served\n"
+    assert capsys.readouterr().out == UNDRILLED + "demo: served\n"
 
 
 def test_a_stop_for_an_address_without_a_token_is_never_confirmed_by_this_host(

@@ -32,7 +32,7 @@ def postgres(server: Postgres, port: int | None = None, patience: Patience | Non
 
 def etcd(server: Etcd, prefix: str, port: int | None = None, patience: Patience | None = None) -> Open:
     url = server.url(prefix, port=port)
-    return lambda: EtcdEngine(Cluster.parse(url), None, patience or Patience(2.0, 2.0))
+    return lambda: EtcdEngine(Cluster.parse(url), None, patience or Patience(5.0, 5.0))
 
 
 def stop(number: int, scope: str = "all", reason: str = "a reason") -> tuple[str, bytes]:

@@ -56,6 +56,21 @@ def test_a_connection_that_goes_nowhere_is_given_up_and_a_new_one_is_made(member
     asyncio.run(test())
 
 
+def test_while_no_watch_holds_one_is_begun_a_second(member: Etcd) -> None:
+    async def test() -> None:
+        with TcpProxy(member.port) as proxy:
+            engine = etcd(member, "quiet", proxy.port)()
+            proxy.cut()
+            proxy.refuse(refusing=True)
+            before = proxy.connections
+            for _ in range(30):
+                assert await engine.hint(0.001) is False
+            assert proxy.connections - before <= 1
+            await engine.aclose()
+
+    asyncio.run(test())
+
+
 def test_a_watch_that_goes_nowhere_costs_the_hint_and_nothing_else(member: Etcd) -> None:
     async def test() -> None:
         with TcpProxy(member.port) as proxy:
@@ -194,8 +209,16 @@ def test_a_user_and_a_password_are_asked_for_and_never_shown(own: Etcd) -> None:
         assert await engine.put(*stop(1)) == 1
         assert (await engine.beat("one", "start", b"said")).position == 1
         assert [each.replica for each in await engine.heard()] == ["one"]
-        engine._gateway._token = "an old one"
+        engine._gateway._token = engine._watcher._token = "an old one"
         assert (await engine.head()).position == 1
+        await engine.hint(2.0)
+        assert engine._watcher._token == ""  # the next watch asks for another
+        engine._watched = -10.0
+        waiting = asyncio.ensure_future(engine.hint(30.0))
+        other = opened("guards:guards-secret@")
+        await other.put(*stop(2))
+        assert await waiting is True
+        await other.aclose()
         await engine.aclose()
         for who, prefix, words in (
             ("", "fleet", "etcd refuses kv/txn"),
