@@ -20,6 +20,7 @@ from typing import Final
 
 from guard.clock import SystemClock
 from guard.state.directory import OrderDirectory
+from guard.state.issuer import Issuer
 from guard.state.lease import LONGEST, Lease, LeasedSwitches, LeaseWord
 from guard.state.orders import ENTROPY_BYTES, Source, StopOrder, encode, issue_resume, issue_stop
 from guard.state.places import Patience
@@ -114,7 +115,7 @@ def _stops(what: str, replica: Replica, put: Put, goal: float, rounds: int) -> l
         lifting = issue_resume([order.id], reason="measured", who="bench", source=Source.CLI, now=time.time(),
                                entropy=os.urandom(ENTROPY_BYTES))  # fmt: skip
         wait_until(lambda: directory.snapshot(of_a_known_host).stops != frozenset(), "the order is here")
-        directory.put(lifting)
+        directory.put(Issuer.open(replica.state).signed(lifting))
         wait_until(partial(_serves, replica), "it is served again")
     p99 = sorted(every)[int(len(every) * 0.99) - 1]
     remark = f"{WORKERS} workers, {STREAMS} streams; p99 {p99:.0f} ms, goal under {goal:.0f}"
