@@ -14,6 +14,7 @@ from guard.policy.config import Config
 from guard.policy.diff import Change, diff, effect_of
 from guard.policy.diff_rules import Effect
 from guard.policy.lowering import NONE_KNOWN, LevelsByName, Lowering, lowerings
+from guard.policy.replacing import reached
 from guard.policy.server_identity import server_of
 from guard.policy.source import Problem
 
@@ -23,7 +24,16 @@ MAX_NAMED: Final = 20
 FIXED: Final = ("workers", "storage", "audit", "content", "fleet", "telemetry")
 FIXED_OF_LISTENERS: Final = ("host", "port", "unix", "tls")
 # What a stream that runs is judged on by itself, or what says nothing about it.
-_NOT_OF_STREAMS: Final = ("evidence", "monitoring", "operations", "surfaces")
+_NOT_OF_STREAMS: Final = (
+    "also",
+    "evidence",
+    "framework",
+    "ladder.de_deployed",
+    "monitoring",
+    "operations",
+    "response",
+    "surfaces",
+)
 _RESTART: Final = "cannot change without a restart"
 
 
@@ -175,7 +185,10 @@ def under_care(config: Config) -> frozenset[str]:
 
 
 def weaker_under_care(asked: Asked, before: Config, changes: Iterable[Change]) -> Iterator[Change]:
-    """Yield the weaker changes that concern a model at ASL-3 or above, by its level in the policy in force."""
+    """Yield the weaker changes that concern a model at ASL-3 or above, by its level in the policy in force.
+
+    A model that its ladder lets answer in its place is under the same care.
+    """
     care = under_care(before) | frozenset(asked.remembered)
     for change in changes:
         if change.effect is Effect.WEAKER and _concerns(change, before, asked.after, care):
@@ -190,13 +203,13 @@ def stricter_models(changes: Iterable[Change]) -> tuple[str, ...]:
         for change in changes
         if change.effect is Effect.STRONGER
         and change.subject.startswith(kind)
-        and change.key.partition(".")[0] not in _NOT_OF_STREAMS
+        and not any(f"{change.key}.".startswith(f"{each}.") for each in _NOT_OF_STREAMS)
     }
     return tuple(sorted(found))
 
 
 def _concerns(change: Change, before: Config, after: Config, care: Collection[str]) -> bool:
-    strict = _strict(before)
+    strict = _strict(before) | _answering(before)
     kind, _, name = change.subject.partition(" ")
     if kind == "model":
         if name in strict or name not in after.models:
@@ -233,6 +246,11 @@ def _strict(config: Config) -> frozenset[str]:
         for alias, policy in config.models.items()
         if max(policy.asl.deployment, policy.asl.security) >= TWO_PERSON_ASL
     )
+
+
+def _answering(config: Config) -> frozenset[str]:
+    """The models that answer in place of such a one: by their files its callers are served while it is on that rung."""
+    return frozenset().union(*(reached(config.models[alias], config.models.get) for alias in _strict(config)))
 
 
 def _surfaces(config: Config, strict: Collection[str]) -> frozenset[str]:

@@ -158,9 +158,9 @@ def severe(old: Any, new: Any, olds: Tree, news: Tree) -> Effect:
     return N if before == after else W if after > before else S
 
 
-def rung(old: Any, *_: Any) -> Effect:
-    """A rung of a ladder: one more lets a step down stop there, which is milder, and gives people more to choose."""
-    return N if old is None or old == "false" else W
+def withdrawn(old: Any, new: Any, *_: Tree) -> Effect:
+    """What follows a withdrawal: who is only told of a replacement is not answered by one."""
+    return N if old is None and isinstance(new, Mapping) and new["route"] is False else W
 
 
 def tripping(old: Any, new: Any, *_: Tree) -> Effect:
@@ -183,6 +183,8 @@ _OPPOSITE: Final = {S: W, W: S, N: N}
 _LISTENERS: Final = ("guard/surfaces/*", "guard/admin")
 _MODEL: Final = "models/*"
 _LADDER: Final = "models/*/ladder"
+# Orders in force name the mode alone: a file that declares the rung turns what was a full stop into it.
+_RUNG: Final = "what an order in force or the next step down means for the model"
 _MOUNT: Final = "models/*/safeguards/*"
 _SET: Final = f"{_MOUNT}/settings"
 _UP: Final = "models/*/upstream"
@@ -242,12 +244,12 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(f"{_MODEL}/response/max_hours", rising(W), "a weakness may stand for longer"),
     Rule(f"{_MODEL}/response/severe_max_hours", severe, "a severe weakness may stand for longer"),
     Rule(f"{_MODEL}/response/on_overdue", ranked("stop", "step_down", "alarm"), "what a late answer does"),
-    Rule(f"{_LADDER}/stricter", rung, "a rung less: there is only a deeper one to go to"),
+    Rule(f"{_LADDER}/stricter", always(W), _RUNG),
     Rule(f"{_LADDER}/stricter/enforce", widened(S), "what is enforced on that rung"),
-    Rule(f"{_LADDER}/fallback", rung, "a rung less: there is only a deeper one to go to"),
+    Rule(f"{_LADDER}/fallback", always(W), _RUNG),
     Rule(f"{_LADDER}/fallback/model", always(W), "another model answers on that rung"),
-    Rule(f"{_LADDER}/no_new_principals", rung, "a rung less: there is only a deeper one to go to"),
-    Rule(f"{_LADDER}/de_deployed", rung, "what callers are told once it is withdrawn"),
+    Rule(f"{_LADDER}/no_new_principals", always(W), _RUNG),
+    Rule(f"{_LADDER}/de_deployed", withdrawn, "what callers get once it is withdrawn"),
     Rule(f"{_LADDER}/de_deployed/replacement", always(W), "another model takes its place"),
     Rule(f"{_LADDER}/de_deployed/route", ranked("false", "true"), "whether another model answers once it is withdrawn"),
     Rule(f"{_MODEL}/response/trip_from_severity", tripping, "which incidents move the model a step down"),
@@ -467,7 +469,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("guard/clocks/*/starts", always(W), "it begins at another moment"),
     Rule("guard/clocks/*/hours", rising(W), "it runs out later"),
     Rule("guard/clocks/*/from_severity", rising(W), "it runs for fewer incidents"),
-    Rule("guard/clocks/*/to", always(N), "the words that say who is told"),
+    Rule("guard/clocks/*/to", always(W), "the words that say who is told"),
     Rule("guard/clocks/*/source", always(N), "the words that say where it comes from"),
     Rule(_NOTIFY, presence(added=S, removed=W), "who is told when something is stopped, resumed or found"),
     Rule(f"{_NOTIFY}/name", always(N), "only a name"),

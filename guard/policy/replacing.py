@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from guard.policy.model import ModelPolicy
@@ -18,13 +18,12 @@ def replacing(
     ``models`` are the valid files by ``models/name.yaml``, ``broken`` the labels of those that are not.
     """
     ladder = policy.ladder
-    named: list[tuple[Place, str, bool]] = []
+    named: list[tuple[Place, str]] = []
     if ladder.fallback is not None:
-        named.append((("ladder", "fallback", "model"), ladder.fallback.model, True))
+        named.append((("ladder", "fallback", "model"), ladder.fallback.model))
     if ladder.de_deployed is not None:
-        replaced = ladder.de_deployed
-        named.append((("ladder", "de_deployed", "replacement"), replaced.replacement, replaced.route))
-    for place, alias, answers in named:
+        named.append((("ladder", "de_deployed", "replacement"), ladder.de_deployed.replacement))
+    for place, alias in named:
         label = f"models/{alias}.yaml"
         other = models.get(label)
         if alias == policy.model:
@@ -33,7 +32,7 @@ def replacing(
             if label not in broken:
                 yield document.problem(place, f"there is no file {label}")
         else:
-            for words in (*_unlike(policy, other), *(_beyond(policy, other, models) if answers else ())):
+            for words in (*_unlike(policy, other), *_beyond(policy, other, models)):
                 yield document.problem(place, f"{label} {words}")
 
 
@@ -53,20 +52,23 @@ def _beyond(policy: ModelPolicy, other: ModelPolicy, models: Mapping[str, ModelP
         yield "declares higher levels than this model"
     if other.model in policy.same_weights_as or weights_of(other.upstream) == weights_of(policy.upstream):
         yield "serves the same weights"
-    if policy.model in _reached(other, models):
+    if policy.model in reached(other, lambda alias: models.get(f"models/{alias}.yaml")):
         yield "leads back to this model: its own ladder names it"
 
 
-def _reached(policy: ModelPolicy, models: Mapping[str, ModelPolicy]) -> set[str]:
-    """Return every model that answers in place of this one, or of one that does."""
-    reached: set[str] = set()
-    waiting = [policy]
+def reached(policy: ModelPolicy, find: Callable[[str], ModelPolicy | None]) -> frozenset[str]:
+    """Return every model that answers in place of this one, or of one that does; ``find`` gives the file of each."""
+    found: set[str] = set()
+    waiting: list[ModelPolicy | None] = [policy]
     while waiting:
-        ladder = waiting.pop().ladder
+        each = waiting.pop()
+        if each is None:
+            continue
+        ladder = each.ladder
         answering = [] if ladder.fallback is None else [ladder.fallback.model]
         if ladder.de_deployed is not None and ladder.de_deployed.route:
             answering.append(ladder.de_deployed.replacement)
-        fresh = [alias for alias in answering if alias not in reached]
-        reached.update(fresh)
-        waiting += [models[f"models/{alias}.yaml"] for alias in fresh if f"models/{alias}.yaml" in models]
-    return reached
+        fresh = [alias for alias in answering if alias not in found]
+        found.update(fresh)
+        waiting += map(find, fresh)
+    return frozenset(found)

@@ -25,6 +25,7 @@ from guard.policy.load import load
 from guard.policy.lowering import levels_in
 from tests.parts.approvals import NobodyApproves
 from tests.parts.configuration import ModelSpec, write_configuration
+from tests.parts.ladders import write_ladder
 
 BIG, SMALL = "http://127.0.0.1:1", "http://127.0.0.1:2"
 Edit = Callable[[Path], None]
@@ -151,6 +152,87 @@ def test_what_is_weaker_for_a_model_at_asl_3_takes_two_people(directory: Path, c
     accepted = accept(asked(before, after), people)
     assert (accepted.approved_by, accepted.effect) == (("Ada", "Ben"), Effect.WEAKER)
     assert people.asked == [(before.digest, after.digest, 7.0)]
+
+
+RUNGS: dict[str, dict[str, Any]] = {
+    "stricter": {"stricter": {"enforce": ["tried"]}},
+    "fallback": {"fallback": {"model": "small"}},
+    "a replacement that answers": {"de_deployed": {"replacement": "small", "route": True}},
+    "no_new_principals": {"no_new_principals": True},
+}
+
+
+@pytest.mark.parametrize("ladder", RUNGS.values(), ids=RUNGS)
+def test_a_rung_that_makes_a_stop_milder_takes_two_people_to_add_and_to_remove(
+    directory: Path, ladder: dict[str, Any]
+) -> None:
+    without = load(directory)
+    write_ladder(directory, "big", ladder)  # with the mount in shadow that it names
+    declared = load(directory)
+    for before, after in ((without, declared), (declared, without)):
+        with pytest.raises(NotAcceptedError, match=r"model big: ladder\.\w+: is weaker"):
+            accept(asked(before, after), NobodyApproves())
+        assert accept(asked(before, after), TwoPeople()).approved_by == ("Ada", "Ben")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: mount(model, "patterns").update(mode="shadow"),
+        lambda model: model["upstream"].update(url="http://127.0.0.1:3"),
+    ],
+)
+def test_what_answers_in_place_of_an_asl_3_model_is_weakened_by_two_people(
+    directory: Path, change: Callable[[Any], Any]
+) -> None:
+    """However many models lie between; a model that callers are only told of answers nobody."""
+    write_small(directory, "middle", "http://127.0.0.1:4")
+    write_ladder(directory, "middle", {"de_deployed": {"replacement": "small", "route": True}})
+    write_ladder(directory, "big", {"fallback": {"model": "middle"}})
+    before = load(directory)
+    edit(directory, "models/small.yaml", change)
+    with pytest.raises(NotAcceptedError, match=r"model small: .*is weaker"):
+        accept(asked(before, load(directory)), NobodyApproves())
+    edit(
+        directory,
+        "models/middle.yaml",
+        lambda model: model.update(ladder={"de_deployed": {"replacement": "small", "route": False}}),
+    )
+    told = load(directory)
+    edit(directory, "models/small.yaml", lambda model: model["upstream"].update(url="http://127.0.0.1:5"))
+    assert accept(asked(told, load(directory)), NobodyApproves()).effect is Effect.WEAKER
+
+
+def test_a_file_that_is_stricter_about_what_no_stream_is_judged_by_ends_no_stream(directory: Path) -> None:
+    write_ladder(
+        directory,
+        "small",
+        {"de_deployed": {"replacement": "tiny", "route": True}, "stricter": {"enforce": ["tried"]}},
+    )
+    write_small(directory, "tiny", "http://127.0.0.1:4")
+    edit(directory, "models/tiny.yaml", lambda model: model.pop("ladder"))
+    band = {"value": "block_rate", "window_seconds": 60, "max": 0.1, "at_least": 10, "then": "alarm"}
+
+    def several(model: Any) -> None:
+        model["response"] = {"max_hours": 48, "trip_from_severity": 3}
+        model["monitoring"] = {"bands": [band], "reviewed": "2026-06-01", "review_every_days": 30}
+        model["also"] = [{"name": "eu-ai-act", "version": "2024/1689"}]
+        model["ladder"]["de_deployed"]["route"] = False
+
+    found = judged(directory, change_of("models/small.yaml", several))
+    changed = {each.key.partition(".")[0] for each in found.changes if each.effect is Effect.STRONGER}
+    assert changed == {"response", "monitoring", "framework", "ladder"}
+    assert found.stricter == ()
+
+
+def test_more_that_the_rung_stricter_enforces_is_something_its_streams_were_not_judged_by(directory: Path) -> None:
+    def second(model: Any) -> None:
+        model["safeguards"].append({**mount(model, "tried"), "name": "second"})
+
+    write_ladder(directory, "small", RUNGS["stricter"])
+    edit(directory, "models/small.yaml", second)
+    more = change_of("models/small.yaml", lambda model: model["ladder"]["stricter"]["enforce"].append("second"))
+    assert judged(directory, more).stricter == ("small",)
 
 
 @pytest.mark.parametrize("change", NOT_OF_IT.values(), ids=NOT_OF_IT)

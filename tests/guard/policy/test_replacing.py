@@ -62,12 +62,21 @@ def test_one_that_is_fit_is_taken(tmp_path: Path) -> None:
     assert problems(tmp_path) == []
 
 
-def test_one_that_callers_are_only_told_of_may_declare_higher_levels(tmp_path: Path) -> None:
-    write_configuration(tmp_path, models=[spec("big"), spec("small", 3)])
-    write_ladder(tmp_path, "big", {"de_deployed": {"replacement": "small"}})
-    assert problems(tmp_path) == []
-    write_ladder(tmp_path, "big", {"de_deployed": {"replacement": "small", "route": True}})
-    assert len(problems(tmp_path)) == 1
+@pytest.mark.parametrize("route", [False, True])
+@pytest.mark.parametrize(
+    ("small", "said"),
+    [
+        (spec("small", 3), "declares higher levels than this model"),
+        (ModelSpec("small", kind="openai", upstream_model="big"), "serves the same weights"),
+    ],
+)
+def test_one_that_callers_are_only_told_of_is_no_less_another_model(
+    small: ModelSpec, said: str, route: bool, tmp_path: Path
+) -> None:
+    write_configuration(tmp_path, models=[spec("big"), small])
+    write_ladder(tmp_path, "big", {"de_deployed": {"replacement": "small", "route": route}})
+    (problem,) = problems(tmp_path)
+    assert f"ladder.de_deployed.replacement: models/small.yaml {said}" in problem
 
 
 @pytest.mark.parametrize("alias", ["big", "nobody"])
