@@ -25,6 +25,7 @@ from safeguards.verdict import Block, Cleared, Code, Pass
 _log = logging.getLogger("guard.pipeline")
 _MINT: Final = object()
 CLOSE_SECONDS: Final = 10.0
+_FAILURES: Final = frozenset({Code.SAFEGUARD_FAILED, Code.LOG_UNAVAILABLE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Admitted:
 
 @dataclass(slots=True)
 class Tally:
-    """What one mount did to the answer so far: its time, and its first denial; ``asked`` is for one that may rest."""
+    """What one mount did to the answer so far: its time, its first denial or failure; ``asked``: for what may rest."""
 
     seconds: float = 0.0
     denied: Decision | None = None
@@ -234,9 +235,14 @@ class Pipeline:
         return decision if decision.blocked else None
 
     def _tallied(self, judgement: Judgement, index: int, decision: Decision) -> None:
+        """Keep the first denial; a failure before it, passed or blocked, hides no hit and stands beside it."""
         tally = judgement.tallies[index]
-        if tally.denied is None and (decision.denied or decision.failure is not None):
-            tally.denied = decision
+        before = tally.denied
+        if before is None:
+            if decision.denied or decision.failure is not None:
+                tally.denied = decision
+        elif _weight(decision) > _weight(before):
+            tally.denied = replace(decision, failure=decision.failure or before.failure)
 
     def carry_out(self, judgement: Judgement) -> Decision | None:
         """Block for what the same mounts, before they were enforced as they are here, recorded and let pass.
@@ -284,6 +290,11 @@ class Pipeline:
             except Exception as problem:  # noqa: BLE001 - logged, and the others still have to be told
                 _not_closed(mount, exchange, problem)
         return _close_all(waiting, exchange) if waiting else None
+
+
+def _weight(decision: Decision) -> int:
+    """Order what a watcher said: a hit tells more than a failure that denies, and that more than one that passed."""
+    return 0 if not decision.denied else 1 if decision.code in _FAILURES else 2
 
 
 async def _close_all(waiting: Sequence[tuple[Mount, Awaitable[None]]], exchange: Exchange) -> None:

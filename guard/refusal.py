@@ -38,5 +38,5 @@ class Ended(Exception):  # noqa: N818 - reads as what happened
         return cls(ending, Block(code, decision.reason, decision.category, decision.rule, decision.retry_after))
 
 
-_STOPS = frozenset({Code.STOPPED, Code.DE_DEPLOYED})
-_DENIALS = frozenset({Code.ACCESS_DENIED, Code.RATE_LIMITED, Code.NO_NEW_PRINCIPALS, Code.EVIDENCE_EXPIRED})
+_STOPS = frozenset({Code.STOPPED, Code.DE_DEPLOYED, Code.NO_NEW_PRINCIPALS})
+_DENIALS = frozenset({Code.ACCESS_DENIED, Code.RATE_LIMITED, Code.EVIDENCE_EXPIRED})

@@ -321,8 +321,11 @@ class _Compiling:
 
 
 def _enforced(mounts: Sequence[Mount], names: Collection[str]) -> list[Mount]:
-    """The same mounts in the same places, these carried out: what has watched an exchange goes on watching it."""
-    return [replace(mount, enforce=True) if mount.name in names else mount for mount in mounts]
+    """The same mounts in the same places, these carried out: what has watched an exchange goes on watching it.
+
+    What is carried out in an emergency blocks when it fails (law 3), whatever was allowed while it was only tried.
+    """
+    return [replace(mount, enforce=True, block_on_failure=True) if mount.name in names else mount for mount in mounts]
 
 
 def _place(rules: RuleSet, bad: BadRule) -> Place:

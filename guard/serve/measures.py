@@ -26,7 +26,8 @@ def measured(
     """Return the totals of every measure of these models since the guard began; a key may come several times.
 
     ``classifiers`` names the models, and the mounts whose judgements count as hits. Exchanges that a stop order ended
-    count nowhere: what is stopped says nothing about how it is used.
+    count nowhere: what is stopped says nothing about how it is used. Nor do those that ended as they did by a reload or
+    a pushed rule, or that were denied to callers whom an order had sent here from another model.
     """
     parts: dict[tuple[str, Measure], float] = {}
     ended: dict[str, float] = {}
@@ -40,6 +41,10 @@ def measured(
                 continue
             ended[model] = ended.get(model, 0.0) + value
             found = _ENDINGS.get(key[4])
+        elif key[0] == "guard_requests_not_judged_total" and key[2] != Ending.STOPPED:
+            ended[model] = ended.get(model, 0.0) - value
+            if key[2] in _ENDINGS:
+                parts[model, _ENDINGS[key[2]]] = parts.get((model, _ENDINGS[key[2]]), 0.0) - value
         elif key[0] == "guard_decisions_total" and key[2] in classifiers[model]:
             judged[model] = judged.get(model, 0.0) + value
             found = Measure.HIT_RATE if key[4] == "deny" else None

@@ -74,6 +74,14 @@ _ALL = (
         ("model", "answered_by", "outcome"),
         outcome=tuple(Ending),
     ),
+    _metric(
+        "guard_requests_not_judged_total",
+        Kind.COUNTER,
+        _W,
+        "Exchanges that no band counts: a reload, a pushed rule or an order's detour decided how they ended.",
+        ("model", "outcome"),
+        outcome=tuple(Ending),
+    ),
     _metric("guard_requests_in_flight", Kind.GAUGE, _W, "Exchanges that have begun and not ended.", ("model",)),
     _metric("guard_streams_open", Kind.GAUGE, _W, "Streamed exchanges that have begun and not ended.", ("model",)),
     _metric(

@@ -11,6 +11,7 @@ from guard.telemetry.meter import OTHER, Key, Meter
 from guard.telemetry.metric import AuthFailure, Cut, Phase, Unscanned
 from safeguards.decision import Decision, Ending, Outcome, Target
 from safeguards.exchange import Exchange
+from safeguards.rapid_response import NAME as RAPID_RESPONSE
 from safeguards.verdict import Code
 
 _CUTS = {
@@ -102,6 +103,8 @@ def exchange_ended(meter: Meter, exchange: Exchange, outcome: Outcome, route: st
     inc(bind("guard_requests_total", model, route, exchange.caller.tier, ending))
     if exchange.asked:
         inc(bind("guard_answered_by_another_total", exchange.asked, model, ending))
+    if ending is not Ending.SERVED and _by_operator(exchange, outcome):
+        inc(bind("guard_requests_not_judged_total", model, ending))
     observe(bind("guard_overhead_seconds", model, Phase.TOTAL), outcome.seconds - outcome.upstream_seconds)
     for decision in outcome.decisions:
         _decided(meter, model, route, decision)
@@ -131,6 +134,16 @@ def exchange_ended(meter: Meter, exchange: Exchange, outcome: Outcome, route: st
             )
             if ending is not Ending.SERVED:
                 inc(bind("guard_streams_terminated_total", model, _cut(outcome)))
+
+
+def _by_operator(exchange: Exchange, outcome: Outcome) -> bool:
+    """Whether it ended as it did by what operators did, which must not move a model down its ladder (row C9).
+
+    What an order stopped has an ending of its own and is not among these.
+    """
+    if outcome.code is Code.POLICY_CHANGED or (exchange.asked and outcome.ending is Ending.DENIED):
+        return True
+    return any(decision.blocked and decision.safeguard == RAPID_RESPONSE for decision in outcome.decisions)
 
 
 def _decided(meter: Meter, model: str, route: str, decision: Decision) -> None:

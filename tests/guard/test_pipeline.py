@@ -357,3 +357,34 @@ def test_where_nothing_was_denied_nothing_is_carried_out() -> None:
     judgement = Pipeline(mounts).begin(EXCHANGE)
     asyncio.run(Pipeline(mounts).admit(judgement, REQUEST))
     assert Pipeline([replace(mounts[0], enforce=True)]).carry_out(judgement) is None
+
+
+class Turns(Says):
+    """Gives another answer at every look."""
+
+    def __init__(self, *watches: object) -> None:
+        """Prepare the answers."""
+        super().__init__()
+        self._turns = iter(watches)
+
+    def watch(self, exchange: Exchange, channel: Channel) -> Any:
+        """Answer."""
+        return self._give(next(self._turns))
+
+
+@pytest.mark.parametrize(("enforce", "block"), [(False, False), (False, True), (True, False)])
+def test_a_failure_hides_no_later_hit(enforce: bool, block: bool) -> None:
+    mounts = [Mount("m", Turns(Unavailable(Failure.TIMEOUT, "x"), NO, OSError()), enforce, block, 5.0)]
+    pipeline, stricter = Pipeline(mounts), Pipeline([replace(mounts[0], enforce=True)])
+    judgement = pipeline.begin(EXCHANGE)
+    text = channel()
+    for _ in range(2):
+        pipeline.watch(judgement, text)
+    (told,) = judgement.decisions(pipeline.watchers)
+    assert (told.denied, told.blocked, told.rule, told.failure) == (True, enforce, "r1", Failure.TIMEOUT)
+    if not enforce:
+        pipeline.watch(judgement, text)
+        assert judgement.decisions(pipeline.watchers) == (told,)  # nor does one that comes after it
+        late = stricter.carry_out(judgement)
+        assert late is not None
+        assert (late.code, late.rule) == (Code.CONTENT_BLOCKED, "r1")

@@ -21,7 +21,7 @@ def test_a_stop_is_a_stop_and_a_grant_a_denial_on_either_side(code: Code, side: 
         Code.DE_DEPLOYED: Ending.STOPPED,
         Code.ACCESS_DENIED: Ending.DENIED,
         Code.RATE_LIMITED: Ending.DENIED,
-        Code.NO_NEW_PRINCIPALS: Ending.DENIED,
+        Code.NO_NEW_PRINCIPALS: Ending.STOPPED,
         Code.EVIDENCE_EXPIRED: Ending.DENIED,
     }
     ended = Ended.by(decision(code), side)

@@ -240,6 +240,19 @@ def test_mounts_keep_their_order_modes_and_postures(tmp_path: Path) -> None:
     assert serving.pipeline.mounts[-1].deadline == 0.5
 
 
+def test_what_the_stricter_rung_enforces_blocks_when_it_fails(tmp_path: Path) -> None:
+    changes: dict[str, dict[str, Any]] = {"patterns": {"mode": "shadow", "on_failure": "pass"}}
+    write_configuration(tmp_path, models=[ModelSpec(asl=1, safeguards=changes)])
+    path = tmp_path / "models" / "demo.yaml"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "ladder": {"stricter": {"enforce": ["patterns"]}}}))
+    absent: Any = None
+    (serving,) = Models(load(tmp_path), Ports(absent, absent, absent, Still())).all()
+    assert serving.stricter is not None
+    tried, enforced = serving.pipeline.mounts[-1], serving.stricter.mounts[-1]
+    assert (tried.enforce, tried.block_on_failure) == (False, False)
+    assert (enforced.enforce, enforced.block_on_failure) == (True, True)
+
+
 @pytest.mark.parametrize(("deployment", "security"), [(1, 3), (3, 1)])
 def test_the_higher_of_two_levels_counts(tmp_path: Path, deployment: int, security: int) -> None:
     write_configuration(tmp_path, models=[ModelSpec(asl=3)])

@@ -45,6 +45,25 @@ def test_what_was_stopped_counts_nowhere() -> None:
     assert found["demo", Measure.BLOCK_RATE] == Totals(1, 1)
 
 
+def test_what_operators_did_counts_nowhere() -> None:
+    counters = [
+        (("guard_requests_not_judged_total", "demo", "blocked_input"), 2.0),
+        (("guard_requests_not_judged_total", "demo", "blocked_output"), 1.0),
+        (("guard_requests_not_judged_total", "demo", "denied"), 30.0),
+        (("guard_requests_not_judged_total", "demo", "caller_gone"), 1.0),
+        (("guard_requests_not_judged_total", "demo", "stopped"), 9.0),
+        ended("served", 90),
+        ended("blocked_input", 7),
+        ended("blocked_output", 4),
+        ended("denied", 32),
+        ended("caller_gone", 1),
+        ended("stopped", 9),
+    ]
+    found = measured(counters, NAMES)
+    assert found["demo", Measure.BLOCK_RATE] == Totals(8, 100)
+    assert found["demo", Measure.DENIAL_RATE] == Totals(2, 100)
+
+
 def test_hits_are_those_of_the_classifiers_also_in_shadow() -> None:
     counters = [
         decided("patterns", "deny", 2),

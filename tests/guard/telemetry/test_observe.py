@@ -20,6 +20,7 @@ from guard.telemetry.observe import (
     unscanned,
 )
 from safeguards.decision import Decision, Ending, Failure, Outcome, Target
+from safeguards.exchange import Exchange
 from safeguards.verdict import Code
 from tests.guard.telemetry.records import ALLOWED, EXCHANGE, OUTCOME
 
@@ -262,3 +263,26 @@ def test_how_many_paths_are_not_screened_is_said_for_each_side() -> None:
     coverage_judged(meter, "demo", {"input": 0, "output": 2})
     found = {key[1:]: value for key, value in meter.state().gauges.items() if key[0] == "guard_unscreened_paths"}
     assert found == {("demo", "input"): 0.0, ("demo", "output"): 2.0}
+
+
+def not_judged(exchange: Exchange, outcome: Outcome) -> dict[Key, float]:
+    meter = Meter(Origin.WORKER)
+    exchange_ended(meter, exchange, outcome, ROUTE, "vllm")
+    return counted(meter, "guard_requests_not_judged_total")
+
+
+def test_what_operators_did_is_kept_apart_from_how_a_model_is_used() -> None:
+    sent_here = replace(EXCHANGE, asked="big")
+    refused = replace(OUTCOME, ending=Ending.DENIED, code=Code.ACCESS_DENIED)
+    assert not_judged(EXCHANGE, refused) == {}
+    assert not_judged(sent_here, refused) == {("demo", "denied"): 1.0}
+    assert not_judged(sent_here, OUTCOME) == {}
+    assert not_judged(EXCHANGE, replace(refused, code=Code.POLICY_CHANGED)) == {("demo", "denied"): 1.0}
+
+
+@pytest.mark.parametrize("code", [Code.CONTENT_BLOCKED, Code.SAFEGUARD_FAILED])
+@pytest.mark.parametrize("name", ["rapid_response", "patterns"])
+def test_what_a_pushed_rule_blocks_or_fails_is_kept_apart(name: str, code: Code) -> None:
+    blocked = Decision(name, Target.INPUT, enforced=True, denied=True, blocked=True, seconds=0.0, code=code)
+    outcome = replace(OUTCOME, ending=Ending.BLOCKED_INPUT, code=code, decisions=(ALLOWED, blocked))
+    assert not_judged(EXCHANGE, outcome) == ({("demo", "blocked_input"): 1.0} if name != "patterns" else {})
