@@ -48,6 +48,7 @@ from guard.policy.standard import (
     BuiltInRow,
     ClockRow,
     CopiesRow,
+    DialsRow,
     DrillsRow,
     MountedRow,
     PlainRow,
@@ -216,6 +217,9 @@ def _met_by(view: View, row: Row, at: datetime) -> Iterator[str]:
             yield "how far copies of request_log may lag"
         case DrillsRow():
             yield "how often drills of guard.yaml try the kill switch"
+        case DialsRow():
+            unless = ", or that thresholds are ruled out" if row.parameters.thresholds else ""
+            yield f"dials in its file{unless}"
         case BuiltInRow():
             yield f"the guard itself: {HOLDS[row.parameters.invariant]}"
         case UnverifiedRow():
