@@ -9,7 +9,9 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, date, datetime
-from typing import Final
+from typing import Any, Final
+
+from pydantic import BaseModel
 
 from guard.approval.profiles import with_profiles
 from guard.cli.in_force import warn
@@ -18,8 +20,11 @@ from guard.policy.compile import check_compiles
 from guard.policy.controls import controls
 from guard.policy.explain import explain
 from guard.policy.explanation import Explanation
+from guard.policy.ladder import Ladder
 from guard.policy.load import load
 from guard.policy.report import instant
+from guard.policy.response import SEVERE
+from safeguards.mode import Mode
 
 _WIDTH: Final = 110
 _NAMED: Final = 20
@@ -69,7 +74,9 @@ def for_machines(found: Explanation) -> str:
     return json.dumps(asdict(found), indent=2, ensure_ascii=False, default=_plain) + "\n"
 
 
-def _plain(value: object) -> str:
+def _plain(value: object) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
     if isinstance(value, datetime):
         return instant(value)
     if isinstance(value, date):
@@ -83,6 +90,7 @@ def for_people(found: Explanation) -> str:
         (None, _head(found)),
         ("Capability thresholds", _thresholds(found)),
         ("Safeguards, asked in this order", _safeguards(found)),
+        ("What is done when something is found", _done(found)),
         (_count(found), _rows(found)),
         ("Evidence", _evidence(found)),
         ("Not as a report describes it", _deviations(found)),
@@ -119,6 +127,8 @@ def _head(found: Explanation) -> Iterator[str]:
         tls = f"TLS, client certificates {surface.client_certificates}" if surface.tls else "without TLS"
         yield from _said("surface", f"{surface.name} at {surface.place}, {tls}")
     yield from _said("operations", ", ".join(found.operations))
+    if found.dials is not None:
+        yield from _said("dials", f"coverage {found.dials.coverage}, robustness {found.dials.robustness}, as declared")
     if found.allow_keys:
         yield from _said("unread", f"let through without inspection: {', '.join(found.allow_keys)}")
 
@@ -151,6 +161,40 @@ def _safeguards(found: Explanation) -> Iterator[str]:
         yield f"{each.order}. {name}: {'; '.join(text)}"
         yield from textwrap.wrap(f"meets {', '.join(each.rows) or 'no row'}", _WIDTH, initial_indent="   ",
                                  subsequent_indent="   ")  # fmt: skip
+
+
+def _done(found: Explanation) -> Iterator[str]:
+    response, bands, drills, ladder = found.response, found.monitoring, found.drills, found.ladder
+    if response is None:
+        yield "response: no time is set within which a weakness must be fixed"
+    else:
+        severe = response.hours_for(SEVERE)
+        trip = response.trip_from_severity
+        tripping = "no incident moves it by itself" if trip is None else f"a step down from severity {trip} on"
+        times = f"fixed within {response.max_hours:g} h, severe within {severe:g} h"
+        yield f"response: {times}; late: {response.on_overdue}; {tripping}"
+    for rung in (Mode.STRICTER, Mode.FALLBACK, Mode.NO_NEW_PRINCIPALS, Mode.STOP):
+        if ladder.declares(rung):
+            yield f"ladder: {rung}{_rung(ladder, rung)}"
+    if ladder.de_deployed is not None:
+        replaced = ladder.de_deployed
+        yield f"withdrawn: {replaced.replacement} {'answers' if replaced.route else 'is named'} in its place"
+    for band in () if bands is None else bands.bands:
+        within = f"from {band.min:g} to {band.max:g}, of at least {band.at_least}"
+        yield f"monitoring: {band.name} {within}; else {band.then}"
+    yield "monitoring: no band is declared" if bands is None else f"monitoring: to be reviewed by {bands.due.date()}"
+    for clock in found.clocks:
+        since = f"{clock.hours:g} h from {clock.starts}, severity {clock.from_severity} on"
+        yield f"clock {clock.name}: {since}: {clock.to}"
+    if not found.clocks:
+        yield "clock: none runs"
+    yield "drills: the kill switch is not drilled" if drills is None else f"drills: every {drills.every_seconds:g} s"
+
+
+def _rung(ladder: Ladder, rung: Mode) -> str:
+    if rung is Mode.STRICTER and ladder.stricter is not None:
+        return f", enforcing {', '.join(ladder.stricter.enforce)}"
+    return f" to {ladder.fallback.model}" if rung is Mode.FALLBACK and ladder.fallback is not None else ""
 
 
 def _count(found: Explanation) -> str:

@@ -15,6 +15,7 @@ from typing import assert_never
 from guard.policy import controls, duties, lineage, profile
 from guard.policy.bounds import Drilled, Told
 from guard.policy.copied import why_not_copied
+from guard.policy.dialled import why_not_dialled
 from guard.policy.evidence import lapse, midnight
 from guard.policy.fingerprint import of_classifiers
 from guard.policy.ladder import step_below
@@ -37,6 +38,7 @@ from guard.policy.standard import (
     BuiltInRow,
     ClockRow,
     CopiesRow,
+    DialsRow,
     DrillsRow,
     MountedRow,
     PlainRow,
@@ -74,6 +76,8 @@ def why_unmet(view: View, row: Row, at: datetime) -> str | None:
             return why_not_copied(view, row.parameters)
         case DrillsRow():
             return _drilled(view, row.parameters)
+        case DialsRow():
+            return why_not_dialled(view, row.parameters, at)
         case ClockRow():
             return _clock(view, row.parameters)
         case BuiltInRow():

@@ -38,7 +38,11 @@ def sides(config: Config) -> tuple[Side, ...]:
 
 def unscreened(config: Config, model: str) -> dict[str, int]:
     """Count, by side, the paths to a model that are not screened in full; raises KeyError for an unknown one."""
-    policy = config.models[model]
+    return lacking(config.models[model])
+
+
+def lacking(policy: ModelPolicy) -> dict[str, int]:
+    """Count the same by one model's policy alone."""
     found = {target.value: 0 for target in Target}
     for side in _of(policy):
         found[side.target] += side.why is not None

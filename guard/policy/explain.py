@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final, assert_never
 
-from guard.policy import described
+from guard.policy import described, profile
 from guard.policy.checks import why_unmet
 from guard.policy.config import Config
 from guard.policy.controls import controls, deviations
+from guard.policy.duties import named_until, responders_named
 from guard.policy.evidence import Attestation, lapse, midnight
 from guard.policy.explanation import (
     Ending,
@@ -48,6 +49,7 @@ from guard.policy.standard import (
     BuiltInRow,
     ClockRow,
     CopiesRow,
+    DialsRow,
     DrillsRow,
     MountedRow,
     PlainRow,
@@ -65,6 +67,7 @@ _THEN: Final = {
     OnExpiry.STOP_NEW_PRINCIPALS: "new principals are refused",
     OnExpiry.WARN: "nothing but a warning",
 }
+_DUTY: Final = "a duty is nobody's, and a row that asks for it is unmet"
 _ASL_3: Final = 3
 _LIMIT: Final = (
     "ASL-3 security does not claim to withstand a sophisticated insider, that is one who has or can ask for access to "
@@ -120,6 +123,12 @@ def explain(config: Config, model: str, at: datetime) -> Explanation:
         surfaces=tuple(_surfaces(config, policy)),
         operations=tuple(policy.operations),
         allow_keys=tuple(policy.allow_keys),
+        dials=policy.dials,
+        ladder=policy.ladder,
+        response=policy.response,
+        monitoring=policy.monitoring,
+        clocks=config.guard.clocks,
+        drills=config.guard.drills,
         safeguards=tuple(_mounted(view, binding, at)),
         rows=tuple(_judged(view, row, at) for row in binding),
         evidence=evidence,
@@ -216,6 +225,9 @@ def _met_by(view: View, row: Row, at: datetime) -> Iterator[str]:
             yield "how far copies of request_log may lag"
         case DrillsRow():
             yield "how often drills of guard.yaml try the kill switch"
+        case DialsRow():
+            unless = ", or that thresholds are ruled out" if row.parameters.thresholds else ""
+            yield f"dials in its file{unless}"
         case BuiltInRow():
             yield f"the guard itself: {HOLDS[row.parameters.invariant]}"
         case UnverifiedRow():
@@ -274,6 +286,11 @@ def _endings(view: View, evidence: tuple[EvidenceHeld, ...], at: datetime) -> It
     monitoring = view.policy.monitoring
     if monitoring is not None and at < monitoring.due:
         yield Ending(monitoring.due, "review of the monitoring bands", "an alarm, and a row that asks for it is unmet")
+    if responders_named(view, at) is None:
+        yield Ending(named_until(view), "the last who may stop, or the second who may approve", _DUTY)
+    for signed in profile.ends(view):
+        if at < signed:
+            yield Ending(signed, "signatures of its standard", "the model is not served")
     tiers = view.tiers()
     for key in view.config.tiers.keys:
         if key.tier in tiers and at < midnight(key.expires):

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from guard.policy.controls import Deviation
+from guard.policy.dials import Dials
+from guard.policy.drills import DrillConfig
+from guard.policy.ladder import Ladder
 from guard.policy.model import Axis, Mode, OnExpiry, OnFailure
+from guard.policy.monitoring import Monitoring
+from guard.policy.response import LegalClock, Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,7 @@ class Explanation:
 
     ``classifiers`` is the fingerprint that a red-team report of this model must name, ``controls`` the SHA-256 of what
     ``guard explain MODEL --controls`` prints; ``limits`` say what the levels do not claim to withstand.
+    ``dials`` to ``drills`` are the files' own sections, ``clocks`` and ``drills`` those of all models; None: not set.
     """
 
     model: str
@@ -148,6 +154,12 @@ class Explanation:
     surfaces: tuple[SurfaceUsed, ...]
     operations: tuple[str, ...]
     allow_keys: tuple[str, ...]
+    dials: Dials | None
+    ladder: Ladder
+    response: Response | None
+    monitoring: Monitoring | None
+    clocks: tuple[LegalClock, ...]
+    drills: DrillConfig | None
     safeguards: tuple[Mounted, ...]
     rows: tuple[Judged, ...]
     evidence: tuple[EvidenceHeld, ...]

@@ -16,11 +16,12 @@ from typing import Final
 from guard.policy import profile
 from guard.policy.checks import why_unmet
 from guard.policy.config import Config
+from guard.policy.dialled import dialled_until
 from guard.policy.duties import named_until
 from guard.policy.evidence import lapse
 from guard.policy.lineage import VARIANT_CLAIM, resolved
 from guard.policy.model import Attestation, Axis, CheckName, Row, SafeguardKind
-from guard.policy.standard import Attested, AttestedRow, OnExpiry, PlainRow, ThresholdRow
+from guard.policy.standard import Attested, AttestedRow, DialsRow, OnExpiry, PlainRow, ThresholdRow
 from guard.policy.view import View, view_of
 
 _SIGNED: Final = PlainRow(
@@ -174,6 +175,9 @@ def _ends(view: View, row: Row, at: datetime) -> Iterator[datetime]:
             yield named_until(view)
         case PlainRow(check=CheckName.MONITORED) if view.policy.monitoring is not None:
             yield view.policy.monitoring.due
+        case DialsRow():
+            if (end := dialled_until(view, row.parameters, at)) is not None:
+                yield end
         case PlainRow(check=CheckName.THRESHOLDS_WITHIN_LEVELS) | ThresholdRow():
             for each in resolved(view, at):
                 concerned = not isinstance(row, ThresholdRow) or each.threshold.name in row.parameters.thresholds

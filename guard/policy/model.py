@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
+from guard.policy.dials import Dials
 from guard.policy.evidence import Attestation, Attestations, EvidenceFile
 from guard.policy.fields import LAX, Alias, EvidenceFileName, Frozen, Line, MisplacedError, Name, unique
 from guard.policy.hooks import HookAuth, HookConfig, HookKind
@@ -119,6 +120,9 @@ class ModelPolicy(Frozen):
     )
     monitoring: Monitoring | None = Field(
         default=None, description="In which bands measured values must stay; null: none is declared."
+    )
+    dials: Dials | None = Field(
+        default=None, description="How wide and how robust its classifiers are; null: nothing is claimed."
     )
     evidence: Annotated[
         Annotated[EvidenceFileName, Tag("file")] | Annotated[Attestations, Tag("list")], Discriminator(_written_as)

@@ -118,6 +118,13 @@ CHECKS: Final[Mapping[CheckName, Proof]] = MappingProxyType(
             "guard_drill_last_success_timestamp_seconds",
             f"{_TESTS}a_model_whose_kill_switch_is_not_drilled_often_enough_is_not_served",
         ),
+        CheckName.DIALS: Proof(
+            "The model's file declares how wide and how robust its classifiers are, and no less than the row asks for; "
+            "where it says expanded, every path to it is screened on both sides. That the classifiers are as robust, "
+            "and their rules as wide, is not seen here: evidence has to show it.",
+            _UNMET,
+            f"{_TESTS}a_model_whose_classifiers_are_declared_too_narrow_or_too_weak_is_not_served",
+        ),
         CheckName.BOTH_AXES_RAISED: Proof(
             "A model above ASL-1 on one axis is above it on the other.",
             _UNMET,

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from guard.policy.bounds import Copied, Drilled, Kept, Told
+from guard.policy.dials import Dialled
 from guard.policy.fields import LAX, Alias, Claim, Frozen, Line, MisplacedError, Name, Prose, Uri, unique
 from guard.policy.invariants import Invariant
 from guard.policy.mount import SafeguardKind, Target
@@ -66,6 +67,7 @@ class CheckName(StrEnum):
     RESPONDERS_NAMED = "responders_named"
     NEWCOMERS_REFUSABLE = "newcomers_refusable"
     REPLACEMENT_DECLARED = "replacement_declared"
+    DIALS = "dials"
     BUILT_IN = "built_in"
 
 
@@ -234,6 +236,13 @@ class DrillsRow(_Row):
     parameters: Drilled = Field(alias="with", description="The bound, in hours.")
 
 
+class DialsRow(_Row):
+    """A row that asks how wide and how robust a model's classifiers are declared to be."""
+
+    check: Literal[CheckName.DIALS] = Field(description="dials")
+    parameters: Dialled = Field(alias="with", description="The least of each.")
+
+
 class PlainRow(_Row):
     """A row whose check takes no parameters."""
 
@@ -272,6 +281,7 @@ _SHAPES: dict[str | None, str] = {
     CheckName.COPIES.value: "copies",
     CheckName.DRILLS.value: "drills",
     CheckName.REPORTING_CLOCK.value: "clock",
+    CheckName.DIALS.value: "dials",
     CheckName.BUILT_IN.value: "built_in",
     None: "unverified",
     _ABSENT: "plain",
@@ -294,6 +304,7 @@ Row = Annotated[
     | Annotated[CopiesRow, Tag("copies")]
     | Annotated[DrillsRow, Tag("drills")]
     | Annotated[ClockRow, Tag("clock")]
+    | Annotated[DialsRow, Tag("dials")]
     | Annotated[BuiltInRow, Tag("built_in")]
     | Annotated[PlainRow, Tag("plain")],
     Discriminator(
@@ -322,7 +333,9 @@ class Standard(Frozen):
     def _thresholds_bind(self) -> Standard:
         known = {each.name for each in self.thresholds}
         for index, row in enumerate(self.rows):
-            for number, name in enumerate(row.parameters.thresholds if isinstance(row, ThresholdRow) else ()):
+            for number, name in enumerate(
+                row.parameters.thresholds if isinstance(row, ThresholdRow | DialsRow) else ()
+            ):
                 if name not in known:
                     words = f"is no threshold of this standard; there are: {', '.join(sorted(known)) or 'none'}"
                     raise MisplacedError(words, "rows", index, "with", "thresholds", number)

@@ -703,7 +703,7 @@ CASES = (
          "same_weights_declared, "
          "variant_evaluated, reported_model, controls_as_reported, retention, overdue_stops, "
          "monitored, copies, drills, reporting_clock, responders_named, newcomers_refusable, "
-         "replacement_declared, built_in"),
+         "replacement_declared, dials, built_in"),
     Case("a row that does not say its check", STANDARD, "    check: null\n", "",
          "standards/own.yaml:13: rows[1].check: is required"),
     Case("parameters of another check", STANDARD, "{safeguard: kill_switch}", "{claim: x}",

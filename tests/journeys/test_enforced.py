@@ -26,6 +26,7 @@ from guard.policy.acceptance import Asked, NotAcceptedError, accept
 from guard.policy.config import Config, SignedStandard
 from guard.policy.controls import controls
 from guard.policy.described import Controls
+from guard.policy.dials import Coverage, Dials
 from guard.policy.drills import DrillConfig
 from guard.policy.explain import explain
 from guard.policy.fingerprint import of_standard
@@ -228,6 +229,14 @@ def test_a_model_without_a_time_to_fix_weaknesses_is_not_served_and_a_late_fix_s
     desk.folder.add(story.opened())
     desk.look(1000)
     assert desk.stopped == ["demo"]
+
+
+def test_a_model_whose_classifiers_are_declared_too_narrow_or_too_weak_is_not_served() -> None:
+    config = with_row("dials", {"coverage": "expanded", "robustness": 2})
+    assert not is_served(config)
+    for coverage, robustness, served in (("narrow", 3, False), ("expanded", 1, False), ("expanded", 2, True)):
+        dials = Dials(coverage=Coverage(coverage), robustness=robustness)
+        assert is_served(with_policy(config, dials=dials)) is served
 
 
 def test_a_model_that_cannot_turn_newcomers_away_alone_is_not_served() -> None:

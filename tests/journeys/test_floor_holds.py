@@ -283,6 +283,7 @@ UNSEEN: Final = frozenset(
         CheckName.BOTH_AXES_RAISED,
         CheckName.CONTROLS_AS_REPORTED,
         CheckName.COPIES,
+        CheckName.DIALS,
         CheckName.DRILLS,
         CheckName.REPORTING_CLOCK,
         CheckName.RESPONDERS_NAMED,

@@ -6,6 +6,7 @@ import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +52,48 @@ def test_a_model_below_its_floor_is_1_and_says_why(tmp_path: Path, capsys: pytes
         "UNMET  L2.model_card (deployment 2): the attestation of model_card expired 1 day ago (2026-06-11)\n",
     ):
         assert said in out
+
+
+def test_what_is_done_when_something_is_found_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_configuration(tmp_path, now=NOW, models=[ModelSpec(), ModelSpec("small", upstream="http://127.0.0.1:8")])
+    assert main(["explain", "demo", "--config", str(tmp_path), "--at", "2026-06-09"]) == 0
+    out = capsys.readouterr().out
+    for said in ("response: no time is set", "ladder: stop\n", "monitoring: no band is declared", "clock: none runs"):
+        assert f"  {said}" in out
+    path = tmp_path / "models" / "demo.yaml"
+    band = {"value": "hit_rate", "window_seconds": 60, "max": 0.1, "at_least": 9, "then": "step_down"}
+    sections: dict[str, dict[str, Any]] = {
+        "dials": {"coverage": "expanded", "robustness": 2},
+        "response": {"max_hours": 48, "severe_max_hours": 12, "trip_from_severity": 3},
+        "ladder": {"fallback": {"model": "small"}, "no_new_principals": True, "de_deployed": {"replacement": "small"}},
+        "monitoring": {"bands": [band], "reviewed": "2026-06-01", "review_every_days": 30},
+    }
+    path.write_text(json.dumps({**json.loads(path.read_text()), **sections}))
+    clock = {"name": "law", "starts": "discovered", "hours": 72, "to": "the office", "source": "the law"}
+    guard = json.loads((tmp_path / "guard.yaml").read_text())
+    (tmp_path / "guard.yaml").write_text(json.dumps({**guard, "clocks": [clock], "drills": {"every_seconds": 600}}))
+    assert main(["explain", "demo", "--config", str(tmp_path), "--at", "2026-06-09"]) == 0
+    out = capsys.readouterr().out
+    for said in (
+        "dials       coverage expanded, robustness 2, as declared\n",
+        "response: fixed within 48 h, severe within 12 h; late: stop; a step down from severity 3 on\n",
+        "ladder: fallback to small\n",
+        "ladder: no_new_principals\n",
+        "ladder: stop\n",
+        "withdrawn: small is named in its place\n",
+        "monitoring: hit_rate over 60 s from 0 to 0.1, of at least 9; else step_down\n",
+        "monitoring: to be reviewed by 2026-07-01\n",
+        "clock law: 72 h from discovered, severity 0 on: the office\n",
+        "drills: every 600 s\n",
+    ):
+        assert said in out
+    assert main(["explain", "demo", "--config", str(tmp_path), "--at", "2026-06-09", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["dials"] == sections["dials"]
+    assert told["response"] == {**sections["response"], "on_overdue": "stop"}
+    assert told["ladder"]["fallback"] == {"model": "small"}
+    assert told["monitoring"]["bands"][0]["value"] == "hit_rate"
+    assert (told["clocks"][0]["hours"], told["drills"]["every_seconds"]) == (72, 600)
 
 
 def test_the_controls_can_be_pasted_into_a_reports_attestation_and_drift_from_it_is_told(

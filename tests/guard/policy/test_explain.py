@@ -13,13 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.policy.config import Config
+from guard.policy.config import Config, SignedStandard
 from guard.policy.explain import MAX_ENDINGS, explain
 from guard.policy.explanation import Explanation, Judged
 from guard.policy.fingerprint import of_classifiers, of_standard
 from guard.policy.floor import binding_rows, unmet
 from guard.policy.load import load
-from guard.policy.model import Axis, Framework, Levels, Mode, Upstream
+from guard.policy.model import Axis, Framework, Levels, Mode, OperatorsFile, Upstream
+from guard.policy.model import Role as Duty
+from guard.policy.operators import Person
 from guard.policy.standard import Demand, Threshold
 from guard.policy.thresholds import Assessment, ThresholdState
 from tests.parts.configuration import ModelSpec, write_configuration
@@ -175,6 +177,23 @@ def test_what_ends_next_comes_first_and_the_list_is_bounded(config: Config) -> N
         update={"keys": tuple(key.model_copy(update={"id": f"k{number}"}) for number in range(50))}
     )
     assert len(explain(replace(config, tiers=many), "demo", NOW).endings) == MAX_ENDINGS
+
+
+def test_duties_and_signatures_that_end_are_told(config: Config) -> None:
+    roles = (Duty.RESPONDER, Duty.APPROVER)
+    people = (
+        Person.model_construct(id="a", roles=roles, expires=date(2026, 6, 20)),
+        Person.model_construct(id="b", roles=roles, expires=date(2026, 6, 25)),
+    )
+    file = OperatorsFile.model_construct(version=1, persons=people)
+    found = explain(replace(config, operators=file), "demo", NOW).endings
+    assert [each.when for each in found if "who may approve" in each.what] == [datetime(2026, 6, 20, tzinfo=UTC)]
+    assert not any("who may approve" in each.what for each in explain(config, "demo", NOW).endings)
+    end = datetime(2026, 6, 12, tzinfo=UTC)
+    signed = {of_standard(config.standard("demo")): SignedStandard(("a", "b"), 0.0, end.timestamp())}
+    high = changed(replace(config, signed=MappingProxyType(signed)), asl=Levels(deployment=4, security=4))
+    endings = explain(high, "demo", NOW).endings
+    assert [each.when for each in endings if each.what == "signatures of its standard"] == [end]
 
 
 def test_an_unknown_model_and_an_instant_without_a_zone_are_refused(config: Config) -> None:

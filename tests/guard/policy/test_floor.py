@@ -227,6 +227,7 @@ def test_every_check_without_parameters_is_implemented_and_no_other_is_registere
         CheckName.THRESHOLD,
         CheckName.RETENTION,
         CheckName.COPIES,
+        CheckName.DIALS,
         CheckName.DRILLS,
         CheckName.REPORTING_CLOCK,
         CheckName.BUILT_IN,
