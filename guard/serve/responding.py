@@ -46,7 +46,7 @@ class Responding:
 
     def turn(self, applied: Collection[str] = ()) -> frozenset[str]:
         """Look whether anything changed; returns which of these newly applied orders cannot be acknowledged yet."""
-        if self._orders() is not self._seen:
+        if self._orders() is not self._seen or self._pushed.overdue():
             self._follow()
         early = frozenset(order for order in applied if not self._pushed.enforces(order))
         self._waiting |= early
@@ -58,7 +58,7 @@ class Responding:
         state = self._seen = self._orders()
         pushed = self._pushed
         pushed.follow(state)
-        for standing, count in ((Pushed.ENFORCED, pushed.count), (Pushed.REFUSING, len(pushed.faults))):
+        for standing, count in ((Pushed.ENFORCED, pushed.count), (Pushed.REFUSING, len(pushed.faults) + pushed.late)):
             self._meter.set(self._meter.bind("guard_pushed_rules", standing), float(count))
         for order in sorted(pushed.faults.keys() - self._told):
             self._log.emit(Level.ERROR, Event.RULE_UNUSABLE, order=order, reason=pushed.faults[order])

@@ -13,17 +13,17 @@ It is one file, because every step of a turn leans on what the one before it lef
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from guard.state.directory import OrderDirectory
+from guard.state.directory import MAX_FILES, OrderDirectory
 from guard.state.drilled import drills_own
 from guard.state.engine import GENESIS, MAX_PAGE, ConflictError, EngineError, Entry, Head, StateEngine, chain
 from guard.state.orders import Order, ResumeOrder, RuleOrder, StopOrder, decode, is_order_id
 from guard.state.replicas import MAX_TOLD, Replica, Report, encode, read
-from guard.state.scope import OrderError, Scope
+from guard.state.scope import EVERYTHING, OrderError, Scope
 from guard.state.seen import Distrust, Seen
 from safeguards.ports import Clock
 
@@ -48,7 +48,8 @@ class Proofs(Protocol):
 class Following:
     """How it stands, as of the last turn; ``problem`` is empty while the engine answers and is believed.
 
-    ``stand_in`` tells of a STOP file that is there in place of an order, as long as the order cannot be written.
+    ``stand_in`` tells of a STOP file that is there in place of an order, as long as the order cannot be written; those
+    for the orders after it, if there are any, are not named.
     """
 
     engine: str = ""
@@ -97,7 +98,8 @@ class Follower:
         self._begun = False
         self._told = Report(1, 0, 0, ())
         self._beaten = self._heard = self._latest = float("-inf")
-        self._stand_in = self._stood_for = ""
+        self._stand_in = ""
+        self._stood_for: dict[str, Scope] = {}
         self.following = Following()
         self.waited_for = False
         """Whether somebody waits for the others' words: then they are asked for at every turn."""
@@ -170,8 +172,16 @@ class Follower:
                 if not page or len(page) > MAX_PAGE:
                     raise EngineError("the engine's history is shorter than its head")
                 held = self._directory.held()
-                for entry in page:
-                    fresh |= self._enter(entry, head, held)
+                for number, entry in enumerate(page):
+                    try:
+                        fresh |= self._enter(entry, head, held)
+                    except FileExistsError:
+                        raise  # written here in this very moment: the next turn compares
+                    except OSError as problem:
+                        if not await self._stand_in_from(page[number:], head, held):
+                            raise
+                        fresh = True
+                        raise OSError(problem.errno, f"{problem.strerror}: {self._stand_in}") from problem
         finally:
             if fresh:
                 self._fresh()
@@ -218,32 +228,50 @@ class Follower:
             return False  # it would count by the permission of its file alone, so it may not come by another way
         self._hear_of(entry.order, order)
         if entry.order in held:
-            if isinstance(order, StopOrder) and entry.order == self._stood_for:
-                self._stood_in(entry.order, order.scope)
+            if entry.order in self._stood_for:
+                self._stood_in(entry.order, _covered(order))
             # A file that was damaged here stops everything by itself; one that can be read says which is the lie.
             if self._directory.bytes_of(entry.order) != entry.raw and self._usable(entry.order) is not None:
                 self._doubt(self._at.engine, f"order {entry.order} has another text there than here")
             return False
-        try:
-            self._directory.adopt(entry.order, entry.raw)
-        except FileExistsError:
-            raise  # written here in this very moment: the next turn compares
-        except OSError as problem:
-            if not isinstance(order, StopOrder):
-                raise
-            name = self._directory.stand_in(order.scope)  # needs no room on the disk; the order itself is tried again
-            self._stood_for = entry.order
-            self._stand_in = f"the file orders/{name} stops in place of order {entry.order}, which cannot be written"
-            self._fresh()
-            raise OSError(problem.errno, f"{problem.strerror}: {self._stand_in}") from problem
-        if isinstance(order, StopOrder):
-            self._stood_in(entry.order, order.scope)
+        self._directory.adopt(entry.order, entry.raw)
+        self._stood_in(entry.order, _covered(order))
         return True
 
-    def _stood_in(self, order: str, scope: Scope) -> None:
-        self._directory.stood_in(scope)
-        if order == self._stood_for:
-            self._stand_in = self._stood_for = ""
+    async def _stand_in_from(self, page: Sequence[Entry], head: Head, held: frozenset[str]) -> bool:
+        """Stop by files, which need no room on the disk, what is not held of the history from here to its head.
+
+        The orders themselves are tried again at the next turn. Returns whether there is such a file for one of them.
+        """
+        words, many = "", head.position - self._at.position > MAX_FILES
+        done: dict[Scope, str] = {}
+        with suppress(EngineError, OSError):  # of more pages: there is no proof in any case
+            while page:
+                for entry in page:
+                    scope = None if entry.order in held else _covered_by(entry)
+                    if scope is None:
+                        continue
+                    if many:  # more files than a directory may hold stop everything, and so does one
+                        scope = EVERYTHING
+                    if scope not in done:
+                        with suppress(OSError):
+                            done[scope] = self._directory.stand_in(scope)
+                    if name := done.get(scope):
+                        self._stood_for[entry.order] = scope
+                        words = words or _stands(name, entry.order)
+                last = page[-1].position
+                page = () if many or last >= head.position else _after(last, await self._engine.since(last))
+        if words:
+            self._stand_in = words
+        return bool(words)
+
+    def _stood_in(self, order: str, scope: Scope | None) -> None:
+        """Remove the file that stood in for this order, unless it still stands in for another."""
+        stood = self._stood_for.pop(order, scope)
+        if stood is not None and stood not in self._stood_for.values():
+            self._directory.stood_in(stood)
+        if not self._stood_for:
+            self._stand_in = ""
 
     async def _push(self) -> None:
         """Put into the history what was ordered on this host."""
@@ -320,3 +348,27 @@ class Follower:
         self.following = Following(
             self._at.engine, self._at.position, problem or distrust, distrust, told, self._stand_in
         )
+
+
+def _covered_by(entry: Entry) -> Scope | None:
+    """What stops until this entry can be written: what cannot be read stops everything."""
+    if not is_order_id(entry.order):
+        return EVERYTHING
+    try:
+        return _covered(decode(entry.raw))
+    except OrderError:
+        return EVERYTHING
+
+
+def _covered(order: Order | None) -> Scope | None:
+    """What an order stops or screens; nothing for a resume, everything for what cannot be read."""
+    return EVERYTHING if order is None else None if isinstance(order, ResumeOrder) else order.scope
+
+
+def _after(position: int, page: Sequence[Entry]) -> Sequence[Entry]:
+    """A page, as far as it leads on: a page that does not would be read for ever."""
+    return page if 0 < len(page) <= MAX_PAGE and page[-1].position > position else ()
+
+
+def _stands(name: str, order: str) -> str:
+    return f"the file orders/{name} stops in place of order {order}, which cannot be written"

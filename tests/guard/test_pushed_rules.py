@@ -8,14 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.pushed_rules import MAX_IN_FORCE, MAX_SECONDS, BadRule, PushedRules, check_usable, needed, screen_of
+from guard.pushed_rules import (
+    FRESH_SECONDS,
+    MAX_IN_FORCE,
+    MAX_SECONDS,
+    BadRule,
+    PushedRules,
+    check_usable,
+    needed,
+    screen_of,
+)
 from guard.state.merge import State
 from guard.state.orders import Order, RuleOrder
 from guard.state.rule_text import PushedRule
 from guard.state.served import Served, ServedModel
 from safeguards.category import Category
-from safeguards.decision import Target
+from safeguards.decision import Target, Unavailable
 from safeguards.ports import Screen
+from safeguards.rapid_response import RapidResponse
+from safeguards.verdict import PASS
 from tests.guard.state.parts import exchange, merged, resume, rule, stop
 
 SERVED = Served({"demo": ServedModel(2), "large": ServedModel(3, "2026-10")}, {}, {})
@@ -24,9 +35,9 @@ SCOPES = ["all", "level:1", "level:3", "model:demo", "model:large", "model:gone"
 RULES = [rule(scope, number) for number, scope in enumerate(SCOPES, 1)]
 
 
-def following(state: State, served: Served = SERVED) -> PushedRules:
+def following(state: State, served: Served = SERVED, now: float = 0.0) -> PushedRules:
     """The rules of a process that has compiled whatever it had to."""
-    pushed = PushedRules(served)
+    pushed = PushedRules(served, lambda: now)
     pushed.follow(state)
     pushed.take({order: screen_of(order) for order in pushed.lacking})
     pushed.follow(state)
@@ -38,7 +49,8 @@ def orders_on(pushed: PushedRules, model: str, asl: int, release: str = "") -> l
 
 
 def test_a_rule_is_in_force_once_it_is_compiled_and_not_before() -> None:
-    order, pushed = rule("model:demo"), PushedRules(SERVED)
+    order = rule("model:demo")
+    pushed = PushedRules(SERVED, lambda: order.created + FRESH_SECONDS)
     pushed.follow(merged([order]))
     assert (pushed.lacking, pushed.any, pushed.count) == ((order,), False, 0)
     assert not pushed.enforces(order.id)
@@ -69,6 +81,49 @@ def test_exactly_the_rules_that_no_resume_names_cover_what_their_scope_says(
     assert found.any is bool(below or strict)
     assert found.count == len({*below, *strict})
     assert all(found.enforces(each.id) for each in pushed)
+
+
+def test_a_rule_that_came_late_refuses_what_it_covers_until_it_is_compiled() -> None:
+    order, now = rule("model:demo"), [0.0]
+    now[0] = order.created + FRESH_SECONDS + 1
+    state, pushed = merged([order]), PushedRules(SERVED, lambda: now[0])
+    pushed.follow(state)
+    assert (pushed.lacking, pushed.any, pushed.count, pushed.late, pushed.faults) == ((order,), True, 0, 1, {})
+    assert not pushed.enforces(order.id)
+    with pytest.raises(Unavailable, match="not compiled yet"):
+        RapidResponse(pushed).admit(exchange())
+    assert pushed.covering(exchange("large", 3)) == ()
+    pushed.take({order: screen_of(order)})
+    pushed.follow(state)
+    assert (pushed.lacking, pushed.late, pushed.count) == ((), 0, 1)
+    assert RapidResponse(pushed).admit(exchange()) == PASS
+
+
+def test_a_rule_that_takes_long_to_compile_refuses_once_it_is_old() -> None:
+    order, now = rule("model:demo"), [0.0]
+    now[0] = order.created
+    state, pushed = merged([order]), PushedRules(SERVED, lambda: now[0])
+    pushed.follow(state)
+    assert not pushed.overdue()
+    now[0] += FRESH_SECONDS + 1
+    assert pushed.overdue()
+    pushed.follow(state)
+    assert not pushed.overdue()
+    now[0] = order.created
+    pushed.follow(state)
+    assert pushed.late == 1
+
+
+def test_what_another_model_answers_is_screened_by_the_rules_of_the_model_that_was_asked() -> None:
+    large, version, demo = rule("model:large", 1), rule("version:large/2026-10", 2), rule("model:demo", 3)
+    pushed = following(merged([large, version, demo]))
+    assert orders_on(pushed, "demo", 2) == [demo.id]
+    found = pushed.covering(replace(exchange(), asked="large"))
+    assert [screen.order for screen in found] == [large.id, version.id, demo.id]
+    assert [screen.order for screen in pushed.covering(replace(exchange("large", 3), asked="demo"))] == [
+        large.id,
+        demo.id,
+    ]
 
 
 def test_what_covers_nothing_that_is_served_or_was_lifted_is_not_compiled() -> None:
@@ -124,12 +179,13 @@ def test_whatever_goes_wrong_with_the_engine_is_a_fault_and_no_exception() -> No
 
 def test_more_rules_than_may_be_in_force_refuse_what_they_cover_until_others_are_lifted() -> None:
     many = [rule("model:demo", number) for number in range(1, MAX_IN_FORCE + 3)]
-    pushed = following(merged(many))
+    pushed = following(merged(many), now=many[0].created)
     assert pushed.count == MAX_IN_FORCE
     assert set(pushed.faults) == {each.id for each in many[MAX_IN_FORCE:]}
     assert pushed.covering(exchange())[-1].classifier is None
     state = merged([*many, resume(*many[:2])])
     pushed.follow(state)
+    assert (len(pushed.covering(exchange())), pushed.late) == (MAX_IN_FORCE, 2)
     pushed.take({order: screen_of(order) for order in pushed.lacking})
     pushed.follow(state)
     assert (pushed.count, pushed.faults) == (MAX_IN_FORCE, {})

@@ -113,3 +113,17 @@ def test_what_cannot_be_used_is_told_in_the_log_once_and_acknowledged_when_it_is
         assert place.standing("refusing") == 0.0
 
     asyncio.run(test())
+
+
+def test_a_rule_that_came_late_is_counted_as_refusing_until_it_is_enforced() -> None:
+    async def test() -> None:
+        place, order = Place(), rule("all")
+        place.responding.begin()
+        assert place.order(order) == {order.id}
+        (screen,) = place.pushed.covering(exchange())
+        assert screen.classifier is None
+        assert (place.standing("enforced"), place.standing("refusing")) == (0.0, 1.0)
+        await place.until_told(1)
+        assert (place.standing("enforced"), place.standing("refusing")) == (1.0, 0.0)
+
+    asyncio.run(test())

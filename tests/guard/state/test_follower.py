@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from guard.state.directory import OrderDirectory
-from guard.state.engine import EngineError, Entry, Head, StateEngine
+from guard.state.engine import MAX_PAGE, EngineError, Entry, Head, StateEngine
 from guard.state.follower import BEAT_SECONDS, HURRY_SECONDS, MAX_STANDING, NOT_YET, Follower
 from guard.state.merge import State
-from guard.state.orders import Order, Source, encode
+from guard.state.orders import Order, ResumeOrder, Source, encode
 from guard.state.replicas import MAX_TOLD, Applied, Report
 from guard.state.scope import EVERYTHING, Scope
 from guard.state.seen import Seen
@@ -253,6 +253,65 @@ def test_no_proof_while_an_order_cannot_be_written_here(tmp_path: Path, monkeypa
         assert host.orders.ids == {stop().id}
         assert [path.name for path in host.directory.orders.iterdir()] == [f"{stop().id}.json"]
         assert host.follower.following.stand_in == ""
+
+    run(test)
+
+
+@pytest.mark.parametrize("first", [stop("model:a"), rule("model:a"), resume(stop("model:z", 3))])
+def test_what_cannot_be_written_here_hides_no_stop_that_comes_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: Order
+) -> None:
+    """Also on a later page of the history; each file goes when the last order that it stands in for is there."""
+
+    async def test() -> None:
+        engine = SharedDirectory(tmp_path / "shared")
+        host = Host(tmp_path / "host", engine)
+        later = [stop("model:b", number) for number in range(1_000, 1_000 + MAX_PAGE)]
+        orders = [first, *later, rule("model:c", 2_000), stop("all", 2_001), stop("all", 2_002)]
+        for order in orders:
+            await engine.put(order.id, encode(order))
+        adopt, room = host.directory.adopt, {first.id, orders[-2].id}
+
+        def full(order: str, raw: bytes) -> None:
+            if order not in room:
+                raise OSError(28, "No space left on device")
+            adopt(order, raw)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(host.directory, "adopt", lambda *_: full("", b""))
+            for _ in range(2):
+                assert (await host.turn()).startswith("No space left on device: the file orders/STOP")
+            a = set() if isinstance(first, ResumeOrder) else {"model:a"}
+            assert {str(each.scope) for each in host.orders.still_held(2)} == {*a, "model:b", "model:c", "all"}
+            patched.setattr(host.directory, "adopt", full)
+            room.update(order.id for order in orders[:-1])
+            assert (await host.turn()).startswith("No space left on device: the file orders/STOP")
+            files = {path.name for path in host.directory.orders.glob("STOP*")}
+            assert files == {"STOP"}
+        assert host.proofs.moments == []
+        assert await host.turn() == ""
+        assert list(host.directory.orders.glob("STOP*")) == []
+        assert host.directory.held() == {order.id for order in orders}
+        assert host.follower.following.stand_in == ""
+
+    run(test)
+
+
+def test_what_nobody_can_read_and_cannot_be_written_stops_everything_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        engine = SharedDirectory(tmp_path / "shared")
+        host = Host(tmp_path / "host", engine)
+        await engine.put(stop().id, b'{"version": 99}')
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(host.directory, "adopt", full)
+            await host.turn()
+            assert host.orders.ids == {"file:STOP"}
 
     run(test)
 
