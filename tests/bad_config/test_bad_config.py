@@ -16,10 +16,15 @@ HERE = Path(__file__).parent
 BUILTIN = HERE / "builtin"
 
 
+# A public key that signs and does not open.
+ED25519 = b"MCowBQYDK2VwAyEA1Vpvxk9XN6cPnhE8NgYeav23KbXzUbiw17DnGkTElbk="
+
 # What the references to secrets in the cases lead to: the content, and who may read it.
 SECRETS: dict[str, tuple[bytes, int]] = {
     "pepper": (b"a pepper\n", 0o600),
     "content-key": (b"0123456789abcdef" * 4, 0o600),
+    "repeated": (b"a" * 64, 0o600),
+    "ed25519.pem": (b"-----BEGIN PUBLIC KEY-----\n%s\n-----END PUBLIC KEY-----\n" % ED25519, 0o644),
     "empty": (b"", 0o600),
     "lines": (b"one\ntwo\n", 0o600),
     "binary": (b"\xff\n", 0o600),

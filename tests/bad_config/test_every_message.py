@@ -9,7 +9,7 @@ import pytest
 from guard.policy.fields import PATTERN_WORDS
 from guard.policy.validate import _WORDS
 from tests.bad_config.cases import CASES
-from tests.bad_config.messages import messages
+from tests.bad_config.messages import ROOT, SILENT, messages
 
 SAID = "\n".join(case.expected for case in CASES)
 # What no file of the table can bring about, and why.
@@ -17,6 +17,7 @@ ELSEWHERE = {
     "has more than .* files": "five thousand files: tests/guard/policy/test_load.py",
     "cannot be read (.*)": "a fault of the system: tests/guard/policy/test_load.py",
     ".* .* has thresholds: only a framework can have them": "two files: tests/journeys/test_further_standards.py",
+    "needs the package boto3: pip install 'asl-guard[s3]'": "a package that is not there: tests/guard/policy/test_necessary.py",
     "must be less than {lt}": "no field has such a bound",
     "must be a finite number": "the words of YAML that are taken know no other number",
 }
@@ -49,6 +50,11 @@ def test_the_messages_are_found_in_the_source() -> None:
         "must be request_log: nothing is decided before it is recorded",
     ):
         assert known in found
+
+
+def test_a_module_that_is_left_out_is_there() -> None:
+    for module in SILENT:
+        assert (ROOT / "guard" / "policy" / f"{module}.py").is_file()
 
 
 def test_what_is_left_out_is_still_said_somewhere() -> None:
