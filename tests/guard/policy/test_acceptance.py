@@ -1,4 +1,7 @@
-"""What may come into force in place of what: weaker for an ASL-3 model takes two people, by whatever file and step."""
+"""What may come into force in place of what: weaker for an ASL-3 model takes two people, by whatever file and step.
+
+It is one file, because all of it asks `accept` about the same two models.
+"""
 
 from __future__ import annotations
 
