@@ -54,12 +54,15 @@ class Told(Frozen):
     max_hours: float = Field(description="The most hours until it runs out.", gt=0, le=8784)
     from_severity: int = Field(default=0, description="It must run from this severity on, at the latest.", ge=0, le=4)
 
-    def met_by(self, clock: LegalClock) -> bool:
-        """Whether this clock never runs out later than the row allows, for any incident that the row is about."""
+    def met_by(self, clock: LegalClock, row: str) -> bool:
+        """Whether this clock stands for the row and never runs out later than it allows, for any of its incidents.
+
+        That whom it names is whom the row means, people say by listing the row.
+        """
         # Discovery comes before triage, and the clock of imminent risk counts from it: both are covered by it.
         early = {Starts.DISCOVERED} if self.starts is not Starts.CLOSED else set()
         in_time = clock.starts in early | {self.starts} and clock.hours <= self.max_hours
-        return in_time and clock.from_severity <= self.from_severity
+        return row in clock.rows and in_time and clock.from_severity <= self.from_severity
 
 
 class Drilled(Frozen):

@@ -79,7 +79,7 @@ def why_unmet(view: View, row: Row, at: datetime) -> str | None:
         case DialsRow():
             return why_not_dialled(view, row.parameters, at)
         case ClockRow():
-            return _clock(view, row.parameters)
+            return _clock(view, row.parameters, row.id)
         case BuiltInRow():
             return None
         case PlainRow():
@@ -222,11 +222,12 @@ def _replacement_declared(view: View) -> str | None:
     return "ladder.de_deployed names no replacement" if view.policy.ladder.de_deployed is None else None
 
 
-def _clock(view: View, wanted: Told) -> str | None:
-    if any(wanted.met_by(clock) for clock in view.config.guard.clocks):
+def _clock(view: View, wanted: Told, row: str) -> str | None:
+    if any(wanted.met_by(clock, row) for clock in view.config.guard.clocks):
         return None
     severity = f" for incidents from severity {wanted.from_severity} on" if wanted.from_severity else ""
-    return f"no clock of guard.yaml runs out within {wanted.max_hours:g} hours of {wanted.starts}{severity}"
+    in_time = f"runs out within {wanted.max_hours:g} hours of {wanted.starts}{severity}"
+    return f"no clock of guard.yaml that lists {row} {in_time}"
 
 
 def _monitored(view: View, at: datetime) -> str | None:

@@ -1,7 +1,8 @@
 """The controls in force for a model, and how they deviate from those that a document described (row E13).
 
 Controls are what decides and bounds: levels, findings, operations, the safeguards with modes, failure postures and
-settings, every rule by a hash, and the tiers with their rates and grants. Who holds a key is none, nor is the evidence.
+settings, every rule by a hash, the further standards, the ladder, the bands, the times to answer, and the tiers with
+their rates and grants. Who holds a key is none, nor is the evidence.
 """
 
 from __future__ import annotations
@@ -17,11 +18,23 @@ from guard.policy.config import Config
 from guard.policy.described import Tree
 from guard.policy.diff import Change, compare, model_tree
 from guard.policy.diff_rules import Effect
+from guard.policy.ladder import NO_LADDER
 from guard.policy.model import Attestation, ModelPolicy
 from guard.policy.view import View
 
 REPORT: Final = "risk_report"
-_TAKEN: Final = ("asl", "audience", "surfaces", "operations", "allow_keys", "variant_of", "order")
+_TAKEN: Final = (
+    "asl",
+    "audience",
+    "surfaces",
+    "operations",
+    "allow_keys",
+    "variant_of",
+    "order",
+    "also",
+    "ladder",
+    "response",
+)
 _NAMED: Final = 5
 
 
@@ -43,6 +56,8 @@ def controls(config: Config, policy: ModelPolicy) -> str:
     whole = model_tree(config, policy)
     model: dict[str, Any] = {key: whole[key] for key in _TAKEN}
     model["framework"] = {key: whole["framework"][key] for key in ("name", "version")}
+    if whole["monitoring"] is not None:  # when people last looked at the bands is no control
+        model["monitoring"] = {key: value for key, value in whole["monitoring"].items() if key != "reviewed"}
     model["upstream"] = {"expect_model": whole["upstream"]["expect_model"]}
     model["thresholds"] = {name: {"state": each["state"]} for name, each in whole["thresholds"].items()}
     model["safeguards"] = {name: _mount(each) for name, each in whole["safeguards"].items()}
@@ -129,7 +144,9 @@ def _of(whole: Tree, alias: str) -> Tree:
         for name, tier in tiers.items()
         if alias in tier.get("models", {})
     }
-    return {"models": {alias: models[alias]}, "tiers": granted, "guard": whole.get("guard", {})}
+    # What was described before ladders, laws and times to answer were told had none of them.
+    model = {"also": [], "ladder": NO_LADDER.model_dump(mode="json"), "response": None, **models[alias]}
+    return {"models": {alias: model}, "tiers": granted, "guard": whole.get("guard", {})}
 
 
 def _compared(old: Tree, new: Tree) -> Iterator[Change]:

@@ -220,7 +220,8 @@ def _met_by(view: View, row: Row, at: datetime) -> Iterator[str]:
         case RetentionRow():
             yield "how request_log keeps texts and records"
         case ClockRow():
-            yield f"clock {', '.join(each.name for each in view.config.guard.clocks if row.parameters.met_by(each))}"
+            clocks = (each for each in view.config.guard.clocks if row.parameters.met_by(each, row.id))
+            yield f"clock {', '.join(each.name for each in clocks)}"
         case CopiesRow():
             yield "how far copies of request_log may lag"
         case DrillsRow():

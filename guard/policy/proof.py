@@ -103,7 +103,8 @@ CHECKS: Final[Mapping[CheckName, Proof]] = MappingProxyType(
             f"{_TESTS}a_model_whose_records_may_lag_behind_their_copies_is_not_served",
         ),
         CheckName.REPORTING_CLOCK: Proof(
-            "A clock of guard.yaml runs for every such incident, and runs out within so many hours.",
+            "A clock of guard.yaml that lists the row runs for every such incident, and runs out within so many hours. "
+            "Whom it names is not judged.",
             "guard_incident_due_timestamp_seconds",
             f"{_TESTS}a_model_of_whose_incidents_nobody_must_be_told_in_time_is_not_served",
         ),
@@ -176,7 +177,7 @@ CHECKS: Final[Mapping[CheckName, Proof]] = MappingProxyType(
         CheckName.MONITORED: Proof(
             "The model's file declares bands in which measured values must stay, one of them for what its safeguards "
             "find, and people have reviewed them in time. A value that leaves its band is said to people and, by the "
-            "band, moves the model a step down.",
+            "band, moves the model a step down. How wide the bands are is not judged.",
             "guard_monitoring_value",
             f"{_TESTS}a_model_without_reviewed_bands_is_not_served",
         ),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Final
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from guard.policy.fields import LAX, Frozen, Line, MisplacedError, Name
+from guard.policy.fields import LAX, Alias, Frozen, Line, MisplacedError, Name, unique
 
 SEVERE: Final = 3
 _YEAR_HOURS: Final = 8784
@@ -72,3 +72,6 @@ class LegalClock(Frozen):
     )
     to: Line = Field(description="Who is told what.")
     source: Line = Field(description="The law or promise it comes from.")
+    rows: Annotated[tuple[Alias, ...], AfterValidator(unique("the row"))] = Field(
+        default=(), description="The rows of standards that it stands for, such as H4.serious.", max_length=64
+    )

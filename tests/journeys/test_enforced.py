@@ -365,7 +365,7 @@ def test_a_model_of_whose_incidents_nobody_must_be_told_in_time_is_not_served() 
 
     def ticking(**changes: Any) -> Config:
         told = {"name": "n", "starts": "triaged", "hours": 72, "from_severity": 3, "to": "them", "source": "law"}
-        clocks = (LegalClock.model_validate({**told, **changes}),)
+        clocks = (LegalClock.model_validate({**told, "rows": ("R",), **changes}),)
         return replace(config, guard=config.guard.model_copy(update={"clocks": clocks}))
 
     assert not is_served(config)
@@ -373,6 +373,8 @@ def test_a_model_of_whose_incidents_nobody_must_be_told_in_time_is_not_served() 
     assert is_served(ticking(starts="discovered", from_severity=0))
     for late in ({"hours": 73}, {"from_severity": 4}, {"starts": "closed"}, {"starts": "imminent_risk"}):
         assert not is_served(ticking(**late))
+    for elsewhere in ((), ("Q",)):
+        assert not is_served(ticking(rows=elsewhere))
 
 
 def test_a_model_that_nobody_is_named_to_stop_is_not_served() -> None:

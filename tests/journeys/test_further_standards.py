@@ -23,8 +23,23 @@ from tests.parts.configuration import ModelSpec, write_configuration, write_peop
 NOW: Final = datetime(2026, 11, 23, tzinfo=UTC)
 ACT: Final = {"name": "eu-ai-act", "version": "2024/1689"}
 CLOCKS: Final = (
-    {"name": "serious", "starts": "discovered", "hours": 360, "to": "the authority", "source": "Art. 73"},
-    {"name": "worst", "starts": "discovered", "hours": 48, "from_severity": 3, "to": "the same", "source": "Art. 73"},
+    {
+        "name": "serious",
+        "starts": "discovered",
+        "hours": 360,
+        "to": "the authority",
+        "source": "Art. 73",
+        "rows": ["H4.serious"],
+    },
+    {
+        "name": "worst",
+        "starts": "discovered",
+        "hours": 48,
+        "from_severity": 3,
+        "to": "the same",
+        "source": "Art. 73",
+        "rows": ["H4.death", "H4.widespread"],
+    },
 )
 PAPERS: Final = ("overseer_competence", "incident_plan")
 
@@ -72,6 +87,7 @@ def test_a_law_binds_beside_the_framework_and_is_named_everywhere(
     [
         ("guard.yaml", {"clocks": CLOCKS[:1]}, "H4.widespread"),
         ("guard.yaml", {"clocks": CLOCKS[1:]}, "H4.serious"),
+        ("guard.yaml", {"clocks": [CLOCKS[0], {**CLOCKS[1], "rows": ["H4.death"]}]}, "H4.widespread"),
         ("operators.yaml", {"persons": []}, "H3.overseers"),
     ],
 )

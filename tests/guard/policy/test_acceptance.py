@@ -1,4 +1,7 @@
-"""What may come into force in place of what: weaker for an ASL-3 model takes two people, by whatever file and step."""
+"""What may come into force in place of what: weaker for an ASL-3 model takes two people, by whatever file and step.
+
+It is one file, because all of it asks `accept` about the same two models.
+"""
 
 from __future__ import annotations
 
@@ -221,7 +224,7 @@ def test_a_file_that_is_stricter_about_what_no_stream_is_judged_by_ends_no_strea
 
     found = judged(directory, change_of("models/small.yaml", several))
     changed = {each.key.partition(".")[0] for each in found.changes if each.effect is Effect.STRONGER}
-    assert changed == {"response", "monitoring", "framework", "ladder"}
+    assert changed == {"response", "monitoring", "framework", "also", "ladder"}
     assert found.stricter == ()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from types import MappingProxyType
 from typing import Any
 
@@ -15,8 +16,11 @@ from guard.policy.controls import Deviation, controls, describing, deviations
 from guard.policy.described import Controls, fingerprint, read, render
 from guard.policy.diff_rules import Effect
 from guard.policy.floor import unmet
+from guard.policy.ladder import NO_LADDER, Ladder
 from guard.policy.model import Mode, OnFailure
+from guard.policy.monitoring import Monitoring
 from guard.policy.report import report
+from guard.policy.response import Response
 from tests.guard.policy.test_floor import (
     NOW,
     settings_of,
@@ -108,6 +112,57 @@ def test_what_is_stronger_or_neutral_is_shown_and_lets_the_model_be_served(
     text, routable = report(config, NOW)
     assert routable
     assert f"  not as risk_report describes ({effect}): model demo {key}: " in text
+
+
+RESPONSE = Response(max_hours=48, trip_from_severity=3)
+BAND = {"value": "block_rate", "window_seconds": 60, "max": 0.1, "at_least": 10, "then": "step_down"}
+BANDS = Monitoring.model_validate({"bands": (BAND,), "reviewed": "2026-06-01", "review_every_days": 30})
+LAW = BASE.models["demo"].framework
+LADDER = Ladder.model_validate({"fallback": {"model": "small"}})
+
+
+@pytest.mark.parametrize(
+    ("described", "weaker", "key"),
+    [
+        ({"response": RESPONSE}, {"response": None}, "response"),
+        (
+            {"response": RESPONSE},
+            {"response": RESPONSE.model_copy(update={"trip_from_severity": None})},
+            "response.trip_from_severity",
+        ),
+        ({"monitoring": BANDS}, {"monitoring": None}, "monitoring"),
+        (
+            {"monitoring": BANDS},
+            {"monitoring": BANDS.model_copy(update={"review_every_days": 60})},
+            "monitoring.review_every_days",
+        ),
+        ({"also": (LAW,)}, {"also": ()}, "also"),
+        ({}, {"ladder": LADDER}, "ladder.fallback"),
+        ({"ladder": LADDER}, {"ladder": NO_LADDER}, "ladder.fallback"),
+    ],
+)
+def test_times_to_answer_bands_and_rungs_are_controls(
+    described: dict[str, Any], weaker: dict[str, Any], key: str
+) -> None:
+    before = with_policy(BASE, **described)
+    lines = controls(before, before.models["demo"])
+    reported = with_evidence(before, claim="risk_report", controls=Controls(sha256=fingerprint(lines), lines=lines))
+    assert found(reported) == ()
+    assert [(each.effect, each.key) for each in found(with_policy(reported, **weaker))] == [(Effect.WEAKER, key)]
+
+
+def test_that_people_looked_at_the_bands_again_is_no_deviation() -> None:
+    watched = with_policy(BASE, monitoring=BANDS)
+    later = with_policy(BASE, monitoring=BANDS.model_copy(update={"reviewed": date(2026, 6, 2)}))
+    assert controls(watched, watched.models["demo"]) == controls(later, later.models["demo"])
+
+
+def test_what_was_described_without_a_ladder_had_none() -> None:
+    """Lines that an earlier release printed go on describing a model that has none of it."""
+    new = ("models/demo/ladder/", "models/demo/also=", "models/demo/response=")
+    earlier = describing_these("".join(f"{line}\n" for line in LINES.splitlines() if not line.startswith(new)))
+    assert found(earlier) == ()
+    assert [each.key for each in found(with_policy(earlier, ladder=LADDER))] == ["ladder.fallback"]
 
 
 def test_another_rule_under_the_same_name_is_weaker_and_one_more_is_stronger() -> None:
