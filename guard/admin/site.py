@@ -153,10 +153,12 @@ class Site:
         try:
             plan = self._board.plan(target)
             lifted = frozenset(plan.lifts or [each.id for each in plan.approvable] or [target])
-            stops = tuple(stop for stop in self._board.state().stops if stop.id in lifted)
+            state = self._board.state()
+            stops = tuple(stop for stop in state.stops if stop.id in lifted)
+            rule = next((each for each in state.rules if each.id == target), None)
         except OrderError as wrong:
             return _refuse(400, inside, "There is no such stop", f"{wrong}.")
-        return html(acts.ask_resume(target, stops, plan, _visitor(inside)))
+        return html(acts.ask_resume(target, stops, plan, _visitor(inside), rule=rule))
 
     def _in_force(self) -> tuple[Standing, ...]:
         try:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from guard.approval.order import NONCE_BYTES
 from guard.approval.order import OrderError as ApprovalError
@@ -47,6 +47,9 @@ from guard.state.scope import OrderError, Scope
 from guard.state.served import Served
 from safeguards.decision import Target
 from safeguards.mode import Mode, case_of, effective, refuses, routes
+
+RULE_ON: Final = "rule on "
+"""What stands before the scope of a rule where people sign; no scope begins so."""
 
 
 class ResumeRefusedError(Exception):
@@ -486,7 +489,7 @@ def _meant(named: ResumeApproval, state: State) -> tuple[Liftable, ...]:
 
 def scope_told(order: Liftable) -> str:
     """What those who sign read of an order's scope."""
-    return f"rule on {order.scope}" if isinstance(order, RuleOrder) else str(order.scope)
+    return f"{RULE_ON}{order.scope}" if isinstance(order, RuleOrder) else str(order.scope)
 
 
 def served_by(config: Config) -> Served:

@@ -71,7 +71,8 @@ class DrillFolder:
         self._make()
         self._write(f"{result.id}{_SUFFIX}", encode(result))
         self.forget()
-        for name in self.names()[:-KEPT]:
+        others = [name for name in self.names() if name != f"{result.id}{_SUFFIX}"]
+        for name in others[: 1 - KEPT]:
             (self.path / name).unlink(missing_ok=True)
 
     def names(self) -> list[str]:
@@ -93,15 +94,20 @@ class DrillFolder:
 
     def fresh(self) -> tuple[Result, ...]:
         """Return the results that are not in the request log yet, by the guard's own note; raises OSError."""
-        try:
-            last = _read(self.path / _RECORDED).decode("ascii", "replace").strip()
-        except (FileNotFoundError, ValueError):
-            last = ""
-        return tuple(each for each in self.results() if each.id > last)
+        recorded = self._recorded()
+        return tuple(each for each in self.results() if each.id not in recorded)
 
     def note_recorded(self, result: str) -> None:
-        """Note that this result and all before it are in the request log; raises OSError."""
-        self._write(_RECORDED, f"{result}\n".encode())
+        """Note that this result is in the request log; raises OSError."""
+        # Each by its id: one that was made after a clock was set back is older than what is recorded, and is new.
+        kept = {name.removesuffix(_SUFFIX) for name in self.names()}
+        self._write(_RECORDED, "".join(f"{each}\n" for each in sorted({*(self._recorded() & kept), result})).encode())
+
+    def _recorded(self) -> set[str]:
+        try:
+            return set(_read(self.path / _RECORDED).decode("ascii", "replace").split())
+        except (FileNotFoundError, ValueError):
+            return set()
 
     def since(self) -> float | None:
         """Return since when drills are owed here; None where that was never noted. Raises OSError."""

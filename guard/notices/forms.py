@@ -32,13 +32,15 @@ MAX_TAG: Final = 100
 class Receiver:
     """A receiver with its credential read: ``url`` and ``secret`` are told to nobody else.
 
-    ``trusted`` says whose certificates count as its own.
+    ``trusted`` says whose certificates count as its own, and ``authorities`` is the SHA-256 of the file of them, empty
+    for the system's: one that was renewed under its name makes another receiver.
     """
 
     settings: ReceiverConfig
     url: str = field(repr=False)
     secret: bytes = field(repr=False)
     trusted: ssl.SSLContext = field(repr=False, compare=False)
+    authorities: bytes = field(default=b"", repr=False)
 
     @property
     def name(self) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import ssl
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -31,9 +33,10 @@ def read_receivers(config: Config, *, secrets: bool = True) -> tuple[Receiver, .
     for index, settings in enumerate(config.guard.notify):
         at = partial(_problem, config, index)
         try:
-            trusted = _trusted(settings, config, partial(at, "ca"))
+            trusted, authorities = _trusted(settings, config, partial(at, "ca"))
             if secrets:
-                found.append(_receiver(settings, config, trusted, partial(at, "credential")))
+                receiver = _receiver(settings, config, trusted, partial(at, "credential"))
+                found.append(replace(receiver, authorities=authorities))
         except ConfigError as error:
             problems.extend(error.problems)
     if problems:
@@ -41,9 +44,13 @@ def read_receivers(config: Config, *, secrets: bool = True) -> tuple[Receiver, .
     return tuple(found)
 
 
-def _trusted(settings: ReceiverConfig, config: Config, at: At) -> ssl.SSLContext:
+def _trusted(settings: ReceiverConfig, config: Config, at: At) -> tuple[ssl.SSLContext, bytes]:
+    if settings.ca is None:
+        return ssl.create_default_context(), b""
     try:
-        return ssl.create_default_context(cafile=None if settings.ca is None else config.directory / settings.ca)
+        path = config.directory / settings.ca
+        digest = hashlib.sha256(path.read_bytes()).digest()  # before: what changes in between is another the next time
+        return ssl.create_default_context(cafile=path), digest
     except (OSError, ssl.SSLError):
         words = f"{settings.ca} cannot be read, or holds no certificate in PEM"
         raise ConfigError([at(words)]) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from guard.admin.switchboard import Switchboard
@@ -11,12 +11,13 @@ from guard.audit.ledger import Ledger
 from guard.policy.load import Config
 from guard.serve.control import FromSupervisor, Wake
 from guard.serve.telling import Telling
-from guard.state.merge import InForce, Judged, State, fingerprint
+from guard.state.merge import InForce, Judged, State, fingerprint, mode_of
 from guard.state.orders import Source
 from guard.state.switches import FileSwitches
 from guard.telemetry.logs import Event, JsonLog, Level
 from guard.telemetry.meter import Meter
 from safeguards.decision import Unavailable
+from safeguards.mode import RUNGS
 from safeguards.ports import Clock
 
 TICK_SECONDS: Final = 0.05
@@ -50,6 +51,7 @@ class Acts:
         self._writing: set[asyncio.Task[None]] = set()
         self._state: State = switches.state
         self._gone: frozenset[str] = frozenset()
+        self._unmeasured = False
         self.measure()
 
     async def watch(self) -> None:
@@ -76,6 +78,8 @@ class Acts:
         before, now = self._state, self._switches.state
         self._removed()
         if before == now:
+            if self._unmeasured:
+                self.measure()
             return
         self._state = now
         self._tell(Wake())
@@ -103,6 +107,8 @@ class Acts:
         try:
             for order in sorted(now.stops - before.stops, key=lambda each: each.id):
                 self._telling.ordered(order)
+            for rule in sorted(now.rules - before.rules, key=lambda each: each.id):
+                self._telling.pushed(rule)
             for resume in sorted(now.resumes - before.resumes, key=lambda each: each.order.id):
                 if resume.below or resume.approved:
                     self._telling.resumed(resume, now)
@@ -125,14 +131,23 @@ class Acts:
             self.remember(Event.RESUME_NOT_COUNTED, order.who, "resume refused", subject, resume.why)
 
     def measure(self) -> None:
-        """Say in the metrics what is stopped."""
+        """Say in the metrics what is stopped; what cannot be read now is logged, and read again at the next look."""
+        try:
+            state = self._board.state()
+            held = self._board.models_held(state)
+            standing = self._board.in_force(state)
+        except Exception as problem:  # noqa: BLE001 - a figure keeps no act from the record, nor a reload from its end
+            if not self._unmeasured:
+                self._log.failure(Event.INTERNAL_ERROR, problem)
+            self._unmeasured = True
+            return
+        self._unmeasured = False
+        refusing = {order for orders in held.values() for order in orders}
         self._meter.forget("guard_kill_switch_engaged")
-        for standing in self._board.in_force():
-            scope = standing.stop.scope
-            key = self._meter.bind("guard_kill_switch_engaged", scope.kind.value, scope.subject)
-            self._meter.set(key, 1.0)
-        state = self._board.state()
-        held: Mapping[str, object] = self._board.models_held(state)
+        for stop in (each.stop for each in standing):
+            if mode_of(stop) not in RUNGS or stop.id in refusing:  # a rung may refuse nobody
+                key = self._meter.bind("guard_kill_switch_engaged", stop.scope.kind.value, stop.scope.subject)
+                self._meter.set(key, 1.0)
         self._meter.forget("guard_ladder_rung")
         for alias in self._config.models:
             key = self._meter.bind("guard_kill_switch_engaged", "model", alias)

@@ -103,10 +103,13 @@ class Telling:
         """Tell what was ordered since somebody last did; where nobody ever did, nothing of before is news."""
         self._set_up()
         if self._orders.first:
-            self._orders.note([*(stop.id for stop in state.stops), *(resume.order.id for resume in state.resumes)])
+            known: tuple[Order, ...] = (*state.stops, *state.rules, *(resume.order for resume in state.resumes))
+            self._orders.note([each.id for each in known])
             return
         for stop in sorted(state.stops, key=lambda each: each.id):
             self.ordered(stop)
+        for rule in sorted(state.rules, key=lambda each: each.id):
+            self.pushed(rule)
         for resume in sorted(state.resumes, key=lambda each: each.order.id):
             if resume.below or resume.approved:
                 self.resumed(resume, state)
@@ -164,6 +167,12 @@ class Telling:
         occasion = {Source.TRIP: Occasion.TRIP, Source.DRILL: Occasion.DRILL}.get(stop.source, Occasion.STOP)
         mode = stop.mode.value
         self._wait(stop.id, self._notice(occasion, mode, str(stop.scope), stop.who, stop.reason, stop, mode))
+
+    def pushed(self, rule: RuleOrder) -> None:
+        """Rules screen here from now on; it is told if this host issued it, and never what the rules say."""
+        if self._news(rule):
+            mode = "rule"
+            self._wait(rule.id, self._notice(Occasion.STOP, mode, str(rule.scope), rule.who, rule.reason, rule, mode))
 
     def tripped(self, stop: StandingStop) -> None:
         """A file in the directory of orders stops."""

@@ -34,12 +34,13 @@ class ToldOrders:
             self._ids = {line for line in lines if is_order_id(line)}
         except OSError:
             self.first = True  # also where it cannot be read: better that nothing is told twice than all of it
-        # What is older than all that is kept was told long ago.
-        self._oldest = min(self._ids, default="")
+        # Where lines may have been dropped, what is older than all that is kept was told long ago. Before that nothing
+        # is: an order is also older than all others where a clock was set back (law 11).
+        self._oldest = min(self._ids) if len(self._ids) >= KEPT else ""
         self._lines = len(self._ids)
 
     def __contains__(self, order: str) -> bool:
-        """Whether it was told, or is older than what is remembered."""
+        """Whether it was told, or is older than what is remembered where some was forgotten."""
         return order in self._ids or order < self._oldest
 
     def note(self, orders: Iterable[str]) -> None:

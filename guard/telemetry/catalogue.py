@@ -201,7 +201,11 @@ _ALL = (
         buckets=PROPAGATION,
     ),
     _metric(
-        "guard_kill_switch_engaged", Kind.GAUGE, _S, "1 while a stop order covers the subject.", ("scope", "subject")
+        "guard_kill_switch_engaged",
+        Kind.GAUGE,
+        _S,
+        "1 while a stop order that refuses somebody covers the subject.",
+        ("scope", "subject"),
     ),
     _metric(
         "guard_ladder_rung",

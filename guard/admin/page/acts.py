@@ -14,7 +14,7 @@ from guard.admin.running import Running, by_model, total
 from guard.admin.switchboard import Placed
 from guard.admin.times import moment
 from guard.state.merge import InForce, mode_of
-from guard.state.orders import MAX_REASON, WHOLE_MODELS, StopOrder
+from guard.state.orders import MAX_REASON, WHOLE_MODELS, RuleOrder, StopOrder
 from guard.state.resume import ResumePlan
 from guard.state.scope import Scope
 from safeguards.mode import RUNGS, Mode
@@ -72,11 +72,15 @@ def ask_stop(
     )
 
 
-def ask_resume(target: str, stops: tuple[StopOrder, ...], plan: ResumePlan, visitor: Visitor) -> bytes:
-    """Return what a resume would do to these stops, with the button unless it may not be."""
-    scope = named(str(stops[0].scope)) if stops else target
-    freed = [tag("li", tag("strong", each), " is served again, if it meets its standard") for each in plan.freed]
-    held = [tag("li", tag("strong", each.model), f" stays stopped: {each.why}") for each in plan.held]
+def ask_resume(
+    target: str, stops: tuple[StopOrder, ...], plan: ResumePlan, visitor: Visitor, *, rule: RuleOrder | None = None
+) -> bytes:
+    """Return what a resume would do to these stops, or lifting this rule, with the button unless it may not be."""
+    scope = f"rule on {named(str(rule.scope))}" if rule else named(str(stops[0].scope)) if stops else target
+    free = " is screened by these rules no more" if rule else " is served again, if it meets its standard"
+    stays = "screened by them" if rule else "stopped"
+    freed = [tag("li", tag("strong", each), free) for each in plan.freed]
+    held = [tag("li", tag("strong", each.model), f" stays {stays}: {each.why}") for each in plan.held]
     form: Content = tag("p", f"Refused: {plan.refused}", class_="refused", role="alert")
     if not plan.refused or plan.approvable:
         form = [
@@ -107,6 +111,9 @@ def ask_resume(target: str, stops: tuple[StopOrder, ...], plan: ResumePlan, visi
         tag(
             "section",
             tag("h1", f"Resume {scope}", id="act-title"),
+            tag("p", f"This lifts no stop, but {_count(len(rule.rules), 'rule')} pushed by {rule.who}: {rule.reason}")
+            if rule
+            else None,
             [_was(each) for each in stops[:SHOWN_STOPS]],
             tag("p", f"and {len(stops) - SHOWN_STOPS} more stops", class_="soft") if len(stops) > SHOWN_STOPS else None,
             tag("ul", freed, held, class_="marked") if freed or held else None,

@@ -12,6 +12,7 @@ from guard.admin.approving import MAX_PASTED, Signing
 from guard.admin.page.frame import Visitor, page, secret
 from guard.admin.page.html import Content, Html, tag
 from guard.admin.page.parts import named, sentence
+from guard.admin.switchboard import RULE_ON
 from guard.admin.times import moment
 from guard.approval.port import PEOPLE
 from guard.state.orders import MAX_APPROVAL
@@ -118,11 +119,17 @@ def _stale(found: Signing) -> Html | None:
         "div",
         tag("p", "This statement is not enough any more:"),
         tag("ul", [tag("li", sentence(each)) for each in found.stale[:SHOWN]]),
-        tag("p", tag("a", "Write a new one", href=f"/control/resume?target={quote(found.named.lifts[0].scope)}")),
+        tag("p", tag("a", "Write a new one", href=f"/control/resume?target={quote(_again(found))}")),
         role="alert",
         class_="refused",
         id="stale-statement",
     )
+
+
+def _again(found: Signing) -> str:
+    """Name what the statement was of: stops by their scope, which another may share by now, a rule by its id."""
+    lift = found.named.lifts[0]
+    return lift.order if lift.scope.startswith(RULE_ON) else lift.scope
 
 
 def _who(found: Signing) -> str:

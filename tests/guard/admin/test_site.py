@@ -25,7 +25,10 @@ from guard.policy.load import load
 from guard.policy.roles import OperatorRole as Role
 from guard.policy.sign_in import EmergencyToken, ProxyPerson, ProxySignIn
 from guard.state.orders import Source
+from guard.state.rule_text import PushedRule
 from guard.state.scope import MAX_SUBJECT
+from safeguards.category import Category
+from safeguards.decision import Target
 from safeguards.mode import Mode
 from tests.guard.admin.fakes import HALF, NOW, TOKENS, WHOLE, Counter, InFleet, replica
 from tests.guard.admin.signers import signed, write_signers
@@ -625,6 +628,17 @@ def test_a_resume_says_what_it_lifts_and_takes_a_reason(counter: Counter) -> Non
     assert "Nothing is stopped" in counter.get().text
 
 
+def test_a_resume_of_a_rule_says_that_it_is_one(counter: Counter) -> None:
+    counter.sign_in()
+    rules = [PushedRule("r1", Category.OTHER, phrase="FORBIDDEN-MARKER")]
+    order = counter.board.push("model:demo", rules, [Target.INPUT], "INC-1", "Ben", Source.ADMIN).id
+    asked = counter.get(f"/control/resume?target={order}").text
+    assert "Resume rule on model demo" in asked
+    assert "This lifts no stop, but 1 rule pushed by Ben: INC-1" in asked
+    assert "<strong>demo</strong> is screened by these rules no more" in asked
+    assert "MARKER" not in asked
+
+
 def test_a_resume_that_may_not_be_has_no_button_and_does_nothing(counter: Counter) -> None:
     counter.sign_in()
     (counter.state / "orders" / "STOP").touch()
@@ -659,6 +673,16 @@ def approve(counter: Counter, text: str, signatures: str) -> httpx.Response:
     return counter.post(
         "/control/resume/approved", form=counter.form(), target="x", approval=text, signatures=signatures
     )
+
+
+def test_a_statement_of_a_rule_is_written_anew_by_the_rules_own_id(signers: Counter) -> None:
+    rules = [PushedRule("r1", Category.OTHER, phrase="FORBIDDEN-MARKER")]
+    order = signers.board.push("model:strict", rules, [Target.INPUT], "INC-1", "Ben", Source.ADMIN).id
+    text = statement(signers, order)
+    signatures = signed(text, "ana") + signed(text, "ben")
+    assert approve(signers, text, signatures).status_code == 303
+    again = approve(signers, text, signatures)
+    assert f'href="/control/resume?target={order}"' in again.text
 
 
 def test_a_model_at_asl_3_comes_back_when_two_people_have_signed(signers: Counter) -> None:

@@ -53,6 +53,7 @@ def test_what_is_recorded_is_told_once(tmp_path: Path) -> None:
     folder = DrillFolder(tmp_path)
     folder.add(result(1))
     folder.add(result(2))
+    assert folder.fresh() == (result(1), result(2))
     folder.note_recorded(result(1).id)
     assert DrillFolder(tmp_path).fresh() == (result(2),)
 
@@ -74,3 +75,15 @@ def test_what_is_no_result_is_passed_over(tmp_path: Path) -> None:
     assert folder.results() == (result(1),)
     assert folder.since() is None
     assert folder.interrupted() is None
+
+
+def test_a_result_of_a_clock_that_was_set_back_is_new_and_kept(tmp_path: Path) -> None:
+    folder = DrillFolder(tmp_path)
+    for number in range(10, 10 + KEPT):
+        folder.add(result(number))
+        folder.note_recorded(result(number).id)
+    folder.add(result(1))
+    assert DrillFolder(tmp_path).fresh() == (result(1),)
+    folder.note_recorded(result(1).id)
+    assert DrillFolder(tmp_path).fresh() == ()
+    assert len(folder.names()) == KEPT

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from guard.notices.forms import Receiver
 from guard.notices.receivers import read_receivers
 from guard.policy.load import load
 from guard.policy.source import ConfigError
@@ -88,3 +89,13 @@ def test_the_certificates_that_it_trusts_are_looked_at_before_they_are_needed(tm
         read_receivers(load(directory), secrets=False)
     (directory / "ca.pem").write_bytes(Authority(tmp_path / "ca").pem.read_bytes())
     assert len(read_receivers(load(directory))) == 1
+
+
+def test_certificates_renewed_under_the_same_name_make_another_receiver(tmp_path: Path) -> None:
+    directory = configured(tmp_path / "config", "grafana", "token", ca="ca.pem")
+    found: list[Receiver] = []
+    for name in ("one", "one", "two"):
+        if not (tmp_path / name).exists():
+            (directory / "ca.pem").write_bytes(Authority(tmp_path / name).pem.read_bytes())
+        found.extend(read_receivers(load(directory)))
+    assert found[0] == found[1] != found[2]

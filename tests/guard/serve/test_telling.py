@@ -19,11 +19,14 @@ from guard.serve.telling import LEASE_SECONDS, OBEYED_SECONDS, Telling
 from guard.state.acknowledgements import Ack
 from guard.state.issuer import Issuer
 from guard.state.merge import Judged, StandingStop, State
-from guard.state.orders import Source, StopOrder, issue_resume, issue_stop
+from guard.state.orders import Source, StopOrder, issue_resume, issue_rule, issue_stop
+from guard.state.rule_text import PushedRule
 from guard.state.scope import Scope
 from guard.telemetry.logs import JsonLog
 from guard.telemetry.meter import Meter
 from guard.telemetry.metric import Origin
+from safeguards.category import Category
+from safeguards.decision import Target
 from safeguards.mode import Mode
 from tests.parts.configuration import write_configuration
 from tests.parts.notice_receiver import Answer, NoticeReceiver
@@ -263,3 +266,16 @@ def test_a_receiver_that_is_no_longer_there_hears_no_more(tmp_path: Path) -> Non
             lambda: stand.telling.ordered(stand.signed(stop(2))),
             expect=0,
         )
+
+
+def test_rules_that_are_pushed_are_told_once_and_without_their_text(tmp_path: Path) -> None:
+    scope = Scope.parse("model:demo")
+    rules = [PushedRule("r1", Category.OTHER, phrase="FORBIDDEN-MARKER")]
+    pushed = issue_rule(
+        scope, rules, [Target.INPUT], reason="a wave", who="ana", source=Source.CLI, now=NOW, entropy=b"0" * 10
+    )
+    with NoticeReceiver() as board:
+        stand = Stand(tmp_path, board)
+        (text,) = stand.run(*[lambda: stand.telling.pushed(pushed)] * 2, expect=1)
+    assert ": rule model:demo by ana; reason: a wave; applied on 1/1 workers" in text
+    assert "MARKER" not in text

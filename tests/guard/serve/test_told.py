@@ -52,3 +52,9 @@ def test_a_line_that_is_no_id_is_nothing_and_a_file_that_cannot_be_written_costs
     assert one in told
     assert two not in told
     assert ToldOrders(tmp_path).first
+
+
+def test_an_order_of_a_clock_that_was_set_back_is_news(tmp_path: Path) -> None:
+    early, late = ids(2)
+    ToldOrders(tmp_path).note([late])
+    assert early not in ToldOrders(tmp_path)
