@@ -2,6 +2,7 @@
 
 It reads the configuration alone. Whether the model is stopped is for ``guard status`` to say, that evidence is true for
 people. A row is said to be met by a safeguard when that mount alone would meet it and no mount at all would not.
+It is one file because it is one answer, part by part.
 """
 
 from __future__ import annotations
@@ -98,6 +99,10 @@ def explain(config: Config, model: str, at: datetime) -> Explanation:
     """Explain one model at an aware instant; raises KeyError for an unknown one, ValueError without a time zone."""
     report = standing(config, model, at)
     policy = config.models[model]
+    # By identity: two standards may have a row of one name; what is in neither is G1, about the first.
+    named = {f"{each.name} {each.version}": each.rows for each in config.standards_of(model)}
+    of = {id(row): name for name, rows in named.items() for row in rows}
+    first = next(iter(named))
     standard, *also = (_used(each) for each in config.standards_of(model))
     view = view_of(config, model)
     binding = binding_rows(config, model)
@@ -130,7 +135,7 @@ def explain(config: Config, model: str, at: datetime) -> Explanation:
         clocks=config.guard.clocks,
         drills=config.guard.drills,
         safeguards=tuple(_mounted(view, binding, at)),
-        rows=tuple(_judged(view, row, at) for row in binding),
+        rows=tuple(_judged(view, row, at, of.get(id(row), first)) for row in binding),
         evidence=evidence,
         tiers=tuple(_tiers(view, at)),
         endings=tuple(endings[:MAX_ENDINGS]),
@@ -194,10 +199,10 @@ def _meets(view: View, mount: Mount, row: Row, at: datetime) -> bool:
     return why_unmet(alone, row, at) is None and why_unmet(none, row, at) is not None
 
 
-def _judged(view: View, row: Row, at: datetime) -> Judged:
+def _judged(view: View, row: Row, at: datetime, standard: str) -> Judged:
     why = why_unmet(view, row, at)
     by = () if why is not None else tuple(_met_by(view, row, at))
-    return Judged(row.id, row.axis, row.level, row.requires, row.source, by, why)
+    return Judged(standard, row.id, row.axis, row.level, row.requires, row.source, by, why)
 
 
 def _met_by(view: View, row: Row, at: datetime) -> Iterator[str]:

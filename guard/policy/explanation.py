@@ -64,8 +64,9 @@ class Mounted:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A binding row: ``met_by`` names what meets it, or ``why`` says why nothing does; exactly one is given."""
+    """A binding row of ``standard``: ``met_by`` names what meets it, or ``why`` says why nothing does; never both."""
 
+    standard: str
     row: str
     axis: Axis
     level: int

@@ -28,6 +28,7 @@ _DATED: Final = (
     "guard_attestation_overdue_seconds",
     "guard_threshold_expiry_timestamp_seconds",
     "guard_controls_deviations",
+    "guard_policy_routable_until_timestamp_seconds",
 )
 
 
@@ -98,10 +99,13 @@ class Judging:
         for alias, policy in self._config.models.items():
             report = self._reports[alias] = standing(self._config, alias, at)
             asl = max(policy.asl.deployment, policy.asl.security)
-            framework = f"{report.standard} {report.version}"
+            framework = " and ".join((f"{report.standard} {report.version}", *report.also))
             policy_judged(self._meter, alias, asl, framework, self._config.digest, len(report.unmet))
             coverage_judged(self._meter, alias, unscreened(self._config, alias))
             self._dates(alias, at)
+            if report.until is not None:
+                key = self._meter.bind("guard_policy_routable_until_timestamp_seconds", alias)
+                self._meter.set(key, report.until.timestamp())
             news += self._drifted(alias, report.deviations)
             if self._routable.get(alias) is not report.routable:
                 self._routable[alias] = report.routable
@@ -160,6 +164,7 @@ class Judging:
                 {
                     "model": alias,
                     "standard": f"{report.standard} {report.version}",
+                    "also": list(report.also),
                     "asl": {"deployment": report.deployment, "security": report.security},
                     "routable": report.routable,
                     "until": report.until.isoformat() if report.until else None,

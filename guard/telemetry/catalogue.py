@@ -462,6 +462,13 @@ _ALL = (
         "guard_policy_unmet_rows", Kind.GAUGE, _S, "Rows of the standard that the model does not meet.", ("model",)
     ),
     _metric(
+        "guard_policy_routable_until_timestamp_seconds",
+        Kind.GAUGE,
+        _S,
+        "From when on a model that meets its floor no longer will unless something is renewed; absent if nothing ends.",
+        ("model",),
+    ),
+    _metric(
         "guard_unscreened_paths",
         Kind.GAUGE,
         _S,

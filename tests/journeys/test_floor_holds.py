@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,8 @@ from guard.policy.standard import AttestedRow, MountedRow, ScreenMode, ScreensRo
 from safeguards.classifier import Classification
 from safeguards.decision import Failure, Unavailable
 from safeguards.decision import Target as Side
+from safeguards.mode import Mode as Rung
+from tests.guard.state.parts import merged, stop
 from tests.parts.compiled import SAID, Compiled
 from tests.parts.configuration import MARKER, write_configuration
 
@@ -222,6 +224,15 @@ class Seen:
         asl = compiled.config.models["demo"].asl
         assert compiled.notes.began_with[-1].exchange.asl == max(asl.deployment, asl.security)
 
+    def newcomers_can_be_turned_away(self) -> None:
+        """On that rung a key that was there before is treated as ever, and one that was issued since gets nothing."""
+        before = self.compiled.ask()
+        for day, turned_away in ((NOW, False), (datetime(2024, 1, 1, tzinfo=UTC), True)):
+            order = replace(stop("model:demo"), mode=Rung.NO_NEW_PRINCIPALS, created=day.timestamp())
+            got = Compiled(self.compiled.config, NOW.timestamp(), ladder=merged([order])).ask()
+            wanted = ("no_new_principals", False) if turned_away else (before.code, before.forwarded)
+            assert (got.code, got.forwarded) == wanted
+
     def is_never_served(self) -> None:
         """A level without contents cannot be met."""
         raise AssertionError("a model is served at a level that nobody has defined")
@@ -274,6 +285,7 @@ PLAIN: Final[Mapping[CheckName, tuple[Look, ...]]] = {
     CheckName.LEVEL_DEFINED: (Seen.is_never_served,),
     CheckName.THRESHOLD: (Seen.dates_are_watched,),
     CheckName.THRESHOLDS_WITHIN_LEVELS: (Seen.dates_are_watched,),
+    CheckName.NEWCOMERS_REFUSABLE: (Seen.newcomers_can_be_turned_away,),
     CheckName.REPORTED_MODEL: (Seen.answers_are_of_the_expected_model,),
 }
 # Of these nothing is to be seen but that a model which fails them is not served; `built_in` is test_invariants' matter.
@@ -292,7 +304,6 @@ UNSEEN: Final = frozenset(
         CheckName.SIGNED_BUNDLE,
         CheckName.SAME_WEIGHTS_DECLARED,
         CheckName.OVERDUE_STOPS,
-        CheckName.NEWCOMERS_REFUSABLE,
         CheckName.REPLACEMENT_DECLARED,
         CheckName.MONITORED,
         CheckName.VARIANT_EVALUATED,
@@ -453,6 +464,9 @@ SINGLE: Final[tuple[tuple[str, Any], ...]] = (
     ("variant_of", "the-base-model"),
     ("grants", {}),
     ("allow_keys", ["signature"]),
+    ("ladder", {}),
+    ("response", None),
+    ("response", {"max_hours": 48, "on_overdue": "alarm"}),
     ("monitoring", None),
     ("monitoring", {**BANDS, "reviewed": "2026-10-01"}),
     ("monitoring", {**BANDS, "bands": [{**BANDS["bands"][0], "value": "error_rate"}]}),
@@ -497,7 +511,7 @@ def weaken(document: Document, grants: Document, changes: list[tuple[str, Any]])
             del document["thresholds"][value % len(document["thresholds"])]
         elif what == "expect_model":
             document["upstream"] = {**document["upstream"], "expect_model": value}
-        elif what in {"operations", "allow_keys", "variant_of", "monitoring"}:
+        elif what in {"operations", "allow_keys", "variant_of", "monitoring", "ladder", "response"}:
             document[what] = value
         elif what == "grants":
             grants.clear()

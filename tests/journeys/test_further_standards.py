@@ -70,6 +70,9 @@ def test_a_law_binds_beside_the_framework_and_is_named_everywhere(
     code, said = check(directory, capsys)
     assert code == 0
     assert "and eu-ai-act 2024/1689" in said
+    guard(["explain", "demo", "--config", str(directory), "--at", "2026-11-23", "--json"])
+    rows = {each["row"]: each["standard"] for each in json.loads(capsys.readouterr().out)["rows"]}
+    assert (rows["L1.authenticated"], rows["H1.recorded"]) == ("example-internal 1", "eu-ai-act 2024/1689")
     guard(["explain", "demo", "--config", str(directory), "--at", "2026-11-23"])
     told = capsys.readouterr().out
     for row in ("H1.recorded", "H2.kept", "H3.overseers", "H4.widespread", "L1.authenticated"):

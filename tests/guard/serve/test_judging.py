@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -77,6 +78,32 @@ def test_what_is_renewed_is_no_longer_overdue(tmp_path: Path) -> None:
     assert "guard_attestation_overdue_seconds{" in judged.page()
     judged.clock.epoch = at("2026-06-02")
     assert "guard_attestation_overdue_seconds{" not in judged.page()
+
+
+def test_until_when_a_model_is_routable_is_told_while_it_is(tmp_path: Path) -> None:
+    judged = Judged(tmp_path)
+    line = 'guard_policy_routable_until_timestamp_seconds{model="demo"} '
+    (found,) = [each for each in judged.page().splitlines() if each.startswith(line)]
+    assert float(found.split()[-1]) == at("2026-06-11")
+    judged.clock.epoch = at("2026-06-14")
+    assert "guard_policy_routable_until_timestamp_seconds{" not in judged.page()
+
+
+def test_every_standard_of_a_model_is_named(tmp_path: Path) -> None:
+    write_configuration(tmp_path, models=[ModelSpec()], now=NOW)
+    path = tmp_path / "models" / "demo.yaml"
+    path.write_text(
+        json.dumps({**json.loads(path.read_text()), "also": [{"name": "eu-ai-act", "version": "2024/1689"}]})
+    )
+    clock, meter, quiet = Still(NOW.timestamp()), Meter(Origin.SUPERVISOR), os.open(os.devnull, os.O_WRONLY)
+    judging = Judging(load(tmp_path), meter, JsonLog(clock, fd=quiet), clock, unrecorded)
+    both = "example-internal 1 and eu-ai-act 2024/1689"
+    (news,) = judging.judge()
+    assert news[2].startswith(f"{both}: ")
+    assert [key[3] for key in meter.state().gauges if key[0] == "guard_policy_info"] == [both]
+    (told,) = judging.standing()
+    assert (told["standard"], told["also"]) == ("example-internal 1", ["eu-ai-act 2024/1689"])
+    os.close(quiet)
 
 
 def test_deviations_from_what_a_report_describes_are_counted_and_put_on_record_once(tmp_path: Path) -> None:
