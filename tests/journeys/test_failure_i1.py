@@ -106,6 +106,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Configured:
     documents["model"]["ladder"] = {"no_new_principals": False, "de_deployed": {"replacement": "small", "route": False}}
     band = {"value": "block_rate", "window_seconds": 60, "max": 0.5, "at_least": 1, "then": "alarm"}
     documents["model"]["monitoring"] = {"bands": [band], "reviewed": "2026-05-01", "review_every_days": 90}
+    documents["model"]["dials"] = {"coverage": "narrow", "robustness": 1}
     finding = {"threshold": "T", "state": "ruled_out", "assessed": "2026-01-01", "expires": "2027-01-01"}
     documents["model"]["thresholds"] = [finding]
     found = tuple(switch for kind, document in documents.items() for switch in switches(kind, document))
