@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -15,8 +15,9 @@ from guard.admin.running import Running, by_model, total
 from guard.admin.switchboard import Hold, Standing, Switchboard
 from guard.policy.report import ModelReport
 from guard.policy.standard import OnExpiry
+from guard.state.drilled import drills_own
 from guard.state.merge import Judged, State, mode_of
-from guard.state.orders import RuleOrder, Source, StopOrder
+from guard.state.orders import Order, RuleOrder, StopOrder
 
 MAX_HISTORY: Final = 50
 MAX_STOPS: Final = 12  # for each the words of all workers are read
@@ -217,7 +218,8 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
     )
     policy = fleet.policy()
     given: list[StopOrder | RuleOrder | Judged] = [*state.stops, *state.rules, *state.resumes]
-    given = [each for each in given if _source(each) is not Source.DRILL]  # two an hour would hide the others
+    named: Mapping[str, Order] = {each.id: each for each in state.stops} | {each.id: each for each in state.rules}
+    given = [each for each in given if not drills_own(_order(each), named.get)]  # two an hour would hide the others
     orders = sorted(given, key=_id, reverse=True)
     lapses = tuple(sorted((each for each in panel.lapses() if each.at - at <= SOON_SECONDS), key=lambda each: each.at))
     log = panel.log_health()
@@ -256,12 +258,12 @@ def _kinds(strongest: Sequence[Standing]) -> tuple[Kind, ...]:
     return tuple(Kind(mode, scopes[0], len(scopes)) for mode, scopes in found.items())
 
 
-def _source(act: StopOrder | RuleOrder | Judged) -> Source:
-    return act.order.source if isinstance(act, Judged) else act.source
+def _order(act: StopOrder | RuleOrder | Judged) -> Order:
+    return act.order if isinstance(act, Judged) else act
 
 
 def _id(act: StopOrder | RuleOrder | Judged) -> str:
-    return act.order.id if isinstance(act, Judged) else act.id
+    return _order(act).id
 
 
 def _uncounted(state: State) -> list[tuple[str, str]]:

@@ -11,8 +11,9 @@ from guard.audit.ledger import Ledger
 from guard.policy.load import Config
 from guard.serve.control import FromSupervisor, Wake
 from guard.serve.telling import Telling
+from guard.state.drilled import drills_own
 from guard.state.merge import InForce, Judged, State, fingerprint, mode_of
-from guard.state.orders import Source
+from guard.state.orders import Order
 from guard.state.switches import FileSwitches
 from guard.telemetry.logs import Event, JsonLog, Level
 from guard.telemetry.meter import Meter
@@ -185,6 +186,7 @@ class Acts:
 def _others(state: State) -> frozenset[str]:
     """The ids of all that is no drill's."""
     stops: list[InForce] = [*state.stops, *state.standing]
+    named: Mapping[str, Order] = {each.id: each for each in state.stops} | {each.id: each for each in state.rules}
     return frozenset(each.id for each in stops if not each.scope.of_self_test) | {
-        each.order.id for each in state.resumes if each.order.source is not Source.DRILL
+        each.order.id for each in state.resumes if not drills_own(each.order, named.get)
     }

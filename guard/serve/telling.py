@@ -22,6 +22,7 @@ from guard.notices.notice import Notice
 from guard.policy.load import Config
 from guard.policy.notify import Occasion
 from guard.serve.told import ToldOrders
+from guard.state.drilled import drills_stop
 from guard.state.issuer import own_issuer
 from guard.state.merge import Judged, StandingStop, State
 from guard.state.orders import Order, RuleOrder, Source, StopOrder
@@ -164,7 +165,8 @@ class Telling:
         """A stop is in force here; it is told if this host issued it."""
         if not self._news(stop):
             return
-        occasion = {Source.TRIP: Occasion.TRIP, Source.DRILL: Occasion.DRILL}.get(stop.source, Occasion.STOP)
+        occasion = Occasion.TRIP if stop.source is Source.TRIP else Occasion.STOP
+        occasion = Occasion.DRILL if drills_stop(stop) else occasion
         mode = stop.mode.value
         self._wait(stop.id, self._notice(occasion, mode, str(stop.scope), stop.who, stop.reason, stop, mode))
 
@@ -177,13 +179,15 @@ class Telling:
     def tripped(self, stop: StandingStop) -> None:
         """A file in the directory of orders stops."""
         said = f"{stop.id} {self._clock.now()}"
-        notice = self._notice(Occasion.STOP, "stop", str(stop.scope), "a file", stop.reason, said, "stop")
+        notice = self._notice(
+            _occasion(stop, Occasion.STOP), "stop", str(stop.scope), "a file", stop.reason, said, "stop"
+        )
         self._wait(stop.id, notice)
 
     def removed(self, stop: StandingStop) -> None:
         """Such a file is gone."""
         said, words = f"{stop.id} {self._clock.now()}", "the file was removed"
-        self.tell(self._notice(Occasion.RESUME, "resume", str(stop.scope), "a file", words, said))
+        self.tell(self._notice(_occasion(stop, Occasion.RESUME), "resume", str(stop.scope), "a file", words, said))
 
     def resumed(self, resume: Judged, state: State) -> None:
         """A resume counts, at least in part; it is told if this host issued it."""
@@ -192,7 +196,8 @@ class Telling:
             return
         every: tuple[StopOrder | RuleOrder, ...] = (*state.stops, *state.rules)
         lifted = [each for each in every if each.id in order.lifts]
-        drill = order.source is Source.DRILL or (lifted and all(stop.source is Source.DRILL for stop in lifted))
+        # By what it lifts, all of which must be known: what an order says of its source is not enough to hide it.
+        drill = len(lifted) == len(order.lifts) and all(drills_stop(each) for each in lifted)
         people = f"approved by {', '.join(resume.people)}; " if resume.people else ""
         why = f"; {resume.why}" if resume.why else ""
         notice = self._notice(
@@ -285,3 +290,7 @@ class Telling:
             self._failing[receiver] = why
             level = Level.ERROR if sent is Sent.LOST else Level.WARNING
             self._log.emit(level, Event.NOTICE_FAILED, receiver=receiver, result=sent.value, reason=why)
+
+
+def _occasion(stop: StandingStop, otherwise: Occasion) -> Occasion:
+    return Occasion.DRILL if stop.scope.of_self_test else otherwise

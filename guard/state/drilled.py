@@ -6,7 +6,7 @@ by any more says nothing: a drill's stop and the resume that lifted it are remov
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from guard.state.orders import Order, ResumeOrder, Source, StopOrder
 
@@ -16,12 +16,16 @@ def drills_stop(order: Order) -> bool:
     return isinstance(order, StopOrder) and order.scope.of_self_test
 
 
-def drills_own(order: Order) -> bool:
-    """Whether a drill gave this order, as far as it says of itself: such an order stays on its host.
+def drills_own(order: Order, find: Callable[[str], Order | None]) -> bool:
+    """Whether this order concerns drills alone, so that it stays on its host; ``find`` returns an order by its id.
 
-    A stop must be of the self-test model alone. A resume is believed: one that lies lifts nothing on other hosts.
+    That is so by what it covers: a resume that says to be a drill's is one as long as it lifts nothing else that is
+    known here.
     """
-    return drills_stop(order) or (isinstance(order, ResumeOrder) and order.source is Source.DRILL)
+    if not isinstance(order, ResumeOrder):
+        return drills_stop(order)
+    lifted = map(find, order.lifts)
+    return order.source is Source.DRILL and all(each is None or drills_stop(each) for each in lifted)
 
 
 def drilled(orders: Mapping[str, Order]) -> frozenset[str]:
@@ -30,13 +34,7 @@ def drilled(orders: Mapping[str, Order]) -> frozenset[str]:
     A resume that names a stop which is not among the orders is a drill's if its source says so: that stop is gone.
     """
     stops = frozenset(each.id for each in orders.values() if drills_stop(each))
-    resumes = (
-        each.id
-        for each in orders.values()
-        if isinstance(each, ResumeOrder)
-        and each.source is Source.DRILL
-        and all(lifted in stops or lifted not in orders for lifted in each.lifts)
-    )
+    resumes = (each.id for each in orders.values() if isinstance(each, ResumeOrder) and drills_own(each, orders.get))
     return stops | frozenset(resumes)
 
 

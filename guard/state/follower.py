@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from guard.state.directory import MAX_FILES, OrderDirectory
-from guard.state.drilled import drills_own
+from guard.state.drilled import drills_own, drills_stop
 from guard.state.engine import GENESIS, MAX_PAGE, ConflictError, EngineError, Entry, Head, StateEngine, chain
 from guard.state.orders import Order, ResumeOrder, RuleOrder, StopOrder, decode, is_order_id
 from guard.state.replicas import MAX_TOLD, Replica, Report, encode, read
@@ -89,6 +89,7 @@ class Follower:
         self._fresh = fresh
         self._known: set[str] = set()
         self._unfit: frozenset[str] = frozenset()
+        self._drills: set[str] = set()  # stops of drills, which are read once
         self._written: set[str] = set()
         self._recent: deque[str] = deque(maxlen=MAX_TOLD)
         self._standing: dict[str, None] = {}
@@ -275,14 +276,19 @@ class Follower:
 
     async def _push(self) -> None:
         """Put into the history what was ordered on this host."""
-        unfit = set()
-        for order in sorted(self._directory.held() - self._known):
+        held = self._directory.held()
+        self._drills &= held
+        unfit = set(self._drills)
+        for order in sorted(held - self._known - self._drills):
             raw = self._usable(order)
+            read = None if raw is None else decode(raw)
             # What cannot be read stops this host and is of no use to others; a drill is its own host's alone.
-            if raw is None or drills_own(decode(raw)):
+            if raw is None or read is None or drills_own(read, self._find):
                 unfit.add(order)
+                if read is not None and drills_stop(read):
+                    self._drills.add(order)
                 continue
-            self._hear_of(order, decode(raw))
+            self._hear_of(order, read)
             try:
                 await self._engine.put(order, raw)
             except ConflictError:
@@ -300,6 +306,11 @@ class Follower:
         if order not in self._recent:
             self._recent.append(order)
             self._latest = self._clock.steady()
+
+    def _find(self, order: str) -> Order | None:
+        """Return an order of this host; None where it is not there or nobody can read it."""
+        raw = self._usable(order)
+        return None if raw is None else decode(raw)
 
     def _usable(self, order: str) -> bytes | None:
         """Return the bytes of an order of this host; None where nobody can read it as that order."""

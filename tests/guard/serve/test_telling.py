@@ -161,8 +161,8 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("source", "heard"), [(Source.TRIP, 1), (Source.WEBHOOK, 1), (Source.DRILL, 0)])
-def test_trips_are_stops_and_drills_are_not(source: Source, heard: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("source", "heard"), [(Source.TRIP, 1), (Source.WEBHOOK, 1), (Source.DRILL, 1)])
+def test_a_real_stop_is_told_as_one_whatever_its_source_says(source: Source, heard: int, tmp_path: Path) -> None:
     with NoticeReceiver() as board:
         stand = Stand(tmp_path, board)
         stand.receive(["stop"])
@@ -194,6 +194,39 @@ def test_a_file_that_stops_is_told_when_it_comes_and_when_it_goes(tmp_path: Path
         first, second = stand.run(lambda: stand.telling.tripped(file), lambda: stand.telling.removed(file), expect=2)
     assert "stop all by a file; no reason was given" in first
     assert "resume all by a file" in second
+
+
+def test_a_drill_by_a_file_or_by_an_order_is_told_to_nobody_who_hears_of_stops(tmp_path: Path) -> None:
+    scope = Scope.parse("model:guard-selftest")
+    with NoticeReceiver() as board:
+        stand = Stand(tmp_path, board)
+        stand.receive(["stop", "resume"])
+        config = load(tmp_path)
+        file, order = StandingStop("file:STOP.model.guard-selftest", scope, ""), replace(stop(), scope=scope)
+        stand.run(
+            lambda: stand.telling.take(config, read_receivers(config)),
+            lambda: stand.telling.tripped(file),
+            lambda: stand.telling.removed(file),
+            lambda: stand.telling.ordered(stand.signed(order)),
+            expect=0,
+        )
+
+
+def test_a_resume_of_a_real_stop_is_told_though_it_says_that_it_is_a_drills(tmp_path: Path) -> None:
+    with NoticeReceiver() as board:
+        stand = Stand(tmp_path, board)
+        stand.receive(["resume"])
+        config = load(tmp_path)
+        one = stand.signed(stop())
+        resume = issue_resume([one.id], reason="", who="ben", source=Source.DRILL, now=NOW, entropy=b"r" * 10)
+        judged = Judged(resume, below=True)
+        state = State(stops=frozenset({one}), resumes=frozenset({judged}))
+        (text,) = stand.run(
+            lambda: stand.telling.take(config, read_receivers(config)),
+            lambda: stand.telling.resumed(judged, state),
+            expect=1,
+        )
+    assert "resume model:demo" in text
 
 
 def test_a_lease_is_told_when_it_has_been_up_for_some_seconds_and_when_it_is_there_again(tmp_path: Path) -> None:

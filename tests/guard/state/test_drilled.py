@@ -51,7 +51,16 @@ def by_id(*orders: Order) -> dict[str, Order]:
 def test_a_stop_is_a_drills_by_what_it_covers_whoever_says_that_he_gave_it(scope: str, own: bool) -> None:
     assert Scope.parse(scope).of_self_test is own
     for source in Source:
-        assert drills_own(stop(1, scope, source)) is own
+        assert drills_own(stop(1, scope, source), by_id().get) is own
+
+
+def test_a_resume_that_lies_about_its_source_is_nobodys_drill() -> None:
+    drill, real, gone = stop(1), stop(2, "model:demo", Source.DRILL), stop(3)
+    orders = by_id(drill, real)
+    assert drills_own(resume(4, drill, gone), orders.get)
+    assert not drills_own(resume(4, real), orders.get)
+    assert not drills_own(resume(4, drill, real), orders.get)
+    assert not drills_own(resume(4, drill, source=Source.CLI), orders.get)
 
 
 def test_a_drills_stop_and_the_resume_of_it_alone_are_forgotten_with_their_files() -> None:

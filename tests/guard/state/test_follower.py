@@ -257,6 +257,19 @@ def test_no_proof_while_an_order_cannot_be_written_here(tmp_path: Path, monkeypa
     run(test)
 
 
+def test_a_resume_of_a_real_stop_is_shared_though_it_says_that_it_is_a_drills(tmp_path: Path) -> None:
+    async def test() -> None:
+        engine = SharedDirectory(tmp_path / "shared")
+        host = Host(tmp_path / "host", engine)
+        lie = replace(resume(stop("model:demo")), source=Source.DRILL)
+        host.directory.put(stop("model:demo"))
+        host.directory.put(lie)
+        assert await host.turn() == ""
+        assert {entry.order for entry in await engine.since(0)} == {stop("model:demo").id, lie.id}
+
+    run(test)
+
+
 @pytest.mark.parametrize("first", [stop("model:a"), rule("model:a"), resume(stop("model:z", 3))])
 def test_what_cannot_be_written_here_hides_no_stop_that_comes_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: Order
