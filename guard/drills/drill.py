@@ -159,7 +159,7 @@ async def _outcome(ground: Ground, deed: Deed) -> dict[str, object]:
     except DrillError as failed:
         return {"workers": failed.times, "order": failed.order, "failure": failed.failure, "why": failed.why}
     except Exception as problem:  # noqa: BLE001 - whatever it was, a drill that showed nothing has failed
-        return {"failure": Failure.INTERNAL, "why": f"{type(problem).__name__}: {problem}"}
+        return {"failure": Failure.INTERNAL, "why": type(problem).__name__}
     else:
         return {"workers": made.times, "order": made.order}
     finally:

@@ -81,7 +81,7 @@ class Exercise:
                 raise self._failed(Failure.NOT_CUT, why) from None
             raise self._failed(Failure.NOT_ORDERED, f"the order was not given within {stage.deadline:g} s") from None
         except Exception as problem:  # noqa: BLE001 - whatever keeps a stop from being given is what a drill looks for
-            raise self._failed(Failure.NOT_ORDERED, f"{type(problem).__name__}: {problem}") from None
+            raise self._failed(Failure.NOT_ORDERED, _words(problem)) from None
         endings = {name: self._ended(name, held, began) for name, held in covered.items()}
         await self._each(Failure.NOT_CUT, endings, stage.deadline + self._acts.lapse)
         again = {
@@ -134,7 +134,7 @@ class Exercise:
             async with asyncio.timeout(stage.deadline):
                 await self._acts.resume()
         except Exception as problem:  # noqa: BLE001 - as in `run`
-            raise self._failed(Failure.NOT_RESUMED, f"{type(problem).__name__}: {problem}") from None
+            raise self._failed(Failure.NOT_RESUMED, _words(problem)) from None
         began = stage.steady()
         served = {
             (worker, form.operation): self._again(worker, form, began)
@@ -185,4 +185,5 @@ def _words(problem: BaseException | None) -> str:
     if isinstance(problem, DrillError):
         return problem.why
     words = "the connection failed" if isinstance(problem, httpx.TransportError) else type(problem).__name__
-    return f"{words} ({problem})" if str(problem) else words
+    # Of an exception its kind alone: what it quotes is nobody's to keep.
+    return f"{words} ({problem.strerror})" if isinstance(problem, OSError) and problem.strerror else words

@@ -14,6 +14,7 @@ from guard.policy.config import Config
 
 STRICT_ASL: Final = 3
 STRICT_SECONDS: Final = 1.0
+MOST_EXCUSED: Final = 4.0  # seconds of waiting for a CPU: a host that starves a worker for longer is no place for it
 _NANO: Final = 1e-9
 
 
@@ -50,6 +51,6 @@ class Silence:
             self._heard, self._waited = heard, waited(self._pid, self._proc)
             return now - heard
         silent = now - heard
-        return (
-            silent if silent < STRICT_SECONDS / 2 else silent - max(0.0, waited(self._pid, self._proc) - self._waited)
-        )
+        if silent < STRICT_SECONDS / 2:
+            return silent
+        return silent - min(MOST_EXCUSED, max(0.0, waited(self._pid, self._proc) - self._waited))

@@ -218,6 +218,10 @@ CASES = (
          "guard.yaml:35: telemetry.log: must be info, warning or error"),
     Case("a ratio above one", GUARD, "0.01", "1.5",
          "guard.yaml:37: telemetry.trace_ratio: must be at most 1"),
+    Case("a clock for one row twice", GUARD, "content:\n",
+         "clocks: [{name: c, starts: discovered, hours: 1, to: them, source: law, rows: [H4.serious, H4.serious]}]\n"
+         "content:\n",
+         "guard.yaml:38: clocks[0].rows[1]: the row is already used by item 0"),
     Case("no time at all", GUARD, "deaf_seconds: 5", "deaf_seconds: 0",
          "guard.yaml:33: supervision.deaf_seconds: must be greater than 0"),
     # Webhooks

@@ -255,7 +255,7 @@ def test_a_stop_that_cannot_be_resumed_fails_the_drill_and_the_next_lifts_it(
     try:
         code, told = host.drill(capsys, "--path", "order")
         assert code == 1
-        assert "FAILED, not_resumed: IssuerError: " in told
+        assert "FAILED, not_resumed: IssuerError (" in told
         assert host.held() == ["model:guard-selftest"]
         code, told = host.drill(capsys)
         assert code == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from guard.policy.load import load
-from guard.serve.deafness import STRICT_SECONDS, Silence, patience, waited
+from guard.serve.deafness import MOST_EXCUSED, STRICT_SECONDS, Silence, patience, waited
 from tests.parts.configuration import ModelSpec, write_configuration
 
 
@@ -31,6 +31,9 @@ def test_the_wait_for_a_cpu_is_no_silence(tmp_path: Path) -> None:
     assert silence.seconds(10.0, 10.1) == pytest.approx(0.1)
     told(tmp_path, 3_000_000_000)
     assert silence.seconds(10.0, 13.0) == pytest.approx(1.0)
+    told(tmp_path, 60_000_000_000)
+    assert silence.seconds(10.0, 70.0) == pytest.approx(60.0 - MOST_EXCUSED)
+    told(tmp_path, 3_000_000_000)
     assert silence.seconds(14.0, 14.1) == pytest.approx(0.1)
     assert silence.seconds(14.0, 15.5) == pytest.approx(1.5)
 

@@ -1,4 +1,7 @@
-"""Every order of this host is told once, with what it did, to whoever hears of such."""
+"""Every order of this host is told once, with what it did, to whoever hears of such.
+
+One file, because one stand of receivers and orders serves every case.
+"""
 
 from __future__ import annotations
 
