@@ -184,6 +184,8 @@ def _words(problem: BaseException | None) -> str:
         return ""
     if isinstance(problem, DrillError):
         return problem.why
-    words = "the connection failed" if isinstance(problem, httpx.TransportError) else type(problem).__name__
-    # Of an exception its kind alone: what it quotes is nobody's to keep.
-    return f"{words} ({problem.strerror})" if isinstance(problem, OSError) and problem.strerror else words
+    # Of an exception its kind alone, but for what connections say: nothing but harmless text goes over these.
+    detail = str(problem) if isinstance(problem, httpx.TransportError) else ""
+    if isinstance(problem, OSError):
+        detail = problem.strerror or ""
+    return f"{type(problem).__name__} ({detail})" if detail else type(problem).__name__

@@ -157,7 +157,7 @@ def test_nobody_at_the_door_is_no_stream(tmp_path: Path) -> None:
             (tmp_path / "var" / "state" / "run" / "worker-0.sock").unlink()
             failed = await failing(Exercise(here.stage((Operation.CHAT,)), acts(here)))
             assert failed.failure is Failure.NO_STREAM
-            assert failed.why.startswith("worker 0, chat: the connection failed")
+            assert failed.why.startswith("worker 0, chat: ConnectError (")
             assert FORMS[Operation.CHAT].streams
 
     asyncio.run(run())
