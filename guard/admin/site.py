@@ -181,7 +181,7 @@ class Site:
             raise NotTakenError("a resume needs a reason")
         target = fields.get("target", "")
         try:
-            resumed = self._board.resume(target, reason, inside.person.name, Source.ADMIN)
+            resumed = self._board.resume(target, reason, inside.person.name, Source.ADMIN, fields.get("seen"))
         except ResumeRefusedError as refusal:
             if not refusal.approval:
                 raise

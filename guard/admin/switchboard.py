@@ -324,12 +324,15 @@ class Switchboard:
         """Return what may be stopped, at most so many, as it is written."""
         return self._served.scopes(most)
 
-    def resume(self, target: str, reason: str, who: str, source: Source) -> Resumed:
+    def resume(self, target: str, reason: str, who: str, source: Source, seen: str | None = None) -> Resumed:
         """Lift a stop by its id, or every stop of a scope, for models below ASL-3.
 
-        Raises ResumeRefusedError, OrderError or OSError.
+        ``seen`` is the mark of the plan that somebody was shown: what was ordered since is not lifted unseen. Raises
+        ResumeRefusedError, OrderError or OSError.
         """
         plan = self.plan(target)
+        if seen is not None and seen != plan.mark:
+            raise ResumeRefusedError("what is stopped there has changed since you looked; look again")
         approval = self._approval(plan.approvable, reason) if plan.approvable else ""
         if plan.refused:
             raise ResumeRefusedError(plan.refused, approval)

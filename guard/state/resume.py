@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from guard.state.merge import TWO_PERSON_ASL, InForce, Judged, Liftable, State, fingerprint
@@ -36,6 +37,12 @@ class ResumePlan:
     held: tuple[Held, ...]
     refused: str = ""
     approvable: tuple[Liftable, ...] = ()
+
+    @property
+    def mark(self) -> str:
+        """What a form that shows this plan carries: another one, with a stop more or less, has another."""
+        named = sorted({*self.lifts, *(each.id for each in self.approvable)})
+        return hashlib.sha256(" ".join(named).encode("ascii")).hexdigest()
 
 
 def plan_resume(state: State, target: str, served: Served, *, approved: bool = False) -> ResumePlan:

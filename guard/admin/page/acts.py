@@ -89,6 +89,7 @@ def ask_resume(
                 "form",
                 secret(visitor),
                 tag("input", type="hidden", name="target", value=target),
+                tag("input", type="hidden", name="seen", value=plan.mark),
                 _reason("Why it may be served again", "goes on record under your name", required=True),
                 tag(
                     "div",

@@ -628,6 +628,23 @@ def test_a_resume_says_what_it_lifts_and_takes_a_reason(counter: Counter) -> Non
     assert "Nothing is stopped" in counter.get().text
 
 
+def test_a_resume_lifts_nothing_that_came_since_it_was_shown(counter: Counter) -> None:
+    counter.sign_in()
+    shown = counter.board.stop("model:demo", "INC-1", "Ben", Source.ADMIN).order
+    (seen,) = re.findall(r'name="seen" value="([^"]+)"', counter.get("/control/resume?target=model:demo").text)
+    counter.board.stop("model:demo", "INC-2", "Cleo", Source.ADMIN)
+    form = {"target": "model:demo", "reason": "over", "seen": seen}
+    stale = counter.post("/control/resume", form=counter.form(), **form)
+    assert stale.status_code == 409
+    assert "has changed since you looked" in stale.text
+    assert not counter.board.state().resumes
+    (seen,) = re.findall(r'name="seen" value="([^"]+)"', counter.get("/control/resume?target=model:demo").text)
+    assert counter.post("/control/resume", form=counter.form(), **{**form, "seen": seen}).status_code == 303
+    (resume,) = counter.board.state().resumes
+    assert shown in resume.order.lifts
+    assert len(resume.order.lifts) == 2
+
+
 def test_a_resume_of_a_rule_says_that_it_is_one(counter: Counter) -> None:
     counter.sign_in()
     rules = [PushedRule("r1", Category.OTHER, phrase="FORBIDDEN-MARKER")]
