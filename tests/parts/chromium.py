@@ -35,9 +35,10 @@ def chromium() -> Iterator[Browser]:
     """Run a browser for as long as the block lasts."""
     root = unpacked(*PACKAGES)
     fonts = root / ".fonts.conf"
-    if not fonts.exists():
+    wanted = _FONTS.format(root=root)
+    if not fonts.exists() or fonts.read_text() != wanted:  # the folder may have moved since
         aside = root / f".fonts.{os.getpid()}"
-        aside.write_text(_FONTS.format(root=root))
+        aside.write_text(wanted)
         aside.replace(fonts)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
