@@ -75,6 +75,7 @@ class LiveExchanges:
     def leave(self, live: Live, end: Ended | None = None) -> None:
         """It has ended; an answer that noticed its stop by itself, before anyone cut it, is counted for `noticed`."""
         self._live.discard(live)
+        live.tighten = _as_it_is  # it holds the journey, which holds this: a hundred objects for the garbage collector
         self.let_go(live.exchange.caller.key)
         if end is not None and end.ending is Ending.STOPPED and live.cause is None and live.answer is not None:
             self._noticed[end.block.rule] = self._noticed.get(end.block.rule, 0) + 1

@@ -117,6 +117,11 @@ class Pipeline:
             raise ValueError("a safeguard that rests is mounted last: admissions are found by their place")
         self.mounts = tuple(mounts)
         self.watchers = tuple(mount for mount in mounts if mount.safeguard.watches)
+        # For every piece of every answer: what is asked, and what says that there is nothing to ask by just now.
+        self._asked = tuple(
+            (mount, mount.safeguard.watch, mount.safeguard.resting if mount.safeguard.rests else None)
+            for mount in self.watchers
+        )
         self.concluders = tuple(
             mount for mount in mounts if type(mount.safeguard).before_last is not Safeguard.before_last
         )
@@ -158,27 +163,32 @@ class Pipeline:
         Returns the channel's watermark, or the first enforced denial; something to await only if a safeguard awaits.
         """
         judgement.watched = True
-        exchange = judgement.exchange
+        exchange, tallies, whole = judgement.exchange, judgement.tallies, channel.whole
         watermark = channel.end
+        index = -1
         ended = perf_counter()
-        for index, mount in enumerate(self.watchers):
-            if mount.safeguard.rests:
-                if mount.safeguard.resting():
+        for mount, watch, resting in self._asked:
+            index += 1
+            if resting is not None:
+                if resting():
                     continue
-                judgement.tallies[index].asked = True
+                tallies[index].asked = True
             started = ended
             verdict: object
             failure: Failure | None = None
             try:
-                verdict = mount.safeguard.watch(exchange, channel)
+                verdict = watch(exchange, channel)
             except Exception as problem:  # noqa: BLE001 - every failure becomes a verdict here, and only here
                 verdict, failure = _verdict_of(mount, problem)
             ended = perf_counter()
             seconds = ended - started
+            if verdict is whole and seconds <= mount.deadline:
+                tallies[index].seconds += seconds
+                continue
             if seconds > mount.deadline and type(verdict) is Cleared:
                 verdict, failure = _late(mount), Failure.TIMEOUT
             if type(verdict) is Cleared and type(verdict.upto) is int and 0 <= verdict.upto <= channel.end:
-                judgement.tallies[index].seconds += seconds
+                tallies[index].seconds += seconds
                 if mount.enforce and verdict.upto < watermark:
                     watermark = verdict.upto
                 continue

@@ -202,6 +202,10 @@ class _Journey(Traveller):
             if self.characters > self.serving.answer_characters:
                 raise Ended(Ending.ERROR, Block(Code.UPSTREAM_FAILED, "the answer is longer than the limit"))
             watermark = self.pipeline.watch(judgement, channel)
+            if type(watermark) is int:  # nearly always, and then as `_cleared` does it
+                self.valve.clear(channel, watermark)
+                channel.settle()
+                continue
             if isinstance(watermark, Watching):
                 self.watching = watermark
                 del touched[:place]

@@ -16,30 +16,25 @@ from safeguards.exchange import Channel
 class Valve:
     """Put events in, set watermarks, take what may leave."""
 
-    __slots__ = ("_cleared", "_held", "_queue", "released")
+    __slots__ = ("_cleared", "_queue", "held", "released")
 
     def __init__(self) -> None:
-        """Begin closed."""
+        """Begin closed; ``held`` is the bytes that wait here."""
         self._queue: deque[Event] = deque()
         self._cleared: dict[Channel, int] = {}
-        self._held = 0
+        self.held = 0
         self.released: dict[Channel, int] = {}
 
     def put(self, events: Iterable[Event]) -> None:
         """Hold events behind those that are held already."""
         for event in events:
             self._queue.append(event)
-            self._held += len(event.data)
+            self.held += len(event.data)
 
     def clear(self, channel: Channel, upto: int) -> None:
         """Raise a channel's watermark; offsets are characters."""
         if upto > self._cleared.get(channel, 0):
             self._cleared[channel] = upto
-
-    @property
-    def held(self) -> int:
-        """Bytes that wait here."""
-        return self._held
 
     def release(self) -> list[Event]:
         """Take every event that may leave now, in order."""
@@ -55,7 +50,7 @@ class Valve:
                 if event.more and any(end > cleared.get(other, 0) for other, end in event.more):
                     break
             queue.popleft()
-            self._held -= len(event.data)
+            self.held -= len(event.data)
             out.append(event)
         return out
 

@@ -34,7 +34,7 @@ class Safeguard:
 
     def watch(self, exchange: Exchange, channel: Channel) -> Watch | Awaitable[Watch]:
         """How far is this channel cleared for the caller? Called once for each batch that touched it."""
-        return Cleared(channel.end)
+        return channel.whole
 
     def before_last(self, exchange: Exchange, outcome: Outcome) -> Awaitable[None] | None:
         """The caller is about to get the last of an answer, after which `outcome` holds; not called for other ends.

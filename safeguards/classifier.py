@@ -53,12 +53,14 @@ class Classification(Safeguard):
     def watch(self, exchange: Exchange, channel: Channel) -> Watch:
         """Judge the fresh text of this channel."""
         if not self._output:
-            return Cleared(channel.end)
+            return channel.whole
         session = channel.memory.get(self._name)
         if session is None:
             session = channel.memory[self._name] = begin_session(self._classifier, channel)
         found = session.feed(channel.fresh, final=channel.complete)  # type: ignore[attr-defined]
-        return Cleared(found) if type(found) is int else self._block(found)
+        if type(found) is not int:
+            return self._block(found)
+        return channel.whole if found == channel.end else Cleared(found)
 
     def _block(self, hit: Hit) -> Block:
         return Block(

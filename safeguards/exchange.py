@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from safeguards.mode import Mode, case_of
 from safeguards.scope import CAPABILITY_WORDS, Capability, caller_words, request_words
+from safeguards.verdict import Cleared
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +119,11 @@ class Channel:
     """One growing text of the answer; offsets are characters (code points) from its beginning.
 
     ``fresh`` is what the last batch added and starts at ``start``; ``complete`` is set when no more will come.
-    ``memory`` is where a safeguard keeps what it knows about this channel, under its own mount's name.
+    ``memory`` is where a safeguard keeps what it knows about this channel, under its own mount's name. ``whole`` clears
+    all of its text: made once for each piece, since nearly every safeguard answers it.
     """
 
-    __slots__ = ("complete", "end", "fresh", "id", "memory", "pieces", "start")
+    __slots__ = ("complete", "end", "fresh", "id", "memory", "pieces", "start", "whole")
 
     def __init__(self, channel_id: ChannelId) -> None:
         """Begin empty."""
@@ -132,13 +134,15 @@ class Channel:
         self.fresh = ""
         self.complete = False
         self.memory: dict[str, object] = {}
+        self.whole = Cleared(0)
 
     def append(self, text: str) -> int:
         """Add text of the current batch and return the offset of its end."""
         self.pieces.append(text)
         self.fresh = self.fresh + text if self.fresh else text
-        self.end += len(text)
-        return self.end
+        self.end = end = self.end + len(text)
+        self.whole = Cleared(end)
+        return end
 
     def settle(self) -> None:
         """Begin the next batch: what was fresh has been watched."""

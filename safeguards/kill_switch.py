@@ -8,7 +8,7 @@ from safeguards.base import Admission, Safeguard, Watch
 from safeguards.exchange import Channel, Exchange
 from safeguards.mode import Mode
 from safeguards.ports import Stop, Switches
-from safeguards.verdict import PASS, Block, Cleared, Code
+from safeguards.verdict import PASS, Block, Code
 
 _CODES: Final = {Mode.DE_DEPLOYED: Code.DE_DEPLOYED, Mode.NO_NEW_PRINCIPALS: Code.NO_NEW_PRINCIPALS}
 
@@ -38,4 +38,4 @@ class KillSwitch(Safeguard):
     def watch(self, exchange: Exchange, channel: Channel) -> Watch:
         """Cut what a stop covers since it began."""
         stop = self._switches.cutting(exchange)
-        return Cleared(channel.end) if stop is None else stopped(stop)
+        return channel.whole if stop is None else stopped(stop)

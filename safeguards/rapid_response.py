@@ -62,7 +62,7 @@ class RapidResponse(Safeguard):
         """Judge the fresh text of this channel, and by a rule that is new also what came before it."""
         screens = self._screens.covering(exchange)
         if not screens:
-            return Cleared(channel.end)
+            return channel.whole
         judging = channel.memory.get(NAME)
         if not isinstance(judging, _Judging) or judging.screens is not screens or judging.upto != channel.start:
             return self._catch_up(exchange, channel, screens)

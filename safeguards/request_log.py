@@ -9,7 +9,7 @@ from safeguards.base import Admission, Safeguard, Watch
 from safeguards.decision import Failure, Outcome, Unavailable
 from safeguards.exchange import Channel, Exchange
 from safeguards.ports import Copies, Keep, Log
-from safeguards.verdict import PASS, Block, Cleared, Code
+from safeguards.verdict import PASS, Block, Code
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class RequestLog(Safeguard):
         """Record the fresh text, which is a superset of what will be released."""
         if self._settings.parts and channel.fresh:
             self._log.part(exchange, channel)
-        return Cleared(channel.end)
+        return channel.whole
 
     def before_last(self, exchange: Exchange, outcome: Outcome) -> Awaitable[None] | None:
         """Where the settings demand it, the outcome is on disk before the caller gets the last of his answer."""

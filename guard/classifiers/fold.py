@@ -61,15 +61,12 @@ class Folder:
 
         None instead of the list means that they are the same indexes, which is the ordinary case.
         """
-        folded = text.translate(_TABLE)
+        plain = text.isascii()
+        # Of ASCII, what is printable changes its case alone, which takes a fifth of the time.
+        folded = text.lower() if plain and text.isprintable() else text.translate(_TABLE)
         if not folded:
             return "", None
-        if (
-            len(folded) == len(text)
-            and "  " not in folded
-            and not (self._space and folded[0] == " ")
-            and text.isascii()
-        ):
+        if plain and len(folded) == len(text) and "  " not in folded and not (self._space and folded[0] == " "):
             self._space = folded[-1] == " "
             return folded, None
         kept: list[str] = []

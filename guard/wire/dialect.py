@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from safeguards.exchange import Channel, ChannelId, Passage
 from safeguards.verdict import Code
 
@@ -36,8 +38,7 @@ class Naming:
     lenient: bool = False
 
 
-@dataclass(slots=True)
-class Event:
+class Event(Struct, gc=False):
     """One piece of the answer as the caller will get it, and how far each channel must be cleared for it.
 
     ``channel``/``end`` is the first mark, which is nearly always the only one; ``more`` holds the others. ``seen`` is

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from guard.wire.dialect import Event, Naming
+from guard.wire.repeated import Repeated
 from guard.wire.sse import BadStream, EventReader
 from guard.wire.typed_answer import MAX_BODY, Gathered, check_model, one_line
 from safeguards.exchange import Channel, ChannelId, ChannelKind
@@ -88,7 +89,22 @@ class _Answer(Struct, forbid_unknown_fields=True):
     sglext: Dropped = UNSET
 
 
+class _RawDelta(Struct):
+    content: Raw
+
+
+class _RawChoice(Struct):
+    delta: _RawDelta
+
+
+class _RawAnswer(Struct):
+    """A chunk that `_only_text` answered for: where its text stands."""
+
+    choices: list[_RawChoice]
+
+
 _DECODER: Final = msgspec.json.Decoder(_Answer)
+_RAW: Final = msgspec.json.Decoder(_RawAnswer)
 _ENCODER: Final = msgspec.json.Encoder()
 _quote: Final = _ENCODER.encode
 
@@ -247,6 +263,27 @@ class _Reader:
         return "stop"
 
 
+def _only_text(answer: _Answer) -> str | None:
+    """The text of a chunk that has nothing else: more content of the first choice."""
+    if len(answer.choices) != 1 or answer.usage is not None:
+        return None
+    choice = answer.choices[0]
+    delta = choice.delta
+    if (
+        choice.index == 0
+        and choice.finish_reason is None
+        and choice.message is None
+        and delta is not None
+        and delta.role is UNSET
+        and delta.refusal is None
+        and delta.reasoning_content is None
+        and delta.reasoning is None
+        and not delta.tool_calls
+    ):
+        return delta.content
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What the caller has of a stream: the choices that were begun and not finished."""
@@ -261,6 +298,7 @@ class StreamReader(_Reader):
         """Expect at most this many choices; everything constant in the stream's events is written once."""
         super().__init__(naming, choices)
         self._events = EventReader()
+        self._repeated = Repeated()
         head = {
             "id": f"chatcmpl-{naming.request}",
             "object": "chat.completion.chunk",
@@ -274,8 +312,13 @@ class StreamReader(_Reader):
 
     def feed(self, data: bytes) -> list[Event]:
         """Read a batch of bytes into events."""
+        between = self._events.between and not self.done
+        if between and (text := self._repeated.text(data)) is not None:
+            return [self._plain_text(text)]
         events = []
-        for event in self._events.feed(data):
+        dropped = self.dropped
+        read = self._events.feed(data)
+        for event in read:
             if self.done:
                 raise BadStream("an event after the end")
             if event.name:
@@ -290,33 +333,26 @@ class StreamReader(_Reader):
                 self._complete(None)
                 events.append(Event(b"data: [DONE]\n\n"))
             else:
-                events.append(self._event(self._answer(event.data)))
+                answer = self._answer(event.data)
+                text = _only_text(answer)
+                if text is None:
+                    events.append(self._any(answer))
+                    continue
+                events.append(self._plain_text(text))
+                if between and len(read) == 1 and self._events.between and self.dropped == dropped:
+                    self._learn(data, event.data)
         return events
+
+    def _learn(self, read: bytes, event: bytes) -> None:
+        """Take the next events for which it can be done by what this one, which a read brought alone, looks like."""
+        if self._repeated.learns:
+            self._repeated.learn(read, bytes(_RAW.decode(event).choices[0].delta.content))
 
     def finish(self) -> list[Event]:
         """The body has ended: only after ``[DONE]`` is that an answer."""
         if not self.done:
             raise BadStream("the stream ended before its terminator")
         return []
-
-    def _event(self, answer: _Answer) -> Event:
-        if len(answer.choices) == 1 and answer.usage is None:
-            choice = answer.choices[0]
-            delta = choice.delta
-            if (
-                choice.index == 0
-                and choice.finish_reason is None
-                and choice.message is None
-                and delta is not None
-                and delta.content is not None
-                and delta.role is UNSET
-                and delta.refusal is None
-                and delta.reasoning_content is None
-                and delta.reasoning is None
-                and not delta.tool_calls
-            ):
-                return self._plain_text(delta.content)
-        return self._any(answer)
 
     def _plain_text(self, content: str) -> Event:
         """The event that is nearly all of every stream, without a dict or a loop."""
@@ -329,7 +365,8 @@ class StreamReader(_Reader):
         elif not channel.fresh and channel not in self.touched:
             self.touched.append(channel)
         end = channel.append(content)
-        return Event(self._plain + one_line(content) + b'},"finish_reason":null}]}\n\n', channel, end, (), self._seen)
+        quoted = _quote(content) if content.isascii() else one_line(content)
+        return Event(b'%b%b},"finish_reason":null}]}\n\n' % (self._plain, quoted), channel, end, (), self._seen)
 
     def _open(self, choice: int) -> None:
         """Note that the caller will have begun this choice."""

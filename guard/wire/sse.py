@@ -33,6 +33,11 @@ class EventReader:
         self._skip_lf = False
         self._max_event = max_event
 
+    @property
+    def between(self) -> bool:
+        """Whether the last read ended with an event: the next byte then begins a line, and an event."""
+        return not (self._buffer or self._first or self._skip_lf)
+
     def feed(self, data: bytes) -> list[ServerEvent]:
         """Take what one read brought; raises BadStream for an event that is too large.
 

@@ -6,12 +6,14 @@ One file, because every case is one journey.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
 
+from guard.live import Live
 from safeguards.base import Safeguard
 from safeguards.decision import Ending
 from safeguards.exchange import Channel, Exchange
@@ -97,6 +99,27 @@ def test_a_cut_at_any_step_ends_it_once_and_is_recorded(
 
     asyncio.run(main())
     check(road, line, streamed=streamed)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("way", WAYS)
+def test_an_exchange_that_has_ended_is_forgotten_without_the_garbage_collector(way: type[Line], streamed: bool) -> None:
+    async def main() -> None:
+        road = road_for(way)
+        await road.travel(way(), stream=streamed)
+        assert road.notes.outcomes[0].ending is Ending.SERVED
+
+    def left() -> int:
+        return sum(isinstance(each, Live) for each in gc.get_objects())
+
+    gc.collect()
+    before = left()
+    gc.disable()
+    try:
+        asyncio.run(main())
+        assert left() == before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("first_cut", [True, False])
