@@ -17,12 +17,12 @@ from guard.cli.in_force import policy_in_force
 from guard.cli.options import add_config, state_of
 from guard.cli.switch import USAGE, fail, out, who_on_host
 from guard.clock import SystemClock
+from guard.drills.bench import Bench
 from guard.drills.drill import Ground, drill_lease, drill_stop
 from guard.drills.evidence import evidence_of
 from guard.drills.folder import BusyError
 from guard.drills.result import Kind, Result
 from guard.drills.walk import Walked, walk
-from guard.drills.ways import Bench
 from guard.policy.config import Config
 from guard.policy.drills import DrillConfig, DrillPath
 from guard.policy.selftest import release_of
@@ -46,8 +46,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--path",
         type=DrillPath,
         choices=list(DrillPath),
-        help="order: an order file, as `guard stop` writes on the host; admin: the admin API; file: a STOP file "
-        "(default: one of `drills.paths` of guard.yaml, by chance)",
+        help="order: an order file, as `guard stop` writes on the host; file: a STOP file; admin: the admin API; "
+        "webhook: a signed message, as one of its senders makes it (default: one of "
+        "`drills.paths` of guard.yaml, by chance)",
     )
     parser.add_argument(
         "--lease", action="store_true", help="in a fleet: let the lease of that model lapse instead, and renew it"
@@ -125,7 +126,7 @@ def _print_case(case: Walked) -> None:
         out(f"FAILED {what}: {case.failure.value}: {case.why}")
         return
     cut = max((each.cut for each in case.workers if each.cut is not None), default=None)
-    out(f"ok     {what}: {len(case.covered)} operations cut after {_ms(cut)}, {len(case.spared)} spared")
+    out(f"ok     {what}: {len(case.covered)} kinds of request cut after {_ms(cut)}, {len(case.spared)} spared")
 
 
 def ground_of(config: Config) -> Ground:

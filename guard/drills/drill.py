@@ -13,14 +13,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
+from guard.drills.bench import Bench
 from guard.drills.caller import Caller
 from guard.drills.exercise import Acts, Exercise, Stage
 from guard.drills.folder import DrillFolder
 from guard.drills.forms import FORMS
 from guard.drills.held import HeldLease
+from guard.drills.lifting import lift, standing, tidy
 from guard.drills.places import LEASE_SECONDS, RunFolder
 from guard.drills.result import DrillError, Failure, Kind, Result, Times
-from guard.drills.ways import WAYS, Bench, lift, standing, tidy
+from guard.drills.ways import WAYS
 from guard.policy.drills import DrillPath
 from guard.policy.selftest import ATTRIBUTE, SELF_TEST_ASL
 from guard.state.lease import ORDER

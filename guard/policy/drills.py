@@ -14,8 +14,9 @@ class DrillPath(StrEnum):
     """How a drill gives its stop; the list is closed."""
 
     ORDER = "order"
-    ADMIN = "admin"
     FILE = "file"
+    ADMIN = "admin"
+    WEBHOOK = "webhook"
 
 
 class DrillConfig(Frozen):
@@ -42,6 +43,6 @@ class DrillConfig(Frozen):
         AfterValidator(unique("the path")),
     ] = Field(
         default=tuple(DrillPath),
-        description="The paths that are drawn from: order (an order file, as `guard stop` on the host), admin (the "
-        "admin API), file (a STOP file).",
+        description="The paths that are drawn from: order (an order file, as `guard stop` on the host), file (a STOP "
+        "file), admin (the admin API), webhook (a signed message, each time in another sender's form).",
     )

@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from guard.drills.bench import Bench
 from guard.drills.drill import Ground, drill_lease, drill_stop
 from guard.drills.folder import BusyError, DrillFolder
 from guard.drills.result import Kind, Result
 from guard.drills.standing import Standing, cadence, fields, gapped, gaps, standing
-from guard.drills.ways import Bench
 from guard.policy.config import Config
 from guard.policy.drills import DrillConfig
 from guard.policy.notify import Occasion

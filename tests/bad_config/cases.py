@@ -227,6 +227,9 @@ CASES = (
     # Webhooks
     hooked("two hooks of one name", f"{HOOK}}},\n    {{{HOOK}",
            "guard.yaml:19: admin.hooks[1].name: the name is already used by item 0"),
+    hooked("a hook by a name of drills", HOOK.replace("name: a,", "name: guard-selftest-x,"),
+           "guard.yaml:18: admin.hooks[0].name: must not begin with guard-selftest: drills of the kill switch come in "
+           "by such names"),
     hooked("a hook of an unknown kind", HOOK.replace("alertmanager", "email"),
            "guard.yaml:18: admin.hooks[0].kind: must be alertmanager, grafana, pagerduty, slack, standard-webhooks or "
            "generic"),

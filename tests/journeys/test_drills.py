@@ -28,11 +28,15 @@ from guard.drills.caller import Caller
 from guard.drills.exercise import Acts, Exercise, Stage
 from guard.drills.folder import DrillFolder
 from guard.drills.forms import FORMS
+from guard.drills.lifting import lift
 from guard.drills.places import CREDENTIAL, RunFolder
 from guard.drills.result import DrillError, Failure, Kind, Result, Times
+from guard.drills.senders import message
 from guard.drills.walk import cases
-from guard.drills.ways import by_order, lift
+from guard.drills.ways import by_order
+from guard.policy.hooks import HookKind
 from guard.policy.load import load
+from guard.policy.selftest import hook_of
 from guard.state.directory import OrderDirectory
 from guard.state.orders import Source, StopOrder, issue_stop, order_id
 from guard.state.scope import Scope
@@ -98,7 +102,7 @@ def host(running: Host, monkeypatch: pytest.MonkeyPatch) -> Host:
     return running
 
 
-@pytest.mark.parametrize("path", ["order", "admin", "file"])
+@pytest.mark.parametrize("path", ["order", "file", "admin", "webhook"])
 def test_a_drill_by_each_path_times_every_worker_and_leaves_nothing_stopped(
     host: Host, path: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -182,7 +186,13 @@ def test_the_token_of_drills_stops_the_self_test_model_and_nothing_else(host: Ho
         assert client.post("/v1/stops", json={"scope": "all"}).status_code == 400
         assert client.get("/v1/status").status_code == 401
         assert client.post("/v1/resumes", json={"target": "all", "reason": "x"}).status_code == 401
+        for sender in HookKind:
+            sent = message(sender, token.encode(), "model:demo", "drill", f"id-{sender}", time.time())
+            told = client.post(f"/v1/hooks/{hook_of(sender)}", content=sent.body, headers=dict(sent.headers))
+            assert "may stop" in told.text
     assert host.held() == []
+    lines = host.guard.get("/metrics").text.splitlines()
+    assert not any(line.startswith("guard_hook_") for line in lines)  # these hooks are a drill's, and not counted
 
 
 def test_while_something_is_stopped_that_covers_it_a_drill_is_skipped_and_says_so(
@@ -298,7 +308,7 @@ def test_the_orders_of_old_drills_go_and_nobody_misses_them(
 ) -> None:
     kept = issue_stop(Scope.parse("key:app"), reason="", who="x", source=Source.CLI, now=1.0, entropy=b"0123456789")
     OrderDirectory(host.state).put(kept)
-    monkeypatch.setattr("guard.drills.ways.KEPT_PAIRS", 1)
+    monkeypatch.setattr("guard.drills.lifting.KEPT_PAIRS", 1)
     assert host.drill(capsys, "--path", "order")[0] == 0
     assert host.drill(capsys, "--path", "order")[0] == 0
     stops = [each for each in OrderDirectory(host.state).read().fresh if isinstance(each, StopOrder)]
@@ -336,11 +346,11 @@ def test_a_full_drill_writes_evidence_that_an_attestation_can_name(
     out = tmp_path / "evidence.json"
     code, told = host.drill(capsys, "--full", "--out", str(out))
     assert code == 0, told
-    assert "ok     org:guard-selftest by admin: 7 operations cut after " in told
-    assert "ok     operation:messages by file, rehearsed: 1 operations cut after " in told
+    assert "ok     org:guard-selftest by webhook:slack: 11 kinds of request cut after " in told
+    assert "ok     operation:messages by file, rehearsed: 2 kinds of request cut after " in told
     assert f"sha256 {hashlib.sha256(out.read_bytes()).hexdigest()}" in told
     evidence = json.loads(out.read_bytes())
-    assert (evidence["claim"], evidence["succeeded"], len(evidence["cases"])) == ("stop_drill", True, 5)
+    assert (evidence["claim"], evidence["succeeded"], len(evidence["cases"])) == ("stop_drill", True, 11)
     assert evidence["policy"] == load(host.config).digest
     assert all(len(each["workers"]) == 2 and each["failure"] is None for each in evidence["cases"])
     assert host.held() == []
