@@ -27,6 +27,7 @@ from guard.policy.config import Config
 from guard.policy.drills import DrillConfig, DrillPath
 from guard.policy.selftest import release_of
 from guard.resuming import ResumeJudge
+from guard.serve.engines import engine_of
 from guard.state.acknowledgements import living
 
 FAILED: Final = 1
@@ -47,8 +48,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         type=DrillPath,
         choices=list(DrillPath),
         help="order: an order file, as `guard stop` writes on the host; file: a STOP file; admin: the admin API; "
-        "webhook: a signed message, as one of its senders makes it (default: one of "
-        "`drills.paths` of guard.yaml, by chance)",
+        "webhook: a signed message, as one of its senders makes it; engine: in a fleet, an order put into its engine "
+        "(default: one of `drills.paths` of guard.yaml, by chance)",
     )
     parser.add_argument(
         "--lease", action="store_true", help="in a fleet: let the lease of that model lapse instead, and renew it"
@@ -73,6 +74,8 @@ def _drill(arguments: argparse.Namespace) -> int:
         return fail("--path, --lease and --full are different drills: give one", USAGE)
     if arguments.out is not None and not arguments.full:
         return fail("--out is what --full writes", USAGE)
+    if arguments.path is DrillPath.ENGINE and config.guard.fleet is None:
+        return fail("this guard is no part of a fleet: there is no engine", SKIPPED)
     if arguments.lease and config.guard.fleet is None:
         return fail("this guard is no part of a fleet: nothing is leased here", SKIPPED)
     try:
@@ -97,14 +100,15 @@ async def _one(config: Config, arguments: argparse.Namespace) -> Result:
     if arguments.lease:
         return await drill_lease(ground)
     settings = config.guard.drills or DrillConfig()
-    return await drill_stop(ground, arguments.path or secrets.choice(settings.paths))
+    paths = settings.here(fleet=config.guard.fleet is not None)
+    return await drill_stop(ground, arguments.path or secrets.choice(paths))
 
 
 def _full(config: Config, arguments: argparse.Namespace) -> int:
     """Walk, print a line for each case, and write the evidence."""
     ground = ground_of(config)
     tell = (lambda _: None) if arguments.json else _print_case
-    result, cases = asyncio.run(walk(ground, release_of(config), tell))
+    result, cases = asyncio.run(walk(ground, tell))
     evidence = evidence_of(result, cases, config)
     raw = json.dumps(evidence, indent=1).encode() + b"\n"
     if arguments.json:
@@ -135,8 +139,8 @@ def ground_of(config: Config) -> Ground:
     judge = ResumeJudge(config, state, time.time, keep=False)
     workers = tuple(str(index) for index in range(config.guard.workers))
     deadline = (config.guard.drills or DrillConfig()).deadline_seconds
-    bench, leased = Bench(state, judge, time.time, os.urandom), config.guard.fleet is not None
-    return Ground(bench, workers, deadline, SystemClock().steady, who_on_host(), leased)
+    bench = Bench(state, judge, time.time, os.urandom, release=release_of(config), engine=engine_of(config))
+    return Ground(bench, workers, deadline, SystemClock().steady, who_on_host(), config.guard.fleet is not None)
 
 
 def _fields(result: Result) -> dict[str, object]:

@@ -8,6 +8,7 @@ Every way in which people and machines stop a model is walked, as far as that ne
 | a touched file | `file`: a STOP file |
 | admin API, also as one guard's word to another | `admin`: a token made at each start, for this model alone |
 | webhooks | `webhook`: a hook of each sender's kind, with that token as its secret, for this model alone |
+| the engine of a fleet | `engine`: an order put there alone, for the self-test model of this host (its version) |
 | lease expiry | a lease of this model's own, which lapses once a day in a fleet |
 
 A webhook of the operator's cannot be walked: it would stop what it is bound to, and the guard would only show that it

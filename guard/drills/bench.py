@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from guard.drills.places import REHEARSAL, RUN
+from guard.state.engine import StateEngine
 from guard.state.merge import Judge
 from guard.state.scope import Scope
 
@@ -23,7 +24,8 @@ class NoWayError(Exception):
 class Bench:
     """What a drill acts with: the state folder, what judges resumes, the time, randomness.
 
-    With ``rehearsal`` the orders lie beside the real ones, and the self-test model alone is judged by them.
+    With ``rehearsal`` the orders lie beside the real ones, and the self-test model alone is judged by them. ``release``
+    is the self-test model's, and ``engine`` opens that of the fleet (it raises what it likes), None without a fleet.
     """
 
     state: Path
@@ -31,6 +33,8 @@ class Bench:
     now: Callable[[], float]
     entropy: Callable[[int], bytes] = os.urandom
     rehearsal: bool = False
+    release: str = "host"
+    engine: Callable[[], StateEngine] | None = None
 
     @property
     def orders(self) -> Path:

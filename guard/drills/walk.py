@@ -22,7 +22,7 @@ from guard.drills.exercise import Acts, Exercise, Stage
 from guard.drills.forms import EVERY_FORM, Form
 from guard.drills.lifting import clear, lift
 from guard.drills.result import DrillError, Failure, Kind, Result, Times
-from guard.drills.ways import Way, each_way
+from guard.drills.ways import Way, each_way, scope_for
 from guard.policy.drills import DrillPath
 from guard.policy.selftest import scopes_of
 from guard.state.scope import Scope
@@ -71,10 +71,12 @@ class Walked(msgspec.Struct, frozen=True):
     why: str = ""
 
 
-def cases(release: str) -> Iterator[Case]:
-    """Yield every case; ``release`` is the self-test model's."""
+def cases(release: str, *, fleet: bool) -> Iterator[Case]:
+    """Yield every case; ``release`` is the self-test model's, and ``fleet`` whether the guard is part of one."""
     for text in scopes_of(release):
         for path in DrillPath:
+            if path is DrillPath.ENGINE and not (fleet and Scope.parse(text) == scope_for(path, release)):
+                continue  # every guard of the fleet would have to stop its own
             for way in each_way(path):
                 yield Case(Scope.parse(text), path, way, EVERY_FORM, rehearsed=False)
     streaming = tuple(form for form in EVERY_FORM if form.streams)
@@ -91,7 +93,7 @@ def cases(release: str) -> Iterator[Case]:
             yield Case(Scope.parse(text), path, path.value, covered, rehearsed=True)
 
 
-async def walk(ground: Ground, release: str, tell: Callable[[Walked], None]) -> tuple[Result, tuple[Walked, ...]]:
+async def walk(ground: Ground, tell: Callable[[Walked], None]) -> tuple[Result, tuple[Walked, ...]]:
     """Walk through all of them, each told as it is done; a case that fails does not keep the next from being tried.
 
     Returns the drill as a whole, which is in the folder by then, and the cases. Raises BusyError or OSError.
@@ -99,7 +101,7 @@ async def walk(ground: Ground, release: str, tell: Callable[[Walked], None]) -> 
     done: list[Walked] = []
 
     async def deed(door: Door) -> Made:
-        for case in cases(release):
+        for case in cases(ground.bench.release, fleet=ground.bench.engine is not None):
             done.append(await _one(ground, door, case))
             tell(done[-1])
         failed = [each for each in done if each.failure is not None]

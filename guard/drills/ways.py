@@ -14,16 +14,18 @@ from typing import Any, Final
 import httpx
 
 from guard.admin.switchboard import place
-from guard.drills.bench import WHO, Bench
+from guard.drills.bench import WHO, Bench, NoWayError
 from guard.drills.entry import admin_place, calling
 from guard.drills.senders import message
 from guard.policy.drills import DrillPath
 from guard.policy.hooks import HookKind
 from guard.policy.selftest import hook_of
 from guard.state.directory import OrderDirectory
+from guard.state.engine import EngineError
 from guard.state.issuer import Issuer
-from guard.state.orders import ENTROPY_BYTES, Source, issue_stop
+from guard.state.orders import ENTROPY_BYTES, Source, encode, issue_stop
 from guard.state.scope import Scope
+from safeguards.scope import SELF_TEST, ScopeKind
 
 _OK: Final = (200, 202)
 _SAID: Final = re.compile(r"\(order ([A-Za-z0-9.:%=_-]+)\)")
@@ -78,6 +80,22 @@ async def by_webhook(bench: Bench, scope: Scope, reason: str, kind: HookKind | N
     return found[1]
 
 
+async def by_engine(bench: Bench, scope: Scope, reason: str) -> str:
+    """Put an order into the fleet's engine and nowhere else, as another guard's; returns its id. Raises NoWayError."""
+    if bench.engine is None:
+        raise NoWayError("this guard is no part of a fleet: there is no engine")
+    now, entropy = bench.now(), bench.entropy(ENTROPY_BYTES)
+    order = issue_stop(scope, reason=reason, who=WHO, source=Source.DRILL, now=now, entropy=entropy)
+    engine = bench.engine()
+    try:
+        await engine.put(order.id, encode(order))
+    except EngineError as problem:
+        raise NoWayError(f"the fleet's engine: {problem}") from None
+    finally:
+        await engine.aclose()
+    return order.id
+
+
 def _answered(answer: httpx.Response, whose: str) -> dict[str, Any]:
     """Return what it says; raises httpx.HTTPError where it did not do it."""
     if answer.status_code not in _OK:
@@ -90,7 +108,14 @@ WAYS: Final[Mapping[DrillPath, Way]] = {
     DrillPath.FILE: by_file,
     DrillPath.ADMIN: by_admin,
     DrillPath.WEBHOOK: by_webhook,
+    DrillPath.ENGINE: by_engine,
 }
+
+
+def scope_for(path: DrillPath, release: str) -> Scope:
+    """Return what a drill by this path stops: by the engine, which all share, this host's self-test model alone."""
+    version = Scope(ScopeKind.VERSION, f"{SELF_TEST}/{release}")
+    return version if path is DrillPath.ENGINE else Scope(ScopeKind.MODEL, SELF_TEST)
 
 
 def each_way(path: DrillPath) -> Mapping[str, Way]:

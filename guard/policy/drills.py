@@ -17,6 +17,7 @@ class DrillPath(StrEnum):
     FILE = "file"
     ADMIN = "admin"
     WEBHOOK = "webhook"
+    ENGINE = "engine"
 
 
 class DrillConfig(Frozen):
@@ -44,5 +45,10 @@ class DrillConfig(Frozen):
     ] = Field(
         default=tuple(DrillPath),
         description="The paths that are drawn from: order (an order file, as `guard stop` on the host), file (a STOP "
-        "file), admin (the admin API), webhook (a signed message, each time in another sender's form).",
+        "file), admin (the admin API), webhook (a signed message, each time in another sender's form), engine (in a "
+        "fleet: an order put into its engine, which must find its way here).",
     )
+
+    def here(self, *, fleet: bool) -> tuple[DrillPath, ...]:
+        """Return those of the paths that there are on this host."""
+        return tuple(each for each in self.paths if fleet or each is not DrillPath.ENGINE)

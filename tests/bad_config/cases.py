@@ -935,6 +935,8 @@ CASES = (
     Case("a severe weakness that may take longer", MODEL, "audience: general",
          "audience: general\nresponse: {max_hours: 12, severe_max_hours: 13}",
          "models/demo.yaml:6: response.severe_max_hours: must not be longer than max_hours"),
+    Case("a path of drills that there is not", GUARD, "workers: 1", "workers: 1\ndrills: {paths: [order, engine]}",
+         "guard.yaml:10: drills.paths[1]: is a path of a fleet, and there is no `fleet`"),
     Case("a path of drills named twice", GUARD, "workers: 1", "workers: 1\ndrills: {paths: [order, order]}",
          "guard.yaml:10: drills.paths[1]: the path is already used by item 0"),
     Case("an occasion named twice", GUARD, "workers: 1",

@@ -47,6 +47,7 @@ from tests.parts.certificates import Authority
 from tests.parts.configuration import Credentials, ModelSpec, write_configuration
 from tests.parts.fleets import Fleet
 from tests.parts.guard_process import GUARD, GuardProcess, wait_until
+from tests.parts.postgres import Postgres
 from tests.parts.raw_caller import RawCaller
 
 SELF_TEST = Scope.parse("model:guard-selftest")
@@ -341,8 +342,10 @@ def test_the_supervisor_drills_by_itself_when_one_is_due_by_whichever_path_there
 def test_a_full_drill_writes_evidence_that_an_attestation_can_name(
     host: Host, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    chosen = [each for each in cases("host") if str(each.scope) in {"org:guard-selftest", "operation:messages"}]
-    monkeypatch.setattr("guard.drills.walk.cases", lambda _: iter(chosen))
+    chosen = [
+        each for each in cases("host", fleet=False) if str(each.scope) in {"org:guard-selftest", "operation:messages"}
+    ]
+    monkeypatch.setattr("guard.drills.walk.cases", lambda *_, **__: iter(chosen))
     out = tmp_path / "evidence.json"
     code, told = host.drill(capsys, "--full", "--out", str(out))
     assert code == 0, told
@@ -364,6 +367,7 @@ def test_a_full_drill_writes_evidence_that_an_attestation_can_name(
         (["--full", "--lease"], 2, "are different drills"),
         (["--out", "x"], 2, "--out is what --full writes"),
         (["--lease"], 3, "this guard is no part of a fleet: nothing is leased here"),
+        (["--path", "engine"], 3, "this guard is no part of a fleet: there is no engine"),
     ],
 )
 def test_what_cannot_be_drilled_here_is_said(
@@ -386,8 +390,8 @@ def test_where_no_guard_runs_nothing_is_drilled(tmp_path: Path, capsys: pytest.C
 def test_in_a_fleet_a_drill_stays_on_its_host_and_the_lease_is_drilled_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shared = tmp_path / "shared"
-    with Fleet(tmp_path, [ModelSpec(), ModelSpec("strict", asl=3)], ["", ""], 1, {"folder": shared}) as fleet:
+    models = [ModelSpec(), ModelSpec("strict", asl=3)]
+    with Postgres() as database, Fleet(tmp_path, models, [database.dsn(), database.dsn()], 1) as fleet:
         one, other = fleet.replicas
         for options in (["--path", "order"], ["--path", "admin"], ["--lease"]):
             assert main(["drill", "--config", str(one.config), *options]) == 0, capsys.readouterr()
@@ -400,6 +404,18 @@ def test_in_a_fleet_a_drill_stays_on_its_host_and_the_lease_is_drilled_too(
         assert OrderDirectory(other.state).read().fresh == ()
         assert [each["position"] for each in one.fleet["replicas"]] == [0, 0]  # the engine has heard of nothing
         assert one.code("strict") == other.code("strict") == "upstream_failed"  # no other lease has lapsed
+        by_engine = ["drill", "--config", str(one.config), "--path", "engine", "--json"]
+        assert main(by_engine) == 0, capsys.readouterr()
+        order = json.loads(capsys.readouterr().out)["order"]
+        assert order in [each.id for each in OrderDirectory(one.state).read().fresh]
+        wait_until(lambda: [each["position"] for each in one.fleet["replicas"]] == [1, 1], "both have read it")
+        assert OrderDirectory(other.state).read().fresh == ()
+        database.signal(signal.SIGSTOP)
+        try:
+            assert main(by_engine[:-1]) == 1
+            assert "FAILED, not_ordered: the fleet's engine: " in capsys.readouterr().out
+        finally:
+            database.signal(signal.SIGCONT)
         with RunFolder(one.state) as run:
             door = run.door("0")
             wait_until(
