@@ -306,12 +306,18 @@ class Switchboard:
 
         ``entropy`` is as in `stop`; what gives it is a webhook, and the order says so.
         """
-        scope = Scope.parse(scope_text)
-        if not scope.of_self_test:
-            raise OrderError("scope: a drill stops the self-test model and nothing else")
+        scope = self.drilled(scope_text)
         source = Source.DRILL if entropy is None else Source.WEBHOOK
         entropy = self._entropy(ENTROPY_BYTES) if entropy is None else entropy
         return place(self._directory, scope, reason, who, source, now=self._now(), entropy=entropy)
+
+    @staticmethod
+    def drilled(scope_text: str) -> Scope:
+        """Return the scope if it can cover nothing but the self-test model; raises OrderError."""
+        scope = Scope.parse(scope_text)
+        if not scope.of_self_test:
+            raise OrderError("scope: a drill stops the self-test model and nothing else")
+        return scope
 
     def known(self, scope_text: str) -> Scope:
         """Return the scope if there is such a thing; raises UnknownScopeError or OrderError."""

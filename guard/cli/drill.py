@@ -47,9 +47,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--path",
         type=DrillPath,
         choices=list(DrillPath),
-        help="order: an order file, as `guard stop` writes on the host; file: a STOP file; admin: the admin API; "
-        "webhook: a signed message, as one of its senders makes it; engine: in a fleet, an order put into its engine "
-        "(default: one of `drills.paths` of guard.yaml, by chance)",
+        help="order: an order file, as `guard stop` writes on the host; file: a STOP file; admin: the admin API; page: "
+        "the control page; webhook: a signed message, as one of its senders makes it; engine: in a fleet, an order put "
+        "into its engine (default: one of `drills.paths` of guard.yaml, by chance)",
     )
     parser.add_argument(
         "--lease", action="store_true", help="in a fleet: let the lease of that model lapse instead, and renew it"

@@ -7,6 +7,7 @@ Every way in which people and machines stop a model is walked, as far as that ne
 | `guard stop` on the host | `order`: an order file, written by the code that the command uses |
 | a touched file | `file`: a STOP file |
 | admin API, also as one guard's word to another | `admin`: a token made at each start, for this model alone |
+| control page | `page`: signed in with that token, which opens one page, and that stops this model alone |
 | webhooks | `webhook`: a hook of each sender's kind, with that token as its secret, for this model alone |
 | the engine of a fleet | `engine`: an order put there alone, for the self-test model of this host (its version) |
 | lease expiry | a lease of this model's own, which lapses once a day in a fleet |

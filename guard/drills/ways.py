@@ -1,4 +1,4 @@
-"""The ways in which a drill gives a stop, each as people and machines do it; all but the control page's.
+"""The ways in which a drill gives a stop, each as people and machines do it.
 
 A drill's orders name the self-test model alone and say that they are a drill's.
 """
@@ -16,6 +16,7 @@ import httpx
 from guard.admin.switchboard import place
 from guard.drills.bench import WHO, Bench, NoWayError
 from guard.drills.entry import admin_place, calling
+from guard.drills.page import by_page
 from guard.drills.senders import message
 from guard.policy.drills import DrillPath
 from guard.policy.hooks import HookKind
@@ -107,6 +108,7 @@ WAYS: Final[Mapping[DrillPath, Way]] = {
     DrillPath.ORDER: by_order,
     DrillPath.FILE: by_file,
     DrillPath.ADMIN: by_admin,
+    DrillPath.PAGE: by_page,
     DrillPath.WEBHOOK: by_webhook,
     DrillPath.ENGINE: by_engine,
 }

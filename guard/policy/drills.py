@@ -16,6 +16,7 @@ class DrillPath(StrEnum):
     ORDER = "order"
     FILE = "file"
     ADMIN = "admin"
+    PAGE = "page"
     WEBHOOK = "webhook"
     ENGINE = "engine"
 
@@ -45,7 +46,8 @@ class DrillConfig(Frozen):
     ] = Field(
         default=tuple(DrillPath),
         description="The paths that are drawn from: order (an order file, as `guard stop` on the host), file (a STOP "
-        "file), admin (the admin API), webhook (a signed message, each time in another sender's form), engine (in a "
+        "file), admin (the admin API), page (the control page, as a browser would), "
+        "webhook (a signed message, each time in another sender's form), engine (in a "
         "fleet: an order put into its engine, which must find its way here).",
     )
 

@@ -141,7 +141,7 @@ class Supervisor:
         self._panel = Panel(
             self._tending, self._judging, self._sealing, self._cosigning, self._handling, self._acts, self._drilling
         )
-        self._entrance = Entrance(self._people, admin_of(config), clock, os.urandom)
+        self._entrance = Entrance(self._people, admin_of(config), clock, os.urandom, self._drills_in.holder)
         self._site = Site(board, self, self._panel, self._entrance, clock)
         self._leaving = asyncio.Event()
         self._at_once = asyncio.Event()

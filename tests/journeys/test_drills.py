@@ -103,7 +103,7 @@ def host(running: Host, monkeypatch: pytest.MonkeyPatch) -> Host:
     return running
 
 
-@pytest.mark.parametrize("path", ["order", "file", "admin", "webhook"])
+@pytest.mark.parametrize("path", ["order", "file", "admin", "page", "webhook"])
 def test_a_drill_by_each_path_times_every_worker_and_leaves_nothing_stopped(
     host: Host, path: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -428,7 +428,7 @@ async def _ask(address: str) -> str:
         return (await caller.ask(FORMS[Operation.CHAT])).code
 
 
-def test_the_admin_path_goes_over_tls_to_exactly_the_certificate_that_is_configured(
+def test_every_path_to_the_listener_goes_over_tls_to_exactly_the_certificate_that_is_configured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure(tmp_path)
@@ -444,6 +444,8 @@ def test_the_admin_path_goes_over_tls_to_exactly_the_certificate_that_is_configu
     with GuardProcess(tmp_path, ready=False) as process:
         process.wait_for("worker_started")
         wait_until(lambda: main(drill) == 0, "the worker serves, and a drill by the admin API succeeds")
+        for path in ("page", "webhook"):
+            assert main([*drill[:-1], path]) == 0, capsys.readouterr()
         capsys.readouterr()
         place = tmp_path / "var" / "state" / "run" / "admin.json"
         other = authority.issue("guard.example").certificate
