@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from guard.admin.bodies import read_body
 from guard.admin.hook_route import HookRoute
-from guard.admin.obedience import Workers, confirmed, obedience
+from guard.admin.obedience import Here, Workers, confirmed, obedience
 from guard.admin.rule_bodies import RuleBody, pushed_fields, rule_fields
 from guard.admin.switchboard import Resumed, ResumeRefusedError, Switchboard
 from guard.credentials import Register, bearer
@@ -315,7 +315,7 @@ class _Admin:
         loop = asyncio.get_running_loop()
         began = loop.time()
         (found,) = await obedience(
-            self._switchboard, _Here(self._fleet) if here else self._fleet, (order,), WAIT_SECONDS
+            self._switchboard, Here(self._fleet) if here else self._fleet, (order,), WAIT_SECONDS
         )
         body = {"order": order, **fields, **found.fields(), "seconds": round(loop.time() - began, 3)}
         return JSONResponse(body, 200 if not found.missing else 202)
@@ -344,16 +344,6 @@ class _Admin:
         }
         member = self._fleet.fleet()
         return JSONResponse(status if member is None else {**status, "fleet": member.status()})
-
-
-class _Here:
-    """The workers of this host, without its fleet."""
-
-    def __init__(self, fleet: Fleet) -> None:
-        self.workers = fleet.workers
-
-    def fleet(self) -> None:
-        return None
 
 
 def _words(wrong: Exception) -> str:

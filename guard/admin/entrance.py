@@ -1,18 +1,20 @@
 """Who looks at the control page, and whether a form came from it: cookies, origins, sessions, sign-in.
 
 A session is a cookie for this site alone (SameSite=Strict, HttpOnly, Secure over TLS), and every request asks its
-credential anew: a token that was removed or has expired, or a proxy that names somebody else, ends it at once.
+credential anew: a token that was removed or has expired, or a proxy that names somebody else, ends it at once. A drill
+signs in as people do, and is let into one page, where it stops the self-test model and nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from starlette.requests import Request
 
-from guard.admin.api import Person
+from guard.admin.api import Person, Stoppers, nobody
 from guard.admin.emergency import Emergency
 from guard.admin.proxied import Proxied
 from guard.admin.sessions import Proof, Session, Sessions
@@ -25,6 +27,8 @@ from safeguards.verdict import Code
 
 _TOKEN: Final = "token"  # noqa: S105 - a word for a kind of proof
 _PROXY: Final = "proxy"
+_DRILL: Final = "drill"
+_OF_DRILLS: Final = "/control/stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +43,16 @@ class Entrance:
     """Lets people in and out."""
 
     def __init__(
-        self, people: Register[Person], admin: AdminConfig, clock: Clock, randomness: Callable[[int], bytes]
+        self,
+        people: Register[Person],
+        admin: AdminConfig,
+        clock: Clock,
+        randomness: Callable[[int], bytes],
+        drills: Stoppers = nobody,
     ) -> None:
-        """Take who holds which token, the settings, the time and randomness."""
+        """Take who holds which token, the settings, the time, randomness, and who finds a drill by its token."""
+        self._drills = drills
+        self._drill: Person | None = None
         self.sessions = Sessions(clock, randomness)
         self._people = people
         self._clock = clock
@@ -62,7 +73,7 @@ class Entrance:
         secret = self._cookie(request)
         limits = self._limits
         session = self.sessions.find(secret, idle=limits.idle_seconds, longest=limits.longest_seconds, used=used)
-        if session is None:
+        if session is None or (session.proof.kind == _DRILL and request.scope["path"] != _OF_DRILLS):
             return None
         try:
             return Inside(self._person(session.proof, named), session)
@@ -72,7 +83,11 @@ class Entrance:
 
     def by_token(self, token: str) -> tuple[Person, str]:
         """Sign in with a token; returns who it is and what the cookie holds; raises Refused."""
-        digest = self._people.digest(bearer([(b"authorization", b"Bearer " + token.encode("utf-8", "replace"))]))
+        credential = bearer([(b"authorization", b"Bearer " + token.encode("utf-8", "replace"))])
+        with suppress(Refused):
+            self._drill = self._drills(credential)
+            return self._drill, self.sessions.open(Proof(_DRILL))
+        digest = self._people.digest(credential)
         person = self._people.current(digest)
         return person, self.sessions.open(Proof(_TOKEN, digest))
 
@@ -101,6 +116,8 @@ class Entrance:
     def _person(self, proof: Proof, named: str) -> Person:
         if proof.kind == _TOKEN:
             return self._people.current(proof.value)
+        if proof.kind == _DRILL and self._drill is not None:
+            return self._drill  # the token is one for as long as this process lives
         if proof.value != named:
             raise Refused(Code.UNAUTHENTICATED, reason="the proxy names somebody else")
         return self.proxied.person(named)

@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from guard.admin.bodies import read_body
-from guard.admin.obedience import Confirmed, Workers, obedience
+from guard.admin.obedience import Confirmed, Here, Workers, obedience
 from guard.admin.switchboard import Switchboard
 from guard.hooks.desk import Act, Result
 from guard.hooks.hook import Hook
@@ -69,7 +69,8 @@ class HookRoute:
             return JSONResponse({"error": "the body is incomplete"}, 400)  # nobody hears it, and nothing was done
         if answer.orders:
             self._fleet.wake()
-        return told(hook, answer, await obedience(self._switchboard, self._fleet, answer.orders, WAIT_SECONDS))
+        workers: Workers = Here(self._fleet) if hook.drills else self._fleet
+        return told(hook, answer, await obedience(self._switchboard, workers, answer.orders, WAIT_SECONDS))
 
 
 def told(hook: Hook, answer: Answer, obeyed: Sequence[Confirmed]) -> Response:

@@ -69,6 +69,18 @@ class Workers(Protocol):
         """This guard's place in its fleet; None where it is no part of one."""
 
 
+class Here:
+    """The workers of this host, without its fleet: a drill's order goes no further."""
+
+    def __init__(self, fleet: Workers) -> None:
+        """Take who must obey otherwise."""
+        self.workers = fleet.workers
+
+    def fleet(self) -> None:
+        """No part of one."""
+        return
+
+
 def confirmed(switchboard: Switchboard, fleet: Workers, order: str) -> Confirmed:
     """Say who has applied an order; nobody, where that cannot be read: the order stands all the same."""
     expected, member = fleet.workers(), fleet.fleet()

@@ -21,10 +21,13 @@ MAX_SECRET: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What somebody signed in with: ``kind`` is token or proxy, ``value`` the token's digest or the proxy's name."""
+    """What somebody signed in with: ``kind`` is token, proxy or drill.
+
+    ``value`` is the token's digest or the name that the proxy gives; empty for a drill, which is always the same.
+    """
 
     kind: str
-    value: str = field(repr=False)
+    value: str = field(repr=False, default="")
 
 
 @dataclass(frozen=True, slots=True)

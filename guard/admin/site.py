@@ -24,7 +24,7 @@ from guard.admin.bodies import MAX_BODY
 from guard.admin.door import Door
 from guard.admin.entrance import Entrance, Inside, same_origin
 from guard.admin.fleet_view import fleet_view
-from guard.admin.obedience import Confirmed, obedience
+from guard.admin.obedience import Confirmed, Here, Workers, obedience
 from guard.admin.overview import Instruments, overview
 from guard.admin.page import acts, approval, control
 from guard.admin.page.frame import ASSETS, VERSION, Visitor
@@ -130,7 +130,7 @@ class Site:
         if not _may_stop(inside):
             return self._not_yours(inside)
         try:
-            wanted = self._board.known(scope)
+            wanted = self._board.drilled(scope) if inside.person.drills else self._board.known(scope)
         except (UnknownScopeError, OrderError) as wrong:
             return _refuse(400, inside, "There is nothing of that name", f"{wrong}.")
         held = tuple(each.stop for each in self._in_force() if each.stop.scope == wanted)
@@ -168,12 +168,21 @@ class Site:
 
     # What is done.
 
-    async def _stop(self, _: Request, inside: Inside, fields: Mapping[str, str]) -> Response:
+    async def _stop(self, request: Request, inside: Inside, fields: Mapping[str, str]) -> Response:
+        if inside.person.drills:
+            return await self._drill(request, inside, fields)
         placed = self._board.stop(
             fields.get("scope", ""), fields.get("reason", "").strip(), inside.person.name, Source.ADMIN, _mode(fields)
         )
         await self._spread(placed.order)
         return go("/control")
+
+    async def _drill(self, request: Request, inside: Inside, fields: Mapping[str, str]) -> Response:
+        """Stop the self-test model of this host, and sign the drill out: it has nothing else to do here."""
+        placed = self._board.drill(fields.get("scope", ""), fields.get("reason", "").strip(), inside.person.name)
+        self._entrance.leave(request)
+        await self._spread(placed.order, here=True)
+        return go("/control", self._entrance.cookie(request, ""))
 
     async def _resume(self, _: Request, inside: Inside, fields: Mapping[str, str]) -> Response:
         reason = fields.get("reason", "").strip()[:MAX_REASON]
@@ -229,12 +238,11 @@ class Site:
         found = await self._spread(placed.order)
         return html(acts.stopped_by_emergency(placed, found))
 
-    async def _spread(self, order: str) -> Confirmed:
+    async def _spread(self, order: str, *, here: bool = False) -> Confirmed:
         """Wake the workers and wait a moment for all; the page shows who has not obeyed by then."""
         self._fleet.wake()
-        (found,) = await obedience(
-            self._board, self._fleet, (order,), ACKNOWLEDGED_SECONDS, leaving=self._panel.leaving
-        )
+        workers: Workers = Here(self._fleet) if here else self._fleet
+        (found,) = await obedience(self._board, workers, (order,), ACKNOWLEDGED_SECONDS, leaving=self._panel.leaving)
         return found
 
     # What holds for every request.

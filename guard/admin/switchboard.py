@@ -301,13 +301,23 @@ class Switchboard:
         """Return the rule orders in force for a model that is served here; ``state`` is what was read already."""
         return needed(self.state() if state is None else state, self._served)
 
-    def drill(self, scope_text: str, reason: str, who: str) -> Placed:
-        """Order a drill's stop, which may cover the self-test model alone; raises OrderError or OSError."""
+    def drill(self, scope_text: str, reason: str, who: str, *, entropy: bytes | None = None) -> Placed:
+        """Order a drill's stop, which may cover the self-test model alone; raises OrderError or OSError.
+
+        ``entropy`` is as in `stop`; what gives it is a webhook, and the order says so.
+        """
+        scope = self.drilled(scope_text)
+        source = Source.DRILL if entropy is None else Source.WEBHOOK
+        entropy = self._entropy(ENTROPY_BYTES) if entropy is None else entropy
+        return place(self._directory, scope, reason, who, source, now=self._now(), entropy=entropy)
+
+    @staticmethod
+    def drilled(scope_text: str) -> Scope:
+        """Return the scope if it can cover nothing but the self-test model; raises OrderError."""
         scope = Scope.parse(scope_text)
         if not scope.of_self_test:
             raise OrderError("scope: a drill stops the self-test model and nothing else")
-        entropy = self._entropy(ENTROPY_BYTES)
-        return place(self._directory, scope, reason, who, Source.DRILL, now=self._now(), entropy=entropy)
+        return scope
 
     def known(self, scope_text: str) -> Scope:
         """Return the scope if there is such a thing; raises UnknownScopeError or OrderError."""

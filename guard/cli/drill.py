@@ -17,16 +17,17 @@ from guard.cli.in_force import policy_in_force
 from guard.cli.options import add_config, state_of
 from guard.cli.switch import USAGE, fail, out, who_on_host
 from guard.clock import SystemClock
+from guard.drills.bench import Bench
 from guard.drills.drill import Ground, drill_lease, drill_stop
 from guard.drills.evidence import evidence_of
 from guard.drills.folder import BusyError
 from guard.drills.result import Kind, Result
 from guard.drills.walk import Walked, walk
-from guard.drills.ways import Bench
 from guard.policy.config import Config
 from guard.policy.drills import DrillConfig, DrillPath
 from guard.policy.selftest import release_of
 from guard.resuming import ResumeJudge
+from guard.serve.engines import engine_of
 from guard.state.acknowledgements import living
 
 FAILED: Final = 1
@@ -46,8 +47,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--path",
         type=DrillPath,
         choices=list(DrillPath),
-        help="order: an order file, as `guard stop` writes on the host; admin: the admin API; file: a STOP file "
-        "(default: one of `drills.paths` of guard.yaml, by chance)",
+        help="order: an order file, as `guard stop` writes on the host; file: a STOP file; admin: the admin API; page: "
+        "the control page; webhook: a signed message, as one of its senders makes it; engine: in a fleet, an order put "
+        "into its engine (default: one of `drills.paths` of guard.yaml, by chance)",
     )
     parser.add_argument(
         "--lease", action="store_true", help="in a fleet: let the lease of that model lapse instead, and renew it"
@@ -72,6 +74,8 @@ def _drill(arguments: argparse.Namespace) -> int:
         return fail("--path, --lease and --full are different drills: give one", USAGE)
     if arguments.out is not None and not arguments.full:
         return fail("--out is what --full writes", USAGE)
+    if arguments.path is DrillPath.ENGINE and config.guard.fleet is None:
+        return fail("this guard is no part of a fleet: there is no engine", SKIPPED)
     if arguments.lease and config.guard.fleet is None:
         return fail("this guard is no part of a fleet: nothing is leased here", SKIPPED)
     try:
@@ -96,14 +100,15 @@ async def _one(config: Config, arguments: argparse.Namespace) -> Result:
     if arguments.lease:
         return await drill_lease(ground)
     settings = config.guard.drills or DrillConfig()
-    return await drill_stop(ground, arguments.path or secrets.choice(settings.paths))
+    paths = settings.here(fleet=config.guard.fleet is not None)
+    return await drill_stop(ground, arguments.path or secrets.choice(paths))
 
 
 def _full(config: Config, arguments: argparse.Namespace) -> int:
     """Walk, print a line for each case, and write the evidence."""
     ground = ground_of(config)
     tell = (lambda _: None) if arguments.json else _print_case
-    result, cases = asyncio.run(walk(ground, release_of(config), tell))
+    result, cases = asyncio.run(walk(ground, tell))
     evidence = evidence_of(result, cases, config)
     raw = json.dumps(evidence, indent=1).encode() + b"\n"
     if arguments.json:
@@ -125,7 +130,7 @@ def _print_case(case: Walked) -> None:
         out(f"FAILED {what}: {case.failure.value}: {case.why}")
         return
     cut = max((each.cut for each in case.workers if each.cut is not None), default=None)
-    out(f"ok     {what}: {len(case.covered)} operations cut after {_ms(cut)}, {len(case.spared)} spared")
+    out(f"ok     {what}: {len(case.covered)} kinds of request cut after {_ms(cut)}, {len(case.spared)} spared")
 
 
 def ground_of(config: Config) -> Ground:
@@ -134,8 +139,8 @@ def ground_of(config: Config) -> Ground:
     judge = ResumeJudge(config, state, time.time, keep=False)
     workers = tuple(str(index) for index in range(config.guard.workers))
     deadline = (config.guard.drills or DrillConfig()).deadline_seconds
-    bench, leased = Bench(state, judge, time.time, os.urandom), config.guard.fleet is not None
-    return Ground(bench, workers, deadline, SystemClock().steady, who_on_host(), leased)
+    bench = Bench(state, judge, time.time, os.urandom, release=release_of(config), engine=engine_of(config))
+    return Ground(bench, workers, deadline, SystemClock().steady, who_on_host(), config.guard.fleet is not None)
 
 
 def _fields(result: Result) -> dict[str, object]:

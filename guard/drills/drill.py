@@ -13,24 +13,24 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
+from guard.drills.bench import Bench
 from guard.drills.caller import Caller
 from guard.drills.exercise import Acts, Exercise, Stage
 from guard.drills.folder import DrillFolder
 from guard.drills.forms import FORMS
 from guard.drills.held import HeldLease
+from guard.drills.lifting import lift, standing, tidy
 from guard.drills.places import LEASE_SECONDS, RunFolder
 from guard.drills.result import DrillError, Failure, Kind, Result, Times
-from guard.drills.ways import WAYS, Bench, lift, standing, tidy
+from guard.drills.ways import WAYS, scope_for
 from guard.policy.drills import DrillPath
 from guard.policy.selftest import ATTRIBUTE, SELF_TEST_ASL
 from guard.state.lease import ORDER
 from guard.state.orders import ENTROPY_BYTES, order_id
-from guard.state.scope import Scope
-from safeguards.scope import CAPABILITY_WORDS, SELF_TEST, Capability, Operation, ScopeKind, caller_words, request_words
+from safeguards.scope import CAPABILITY_WORDS, SELF_TEST, Capability, Operation, caller_words, request_words
 
 REASON: Final = "drill"
 LAPSE: Final = "lapse"
-_SCOPE: Final = Scope(ScopeKind.MODEL, SELF_TEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,9 @@ class Made:
 Deed = Callable[[Door], Awaitable[Made]]
 
 
-def self_test_words(operation: Operation = Operation.CHAT) -> frozenset[str]:
-    """Return the scopes that the self-test model's streams answer to, its release apart."""
-    words = request_words(SELF_TEST, "", SELF_TEST_ASL, operation)
+def self_test_words(release: str, operation: Operation = Operation.CHAT) -> frozenset[str]:
+    """Return the scopes that the self-test model's streams answer to."""
+    words = request_words(SELF_TEST, release, SELF_TEST_ASL, operation)
     caller = caller_words(SELF_TEST, SELF_TEST, SELF_TEST, ("=".join(ATTRIBUTE),))
     return frozenset((*words, *caller, CAPABILITY_WORDS[Capability.STREAMING]))
 
@@ -82,7 +82,7 @@ async def drill_stop(ground: Ground, path: DrillPath) -> Result:
     bench = ground.bench
 
     async def stop() -> str:
-        return await WAYS[path](bench, _SCOPE, REASON)
+        return await WAYS[path](bench, scope_for(path, bench.release), REASON)
 
     async def resume() -> str:
         return ", ".join(await asyncio.to_thread(lift, bench, REASON))
@@ -132,7 +132,7 @@ async def make(ground: Ground, kind: Kind, path: str, deed: Deed) -> Result:
         for each in (bench, replace(bench, rehearsal=True)):
             with contextlib.suppress(OSError):  # where it cannot be lifted, it is seen to stand
                 await asyncio.to_thread(lift, each, "left by a drill")
-        stopped, own = await asyncio.to_thread(standing, bench, self_test_words(), SELF_TEST_ASL)
+        stopped, own = await asyncio.to_thread(standing, bench, self_test_words(bench.release), SELF_TEST_ASL)
         if own:
             why = f"{stopped} since an earlier drill, and could not be resumed"
             found = result(failure=Failure.NOT_RESUMED, why=why)

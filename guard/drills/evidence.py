@@ -16,9 +16,9 @@ from guard.policy.config import Config
 CLAIM: Final = "stop_drill"
 NOT_SHOWN: Final = (
     "that customers' exchanges answer to what is rehearsed beside the real orders (all, levels, operations, streaming)",
-    "these kinds over the admin API",
+    "these kinds by any path but order files and STOP files; in a fleet, by its engine any scope but a version",
     "the capabilities tools and structured_output, the modes other than stop",
-    "the customers' own listeners and TLS, classifiers, webhooks, and the engine of a fleet",
+    "the customers' own listeners and TLS, classifiers, and that senders of webhooks know their secrets",
     "the resume of two people: the self-test model is at ASL-2",
 )
 

@@ -14,14 +14,14 @@ from typing import Final
 import httpx
 import msgspec
 
+from guard.drills.bench import NoWayError
 from guard.drills.caller import Caller, Held
 from guard.drills.forms import STOPPED, Form
 from guard.drills.result import DrillError, Failure, Times
-from safeguards.scope import Operation
 
 _POLL_SECONDS: Final = 0.02
 _SEEN_SECONDS: Final = 0.25
-Name = tuple[str, Operation]
+Name = tuple[str, str]
 Deed = Callable[[], Awaitable[str]]
 
 
@@ -62,12 +62,8 @@ class Exercise:
     async def run(self) -> tuple[Times, ...]:
         """Do it; raises DrillError."""
         stage = self._stage
-        covered = {
-            (worker, form.operation): self._hold(worker, form) for worker in stage.callers for form in stage.covered
-        }
-        spared = {
-            (worker, form.operation): self._hold(worker, form) for worker in stage.callers for form in stage.spared
-        }
+        covered = {(worker, form.name): self._hold(worker, form) for worker in stage.callers for form in stage.covered}
+        spared = {(worker, form.name): self._hold(worker, form) for worker in stage.callers for form in stage.spared}
         begun = {**covered, **spared}
         await self._each(Failure.NO_STREAM, {name: held.released() for name, held in begun.items()}, stage.deadline)
         began = stage.steady()
@@ -75,7 +71,7 @@ class Exercise:
             async with asyncio.timeout(stage.deadline + self._acts.lapse):
                 self.order = await self._acts.stop()
         except TimeoutError:
-            late = [f"worker {worker}, {operation}" for (worker, operation), held in covered.items() if not held.over]
+            late = [f"worker {worker}, {form}" for (worker, form), held in covered.items() if not held.over]
             if late and len(late) < len(covered):  # it was given, and waited for those who do not obey
                 why = f"{'; '.join(late)}: not within {stage.deadline:g} s"
                 raise self._failed(Failure.NOT_CUT, why) from None
@@ -85,7 +81,7 @@ class Exercise:
         endings = {name: self._ended(name, held, began) for name, held in covered.items()}
         await self._each(Failure.NOT_CUT, endings, stage.deadline + self._acts.lapse)
         again = {
-            (worker, form.operation): self._refused(worker, form, began)
+            (worker, form.name): self._refused(worker, form, began)
             for worker in stage.callers
             for form in stage.covered
         }
@@ -118,11 +114,11 @@ class Exercise:
         """Make sure that what the stop does not cover runs on, and is served."""
         if not self._stage.covered:  # nothing tells when such a stop has been seen
             await asyncio.sleep(_SEEN_SECONDS)
-        for (worker, operation), held in spared.items():
+        for (worker, form), held in spared.items():
             if held.over:
-                raise self._failed(Failure.NOT_SPARED, f"worker {worker}, {operation}: it was cut and is not covered")
+                raise self._failed(Failure.NOT_SPARED, f"worker {worker}, {form}: it was cut and is not covered")
         served = {
-            (worker, form.operation): self._served(worker, form)
+            (worker, form.name): self._served(worker, form)
             for worker in self._stage.callers
             for form in self._stage.spared
         }
@@ -137,9 +133,7 @@ class Exercise:
             raise self._failed(Failure.NOT_RESUMED, _words(problem)) from None
         began = stage.steady()
         served = {
-            (worker, form.operation): self._again(worker, form, began)
-            for worker in stage.callers
-            for form in stage.covered
+            (worker, form.name): self._again(worker, form, began) for worker in stage.callers for form in stage.covered
         }
         await self._each(Failure.NOT_RESUMED, served, stage.deadline)
 
@@ -165,11 +159,11 @@ class Exercise:
             for task in tasks.values():
                 task.cancel()
         wrong: dict[str, str] = {}
-        for (worker, operation), task in tasks.items():
+        for (worker, form), task in tasks.items():
             await asyncio.gather(task, return_exceptions=True)
             why = f"not within {seconds:g} s" if task.cancelled() else _words(task.exception())
             if why:
-                wrong.setdefault(worker, f"worker {worker}, {operation}: {why}")
+                wrong.setdefault(worker, f"worker {worker}, {form}: {why}")
                 problem = None if task.cancelled() else task.exception()
                 failure = problem.failure if isinstance(problem, DrillError) else failure
         if wrong:
@@ -184,6 +178,8 @@ def _words(problem: BaseException | None) -> str:
         return ""
     if isinstance(problem, DrillError):
         return problem.why
+    if isinstance(problem, NoWayError):
+        return str(problem)
     # Of an exception its kind alone, but for what connections say: nothing but harmless text goes over these.
     detail = str(problem) if isinstance(problem, httpx.TransportError) else ""
     if isinstance(problem, OSError):

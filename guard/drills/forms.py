@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -41,6 +41,11 @@ class Form:
     whole: Mapping[str, Any]
     begin: bytes = b""
     tick: bytes = b""
+
+    @property
+    def name(self) -> str:
+        """What it is called: the operation, and whether it could stream and does not."""
+        return self.operation.value + ("" if self.streams is FORMS[self.operation].streams else ", not streamed")
 
     @property
     def streams(self) -> bool:
@@ -138,6 +143,12 @@ FORMS: Final[Mapping[Operation, Form]] = MappingProxyType(
         )
     }
 )
+
+EVERY_FORM: Final[tuple[Form, ...]] = (
+    *FORMS.values(),
+    *(replace(form, begin=b"", tick=b"") for form in FORMS.values() if form.streams),
+)
+"""Every operation, and those that stream once more as they are asked without."""
 
 
 def code_of(body: bytes) -> str:

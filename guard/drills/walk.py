@@ -16,15 +16,17 @@ from typing import Final
 
 import msgspec
 
+from guard.drills.bench import Bench
 from guard.drills.drill import Door, Ground, Made, make
 from guard.drills.exercise import Acts, Exercise, Stage
-from guard.drills.forms import FORMS, Form
+from guard.drills.forms import EVERY_FORM, Form
+from guard.drills.lifting import clear, lift
 from guard.drills.result import DrillError, Failure, Kind, Result, Times
-from guard.drills.ways import WAYS, Bench, clear, lift
+from guard.drills.ways import Way, each_way, scope_for
 from guard.policy.drills import DrillPath
-from guard.policy.selftest import ATTRIBUTE
+from guard.policy.selftest import scopes_of
 from guard.state.scope import Scope
-from safeguards.scope import SELF_TEST, Capability, Operation
+from safeguards.scope import Capability, Operation
 
 FULL: Final = "full"
 REASON: Final = "full drill"
@@ -33,17 +35,26 @@ _REHEARSED: Final = (DrillPath.ORDER, DrillPath.FILE)
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One stop of the walk: what it names, how it is given, what it covers, and whether it is rehearsed."""
+    """One stop of the walk: what it names, how it is given, what it covers, and whether it is rehearsed.
+
+    ``way`` is the name of one of the path's ways.
+    """
 
     scope: Scope
     path: DrillPath
+    way: str
     covered: tuple[Form, ...]
     rehearsed: bool
 
     @property
     def spared(self) -> tuple[Form, ...]:
-        """The operations that it must leave alone."""
-        return tuple(form for form in FORMS.values() if form not in self.covered)
+        """What it must leave alone."""
+        return tuple(form for form in EVERY_FORM if form not in self.covered)
+
+    @property
+    def give(self) -> Way:
+        """How the stop is given."""
+        return each_way(self.path)[self.way]
 
 
 class Walked(msgspec.Struct, frozen=True):
@@ -60,35 +71,29 @@ class Walked(msgspec.Struct, frozen=True):
     why: str = ""
 
 
-def cases(release: str) -> Iterator[Case]:
-    """Yield every case; ``release`` is the self-test model's."""
-    everything = tuple(FORMS.values())
-    own = (
-        f"model:{SELF_TEST}",
-        f"version:{SELF_TEST}/{release}",
-        f"tier:{SELF_TEST}",
-        f"key:{SELF_TEST}",
-        f"org:{SELF_TEST}",
-        f"attribute:{'='.join(ATTRIBUTE)}",
-    )
-    for text in own:
+def cases(release: str, *, fleet: bool) -> Iterator[Case]:
+    """Yield every case; ``release`` is the self-test model's, and ``fleet`` whether the guard is part of one."""
+    for text in scopes_of(release):
         for path in DrillPath:
-            yield Case(Scope.parse(text), path, everything, rehearsed=False)
-    streaming = tuple(form for form in everything if form.streams)
+            if path is DrillPath.ENGINE and not (fleet and Scope.parse(text) == scope_for(path, release)):
+                continue  # every guard of the fleet would have to stop its own
+            for way in each_way(path):
+                yield Case(Scope.parse(text), path, way, EVERY_FORM, rehearsed=False)
+    streaming = tuple(form for form in EVERY_FORM if form.streams)
     shared: list[tuple[str, tuple[Form, ...]]] = [
-        ("all", everything),
-        ("level:1", everything),
-        ("level:2", everything),
+        ("all", EVERY_FORM),
+        ("level:1", EVERY_FORM),
+        ("level:2", EVERY_FORM),
         ("level:3", ()),
         (f"capability:{Capability.STREAMING}", streaming),
-        *((f"operation:{each}", (FORMS[each],)) for each in Operation),
+        *((f"operation:{each}", tuple(form for form in EVERY_FORM if form.operation is each)) for each in Operation),
     ]
     for text, covered in shared:
         for path in _REHEARSED:
-            yield Case(Scope.parse(text), path, covered, rehearsed=True)
+            yield Case(Scope.parse(text), path, path.value, covered, rehearsed=True)
 
 
-async def walk(ground: Ground, release: str, tell: Callable[[Walked], None]) -> tuple[Result, tuple[Walked, ...]]:
+async def walk(ground: Ground, tell: Callable[[Walked], None]) -> tuple[Result, tuple[Walked, ...]]:
     """Walk through all of them, each told as it is done; a case that fails does not keep the next from being tried.
 
     Returns the drill as a whole, which is in the folder by then, and the cases. Raises BusyError or OSError.
@@ -96,7 +101,7 @@ async def walk(ground: Ground, release: str, tell: Callable[[Walked], None]) -> 
     done: list[Walked] = []
 
     async def deed(door: Door) -> Made:
-        for case in cases(release):
+        for case in cases(ground.bench.release, fleet=ground.bench.engine is not None):
             done.append(await _one(ground, door, case))
             tell(done[-1])
         failed = [each for each in done if each.failure is not None]
@@ -118,7 +123,7 @@ async def _one(ground: Ground, door: Door, case: Case) -> Walked:
     bench = _bench(ground, rehearsed=case.rehearsed)
 
     async def stop() -> str:
-        return await WAYS[case.path](bench, case.scope, REASON)
+        return await case.give(bench, case.scope, REASON)
 
     async def resume() -> str:
         return ", ".join(await asyncio.to_thread(lift, bench, REASON))
@@ -127,10 +132,10 @@ async def _one(ground: Ground, door: Door, case: Case) -> Walked:
     exercise = Exercise(stage, Acts(stop, resume, names_order=case.path is not DrillPath.FILE))
     walked = Walked(
         scope=str(case.scope),
-        path=case.path.value,
+        path=case.way,
         rehearsed=case.rehearsed,
-        covered=tuple(form.operation.value for form in case.covered),
-        spared=tuple(form.operation.value for form in case.spared),
+        covered=tuple(form.name for form in case.covered),
+        spared=tuple(form.name for form in case.spared),
     )
     try:
         times = await exercise.run()

@@ -12,6 +12,7 @@ from guard.policy.config import Config
 from guard.policy.model import HookAuth, HookConfig, HookKind
 from guard.policy.secret import At, read_secret
 from guard.policy.source import ConfigError, Place, Problem
+from safeguards.scope import SELF_TEST
 
 MIN_SECRET: Final = 16
 _STANDARD_PREFIX: Final = "whsec_"
@@ -28,6 +29,11 @@ class Hook:
     def name(self) -> str:
         """The last part of its address."""
         return self.settings.name
+
+    @property
+    def drills(self) -> bool:
+        """Whether it is one by which drills come: no configuration can take such a name."""
+        return self.settings.name.startswith(SELF_TEST)
 
     @property
     def who(self) -> str:

@@ -14,8 +14,11 @@ class DrillPath(StrEnum):
     """How a drill gives its stop; the list is closed."""
 
     ORDER = "order"
-    ADMIN = "admin"
     FILE = "file"
+    ADMIN = "admin"
+    PAGE = "page"
+    WEBHOOK = "webhook"
+    ENGINE = "engine"
 
 
 class DrillConfig(Frozen):
@@ -42,6 +45,12 @@ class DrillConfig(Frozen):
         AfterValidator(unique("the path")),
     ] = Field(
         default=tuple(DrillPath),
-        description="The paths that are drawn from: order (an order file, as `guard stop` on the host), admin (the "
-        "admin API), file (a STOP file).",
+        description="The paths that are drawn from: order (an order file, as `guard stop` on the host), file (a STOP "
+        "file), admin (the admin API), page (the control page, as a browser would), "
+        "webhook (a signed message, each time in another sender's form), engine (in a "
+        "fleet: an order put into its engine, which must find its way here).",
     )
+
+    def here(self, *, fleet: bool) -> tuple[DrillPath, ...]:
+        """Return those of the paths that there are on this host."""
+        return tuple(each for each in self.paths if fleet or each is not DrillPath.ENGINE)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from guard.policy.drills import DrillConfig
+from guard.policy.drills import DrillConfig, DrillPath
 from guard.policy.fields import (
     LAX,
     Day,
@@ -310,6 +310,15 @@ class GuardConfig(Frozen):
                 raise MisplacedError("is already the address of another listener", "surfaces", index, key)
             if surface.port != 0:
                 taken.add(surface.place)
+        return self
+
+    @model_validator(mode="after")
+    def _drilled_by_paths_there_are(self) -> GuardConfig:
+        drills = self.drills
+        if drills is not None and self.fleet is None and "paths" in drills.model_fields_set:
+            for index, path in enumerate(drills.paths):
+                if path is DrillPath.ENGINE:
+                    raise MisplacedError("is a path of a fleet, and there is no `fleet`", "drills", "paths", index)
         return self
 
     @model_validator(mode="after")

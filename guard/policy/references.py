@@ -171,6 +171,10 @@ def _reserved(loaded: Loaded, sources: Sources) -> Iterator[Problem]:
     for label, policy in loaded.models.items():
         if policy.model == SELF_TEST:
             yield sources.documents[label].problem(("model",), words)
+    for index, hook in enumerate(() if loaded.guard is None else loaded.guard.admin.hooks):
+        if hook.name.startswith(SELF_TEST):
+            begin = f"must not begin with {SELF_TEST}: drills of the kill switch come in by such names"
+            yield sources.documents["guard.yaml"].problem(("admin", "hooks", index, "name"), begin)
     if loaded.tiers is None:
         return
     document = sources.documents["tiers.yaml"]

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from guard.policy.config import Config
+from guard.policy.hooks import HookKind
 from guard.policy.model import ModelPolicy, Standard, TiersFile
 from safeguards.scope import SELF_TEST, Operation
 
@@ -88,6 +89,23 @@ def _tiers(digest: str, today: datetime) -> TiersFile:
 
 
 _STANDARD: Final = _standard()
+
+
+def scopes_of(release: str) -> tuple[str, ...]:
+    """Return every scope that covers nothing but the self-test model of this release, a kind each."""
+    return (
+        f"model:{SELF_TEST}",
+        f"version:{SELF_TEST}/{release}",
+        f"tier:{SELF_TEST}",
+        f"key:{SELF_TEST}",
+        f"org:{SELF_TEST}",
+        f"attribute:{'='.join(ATTRIBUTE)}",
+    )
+
+
+def hook_of(kind: HookKind) -> str:
+    """Return the name of the webhook by which drills come as this sender: the last part of its address."""
+    return f"{SELF_TEST}-{kind.value}"
 
 
 def release_of(config: Config) -> str:

@@ -12,15 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from guard.drills.bench import Bench
 from guard.drills.drill import Ground, drill_lease, drill_stop
 from guard.drills.folder import BusyError, DrillFolder
 from guard.drills.result import Kind, Result
 from guard.drills.standing import Standing, cadence, fields, gapped, gaps, standing
-from guard.drills.ways import Bench
 from guard.policy.config import Config
 from guard.policy.drills import DrillConfig
 from guard.policy.notify import Occasion
+from guard.policy.selftest import release_of
 from guard.resuming import ResumeJudge
+from guard.serve.engines import engine_of
 from guard.serve.telling import Tell
 from guard.telemetry.logs import Event, JsonLog, Level
 from guard.telemetry.meter import Meter
@@ -54,7 +56,9 @@ class Drilling:
         self._config = config
         self._folder = DrillFolder(state)
         self._judge = ResumeJudge(config, state, clock.now, keep=False)
-        self._bench = Bench(state, self._judge, clock.now, entropy)
+        self._bench = Bench(
+            state, self._judge, clock.now, entropy, release=release_of(config), engine=engine_of(config)
+        )
         self._meter = meter
         self._log = log
         self._clock = clock
@@ -71,7 +75,7 @@ class Drilling:
         """Go by another configuration; what is due is reckoned anew."""
         before, self._config = self._config.guard.drills, config
         self._judge = self._judge.under(config)
-        self._bench = replace(self._bench, judge=self._judge)
+        self._bench = replace(self._bench, judge=self._judge, engine=engine_of(config))
         if before != config.guard.drills:
             self._due.clear()
         self.measure()
@@ -119,7 +123,8 @@ class Drilling:
     async def make(self, kind: Kind) -> Result:
         """Make one now; raises BusyError or OSError."""
         settings = self._config.guard.drills or DrillConfig()
-        path = settings.paths[self._number(len(settings.paths))]
+        paths = settings.here(fleet=self._config.guard.fleet is not None)
+        path = paths[self._number(len(paths))]
         workers = tuple(str(index) for index in range(self._config.guard.workers))
         leased = self._config.guard.fleet is not None
         ground = Ground(self._bench, workers, settings.deadline_seconds, self._clock.steady, WHO, leased)

@@ -1,4 +1,7 @@
-"""How drills come in over the admin listener: a token made at each start that stops the self-test model and no more."""
+"""How drills come in over the admin listener: a token made at each start that stops the self-test model and no more.
+
+The webhooks of drills are signed with it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from guard.admin.api import Person
-from guard.drills.ways import WHO, AdminPlace, remove_admin_place, write_admin_place
+from guard.drills.bench import WHO
+from guard.drills.entry import AdminPlace, remove_admin_place, write_admin_place
 from guard.policy.config import Config
 from guard.policy.model import Role
 from guard.policy.process import ClientCertificates
@@ -24,6 +28,11 @@ class DrillEntrance:
         """Make the token."""
         self._state = state
         self._token = f"dt-guard-{entropy(32).hex()}"
+
+    @property
+    def secret(self) -> bytes:
+        """What the webhooks of drills are signed with."""
+        return self._token.encode()
 
     def holder(self, token: bytes) -> Person:
         """Return who may drill; raises Refused."""

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+from guard.policy.config import Config
 from guard.policy.file import UnreadableError, read_regular
 from guard.policy.fleet import DatabaseTls, FleetConfig, FleetEngine
 from guard.policy.secret import read_secret, read_secret_bytes
@@ -50,6 +51,14 @@ def open_engine(fleet: FleetConfig, directory: Path, named: Named) -> StateEngin
     if context is not None:
         context.set_alpn_protocols(["postgresql"])  # a server of version 17 or newer ends a connection without it
     return PostgresEngine(server, context, patience, f"asl-guard {fleet.replica}"[:63])
+
+
+def engine_of(config: Config) -> Callable[[], StateEngine] | None:
+    """Return what opens the engine that a guard's fleet shares, and raises as `open_engine`; None without a fleet."""
+    fleet = config.guard.fleet
+    if fleet is None:
+        return None
+    return partial(open_engine, fleet, config.directory, partial(config.problem, "guard.yaml"))
 
 
 def _read(parse: Callable[[str], T], fleet: FleetConfig, directory: Path, at: Callable[[str], Problem]) -> T:

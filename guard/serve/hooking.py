@@ -13,6 +13,7 @@ from guard.hooks.receiver import Receiver
 from guard.serve.acts import Acts
 from guard.state.merge import State
 from guard.state.orders import Source
+from guard.state.scope import Scope
 from guard.telemetry.logs import Event, JsonLog, Level
 from guard.telemetry.meter import Meter
 from guard.telemetry.metric import Hooked
@@ -34,7 +35,9 @@ class HookSwitch:
         self._known = known
 
     def stop(self, scope: str, reason: str, who: str, entropy: bytes) -> str:
-        """Order it."""
+        """Order it; no configured hook can name the self-test model, so what does is a drill's."""
+        if Scope.parse(scope).of_self_test:
+            return self._board.drill(scope, reason, who, entropy=entropy).order
         return self._board.stop(scope, reason, who, Source.WEBHOOK, entropy=entropy).order
 
     def state(self) -> State:
@@ -45,8 +48,11 @@ class HookSwitch:
 class Hooking:
     """Implements `guard.hooks.receiver.Witness`; ``receiver`` takes the messages."""
 
-    def __init__(self, hooks: Hooks, switch: Switch, acts: Acts, meter: Meter, log: JsonLog, clock: Clock) -> None:
-        """Take what stops, and where it is recorded and counted."""
+    def __init__(
+        self, hooks: Hooks, drills: Hooks, switch: Switch, acts: Acts, meter: Meter, log: JsonLog, clock: Clock
+    ) -> None:
+        """Take the configured hooks, those by which drills come, what stops, and where it is recorded and counted."""
+        self._drills = drills
         self._acts = acts
         self._meter = meter
         self._log = log
@@ -57,7 +63,7 @@ class Hooking:
 
     def take(self, hooks: Hooks) -> None:
         """Go on with these, counting from nought for each: an alert on an increase needs a beginning."""
-        self.receiver.take(hooks)
+        self.receiver.take({**hooks, **self._drills})
         for name in hooks:
             for result in Hooked:
                 self._meter.bind("guard_hook_received_total", name, result)
@@ -66,8 +72,13 @@ class Hooking:
     def received(self, hook: Hook, acts: Sequence[Act], *, proved: bool) -> None:
         """Count every act; record a message once.
 
-        A message whose sender proved nothing is logged only: anybody could fill the record with them.
+        A message whose sender proved nothing is logged only: anybody could fill the record with them. Of a drill's
+        nothing is counted or recorded but its order: drills have figures and records of their own.
         """
+        if hook.drills:
+            if acts[0].result is not Result.STOPPED:
+                self._log.emit(Level.WARNING, Event.HOOK_REFUSED, who=hook.who, reason=acts[0].words)
+            return
         for act in acts:
             self._meter.inc(self._meter.bind("guard_hook_received_total", hook.name, Hooked(act.result.value)))
         if not proved:

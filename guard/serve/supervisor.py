@@ -27,9 +27,11 @@ from guard.app import json_log, python_version, storage
 from guard.audit.ledger import Ledger
 from guard.clock import SystemClock
 from guard.credentials import Register
+from guard.hooks.drilled import drill_hooks
 from guard.incidents.folder import IncidentFolder
 from guard.policy.acceptance import Approvals, NotApprovedError, Wanted
 from guard.policy.fingerprint import standards_in
+from guard.policy.selftest import release_of
 from guard.policy.source import ConfigError, Problem
 from guard.resuming import ResumeJudge
 from guard.serve.acts import Acts
@@ -125,10 +127,11 @@ class Supervisor:
         counters = self._exposition.counters
         self._monitoring = Monitoring(config, counters, stepping, meter, self._log, clock, record, telling.found)
         switch = HookSwitch(board, lambda: switches.state)
-        self._hooking = Hooking(beginning.checked.hooks, switch, self._acts, meter, self._log, clock)
+        self._drills_in = DrillEntrance(state, os.urandom)
+        drills = drill_hooks(self._drills_in.secret, release_of(config))
+        self._hooking = Hooking(beginning.checked.hooks, drills, switch, self._acts, meter, self._log, clock)
         self._judging = Judging(config, meter, self._log, clock, self._acts.record)
         self._drilling = Drilling(config, state, meter, self._log, clock, self._acts.record, os.urandom, telling.found)
-        self._drills_in = DrillEntrance(state, os.urandom)
         desk = Desk(meter, self._log, self._acts.record, clock)
         spreading = Spreading(self._tending, standing)
         self._reloading = Reloading(beginning, current, snapshots, spreading, approvals, desk, self._take)
@@ -138,7 +141,7 @@ class Supervisor:
         self._panel = Panel(
             self._tending, self._judging, self._sealing, self._cosigning, self._handling, self._acts, self._drilling
         )
-        self._entrance = Entrance(self._people, admin_of(config), clock, os.urandom)
+        self._entrance = Entrance(self._people, admin_of(config), clock, os.urandom, self._drills_in.holder)
         self._site = Site(board, self, self._panel, self._entrance, clock)
         self._leaving = asyncio.Event()
         self._at_once = asyncio.Event()

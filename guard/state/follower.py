@@ -7,6 +7,9 @@ later, when it could not at once. The lease is renewed only after both, from the
 A history that goes back, or is another than the one that was seen, is not believed any more: its stops still stop, its
 resumes are left out, it renews no lease, and all that this host holds is put into it again.
 
+Of drills' stops nothing goes up. One that a drill put into the engine itself, to see it come down, is taken by the host
+whose self-test model it names and by no other, and only while that drill may be under way.
+
 It is one file, because every step of a turn leans on what the one before it left.
 """
 
@@ -26,6 +29,7 @@ from guard.state.replicas import MAX_TOLD, Replica, Report, encode, read
 from guard.state.scope import EVERYTHING, OrderError, Scope
 from guard.state.seen import Distrust, Seen
 from safeguards.ports import Clock
+from safeguards.scope import SELF_TEST, ScopeKind
 
 BEAT_SECONDS: Final = 1.0
 HEAR_SECONDS: Final = 2.0  # every replica reads every other's words: n guards are n * n reports
@@ -33,6 +37,7 @@ POLL_SECONDS: Final = 0.25
 TICK_SECONDS: Final = 0.02
 LONGEST_PAUSE_SECONDS: Final = 1.0
 MAX_STANDING: Final = MAX_TOLD // 2
+DRILL_SECONDS: Final = 60.0  # no drill takes so long: an older stop is of one that is over, and was lifted
 HURRY_SECONDS: Final = 15.0  # after an order: commands wait ten seconds for those who have not obeyed
 NOT_YET: Final = "its engine was not reached yet"
 
@@ -212,7 +217,8 @@ class Follower:
             if known is not None and entry.position == known.position and digest != known.digest:
                 self._doubt(head.engine, f"the history was changed at or before position {entry.position}")
         fresh = self._take(entry, held)
-        if fresh or entry.order in held:
+        # A drill's is removed when it is over, and nobody wants it back.
+        if (fresh or entry.order in held) and entry.order not in self._drills:
             self._written.add(entry.order)
         self._at = Head(head.engine, entry.position, digest)
         self._known.add(entry.order)
@@ -227,7 +233,12 @@ class Follower:
             return False
         if isinstance(order, ResumeOrder) and order.version == 1:
             return False  # it would count by the permission of its file alone, so it may not come by another way
-        self._hear_of(entry.order, order)
+        if order is not None and drills_stop(order):
+            self._drills.add(entry.order)
+            if not self._drilled_here(order):
+                return False
+        else:
+            self._hear_of(entry.order, order)
         if entry.order in held:
             if entry.order in self._stood_for:
                 self._stood_in(entry.order, _covered(order))
@@ -238,6 +249,12 @@ class Follower:
         self._directory.adopt(entry.order, entry.raw)
         self._stood_in(entry.order, _covered(order))
         return True
+
+    def _drilled_here(self, order: Order) -> bool:
+        """Whether a drill of this very host gave this stop by the engine just now; others' and old ones are nothing."""
+        own = Scope(ScopeKind.VERSION, f"{SELF_TEST}/{self._name}")
+        recent = abs(self._clock.now() - order.created) < DRILL_SECONDS
+        return recent and isinstance(order, StopOrder) and order.scope == own
 
     async def _stand_in_from(self, page: Sequence[Entry], head: Head, held: frozenset[str]) -> bool:
         """Stop by files, which need no room on the disk, what is not held of the history from here to its head.
@@ -372,8 +389,10 @@ def _covered_by(entry: Entry) -> Scope | None:
 
 
 def _covered(order: Order | None) -> Scope | None:
-    """What an order stops or screens; nothing for a resume, everything for what cannot be read."""
-    return EVERYTHING if order is None else None if isinstance(order, ResumeOrder) else order.scope
+    """What an order stops or screens; nothing for a resume or a drill's stop, everything for what cannot be read."""
+    if order is None:
+        return EVERYTHING
+    return None if isinstance(order, ResumeOrder) or drills_stop(order) else order.scope
 
 
 def _after(position: int, page: Sequence[Entry]) -> Sequence[Entry]:

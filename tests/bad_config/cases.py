@@ -227,6 +227,9 @@ CASES = (
     # Webhooks
     hooked("two hooks of one name", f"{HOOK}}},\n    {{{HOOK}",
            "guard.yaml:19: admin.hooks[1].name: the name is already used by item 0"),
+    hooked("a hook by a name of drills", HOOK.replace("name: a,", "name: guard-selftest-x,"),
+           "guard.yaml:18: admin.hooks[0].name: must not begin with guard-selftest: drills of the kill switch come in "
+           "by such names"),
     hooked("a hook of an unknown kind", HOOK.replace("alertmanager", "email"),
            "guard.yaml:18: admin.hooks[0].kind: must be alertmanager, grafana, pagerduty, slack, standard-webhooks or "
            "generic"),
@@ -932,6 +935,8 @@ CASES = (
     Case("a severe weakness that may take longer", MODEL, "audience: general",
          "audience: general\nresponse: {max_hours: 12, severe_max_hours: 13}",
          "models/demo.yaml:6: response.severe_max_hours: must not be longer than max_hours"),
+    Case("a path of drills that there is not", GUARD, "workers: 1", "workers: 1\ndrills: {paths: [order, engine]}",
+         "guard.yaml:10: drills.paths[1]: is a path of a fleet, and there is no `fleet`"),
     Case("a path of drills named twice", GUARD, "workers: 1", "workers: 1\ndrills: {paths: [order, order]}",
          "guard.yaml:10: drills.paths[1]: the path is already used by item 0"),
     Case("an occasion named twice", GUARD, "workers: 1",

@@ -28,11 +28,15 @@ from guard.drills.caller import Caller
 from guard.drills.exercise import Acts, Exercise, Stage
 from guard.drills.folder import DrillFolder
 from guard.drills.forms import FORMS
+from guard.drills.lifting import lift
 from guard.drills.places import CREDENTIAL, RunFolder
 from guard.drills.result import DrillError, Failure, Kind, Result, Times
+from guard.drills.senders import message
 from guard.drills.walk import cases
-from guard.drills.ways import by_order, lift
+from guard.drills.ways import by_order
+from guard.policy.hooks import HookKind
 from guard.policy.load import load
+from guard.policy.selftest import hook_of
 from guard.state.directory import OrderDirectory
 from guard.state.orders import Source, StopOrder, issue_stop, order_id
 from guard.state.scope import Scope
@@ -43,6 +47,7 @@ from tests.parts.certificates import Authority
 from tests.parts.configuration import Credentials, ModelSpec, write_configuration
 from tests.parts.fleets import Fleet
 from tests.parts.guard_process import GUARD, GuardProcess, wait_until
+from tests.parts.postgres import Postgres
 from tests.parts.raw_caller import RawCaller
 
 SELF_TEST = Scope.parse("model:guard-selftest")
@@ -98,7 +103,7 @@ def host(running: Host, monkeypatch: pytest.MonkeyPatch) -> Host:
     return running
 
 
-@pytest.mark.parametrize("path", ["order", "admin", "file"])
+@pytest.mark.parametrize("path", ["order", "file", "admin", "page", "webhook"])
 def test_a_drill_by_each_path_times_every_worker_and_leaves_nothing_stopped(
     host: Host, path: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -182,7 +187,13 @@ def test_the_token_of_drills_stops_the_self_test_model_and_nothing_else(host: Ho
         assert client.post("/v1/stops", json={"scope": "all"}).status_code == 400
         assert client.get("/v1/status").status_code == 401
         assert client.post("/v1/resumes", json={"target": "all", "reason": "x"}).status_code == 401
+        for sender in HookKind:
+            sent = message(sender, token.encode(), "model:demo", "drill", f"id-{sender}", time.time())
+            told = client.post(f"/v1/hooks/{hook_of(sender)}", content=sent.body, headers=dict(sent.headers))
+            assert "may stop" in told.text
     assert host.held() == []
+    lines = host.guard.get("/metrics").text.splitlines()
+    assert not any(line.startswith("guard_hook_") for line in lines)  # these hooks are a drill's, and not counted
 
 
 def test_while_something_is_stopped_that_covers_it_a_drill_is_skipped_and_says_so(
@@ -298,7 +309,7 @@ def test_the_orders_of_old_drills_go_and_nobody_misses_them(
 ) -> None:
     kept = issue_stop(Scope.parse("key:app"), reason="", who="x", source=Source.CLI, now=1.0, entropy=b"0123456789")
     OrderDirectory(host.state).put(kept)
-    monkeypatch.setattr("guard.drills.ways.KEPT_PAIRS", 1)
+    monkeypatch.setattr("guard.drills.lifting.KEPT_PAIRS", 1)
     assert host.drill(capsys, "--path", "order")[0] == 0
     assert host.drill(capsys, "--path", "order")[0] == 0
     stops = [each for each in OrderDirectory(host.state).read().fresh if isinstance(each, StopOrder)]
@@ -331,16 +342,18 @@ def test_the_supervisor_drills_by_itself_when_one_is_due_by_whichever_path_there
 def test_a_full_drill_writes_evidence_that_an_attestation_can_name(
     host: Host, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    chosen = [each for each in cases("host") if str(each.scope) in {"org:guard-selftest", "operation:messages"}]
-    monkeypatch.setattr("guard.drills.walk.cases", lambda _: iter(chosen))
+    chosen = [
+        each for each in cases("host", fleet=False) if str(each.scope) in {"org:guard-selftest", "operation:messages"}
+    ]
+    monkeypatch.setattr("guard.drills.walk.cases", lambda *_, **__: iter(chosen))
     out = tmp_path / "evidence.json"
     code, told = host.drill(capsys, "--full", "--out", str(out))
     assert code == 0, told
-    assert "ok     org:guard-selftest by admin: 7 operations cut after " in told
-    assert "ok     operation:messages by file, rehearsed: 1 operations cut after " in told
+    assert "ok     org:guard-selftest by webhook:slack: 11 kinds of request cut after " in told
+    assert "ok     operation:messages by file, rehearsed: 2 kinds of request cut after " in told
     assert f"sha256 {hashlib.sha256(out.read_bytes()).hexdigest()}" in told
     evidence = json.loads(out.read_bytes())
-    assert (evidence["claim"], evidence["succeeded"], len(evidence["cases"])) == ("stop_drill", True, 5)
+    assert (evidence["claim"], evidence["succeeded"], len(evidence["cases"])) == ("stop_drill", True, 11)
     assert evidence["policy"] == load(host.config).digest
     assert all(len(each["workers"]) == 2 and each["failure"] is None for each in evidence["cases"])
     assert host.held() == []
@@ -354,6 +367,7 @@ def test_a_full_drill_writes_evidence_that_an_attestation_can_name(
         (["--full", "--lease"], 2, "are different drills"),
         (["--out", "x"], 2, "--out is what --full writes"),
         (["--lease"], 3, "this guard is no part of a fleet: nothing is leased here"),
+        (["--path", "engine"], 3, "this guard is no part of a fleet: there is no engine"),
     ],
 )
 def test_what_cannot_be_drilled_here_is_said(
@@ -376,8 +390,8 @@ def test_where_no_guard_runs_nothing_is_drilled(tmp_path: Path, capsys: pytest.C
 def test_in_a_fleet_a_drill_stays_on_its_host_and_the_lease_is_drilled_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shared = tmp_path / "shared"
-    with Fleet(tmp_path, [ModelSpec(), ModelSpec("strict", asl=3)], ["", ""], 1, {"folder": shared}) as fleet:
+    models = [ModelSpec(), ModelSpec("strict", asl=3)]
+    with Postgres() as database, Fleet(tmp_path, models, [database.dsn(), database.dsn()], 1) as fleet:
         one, other = fleet.replicas
         for options in (["--path", "order"], ["--path", "admin"], ["--lease"]):
             assert main(["drill", "--config", str(one.config), *options]) == 0, capsys.readouterr()
@@ -390,6 +404,18 @@ def test_in_a_fleet_a_drill_stays_on_its_host_and_the_lease_is_drilled_too(
         assert OrderDirectory(other.state).read().fresh == ()
         assert [each["position"] for each in one.fleet["replicas"]] == [0, 0]  # the engine has heard of nothing
         assert one.code("strict") == other.code("strict") == "upstream_failed"  # no other lease has lapsed
+        by_engine = ["drill", "--config", str(one.config), "--path", "engine", "--json"]
+        assert main(by_engine) == 0, capsys.readouterr()
+        order = json.loads(capsys.readouterr().out)["order"]
+        assert order in [each.id for each in OrderDirectory(one.state).read().fresh]
+        wait_until(lambda: [each["position"] for each in one.fleet["replicas"]] == [1, 1], "both have read it")
+        assert OrderDirectory(other.state).read().fresh == ()
+        database.signal(signal.SIGSTOP)
+        try:
+            assert main(by_engine[:-1]) == 1
+            assert "FAILED, not_ordered: the fleet's engine: " in capsys.readouterr().out
+        finally:
+            database.signal(signal.SIGCONT)
         with RunFolder(one.state) as run:
             door = run.door("0")
             wait_until(
@@ -402,7 +428,7 @@ async def _ask(address: str) -> str:
         return (await caller.ask(FORMS[Operation.CHAT])).code
 
 
-def test_the_admin_path_goes_over_tls_to_exactly_the_certificate_that_is_configured(
+def test_every_path_to_the_listener_goes_over_tls_to_exactly_the_certificate_that_is_configured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure(tmp_path)
@@ -418,6 +444,8 @@ def test_the_admin_path_goes_over_tls_to_exactly_the_certificate_that_is_configu
     with GuardProcess(tmp_path, ready=False) as process:
         process.wait_for("worker_started")
         wait_until(lambda: main(drill) == 0, "the worker serves, and a drill by the admin API succeeds")
+        for path in ("page", "webhook"):
+            assert main([*drill[:-1], path]) == 0, capsys.readouterr()
         capsys.readouterr()
         place = tmp_path / "var" / "state" / "run" / "admin.json"
         other = authority.issue("guard.example").certificate

@@ -20,14 +20,17 @@ from guard.credentials import Holder, Register, digest
 from guard.policy.load import Config
 from guard.policy.model import Role
 from guard.policy.report import ModelReport, standing
+from guard.refusal import Refused
 from guard.serve.hooking import HookSwitch
 from guard.state.acknowledgements import Acknowledgements, process_started
 from guard.state.directory import OrderDirectory
 from guard.state.reloads import Outcome, Reloaded
 from guard.state.replicas import Spread
+from safeguards.verdict import Code
 from tests.guard.hooks.deliveries import no_hooks
 
 PEPPER = b"pepper"
+DRILL = "dt-guard-0123456789abcdef"
 NOW = 1_800_000_000.0
 TOKENS = {"ana": "at-guard-ana-0123456789ab", "vic": "at-guard-vic-0123456789ab", "late": "at-guard-late-0123456789"}
 
@@ -213,6 +216,13 @@ def register(clock: SetClock, **roles: Role) -> Register[Person]:
     return Register(PEPPER, holders, clock)
 
 
+def drill(token: bytes) -> Person:
+    """A drill has this one token."""
+    if token != DRILL.encode():
+        raise Refused(Code.UNAUTHENTICATED, reason="unknown")
+    return Person("drill", "guard drill", Role.RESPONDER, drills=True)
+
+
 @dataclass
 class Counter:
     """The listener, and one browser at it, which keeps its cookies and tells where its forms come from."""
@@ -232,7 +242,7 @@ class Counter:
         self.behind.all_reports = tuple(standing(self.config, alias, at) for alias in sorted(self.config.models))
         self.board = Switchboard(self.config, OrderDirectory(self.state), self.state, self.clock.now, self._randomness)
         self.people = register(self.clock)
-        self.entrance = Entrance(self.people, self.config.guard.admin, self.clock, self._randomness)
+        self.entrance = Entrance(self.people, self.config.guard.admin, self.clock, self._randomness, drill)
         site = Site(self.board, self.behind, self.behind, self.entrance, self.clock)
         self.app = admin_app(
             self.board,

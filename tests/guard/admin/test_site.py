@@ -30,7 +30,7 @@ from guard.state.scope import MAX_SUBJECT
 from safeguards.category import Category
 from safeguards.decision import Target
 from safeguards.mode import Mode
-from tests.guard.admin.fakes import HALF, NOW, TOKENS, WHOLE, Counter, InFleet, replica
+from tests.guard.admin.fakes import DRILL, HALF, NOW, TOKENS, WHOLE, Counter, InFleet, replica
 from tests.guard.admin.signers import signed, write_signers
 from tests.parts.configuration import ModelSpec, write_configuration
 
@@ -355,6 +355,60 @@ def test_a_stop_takes_two_actions_and_names_its_person(counter: Counter) -> None
     shown = counter.get().text
     assert "Stopped: model demo" in shown
     assert "why" in shown
+
+
+def drill_in(counter: Counter, scope: str = "model:guard-selftest") -> httpx.Response:
+    return counter.post("/control/sign-in", token=DRILL, onward=f"/control/stop?scope={quote(scope)}")
+
+
+def form_of(shown: httpx.Response) -> str:
+    return shown.text.partition('name="form" value="')[2].partition('"')[0]
+
+
+def test_a_drill_stops_the_self_test_model_by_the_page_and_is_signed_out(counter: Counter) -> None:
+    signed_in = drill_in(counter)
+    assert (signed_in.status_code, counter.behind.noted) == (303, [("guard drill", "sign in", "drill", "")])
+    shown = counter.get(signed_in.headers["location"])
+    assert "Stop model guard-selftest now" in unescape(shown.text)
+    form = form_of(shown)
+    done = counter.post("/control/stop", form=form, scope="model:guard-selftest", reason="drill")
+    assert (done.status_code, counter.stops()) == (303, [("model:guard-selftest", "guard drill", "drill")])
+    assert "Max-Age=0" in done.headers["set-cookie"]
+    assert "Sign in" in counter.get("/control/stop?scope=model:guard-selftest").text
+
+
+def test_a_drill_sees_no_other_page_and_stops_nothing_else(counter: Counter) -> None:
+    drill_in(counter)
+    form = (
+        counter.get("/control/stop?scope=model:guard-selftest")
+        .text.partition('name="form" value="')[2]
+        .partition('"')[0]
+    )
+    for path in ("/control", "/control/resume?target=all", "/control?auto=1"):
+        assert "Sign in" in counter.get(path).text
+    assert counter.get("/control/events").status_code == 401
+    for scope in ("all", "model:demo", "level:2"):
+        assert counter.get(f"/control/stop?scope={scope}").status_code == 400
+        refused = counter.post("/control/stop", form=form, scope=scope, reason="drill")
+        assert (refused.status_code, "stops the self-test model and nothing else" in refused.text) == (400, True)
+    others = [(path, fields) for path, fields in acts(counter) if path not in {"/control/stop", "/control/emergency"}]
+    for path, fields in others:
+        assert counter.post(path, **{**fields, "form": form}).status_code == 401
+    assert counter.post("/control/stop", scope="model:guard-selftest").status_code == 403  # without the form's secret
+    assert [scope for scope, who, _ in counter.stops() if who == "guard drill"] == []
+
+
+def test_in_a_fleet_a_drill_waits_for_nobody_elsewhere(counter: Counter) -> None:
+    counter.behind.member = InFleet([HALF])
+    drill_in(counter)
+    form = (
+        counter.get("/control/stop?scope=model:guard-selftest")
+        .text.partition('name="form" value="')[2]
+        .partition('"')[0]
+    )
+    counter.post("/control/stop", form=form, scope="model:guard-selftest")
+    assert len(counter.stops()) == 1
+    assert counter.behind.member.waiting == []
 
 
 def test_a_stop_needs_no_reason(counter: Counter) -> None:

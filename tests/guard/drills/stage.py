@@ -13,12 +13,12 @@ from pathlib import Path
 
 from guard.app import Worker, build_worker
 from guard.clock import SystemClock
+from guard.drills.bench import Bench
 from guard.drills.caller import Caller
 from guard.drills.drill import Ground
 from guard.drills.exercise import Stage
 from guard.drills.forms import FORMS
 from guard.drills.places import RunFolder
-from guard.drills.ways import Bench
 from guard.policy.load import load
 from guard.resuming import ResumeJudge
 from guard.serve.drilled import Door

@@ -11,8 +11,9 @@ import pytest
 
 from guard.drills.exercise import Acts, Exercise
 from guard.drills.forms import FORMS
+from guard.drills.lifting import lift
 from guard.drills.result import DrillError, Failure, Times
-from guard.drills.ways import by_file, by_order, lift
+from guard.drills.ways import by_file, by_order
 from guard.state.scope import Scope
 from safeguards.kill_switch import KillSwitch
 from safeguards.scope import Operation

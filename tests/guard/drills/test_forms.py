@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from guard.drills.forms import FORMS, HOLD, TICK, code_of
+from guard.drills.forms import EVERY_FORM, FORMS, HOLD, TICK, code_of
 from guard.wire.dialect import NOTHING_GRANTED, Naming
 from guard.wire.routes import ROUTES
 from guard.wire.strict_json import parse_object
@@ -19,6 +19,13 @@ NAMING = Naming("r" * 28, SELF_TEST, 1)
 def test_there_is_a_form_for_every_operation_and_every_route() -> None:
     assert set(FORMS) == set(Operation)
     assert {form.path.encode() for form in FORMS.values()} == set(ROUTES)
+
+
+def test_what_can_be_asked_in_pieces_and_in_one_is_drilled_both_ways() -> None:
+    assert len({form.name for form in EVERY_FORM}) == len(EVERY_FORM) == len(FORMS) + 4
+    whole = [form for form in EVERY_FORM if form.name.endswith(", not streamed")]
+    assert {form.operation for form in whole} == {form.operation for form in FORMS.values() if form.streams}
+    assert not any(form.streams for form in whole)
 
 
 @pytest.mark.parametrize("operation", Operation)

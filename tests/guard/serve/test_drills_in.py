@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from guard.clock import SystemClock
-from guard.drills.ways import AdminPlace, NoWayError, admin_place
+from guard.drills.bench import NoWayError
+from guard.drills.entry import AdminPlace, admin_place
 from guard.policy.load import load
 from guard.refusal import Refused
 from guard.serve.drills_in import DrillEntrance

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from guard.hooks.desk import Act, Result
+from guard.hooks.drilled import drill_hooks
 from guard.hooks.hook import Hook
 from guard.serve.hooking import MAX_RECORDS, Hooking
 from guard.telemetry.logs import Event, Level
@@ -63,7 +64,8 @@ class Office:
         """Begin with one hook."""
         self.acts, self.log, self.meter = Acts(), Log(), Meter(Origin.SUPERVISOR)
         self.clock = Noon()
-        self.hooking = Hooking({"test": ONE}, Orders(), self.acts, self.meter, self.log, self.clock)  # type: ignore[arg-type]  # what it uses of them
+        own = drill_hooks(b"a" * 32, "host")
+        self.hooking = Hooking({"test": ONE}, own, Orders(), self.acts, self.meter, self.log, self.clock)  # type: ignore[arg-type]  # what it uses of them
 
     def received(self, *acts: Act, one: Hook = ONE, proved: bool = True) -> None:
         """A message came."""
@@ -140,6 +142,17 @@ def test_a_message_is_one_record_of_everything_but_its_stops() -> None:
         "two; three",
         Level.INFO,
     )
+
+
+def test_a_drills_message_is_left_to_the_drill_and_one_that_is_turned_away_is_logged(office: Office) -> None:
+    (own, *_) = drill_hooks(b"a" * 32, "host").values()
+    office.received(Act(Result.STOPPED, "model:guard-selftest", "words", "order"), one=own)
+    assert office.log.lines == []
+    office.received(Act(Result.REFUSED, "", "no signature"), one=own, proved=False)
+    fields = {"who": f"hook:{own.name}", "reason": "no signature"}
+    assert office.log.lines == [(Level.WARNING, Event.HOOK_REFUSED, fields)]
+    assert office.acts.remembered == []
+    assert office.counted(own.name) == {}
 
 
 @pytest.mark.parametrize("result", [Result.UNBOUND, Result.FAILED, Result.MALFORMED, Result.REFUSED])

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from guard.state.directory import OrderDirectory
 from guard.state.engine import MAX_PAGE, EngineError, Entry, Head, StateEngine
-from guard.state.follower import BEAT_SECONDS, HURRY_SECONDS, MAX_STANDING, NOT_YET, Follower
+from guard.state.follower import BEAT_SECONDS, DRILL_SECONDS, HURRY_SECONDS, MAX_STANDING, NOT_YET, Follower
 from guard.state.merge import State
 from guard.state.orders import Order, ResumeOrder, Source, encode
 from guard.state.replicas import MAX_TOLD, Applied, Report
@@ -183,6 +183,67 @@ def test_a_drill_stays_on_its_host_and_asks_the_engine_nothing(tmp_path: Path) -
         assert (await engine.head()).position == 1
         assert other.orders.ids == {stop("model:demo", 2).id}
         assert len(host.orders.ids) == 3
+
+    run(test)
+
+
+def test_a_drill_that_comes_by_the_engine_is_taken_by_its_own_host_alone_and_while_it_is_new(tmp_path: Path) -> None:
+    async def test() -> None:
+        engine = SharedDirectory(tmp_path / "shared")
+        host, other = Host(tmp_path / "host", engine), Host(tmp_path / "other", engine, "two")
+        own = stop("version:guard-selftest/one", 1000)
+        strangers = [stop("model:guard-selftest", 1001), stop("version:guard-selftest/three", 1002)]
+        for each in (own, *strangers, stop("model:demo", 1003)):
+            await engine.put(each.id, encode(each))
+        assert await host.turn() == await other.turn() == ""
+        assert host.orders.ids == {own.id, stop("model:demo", 1003).id}
+        assert other.orders.ids == {stop("model:demo", 1003).id}
+        assert host.woken == 1
+        assert own.id not in host.told[-1][0]  # nobody else waits for it
+        for one in (host, other):
+            (one.state / "orders" / f"{own.id}.json").unlink(missing_ok=True)
+            host.clock.time += DRILL_SECONDS
+            one.restart(engine)
+            assert await one.turn() == ""
+            assert one.orders.ids == {stop("model:demo", 1003).id}  # it is over, and nobody wants it back
+        assert (await engine.head()).position == 4
+
+    run(test)
+
+
+def test_a_drills_stop_that_is_removed_when_it_was_lifted_is_no_reason_to_read_all_again(tmp_path: Path) -> None:
+    async def test() -> None:
+        engine = SharedDirectory(tmp_path / "shared")
+        host = Host(tmp_path / "host", engine)
+        own = stop("version:guard-selftest/one", 1000)
+        await engine.put(own.id, encode(own))
+        assert await host.turn() == ""
+        lifted = replace(resume(own, number=1001), source=Source.DRILL)
+        host.directory.put(lifted)
+        assert await host.turn() == ""
+        for each in (own, lifted):
+            (host.state / "orders" / f"{each.id}.json").unlink()
+        assert await host.turn() == ""
+        assert host.orders.ids == frozenset()
+        assert (await engine.head()).position == 1
+
+    run(test)
+
+
+def test_a_drill_that_cannot_be_written_here_stops_nothing_instead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def test() -> None:
+        engine = SharedDirectory(tmp_path / "shared")
+        host = Host(tmp_path / "host", engine)
+        own = stop("version:guard-selftest/one", 1000)
+        await engine.put(own.id, encode(own))
+        monkeypatch.setattr(host.directory, "adopt", full)
+        assert await host.turn() == "No space left on device"
+        assert host.orders.standing == frozenset()
 
     run(test)
 
