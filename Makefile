@@ -47,9 +47,9 @@ LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --ge
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
 lock: $(VENV)/.test
-	$(LOCK) pyproject.toml --extra otlp --extra postgres --extra s3 --output-file deploy/requirements.txt
+	$(LOCK) pyproject.toml --extra otlp --extra parquet --extra postgres --extra s3 --extra timestamp --output-file deploy/requirements.txt
 	$(LOCK) --group build --output-file deploy/build-requirements.txt
-	$(LOCK) pyproject.toml --extra otlp --extra postgres --extra s3 --group test --output-file tests/requirements.txt
+	$(LOCK) pyproject.toml --extra otlp --extra parquet --extra postgres --extra s3 --extra timestamp --group test --output-file tests/requirements.txt
 
 clean:
 	rm -rf $(VENV) .cache var

@@ -2,8 +2,9 @@
 
 ``frames`` cuts bytes into records, ``records`` and ``leaves`` say what they hold, ``disk``, ``directory`` and
 ``segments`` are the files, ``recovery`` repairs what a crash left, ``commit`` makes batches durable, ``ledger`` writes,
-``outage`` holds what waits for a disk that fails, ``read``, ``search``, ``account``, ``render`` and ``export`` serve
-commands, and ``index``, ``indexing``, ``indexer`` and ``lookup`` find one request without reading everything.
+``outage`` holds what waits for a disk that fails, ``read``, ``search``, ``account``, ``render``, ``export`` and
+``parquet`` serve commands, and ``index``, ``indexing``, ``indexer`` and ``lookup`` find one request without reading
+everything.
 
 Texts lie apart: ``encryption`` and ``wrapping`` are the cryptography, ``keys`` the folder of wrapped data keys,
 ``bodies`` and ``body_places`` the encrypted segments, ``body_recovery`` their torn tails, ``keeping`` says which text

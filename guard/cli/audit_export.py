@@ -1,4 +1,4 @@
-"""``guard audit export``: exchanges as JSON lines with a manifest, without texts unless they may be opened."""
+"""``guard audit export``: exchanges as JSON lines or Parquet, with a manifest; no texts unless they may be opened."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import argparse
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 
 from guard import __version__
 from guard.audit.contents import ContentError, Contents
-from guard.audit.export import MANIFEST, RECORDS, Purpose, Tally, export
+from guard.audit.export import MANIFEST, Purpose, Shown, Tally, Writer, export, json_lines
 from guard.audit.read import Damage
-from guard.audit.render import json_line, line
+from guard.audit.render import line
 from guard.audit.search import found
 from guard.audit.segments import LedgerError
 from guard.cli.audit_access import (
@@ -33,17 +34,31 @@ from guard.policy.load import Config, load
 from guard.policy.roles import Act
 
 
+class Form(StrEnum):
+    """In which form the records are written."""
+
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+
+
 def add(group: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
     parser = group.add_parser(
         "export",
-        help="write exchanges as JSON lines, with a manifest of hashes",
-        description=f"Writes {RECORDS} and, when all of it is written, {MANIFEST} into a new directory. It is put on "
-        "record with --who and --reason.",
+        help="write exchanges as JSON lines or Parquet, with a manifest of hashes",
+        description=f"Writes records.jsonl, or exchanges-00001.parquet and so on, and, when all of it is written, "
+        f"{MANIFEST} into a new directory. It is put on record with --who and --reason.",
     )
     add_config(parser)
     add_wanted(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the new directory")
+    parser.add_argument(
+        "--format",
+        type=Form,
+        choices=list(Form),
+        default=Form.JSONL,
+        help="jsonl: a record a line (the default); parquet: an exchange a row, in typed columns",
+    )
     parser.add_argument("--content", action="store_true", help="with texts; else the export is redacted")
     add_person(parser, required=True)
     add_key(parser)
@@ -56,17 +71,22 @@ def _export(arguments: argparse.Namespace) -> int:
     if arguments.out.exists():
         sys.stderr.write(f"guard: {arguments.out} exists, and nothing is overwritten\n")
         return 2
+    write = _writer(arguments.format)
+    if write is None:
+        sys.stderr.write("guard: --format parquet needs the extra parquet: pip install 'asl-guard[parquet]'\n")
+        return 2
     try:
         acting = person(config, arguments, Act.READ_TEXTS if arguments.content else Act.READ_RECORDS)
         contents = None
         if arguments.content or arguments.text_file is not None:
             contents = open_contents(config, arguments, asked)
-        record(config, acting, "export", asked, "with texts" if arguments.content else "redacted")
+        text = "with texts" if arguments.content else "redacted"
+        record(config, acting, "export", asked, f"{text}, {arguments.format}")
         tally = Tally()
         created = datetime.now(UTC).isoformat(timespec="seconds")
         purpose = Purpose(__version__, created, acting.named, acting.reason, asked, not arguments.content)
-        digest = export(arguments.out, purpose, _lines(config, arguments, contents, tally), tally)
-        record(config, acting, "exported", asked, f"{tally.exchanges} exchanges, {RECORDS} sha256 {digest}")
+        digest = export(arguments.out, purpose, _exchanges(config, arguments, contents, tally), tally, write)
+        record(config, acting, "exported", asked, f"{tally.exchanges} exchanges, {MANIFEST} sha256 {digest}")
     except (LedgerError, RefusedError, ContentError, MemoryError) as error:
         return failed(error)
     lost = f", texts of {tally.lost} records could not be opened" if tally.lost else ""
@@ -74,7 +94,20 @@ def _export(arguments: argparse.Namespace) -> int:
     return 1 if tally.damage or tally.lost else 0
 
 
-def _lines(config: Config, arguments: argparse.Namespace, contents: Contents | None, tally: Tally) -> Iterator[str]:
+def _writer(form: Form) -> Writer | None:
+    """What writes the form; None where that is not installed."""
+    if form is Form.JSONL:
+        return json_lines
+    try:
+        from guard.audit.parquet import parquet_files  # noqa: PLC0415 - an extra, which may be missing
+    except ImportError:
+        return None
+    return parquet_files
+
+
+def _exchanges(
+    config: Config, arguments: argparse.Namespace, contents: Contents | None, tally: Tally
+) -> Iterator[tuple[Shown, ...]]:
     text = known_text(arguments, contents)
     progress = Progress("records")
     shown = contents if arguments.content else None
@@ -83,11 +116,10 @@ def _lines(config: Config, arguments: argparse.Namespace, contents: Contents | N
             if isinstance(hit, Damage):
                 tally.damage.append(line(hit))
                 continue
+            exchange = tuple(Shown(item, *texts(shown, item)) for item in entries(hit))
             tally.exchanges += 1
-            for item in entries(hit):
-                opened, lost = texts(shown, item)
-                tally.records += 1
-                tally.lost += bool(lost)
-                yield json_line(item, opened, lost)
+            tally.records += len(exchange)
+            tally.lost += sum(bool(one.lost) for one in exchange)
+            yield exchange
     finally:
         progress.end()

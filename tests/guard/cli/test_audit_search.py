@@ -7,8 +7,10 @@ import hashlib
 import io
 import json
 import os
+import sys
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from guard.audit.keys import DataKeys, KeyFolder
@@ -124,7 +126,43 @@ def test_an_export_is_redacted_unless_texts_are_asked_for(config: Path, capsys: 
         assert manifest["redacted"] == (not more)
         assert (PROMPT.encode() in raw) == bool(more)
     assert [what for what, *_ in acts(config)] == ["export", "exported", "read", "export", "exported"]
-    assert "sha256" in acts(config)[1][2]
+    sealed = hashlib.sha256((config / "redacted" / "manifest.json").read_bytes()).hexdigest()
+    assert acts(config)[1][2] == f"case 7 [3 exchanges, manifest.json sha256 {sealed}]"
+
+
+def test_an_export_as_parquet_is_redacted_entitled_and_recorded_alike(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parquet = ("--format", "parquet")
+    for name, more in (("redacted", []), ("whole", ["--content"])):
+        code, lines, _ = run(capsys, "export", "--out", config / name, *parquet, *more, *ACCESS, "--config", config)
+        assert (code, lines) == (0, [f"3 exchanges, 6 records: {config / name}"])
+        manifest = json.loads((config / name / "manifest.json").read_text())
+        raw = (config / name / "exchanges-00001.parquet").read_bytes()
+        assert manifest["files"][0]["sha256"] == hashlib.sha256(raw).hexdigest()
+        assert manifest["redacted"] == (not more)
+        found = (
+            duckdb.connect().execute("select id, texts from read_parquet(?)", [f"{config / name}/*.parquet"]).fetchall()
+        )
+        assert [one[0] for one in found] == ["request-0", "request-1", "request-2"]
+        assert [[text["text"] for text in one[1]] for one in found] == [
+            [f"{PROMPT} {number}"] if more else [] for number in range(3)
+        ]
+    assert [what for what, *_ in acts(config)] == ["export", "exported", "read", "export", "exported"]
+    assert [acts(config)[at][2] for at in (0, 3)] == ["case 7 [redacted, parquet]", "case 7 [with texts, parquet]"]
+    one = ("--who", "ben", "--reason", "case 7")
+    assert run(capsys, "export", "--out", config / "ben", *parquet, "--content", *one, "--config", config)[0] == 4
+
+
+def test_parquet_without_its_extra_says_which_one_and_does_nothing(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "guard.audit.parquet", raising=False)
+    monkeypatch.setitem(sys.modules, "arro3.core", None)
+    code, _, err = run(capsys, "export", "--out", config / "out", "--format", "parquet", *ACCESS, "--config", config)
+    assert (code, err) == (2, "guard: --format parquet needs the extra parquet: pip install 'asl-guard[parquet]'\n")
+    assert not (config / "out").exists()
+    assert acts(config) == []
 
 
 def test_an_export_says_which_texts_it_could_not_open(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
