@@ -1,4 +1,7 @@
-"""What stands behind the admin listener in its tests: a clock that is set, workers that are played, a panel."""
+"""What stands behind the admin listener in its tests: a clock that is set, workers that are played, a panel.
+
+It is one file, because each of these leans on the others: together they are one guard without its processes.
+"""
 
 from __future__ import annotations
 
