@@ -30,6 +30,7 @@ from guard.audit.keys import DataKeys
 from guard.audit.part_leaf import packed_place
 from guard.audit.segments import Segment, describe, first_of, name
 from guard.audit.wrapping import DataKey
+from guard.randomness import Randomness
 
 BLOB_FROM: Final = 64  # bytes; a shorter text is kept in its body, where it costs less than a reference
 MAX_KNOWN: Final = 100_000  # blobs that are remembered for each segment; the oldest are forgotten, and kept again
@@ -98,7 +99,7 @@ class Bodies:
         self._keys = keys
         self._disk = disk
         self._size = size
-        self._randomness = _Buffered(randomness)
+        self._randomness = Randomness(randomness)
         self._writing: dict[tuple[str, str], Writing] = {}
         self._failed = ("", float("-inf"))
         self._lock = threading.Lock()  # of the two lists; held for a few instructions
@@ -285,19 +286,3 @@ class Bodies:
             self._retired = [writing for writing in self._retired if writing.dirty]
         for writing in ready:
             writing.segment.close()
-
-
-class _Buffered:
-    """Random bytes fetched for many records at a time."""
-
-    def __init__(self, source: Callable[[int], bytes]) -> None:
-        self._source = source
-        self._fetched = b""
-        self._at = 0
-
-    def take(self, count: int) -> bytes:
-        at = self._at
-        if at + count > len(self._fetched):
-            self._fetched, at = self._source(4096), 0
-        self._at = at + count
-        return self._fetched[at : self._at]
