@@ -31,6 +31,7 @@ from guard.policy.model import RequestLogMount
 from guard.policy.stoppable import stoppable
 from guard.proxy import Proxy
 from guard.pushed_rules import PushedRules
+from guard.randomness import Randomness
 from guard.refusal import Refused
 from guard.rehearsing import Rehearsed
 from guard.reports import RecordedReports
@@ -137,20 +138,7 @@ def edge_refusals(witness: Witness) -> Callable[[str], str]:
     return tell
 
 
-class _Randomness:
-    """The system's random bytes, fetched for many requests at a time: a call for each would cost more than its id."""
-
-    def __init__(self) -> None:
-        self._rest = b""
-
-    def take(self, count: int) -> bytes:
-        if len(self._rest) < count:
-            self._rest = os.urandom(4096)
-        taken, self._rest = self._rest[:count], self._rest[count:]
-        return taken
-
-
-_random: Final = _Randomness()
+_random: Final = Randomness()
 
 
 def storage(config: Config) -> tuple[Path, Path]:

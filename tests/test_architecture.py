@@ -16,10 +16,11 @@ ALLOWED: dict[str, set[str]] = {
     "guard.wire": set(),
     "guard.classifiers": set(),
     "guard.state": set(),
-    "guard.audit": set(),
+    "guard.audit": {"guard.randomness"},
     "guard.telemetry": set(),
     "guard.shipping": {"guard.audit"},
     "guard.clock": set(),
+    "guard.randomness": set(),
     "guard.local": {"guard.arrival", "guard.refusal", "guard.reply", "guard.wire"},
     "guard.reports": {
         "guard.audit",

@@ -27,8 +27,10 @@ from guard.audit.directory import prepare
 from guard.audit.disk import Disk
 from guard.audit.encryption import Blob, Body, Seal
 from guard.audit.keys import DataKeys
+from guard.audit.part_leaf import packed_place
 from guard.audit.segments import Segment, describe, first_of, name
 from guard.audit.wrapping import DataKey
+from guard.randomness import Randomness
 
 BLOB_FROM: Final = 64  # bytes; a shorter text is kept in its body, where it costs less than a reference
 MAX_KNOWN: Final = 100_000  # blobs that are remembered for each segment; the oldest are forgotten, and kept again
@@ -42,13 +44,13 @@ class TooLongError(ValueError):
 
 
 class Writing:
-    """A segment being written.
+    """A segment being written; leaves name it by ``place``, packed ones by ``packed``, empty if none can.
 
     ``known`` is where its blobs begin, by key and keyed hash; ``dirty`` says that something in it awaits the disk, and
     ``told`` that those who wait for it have heard of its death.
     """
 
-    __slots__ = ("dirty", "first", "known", "next", "opened", "place", "seals", "segment", "told")
+    __slots__ = ("dirty", "first", "known", "next", "opened", "packed", "place", "seals", "segment", "told")
 
     def __init__(self, segment: Segment, opened: Opened) -> None:
         """Begin with its first frame."""
@@ -58,6 +60,7 @@ class Writing:
         self.seals: dict[bytes, Seal] = {}
         self.known: dict[bytes, int] = {}
         self.place = f"{opened.retention}/{opened.day}/{self.first}:"
+        self.packed = packed_place(opened.retention, opened.day, self.first)
         self.dirty = self.told = False
         segment.write(self.frame(Kind.SALT, msgspec.json.encode(opened)))
 
@@ -96,7 +99,7 @@ class Bodies:
         self._keys = keys
         self._disk = disk
         self._size = size
-        self._randomness = _Buffered(randomness)
+        self._randomness = Randomness(randomness)
         self._writing: dict[tuple[str, str], Writing] = {}
         self._failed = ("", float("-inf"))
         self._lock = threading.Lock()  # of the two lists; held for a few instructions
@@ -123,8 +126,8 @@ class Bodies:
         hint: int,
         matches: Sequence[bytes] = (),
         labels: tuple[str, ...] = (),
-    ) -> tuple[str, int]:
-        """Append the texts of the record of ``one``; returns where they are and how many bytes that took.
+    ) -> tuple[Writing, int, int]:
+        """Append the texts of the record of ``one``; returns in which segment and where, and the bytes that it took.
 
         ``now`` is steady seconds; ``hint`` is a number for a new segment that no earlier one of this writer can have.
         With ``matches``, the texts' keyed hashes, long ones become blobs. Raises OSError; nothing of a failed write
@@ -151,10 +154,12 @@ class Bodies:
         self._append(writing, data[0] if len(data) == 1 else b"".join(data), now)
         while len(known) > MAX_KNOWN:
             del known[next(iter(known))]
-        return f"{writing.place}{offset}", segment.size - at
+        return writing, offset, segment.size - at
 
-    def write_text(self, key: DataKey, to: bytes, text: bytes, *, now: float, hint: int) -> tuple[bytes, str, int]:
-        """Append a body of one short text; returns its salt, its place and its size. Raises OSError as `write` does.
+    def write_text(
+        self, key: DataKey, to: bytes, text: bytes, *, now: float, hint: int
+    ) -> tuple[bytes, Writing, int, int]:
+        """Append a body of one short text; returns its salt and what `write` does. Raises OSError as `write` does.
 
         ``to`` is `bound` of Kind.TEXT and the record's id. Called for every piece of every stream.
         """
@@ -167,7 +172,7 @@ class Bodies:
         writing.next = number + 1
         sealed = seal.encrypt(number.to_bytes(12, "big"), salt + text, to)
         self._append(writing, frames.encode(Kind.TEXT, number, key.id + sealed), now)
-        return salt, f"{writing.place}{at}", segment.size - at
+        return salt, writing, at, segment.size - at
 
     def sync(self) -> None:
         """Put on the disk what was written before the call; raises OSError if any of it could not be, or ever."""
@@ -281,19 +286,3 @@ class Bodies:
             self._retired = [writing for writing in self._retired if writing.dirty]
         for writing in ready:
             writing.segment.close()
-
-
-class _Buffered:
-    """Random bytes fetched for many records at a time."""
-
-    def __init__(self, source: Callable[[int], bytes]) -> None:
-        self._source = source
-        self._fetched = b""
-        self._at = 0
-
-    def take(self, count: int) -> bytes:
-        at = self._at
-        if at + count > len(self._fetched):
-            self._fetched, at = self._source(4096), 0
-        self._at = at + count
-        return self._fetched[at : self._at]

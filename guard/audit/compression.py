@@ -20,7 +20,6 @@ import zstandard
 FOLDER: Final = Path(__file__).with_name("dictionaries")
 SHORTEST: Final = 96  # bytes; below that nothing is gained
 LONGEST: Final = 8192  # bytes; beyond that a dictionary gains nothing
-SHORT_LEAF: Final = 320  # bytes; a part's leaf, of which there are most, is no smaller at a higher level
 
 RAW: Final = b"\0"
 PLAIN: Final = b"\1"
@@ -29,7 +28,6 @@ LEAF: Final = b"\3"
 
 # Higher levels gain a few per cent for two and three times the time, which is the event loop's.
 _LEVEL: Final = 3
-_QUICK: Final = 1
 _MAGIC: Final = zstandard.FRAME_HEADER
 
 
@@ -37,19 +35,17 @@ class CompressionError(ValueError):
     """Bytes that `squeezed` and `squeezed_leaf` did not make; the message quotes nothing."""
 
 
-def _dictionary(name: str, digest: str, level: int = _LEVEL) -> zstandard.ZstdCompressionDict:
+def _dictionary(name: str, digest: str) -> zstandard.ZstdCompressionDict:
     data = (FOLDER / name).read_bytes()
     if hashlib.sha256(data).hexdigest() != digest:
         raise RuntimeError(f"{FOLDER / name}: not the dictionary that logs are written with; install the guard again")
     made = zstandard.ZstdCompressionDict(data, dict_type=zstandard.DICT_TYPE_FULLDICT)
-    made.precompute_compress(level=level)
+    made.precompute_compress(level=_LEVEL)
     return made
 
 
 _TEXT_1: Final = _dictionary("text-1.zdict", "661f227bbb449b22827b5e5c6732094ef2365f8c11edef90d75bdaf77b562731")
-_LEAF: Final = ("leaf-1.zdict", "bc654d09cdfbc1f3844db1b035a71b05e5af960979ce82aa93e301f3f6f2ae4a")
-_LEAF_1: Final = _dictionary(*_LEAF)
-_LEAF_1_QUICK: Final = _dictionary(*_LEAF, level=_QUICK)
+_LEAF_1: Final = _dictionary("leaf-1.zdict", "bc654d09cdfbc1f3844db1b035a71b05e5af960979ce82aa93e301f3f6f2ae4a")
 
 
 class _Contexts(threading.local):
@@ -60,9 +56,6 @@ class _Contexts(threading.local):
         self.plain = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=False)
         self.text = zstandard.ZstdCompressor(level=_LEVEL, dict_data=_TEXT_1, write_checksum=False, write_dict_id=False)
         self.leaf = zstandard.ZstdCompressor(level=_LEVEL, dict_data=_LEAF_1, write_checksum=False, write_dict_id=False)
-        self.short_leaf = zstandard.ZstdCompressor(
-            level=_QUICK, dict_data=_LEAF_1_QUICK, write_checksum=False, write_dict_id=False
-        )
         self.expand = {
             PLAIN: zstandard.ZstdDecompressor(),
             TEXT: zstandard.ZstdDecompressor(dict_data=_TEXT_1),
@@ -86,8 +79,7 @@ def squeezed(data: bytes) -> bytes:
 
 def squeezed_leaf(data: bytes) -> bytes:
     """The same of a leaf of the log."""
-    context = _contexts.short_leaf if len(data) < SHORT_LEAF else _contexts.leaf
-    shorter = context.compress(data)[len(_MAGIC) :]
+    shorter = _contexts.leaf.compress(data)[len(_MAGIC) :]
     return LEAF + shorter if len(shorter) < len(data) else RAW + data
 
 

@@ -12,7 +12,7 @@ own inner hash tells nothing about the others.
 
 from __future__ import annotations
 
-import hashlib
+from hashlib import sha256
 from typing import Final
 
 import msgspec
@@ -75,10 +75,14 @@ def decoded(data: bytes) -> str:
         raise SealError("not a text") from None
 
 
+def digest(salt: bytes, index: int, text: bytes) -> bytes:
+    """The commitment to text ``index`` of a body."""
+    return sha256(sha256(salt + index.to_bytes(4, "big")).digest() + text).digest()
+
+
 def commitment(salt: bytes, index: int, text: bytes) -> str:
-    """What the leaf says of text ``index`` of a body, in hexadecimal."""
-    inner = hashlib.sha256(salt + index.to_bytes(4, "big")).digest()
-    return hashlib.sha256(inner + text).hexdigest()
+    """What the leaf says of it: the same in hexadecimal."""
+    return digest(salt, index, text).hex()
 
 
 def expanded(data: bytes) -> bytes:

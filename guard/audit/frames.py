@@ -2,7 +2,8 @@
 
 A frame is ``magic[4] version[1] kind[1] length[4] sequence[8] crc32[4] payload[length]``, big-endian; the CRC covers
 the header before it and the payload as it stands there. In a frame of version 2 that is what
-`compression.squeezed_leaf` made of it; whoever reads gets what it was made of, so hashes and proofs know nothing of it.
+`compression.squeezed_leaf` made of it, in one of version 3 what `part_leaf.pack` did; whoever reads gets what it was
+made of, so hashes and proofs know nothing of it.
 A scan ends at the first byte that is not part of a whole, expected frame.
 """
 
@@ -14,11 +15,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from guard.audit.compression import CompressionError, expanded, squeezed_leaf
+from guard.audit.part_leaf import PackedError, unpack
 
 # 0xF5 never occurs in UTF-8, so a frame's beginning can be told from text when a damaged file is looked at by hand.
 MAGIC = b"\xf5ASG"
 VERSION = 1
 COMPACT = 2
+PACKED = 3
 # How many times longer than it lies on the disk a payload may be, lest a forged segment fill a reader's memory.
 MAX_EXPANSION = 64
 MAX_PAYLOAD = 64 * 1024 * 1024
@@ -74,6 +77,11 @@ def compact(kind: int, sequence: int, payload: bytes) -> bytes:
         if len(shorter) < len(payload) <= MAX_EXPANSION * len(shorter):
             return _encode(COMPACT, kind, sequence, shorter)
     return encode(kind, sequence, payload)
+
+
+def packed(kind: int, sequence: int, payload: bytes) -> bytes:
+    """One frame of a packed leaf."""
+    return _encode(PACKED, kind, sequence, payload)
 
 
 def _encode(version: int, kind: int, sequence: int, payload: bytes) -> bytes:
@@ -144,7 +152,7 @@ class Scanner:
         if zlib.crc32(payload, zlib.crc32(buffer[at : at + _HEAD.size])) != expected:
             return End.CHECKSUM
         # Only with a good checksum is another version a newer writer's and not a damaged byte.
-        if version not in {VERSION, COMPACT}:
+        if version not in {VERSION, COMPACT, PACKED}:
             return End.VERSION
         if self._next is not None and sequence != self._next:
             return End.SEQUENCE
@@ -152,6 +160,11 @@ class Scanner:
             try:
                 payload = expanded(payload, min(MAX_PAYLOAD, MAX_EXPANSION * length))
             except CompressionError:
+                return End.COMPRESSION
+        elif version == PACKED:
+            try:
+                payload = unpack(payload)
+            except PackedError:
                 return End.COMPRESSION
         return Frame(kind, sequence, self.offset, payload, HEADER + length)
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from guard.audit.bodies import Bodies
+from guard.audit.bodies import Bodies, Writing
 from guard.audit.body_places import Kind, bound, day_of
-from guard.audit.encryption import COMPRESSED_FROM, commitment, encoded
+from guard.audit.encryption import COMPRESSED_FROM, commitment, digest, encoded
 from guard.audit.leaves import NOTHING, Sealed
+from guard.audit.part_leaf import packed_id
 from guard.audit.wrapping import DataKey, KeyUnavailableError
 from safeguards.decision import Outcome
 from safeguards.exchange import Channel, Exchange
@@ -40,11 +41,15 @@ def flagged(outcome: Outcome) -> bool:
 
 @dataclass(slots=True)
 class Kept:
-    """What is known of one open request's texts; ``whole`` while its parts hold all that was released."""
+    """What is known of one open request's texts; ``whole`` while its parts hold all that was released.
+
+    ``bound`` and ``packed`` are its id as its short texts and its packed leaves have it.
+    """
 
     keep: Keep
     key: DataKey
     bound: bytes
+    packed: bytes
     whole: bool = False
     missed: bool = False
 
@@ -66,21 +71,23 @@ class Keeping:
         key = self._key(exchange.caller.owner, content_class(keep))
         texts = [encoded(passage.text) for passage in exchange.passages]
         sealed, size = self._write(key, exchange.id, texts, now, hint)
-        return Kept(keep, key, bound(Kind.TEXT, exchange.id)), sealed, size
+        return Kept(keep, key, bound(Kind.TEXT, exchange.id), packed_id(exchange.id)), sealed, size
 
-    def part(self, kept: Kept, exchange: Exchange, channel: Channel, now: float, hint: int) -> tuple[str, str, int]:
-        """Keep the fresh text; gives its commitment, its place, its size."""
+    def part(
+        self, kept: Kept, exchange: Exchange, channel: Channel, now: float, hint: int
+    ) -> tuple[bytes, Writing, int, int]:
+        """Keep the fresh text; gives its commitment's digest, in which segment and where it is, its size."""
         bodies = self._bodies
         assert bodies is not None  # noqa: S101 - nothing is kept without
         text = encoded(channel.fresh)
         missed, kept.missed = kept.missed, True  # until it is written
         if len(text) < COMPRESSED_FROM:
-            salt, place, size = bodies.write_text(kept.key, kept.bound, text, now=now, hint=hint)
+            salt, writing, at, size = bodies.write_text(kept.key, kept.bound, text, now=now, hint=hint)
         else:
             salt = bodies.salt()
-            place, size = bodies.write(kept.key, exchange.id, salt, (text,), now=now, hint=hint)
+            writing, at, size = bodies.write(kept.key, exchange.id, salt, (text,), now=now, hint=hint)
         kept.whole, kept.missed = True, missed
-        return commitment(salt, 0, text), place, size
+        return digest(salt, 0, text), writing, at, size
 
     def outcome(
         self, kept: Kept, exchange: Exchange, outcome: Outcome, now: float, hint: int
@@ -139,6 +146,6 @@ class Keeping:
         bodies = self._bodies
         assert bodies is not None  # noqa: S101 - the key came from it
         salt, matches = bodies.salt(), [key.match(text) for text in texts]
-        place, size = bodies.write(key, one, salt, texts, now=now, hint=hint, matches=matches, labels=labels)
+        writing, at, size = bodies.write(key, one, salt, texts, now=now, hint=hint, matches=matches, labels=labels)
         commitments = [commitment(salt, index, text) for index, text in enumerate(texts)]
-        return Sealed(place, commitments, [match.hex() for match in matches]), size
+        return Sealed(f"{writing.place}{at}", commitments, [match.hex() for match in matches]), size

@@ -28,6 +28,7 @@ from guard.audit.disk import Disk, LocalDisk
 from guard.audit.keeping import Keeping, Kept
 from guard.audit.keys import DataKeys
 from guard.audit.outage import Waiting
+from guard.audit.part_leaf import pack, packed_id
 from guard.audit.recovery import UNRECORDED, account, endings, recover
 from guard.audit.segments import LedgerError, Segment, describe, name
 from guard.audit.wrapping import KeyUnavailableError
@@ -241,15 +242,25 @@ class Ledger:
         now = self._clock.steady()
         segment = self._writable(now, self._limits.unsynced)
         kept = self._open.get(exchange.id)
-        commitment, body, size = "", "", 0
-        if kept is not None:
+        size = 0
+        if kept is None:
+            leaf = pack(wall, steady, packed_id(exchange.id), channel.id, channel.start, len(channel.fresh))
+            said = "", ""
+        else:
             try:
-                commitment, body, size = self._keeping.part(kept, exchange, channel, now, self._next)
+                digest, writing, at, size = self._keeping.part(kept, exchange, channel, now, self._next)
             except KEEPING_ERRORS as error:
                 raise self._not_kept(error) from error
             self._still(segment)
-        payload = records.encode(leaves.part(exchange, channel, wall, steady, commitment, body))
-        self._put(segment, records.Kind.PART, payload, now, None, size)
+            one, start = kept.packed, channel.start
+            leaf = pack(wall, steady, one, channel.id, start, len(channel.fresh), digest, writing.packed, at)
+            said = ("", "") if leaf else (digest.hex(), f"{writing.place}{at}")
+        if leaf:
+            frame = frames.packed(records.Kind.PART, self._next, leaf)
+        else:
+            record = leaves.part(exchange, channel, wall, steady, *said)
+            frame = frames.compact(records.Kind.PART, self._next, records.encode(record))
+        self._put(segment, frame, now, None, size)
 
     def _outcome(
         self, exchange: Exchange, outcome: Outcome, wall: float, steady: float, *, durable: bool
@@ -357,14 +368,14 @@ class Ledger:
             self._still(self._segment)
         segment = self._writable(now, room - len(payload))
         future = asyncio.get_running_loop().create_future() if durable else None
-        self._put(segment, kind, payload, now, future, sealed)
+        self._put(segment, frames.compact(kind, self._next, payload), now, future, sealed)
         return future
 
     def _put(
-        self, segment: Segment, kind: int, payload: bytes, now: float, future: asyncio.Future[None] | None, sealed: int
+        self, segment: Segment, frame: bytes, now: float, future: asyncio.Future[None] | None, sealed: int
     ) -> None:
+        """Write the frame of the next sequence."""
         sequence = self._next
-        frame = frames.compact(kind, sequence, payload)
         try:
             segment.write(frame)
         except Exception as error:  # whatever it was, nothing may follow what could be half a frame

@@ -10,7 +10,6 @@ dictionaries were not made from; none comes twice, since a text that comes twice
 import asyncio
 import functools
 import os
-import random
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,7 +18,6 @@ from multiprocessing import get_context
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from pydoc_data import topics
 from statistics import quantiles
 from typing import Final
 
@@ -31,10 +29,11 @@ from guard.audit.sealer import Sealer
 from guard.audit.signing_keys import open_keys
 from guard.audit.wrapping import Kek
 from guard.clock import SystemClock
-from safeguards.decision import Decision, Ending, Outcome, Released, Target
-from safeguards.exchange import Caller, Channel, ChannelId, ChannelKind, Exchange, Passage
+from guard.serve.garbage import settle
+from safeguards.exchange import Channel, Exchange
 from safeguards.ports import Keep
-from tests.benchmarks.process import LOAD_CORE, PROXY_CORE, on_core
+from tests.benchmarks.exchanges import CONTENT, Source
+from tests.benchmarks.process import LOAD_CORE, PROXY_CORE, as_a_worker, on_core
 
 RECORD: Final = 4096
 RATE: Final = 1000  # records a second
@@ -50,63 +49,6 @@ MICRO: Final = 1_000_000.0
 Figure = tuple[str, list[float], str]
 
 _KEEP: Final = Keep(30, 730)
-_CONTENT: Final = ChannelId(0, ChannelKind.CONTENT)
-_MOUNTS: Final = ("request_log", "kill_switch", "access", "limits", "classifier")
-
-
-class Source:
-    """Requests with texts that nobody has sent before."""
-
-    def __init__(self, seed: int) -> None:
-        """Begin."""
-        self._random = random.Random(seed)
-        self._text = "\n".join(topics.topics.values())
-
-    def text(self, size: int) -> str:
-        """A piece of natural text of so many bytes."""
-        at = self._random.randrange(len(self._text) - size)
-        return self._text[at : at + size].encode()[:size].decode("utf-8", "ignore")
-
-    def exchange(self, size: int) -> Exchange:
-        """A request with one message."""
-        return Exchange(
-            id=self._random.randbytes(16).hex(),
-            caller=Caller("key-1", "search team", "trusted"),
-            model="demo",
-            asl=3,
-            surface="public",
-            dialect="openai.chat",
-            operation="chat",
-            streamed=True,
-            passages=(Passage("messages[0].content", "user", self.text(size)),),
-            policy=self._random.randbytes(32).hex(),
-            received=time.time(),
-            framework=f"anthropic-rsp 2.2 {self._random.randbytes(32).hex()}",
-        )
-
-    def outcome(self, answer: str) -> Outcome:
-        """How it ended, with what five safeguards said of it twice."""
-        some = self._random.random
-        return Outcome(
-            ending=Ending.SERVED,
-            status=200,
-            code=None,
-            reason="",
-            decisions=tuple(
-                Decision(name, target, enforced=True, denied=False, blocked=False, seconds=some() / 10_000)
-                for target in Target
-                for name in _MOUNTS
-            ),
-            released=(Released(_CONTENT, len(answer), len(answer), answer),),
-            events=100,
-            sent_bytes=20_000,
-            ended=time.time(),
-            seconds=some(),
-            upstream_seconds=some(),
-            first_byte_seconds=some(),
-            prompt_tokens=500,
-            completion_tokens=500,
-        )
 
 
 @contextmanager
@@ -184,6 +126,7 @@ def _worker(
 ) -> None:
     source = Source(seed)
     exchanges = [source.exchange(RECORD) for _ in range(count)]
+    settle()
     with on_core(core), opened(folder) as ledger:
         ready.wait(WORKER_SECONDS)
         began = time.monotonic()
@@ -192,7 +135,10 @@ def _worker(
 
 
 def side_by_side(folder: Path, count: int) -> float:
-    """Two workers at once, each as fast as many who wait for each record can; records a second of both together."""
+    """Two workers at once, each as fast as many who wait for each record can; records a second of both together.
+
+    Not for a process that is kept to one core: those that it starts would know of no other, and share it.
+    """
     context = get_context("spawn")
     ready, spans = context.Barrier(2), context.Queue()
     workers = [
@@ -209,7 +155,7 @@ def side_by_side(folder: Path, count: int) -> float:
 
 def part_cost(ledger: Ledger, source: Source, count: int) -> float:
     """Processor seconds for each part of many streams, its text sealed in one file and its leaf in another."""
-    streams = [(source.exchange(RECORD), Channel(_CONTENT)) for _ in range(STREAMS)]
+    streams = [(source.exchange(RECORD), Channel(CONTENT)) for _ in range(STREAMS)]
     for exchange, _ in streams:
         ledger.intent(exchange, durable=False, keep=_KEEP)
     cpu = time.process_time()
@@ -230,7 +176,7 @@ def disk_use(folder: Path, source: Source, parts: int, count: int) -> float:
             for _ in range(count):
                 exchange, answer = source.exchange(half), source.text(half)
                 ledger.intent(exchange, durable=False, keep=_KEEP)
-                channel = Channel(_CONTENT)
+                channel = Channel(CONTENT)
                 for at in range(0, len(answer) if parts else 0, -(-len(answer) // max(1, parts))):
                     channel.append(answer[at : at - (-len(answer) // parts)])
                     ledger.part(exchange, channel)
@@ -261,13 +207,12 @@ def measure(seconds: float = 1.0) -> list[Figure]:
             folder = Path(made)
             bare = quantiles(alone(folder, count), n=100)
             exchanges = [source.exchange(RECORD) for _ in range(count + most)]
-            with opened(folder / "paced") as ledger:
+            with as_a_worker(), opened(folder / "paced") as ledger:
                 taken, share = uvloop.run(paced(ledger, exchanges[:count]))
-            with opened(folder / "saturated") as ledger:
+            with as_a_worker(), opened(folder / "saturated") as ledger:
                 rate, cost = uvloop.run(saturated(ledger, exchanges[count:]))
-            with opened(folder / "parts") as ledger:
+            with as_a_worker(), opened(folder / "parts") as ledger:
                 note("part", part_cost(ledger, source, max(10, int(200 * seconds))) * MICRO)
-            note("both", side_by_side(folder / "both", most // 2))
             ours = quantiles(taken, n=100)
             for name, at in (("p50", 49), ("p99", 98)):
                 note(f"bare {name}", bare[at] * MILLI)
@@ -278,6 +223,8 @@ def measure(seconds: float = 1.0) -> list[Figure]:
             note("cost", cost * MICRO)
             for shape, parts in SHAPES.items():
                 note(shape, disk_use(folder / shape, source, parts, max(100, int(1000 * seconds))))
+        with tempfile.TemporaryDirectory(prefix="bench-", dir=os.environ.get("TMPDIR")) as made:
+            note("both", side_by_side(Path(made), most))
     pace = f"{RATE:,} records/s of 4 KB, sealed and durable"
     return [
         ("the disk alone at that pace, 4 KB and fdatasync, p50 ms", found["bare p50"], f"{count:,} a round"),

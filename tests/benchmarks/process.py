@@ -1,12 +1,15 @@
 """Start a program on a core, read what it and its children cost, stop it by its own process id."""
 
 import contextlib
+import gc
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+from guard.serve.garbage import settle
 
 PROXY_CORE = 0
 LOAD_CORE = 1
@@ -38,6 +41,19 @@ def on_core(core: int) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
+def as_a_worker() -> Iterator[None]:
+    """Collect garbage as a worker does, and stay on its core."""
+    before = gc.get_threshold()
+    settle()
+    try:
+        with on_core(PROXY_CORE):
+            yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def start(command: Sequence[str], log: Path, *, core: int, env: Mapping[str, str] | None = None) -> Process:

@@ -5,11 +5,9 @@ before anything else may happen on its event loop. Time per size shows that it i
 the most per byte of all that we could think of, some of them beyond a bound and refused.
 """
 
-import gc
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from statistics import median
 from typing import Final
@@ -23,13 +21,12 @@ from guard.wire.openai_chat import OpenAIChat
 from guard.wire.openai_completions import OpenAICompletions
 from guard.wire.openai_responses import OpenAIResponses
 from guard.wire.strict_json import MAX_MARKS, BadField, parse_object
-from tests.benchmarks.process import PROXY_CORE, on_core
+from tests.benchmarks.process import as_a_worker
 
 KILO, MEGA = 1024, 1024 * 1024
 GOAL_MS, BOUND_MS = 40.0, 300.0  # of 2 MB of chat, and of 2 MB of anything
 _PROSE: Final = "The quick brown fox, as they say, jumps over the lazy dog: and then it writes a letter home. "
 _EVENTS: Final = 2000
-_WORKER_GC: Final = (10_000, 50, 50)  # as the worker sets it
 
 Figure = tuple[str, list[float], str]
 Size = tuple[int, list[float], list[float]]
@@ -124,7 +121,7 @@ def curve(seconds: float, largest: int) -> list[Size]:
 
 def sizes(seconds: float, largest: int = 16 * MEGA) -> list[Size]:
     """Measure that as in a worker: what `plot.reading` draws."""
-    with _as_a_worker():
+    with as_a_worker():
         return curve(seconds, largest)
 
 
@@ -246,24 +243,10 @@ def feed_classifier(patterns: PatternClassifier) -> float:
     return (time.perf_counter() - started) / _EVENTS
 
 
-@contextmanager
-def _as_a_worker() -> Iterator[None]:
-    before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_WORKER_GC)
-    try:
-        with on_core(PROXY_CORE):
-            yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
-
-
 def measure(seconds: float, *, largest: int = 16 * MEGA) -> list[Figure]:
     """Time it all, each act for up to so many seconds: title, the values in the unit of the title, and a remark."""
     figures: list[Figure] = []
-    with _as_a_worker():
+    with as_a_worker():
         chat = OpenAIChat()
         per_byte = 0.0
         for size, taken, loosely in curve(seconds, largest):

@@ -47,10 +47,10 @@ class Desk:
         key = key or self.key()
         salt = self.bodies.salt()
         matches = [key.match(text) for text in texts]
-        place, size = self.bodies.write(key, one, salt, texts, now=self.now, hint=self.hint, matches=matches)
+        writing, at, size = self.bodies.write(key, one, salt, texts, now=self.now, hint=self.hint, matches=matches)
         assert size > 0
         self.hint += 1
-        return Part(0.0, 0.0, one, "content[0]", 0, 0, encryption.commitment(salt, 0, texts[0]), place)
+        return Part(0.0, 0.0, one, "content[0]", 0, 0, encryption.commitment(salt, 0, texts[0]), f"{writing.place}{at}")
 
     def read(self, leaf: Part) -> bytes:
         """The text that a leaf names."""

@@ -57,7 +57,7 @@ def test_a_torn_tail_is_set_aside_and_recorded_once(tmp_path: Path) -> None:
 def test_a_segment_of_a_newer_version_is_left_as_it_is(tmp_path: Path) -> None:
     path = written(tmp_path)
     newer = bytearray(frames.encode(Kind.BODY, 99, b"x"))
-    newer[4] = 3
+    newer[4] = 99
     head = bytes(newer[: frames.HEADER - 4])
     newer[frames.HEADER - 4 : frames.HEADER] = struct.pack(">I", zlib.crc32(b"x", zlib.crc32(head)))
     raw = path.read_bytes() + newer

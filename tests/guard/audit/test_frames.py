@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from guard.audit import frames
 from guard.audit.compression import squeezed_leaf
 from guard.audit.frames import COMPACT, MAX_PAYLOAD, MAX_SEQUENCE, End, Frame, Scanner, compact, encode, scan
+from guard.audit.part_leaf import pack
+from safeguards.exchange import ChannelId, ChannelKind
 
 LEAF = b'{"record":"part","time":1,"monotonic":2,"id":"%b","channel":"content[0]","start":0,"chars":10,"body":""}'
 PAYLOADS = st.lists(
@@ -117,7 +119,7 @@ def test_a_repeated_frame_is_a_wrong_sequence() -> None:
 
 
 def test_a_newer_version_with_a_good_checksum_is_told_from_damage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frames, "VERSION", 3)
+    monkeypatch.setattr(frames, "VERSION", 99)
     newer = encode(1, 7, b"abc")
     monkeypatch.undo()
     assert scan(newer, 7).end is End.VERSION
@@ -171,6 +173,15 @@ def forged(payload: bytes) -> bytes:
 )
 def test_a_forged_compression_ends_the_scan_and_fills_no_memory(payload: bytes) -> None:
     assert scan(forged(payload), 7).end is End.COMPRESSION
+
+
+def test_a_packed_leaf_is_read_as_the_json_that_it_stands_for() -> None:
+    leaf = pack(1_700_000_000.0, 5.0, b"id", ChannelId(0, ChannelKind.CONTENT), 0, 8)
+    frame = frames.packed(3, 7, leaf)
+    (found,) = scan(frame, 7).frames
+    assert (found.kind, found.sequence, found.size) == (3, 7, len(frame))
+    assert b'"channel":"content[0]","start":0,"chars":8}' in found.payload
+    assert scan(frames.packed(3, 7, leaf[:-2]), 7).end is End.COMPRESSION
 
 
 def test_what_would_expand_too_far_is_not_compressed() -> None:

@@ -22,7 +22,7 @@ from guard.audit.read import Damage, find, iter_records
 from guard.audit.segments import LedgerError, listing, name
 from safeguards.decision import Failure, Unavailable
 from safeguards.exchange import Channel, ChannelId, ChannelKind
-from safeguards.ports import Log
+from safeguards.ports import Keep, Log
 from safeguards.request_log import LogSettings, RequestLog
 from safeguards.verdict import PASS
 from tests.guard.audit.fakes import (
@@ -129,6 +129,20 @@ def test_a_part_of_a_request_without_an_intent_keeps_no_text(tmp_path: Path) -> 
     log.close()
     part = next(one for one in contents(tmp_path) if isinstance(one, records.Part))
     assert (part.body, part.commitment, part.chars) == ("", "", 6)
+
+
+@pytest.mark.parametrize("one", ["r1", "0193ab" * 4])
+@pytest.mark.parametrize("keep", [KEEP, None])
+@pytest.mark.parametrize("text", ["SECRET", "SECRET " * 100])
+def test_a_part_says_the_same_in_every_layout(tmp_path: Path, one: str, keep: Keep | None, text: str) -> None:
+    log, asked = opened(tmp_path), exchange(one)
+    log.intent(asked, durable=False, keep=keep)
+    log.part(asked, fresh(text))
+    log.close()
+    (part,) = [each for each in contents(tmp_path) if isinstance(each, records.Part)]
+    assert (part.id, part.channel, part.start, part.chars) == (one, "content[0]", 0, len(text))
+    assert (part.time, part.monotonic) == (Clock().now(), Clock().steady())
+    assert [[each.text for each in texts] for texts in kept(tmp_path)][1:] == ([[text]] if keep else [])
 
 
 def test_segments_are_rotated_and_a_request_open_across_them_is_closed_after_a_crash(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_the_first_record_of_a_segment_stands_for_all_before_it(tmp_path: Path) 
 
 
 def test_a_newer_versions_segment_is_refused_and_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frames, "VERSION", 3)
+    monkeypatch.setattr(frames, "VERSION", 99)
     newer = frames.encode(1, 1, b"{}")
     monkeypatch.undo()
     (tmp_path / name(1)).write_bytes(newer)
