@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any, Final
 
 from guard.credentials import Callers
+from guard.diverting import DIVERTED, Diverting
 from guard.live import LiveExchanges
 from guard.pipeline import Pipeline
 from guard.refusal import Refused
@@ -46,7 +47,8 @@ class Limits:
 class Arrival:
     """A request that was understood; ``started`` is a performance counter's reading.
 
-    ``stricter`` is whether an order has it judged by its model's stricter pipeline.
+    ``stricter`` is whether an order has it judged by its model's stricter pipeline. ``diverting`` says who answers in
+    place of a model of which a rung keeps prompts of some categories; None for one that has no such rung.
     """
 
     exchange: Exchange
@@ -56,6 +58,7 @@ class Arrival:
     route: str
     started: float
     stricter: bool = False
+    diverting: Diverting[Arrival] | None = None
 
     @property
     def pipeline(self) -> Pipeline:
@@ -141,26 +144,43 @@ class Arrivals:
         Another model answers only under its own policy, where nothing stops it either, and not in place of one that
         stands in itself. Where none can, or the orders cannot be known, the switch of the model that was asked refuses.
         """
-        instead = self._stand_in(asked, read)
-        return replace(instead, stricter=self._tightened(instead))
-
-    def _stand_in(self, asked: Arrival, read: Callable[[Grants], Request]) -> Arrival:
-        ladder, serving, dialect, caller = self._ladder, asked.serving, asked.dialect, asked.exchange.caller
+        ladder, serving = self._ladder, asked.serving
         if ladder is None:
             return asked
         try:
             order = ladder.detour(asked.exchange)
-            if order is None:
-                return asked
+        except Unavailable:
+            order = None
+        instead = None
+        if order is not None:
             alias = serving.replacement if order.mode is Mode.DE_DEPLOYED else serving.fallback
+            instead = self._stand_in(ladder, asked, alias, read, asked.exchange.id)
+        return instead or self._on_rung(ladder, asked, read)
+
+    def _on_rung(self, ladder: Ladder, arrival: Arrival, read: Callable[[Grants], Request]) -> Arrival:
+        """Return how strictly it is judged, and who answers it if its prompt is of a category that falls back."""
+        serving, exchange, diverting = arrival.serving, arrival.exchange, None
+        if serving.fallback_for:
+            # Whoever stands in already has nobody to stand in for it.
+            alias, identity = "" if exchange.asked else serving.fallback, exchange.id + DIVERTED
+            instead = partial(self._stand_in, ladder, arrival, alias, read, identity)
+            diverting = Diverting(ladder, exchange, serving.fallback_for, serving.fallback_by, instead)
+        return replace(arrival, stricter=self._tightened(arrival), diverting=diverting)
+
+    def _stand_in(
+        self, ladder: Ladder, asked: Arrival, alias: str, read: Callable[[Grants], Request], identity: str
+    ) -> Arrival | None:
+        """Return the request as another model answers it, on its own rung; None where it does not."""
+        dialect, caller = asked.dialect, asked.exchange.caller
+        try:
             other = self.serving(alias, dialect, caller)
             request = read(other.grants)
-            exchange = self.exchange(asked.exchange.id, caller, other, dialect, request, asked=serving.model)
+            exchange = self.exchange(identity, caller, other, dialect, request, asked=asked.serving.model)
             if ladder.covering(exchange) is not None:
-                return asked
+                return None
         except (Refused, BadField, Unavailable):
-            return asked
-        return replace(asked, exchange=exchange, request=request, serving=other)
+            return None
+        return self._on_rung(ladder, replace(asked, exchange=exchange, request=request, serving=other), read)
 
     def _tightened(self, arrival: Arrival) -> bool:
         if self._ladder is None or arrival.serving.stricter is None:
@@ -191,6 +211,7 @@ class Arrivals:
             capabilities=capabilities(request),
             rungs=serving.rungs if self._ladder is not None else frozenset(),
             asked=asked,
+            fallback_for=serving.fallback_for if self._ladder is not None else frozenset(),
         )
 
     def enter(self, scope: MutableMapping[str, Any], method: str) -> Caller:

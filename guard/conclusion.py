@@ -69,15 +69,17 @@ class Traveller:
         self.upstream_seconds = 0.0
         self.turned = 0.0  # when the journey last had nothing to do but wait for the upstream
         self.watching: Watching | None = None  # what a safeguard has to be awaited for
+        self.instead: Arrival | None = None  # whose the answer is, where this model may not give it
 
     def conclude(self, judgement: Judgement, end: Ended | None, witness: Witness) -> Coroutine[None, None, None] | None:
         """Say what the caller is told, then what the safeguards are told, which is what is recorded.
 
-        Done at once when the caller has his answer and no safeguard waits; else returns what is left to do.
+        Done at once when the caller has his answer, or gets it of another model, and no safeguard waits; else returns
+        what is left to do.
         """
-        if end is not None:
+        if end is not None and self.instead is None:
             return self._tell_and_close(judgement, end, witness)
-        outcome = self.outcome(judgement, None, self.reply.status)
+        outcome = self.outcome(judgement, end, self.reply.status)
         waiting = self.pipeline.close(self.arrival.exchange, outcome)
         if waiting is not None:
             return self._await_close(waiting, outcome, witness)

@@ -11,6 +11,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter
@@ -269,6 +270,30 @@ class Pipeline:
                 return tally.denied
         return None
 
+    def divert(self, judgement: Judgement, categories: AbstractSet[str], judges: AbstractSet[str]) -> Decision | None:
+        """Keep a prompt from this model that was found to be of these categories, where nothing else blocks it.
+
+        Returns the decision, on record as blocked: what blocked already for such a category, or else the first of the
+        ``judges`` (the names of mounts that can find them) that failed or only recorded it. A prompt that a judge in
+        shadow could not judge may be of any category. What a pushed rule blocks is nobody else's to answer.
+        """
+        *_, last = judgement.admissions
+        if last.blocked:
+            return last if last.safeguard in judges and last.category in categories else None
+        for at, decision in enumerate(judgement.admissions):
+            if decision.safeguard not in judges:
+                continue
+            if decision.failure is not None:
+                code, reason = decision.code or Code.SAFEGUARD_FAILED, decision.reason or decision.failure.value
+                kept = replace(decision, enforced=True, denied=True, blocked=True, code=code, reason=reason)
+            elif decision.denied and not categories.isdisjoint({decision.category, *decision.also}):
+                kept = replace(decision, enforced=True, blocked=True)
+            else:
+                continue
+            judgement.admissions[at] = kept
+            return kept
+        return None
+
     async def before_last(self, judgement: Judgement, outcome: Outcome) -> Decision | None:
         """Let safeguards finish before the caller gets the last of his answer; returns the first that blocks it."""
         for mount in self.concluders:
@@ -388,5 +413,6 @@ def _decision(mount: Mount, target: Target, verdict: object, failure: Failure | 
             retry_after=verdict.retry_after,
             score=verdict.score,
             threshold=verdict.threshold,
+            also=verdict.also,
         )
     return Decision(mount.name, target, mount.enforce, False, False, seconds, failure=failure)

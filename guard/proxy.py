@@ -61,7 +61,7 @@ class Proxy:
             await self._turn_away(scope, reply, Refused(Code.INTERNAL))
             return
         if arrival.exchange.asked:
-            reply.answered_by(arrival.exchange.model)
+            reply.answered_by(arrival.exchange.model, arrival.exchange.id)
         await _Journey(arrival, reply, self._live, self._clock).run(self._witness)
 
     async def _turn_away(self, scope: Scope, reply: Reply, refused: Refused) -> None:
@@ -118,6 +118,13 @@ class _Journey(Traveller):
         concluding = None if rest is None else asyncio.ensure_future(rest)
         if end is not None and end.ending is Ending.STOPPED and self.sent is not None:
             self.serving.upstream.abandon(self.sent, lambda result: witness.abandoned(arrival, result))
+        if self.instead is not None:
+            # Within this turn of the loop, so that no order, reload or leaving caller finds neither of the two.
+            reply.answered_by(self.instead.exchange.model, self.instead.exchange.id)
+            try:
+                await _Journey(self.instead, reply, self.live, self.clock).run(witness)
+            except asyncio.CancelledError as cancelled:
+                leaving = cancelled
         while concluding is not None and not concluding.done():
             try:
                 await asyncio.wait({concluding})
@@ -137,6 +144,11 @@ class _Journey(Traveller):
         admitted = await pipeline.admit(judgement, self.arrival.request)
         if pipeline is not self.pipeline:  # tightened while a safeguard waited
             admitted = self.pipeline.carry_out(judgement) or admitted
+        diverting = self.arrival.diverting
+        kept = None if diverting is None or live.cause is not None else diverting.kept(self.pipeline, judgement)
+        if kept is not None:
+            end, self.instead = kept
+            raise end
         if isinstance(admitted, Decision):
             raise Ended.by(admitted, Ending.BLOCKED_INPUT)
         if live.cause is not None:  # cut while no safeguard waited, or one that waited swallowed it

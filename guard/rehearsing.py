@@ -48,6 +48,10 @@ class Rehearsed:
         """As the real ones say."""
         return self._real.detour(exchange)
 
+    def diverts(self, exchange: Exchange) -> Stop | None:
+        """As the real ones say."""
+        return self._real.diverts(exchange)
+
     def tightens(self, exchange: Exchange) -> Stop | None:
         """As the real ones say."""
         return self._real.tightens(exchange)

@@ -91,9 +91,10 @@ class Reply:
         self.status = 0
         self.sent = 0
 
-    def answered_by(self, model: str) -> None:
-        """Say in the head that another model than the one that was asked for answers."""
-        self._named = (*self._named, (ANSWERED_BY, model.encode()))
+    def answered_by(self, model: str, request: str) -> None:
+        """Say in the head that another model than the one that was asked for answers, under this id."""
+        self.request = request
+        self._named = ((b"x-request-id", request.encode()), (ANSWERED_BY, model.encode()))
 
     async def whole(self, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
         """Send everything at once."""

@@ -65,8 +65,9 @@ class Serving:
     ``expect_model``, if not empty, is the model that the upstream must name in its answers.
     ``framework`` names the standard that binds it, with its version and hash; ``release`` is the model's own version.
     Only keys of its ``audience`` reach it. ``rungs`` are those of its ladder that it can answer: ``stricter`` is the
-    pipeline with the same safeguards of which more are enforced, ``fallback`` the model that answers in its place, and
-    ``replacement`` what callers are told of once it is withdrawn.
+    pipeline with the same safeguards of which more are enforced, ``fallback`` the model that answers in its place: only
+    prompts of the categories ``fallback_for``, if there are any, which the mounts ``fallback_by`` can find.
+    ``replacement`` is what callers are told of once it is withdrawn.
     """
 
     model: str
@@ -90,6 +91,8 @@ class Serving:
     rungs: frozenset[Mode] = frozenset()
     stricter: Pipeline | None = None
     fallback: str = ""
+    fallback_for: frozenset[str] = frozenset()
+    fallback_by: frozenset[str] = frozenset()
     replacement: str = ""
 
 

@@ -14,6 +14,7 @@ from typing import Final
 from guard.arrival import Arrival, Arrivals, Limits
 from guard.callers import holder_of
 from guard.credentials import Callers, digest
+from guard.diverting import Diverting
 from guard.hypothetical import Answer, Asked, Question, Says, Step
 from guard.live import LiveExchanges
 from guard.pipeline import Mount, Pipeline
@@ -26,7 +27,7 @@ from guard.refusal import Refused
 from guard.serving import Serving
 from guard.wire.dialect import TOLD, Dialect, Request
 from guard.wire.routes import ROUTES
-from safeguards.decision import Decision
+from safeguards.decision import Decision, Unavailable
 from safeguards.exchange import Exchange
 from safeguards.ports import Clock
 from safeguards.verdict import Code
@@ -114,6 +115,9 @@ class _Asking:
         serving = taken.serving
         if taken.exchange.asked:
             self._pass("ladder", f"{serving.model} answers in place of {asked.model}, under its own policy")
+        if (diverting := taken.diverting) is not None and _in_force(diverting):
+            some, other = ", ".join(sorted(diverting.categories)), serving.fallback
+            self._pass("ladder", f"a prompt of {some} is answered by {other}, under its own policy, or blocked")
         if taken.stricter:
             self._pass("ladder", f"{serving.model} is stricter: what is in shadow for that blocks as well")
         safeguards = tuple([each async for each in self._asked(taken)])
@@ -221,6 +225,13 @@ async def _decision(mount: Mount, exchange: Exchange, request: Request) -> Decis
     judgement = pipeline.begin(exchange)
     await pipeline.admit(judgement, request)
     return judgement.admissions[0]
+
+
+def _in_force(diverting: Diverting[Arrival]) -> bool:
+    try:
+        return diverting.order() is not None
+    except Unavailable:
+        return True
 
 
 def _says(decision: Decision) -> Says:

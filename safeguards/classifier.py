@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from safeguards.base import Admission, Safeguard, Watch
@@ -70,6 +71,7 @@ class Classification(Safeguard):
             rule=hit.rule,
             score=hit.score,
             threshold=hit.threshold,
+            also=hit.also,
         )
 
 
@@ -92,12 +94,16 @@ def prompt_texts(exchange: Exchange) -> list[str]:
 
 async def judge_in_turns(classifier: Classifier, texts: list[str]) -> Hit | None:
     """Judge long texts in slices between which other exchanges go on; a single text is never cut."""
+    first: Hit | None = None
     for part in _slices(texts):
         hit = classifier.judge(part)
-        if hit is not None:
-            return hit
+        if first is None:
+            first = hit
+        elif hit is not None:
+            others = {*first.also, hit.category, *hit.also} - {first.category}
+            first = replace(first, also=tuple(sorted(others)))
         await asyncio.sleep(0)
-    return None
+    return first
 
 
 def begin_session(classifier: Classifier, channel: Channel) -> Session:

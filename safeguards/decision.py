@@ -42,7 +42,8 @@ class Decision:
     """What one mounted safeguard decided about one side of one exchange.
 
     ``denied`` is the verdict, ``blocked`` what was done about it: a mount in shadow denies without blocking.
-    ``seconds`` is the time the safeguard took in all; ``score`` and ``threshold`` are a classifier's that denied.
+    ``seconds`` is the time the safeguard took in all; ``score`` and ``threshold`` are a classifier's that denied, and
+    ``also`` the further categories that it hit a prompt for.
     """
 
     safeguard: str
@@ -59,6 +60,7 @@ class Decision:
     retry_after: float | None = None
     score: float | None = None
     threshold: float | None = None
+    also: tuple[str, ...] = ()
 
 
 class Ending(StrEnum):

@@ -58,6 +58,7 @@ class Exchange:
     ``framework`` the standard that binds the model: its name, its version and the hash of its rows (row F9).
     ``release`` is which version of the model it is, empty where its policy does not say. ``rungs`` are those of its
     ladder that its policy can answer, and ``asked`` is the model that the caller named, empty where that is ``model``.
+    ``fallback_for`` are the categories of prompts that its rung ``fallback`` is for, empty where it is for everything.
     ``scopes`` are the words by which a stop can name this exchange and ``case`` which modes hold for it: found once,
     because they are asked for before every send.
     """
@@ -78,6 +79,7 @@ class Exchange:
     capabilities: tuple[Capability, ...] = ()
     rungs: frozenset[Mode] = frozenset()
     asked: str = ""
+    fallback_for: frozenset[str] = frozenset()
     scopes: frozenset[str] = field(init=False, compare=False, repr=False)
     case: int = field(init=False, compare=False, repr=False)
 
@@ -87,8 +89,10 @@ class Exchange:
         if self.capabilities:
             words += tuple([CAPABILITY_WORDS[each] for each in self.capabilities])
         object.__setattr__(self, "scopes", frozenset(words + self.caller.scopes))
-        case = case_of(investigator=self.caller.investigator, rungs=self.rungs) if self.rungs else None
-        object.__setattr__(self, "case", int(self.caller.investigator) if case is None else case)
+        case = int(investigator := self.caller.investigator)
+        if self.rungs:
+            case = case_of(investigator=investigator, rungs=self.rungs, in_part=bool(self.fallback_for))
+        object.__setattr__(self, "case", case)
 
 
 class ChannelKind(StrEnum):

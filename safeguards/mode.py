@@ -18,7 +18,8 @@ class Mode(StrEnum):
     ``stop`` refuses and cuts. ``drain`` refuses what is new and lets running answers end, by their model's own
     deadline at the latest. ``quarantine`` refuses and cuts as a stop does, for everyone but investigators.
     ``stricter`` enforces what the model only tries in shadow, also on what runs. ``fallback`` lets another model
-    answer what is new. ``no_new_principals`` refuses keys that were not issued before the day of the order.
+    answer what is new, or of that only prompts of certain categories. ``no_new_principals`` refuses keys that were not
+    issued before the day of the order.
     ``de_deployed`` refuses and cuts as a stop does, and names what replaces the model, or lets that answer.
     """
 
@@ -44,17 +45,20 @@ MILDEST_FIRST: Final = (
     Mode.DE_DEPLOYED,
 )
 
-CASES: Final = 16
+CASES: Final = 32
 _INVESTIGATOR: Final = 1
 _ANSWERS: Final = {Mode.STRICTER: 2, Mode.FALLBACK: 4, Mode.DE_DEPLOYED: 8}
+_IN_PART: Final = 16
 
 
-def case_of(*, investigator: bool, rungs: Collection[Mode]) -> int:
+def case_of(*, investigator: bool, rungs: Collection[Mode], in_part: bool = False) -> int:
     """Return the kind of an exchange as a number below `CASES`: whose it is, and which rungs its model can answer.
 
     ``rungs`` are those of the model's file; of ``de_deployed`` it is whether the replacement answers in its place.
+    ``in_part`` is whether its ``fallback`` is for certain categories, so that the model itself answers the rest.
     """
-    return investigator * _INVESTIGATOR + sum(bit for mode, bit in _ANSWERS.items() if mode in rungs)
+    case = investigator * _INVESTIGATOR + sum(bit for mode, bit in _ANSWERS.items() if mode in rungs)
+    return case + _IN_PART if in_part and Mode.FALLBACK in rungs else case
 
 
 def effective(mode: Mode, rungs: Collection[Mode]) -> Mode:
@@ -71,13 +75,15 @@ def refuses(mode: Mode, case: int) -> bool:
             return not case & _ANSWERS[mode]
         case Mode.NO_NEW_PRINCIPALS:
             return False
+        case Mode.FALLBACK:
+            return not case & _IN_PART
         case _:
             return True
 
 
 def routes(mode: Mode, case: int) -> bool:
     """Whether another model is to answer what this one refuses."""
-    return mode in {Mode.FALLBACK, Mode.DE_DEPLOYED} and bool(case & _ANSWERS[mode])
+    return mode in {Mode.FALLBACK, Mode.DE_DEPLOYED} and bool(case & _ANSWERS[mode]) and refuses(mode, case)
 
 
 def cuts(mode: Mode, case: int) -> bool:

@@ -50,6 +50,9 @@ class Ladder(Switches, Protocol):
     def detour(self, exchange: Exchange) -> Stop | None:
         """The order by which another model is to answer this exchange; None where there is none, or it is refused."""
 
+    def diverts(self, exchange: Exchange) -> Stop | None:
+        """The order by which prompts of the categories in ``fallback_for`` are kept from this model, or None."""
+
     def tightens(self, exchange: Exchange) -> Stop | None:
         """The order by which this exchange is judged by its model's stricter pipeline, or None."""
 
@@ -104,6 +107,7 @@ class Hit:
     """A rule of a classifier that matched; ``end`` is a character offset, or -1 when not known.
 
     ``score`` and the ``threshold`` it reached are a scoring classifier's, from 0 to 1; one that matches has neither.
+    ``also`` are the further categories that complete texts were hit for.
     """
 
     rule: str
@@ -111,6 +115,7 @@ class Hit:
     end: int
     score: float | None = None
     threshold: float | None = None
+    also: tuple[str, ...] = ()
 
 
 class Session(Protocol):
@@ -126,7 +131,7 @@ class Classifier(Protocol):
     version: str
 
     def judge(self, texts: list[str]) -> Hit | None:
-        """The first hit in any of these complete texts, or None."""
+        """The first hit in any of these complete texts, with the categories of all others; or None."""
 
     def session(self) -> Session:
         """Begin judging one growing text."""

@@ -52,7 +52,7 @@ class Block:
 
     ``reason`` is for records and never reaches a caller; it must not quote a prompt or a completion.
     ``rule`` names the operator's rule or order that decided, ``retry_after`` is seconds. ``score`` and ``threshold``
-    are those of a classifier that has them.
+    are those of a classifier that has them, ``also`` the further categories that it hit a prompt for.
     """
 
     code: Code
@@ -62,6 +62,7 @@ class Block:
     retry_after: float | None = None
     score: float | None = None
     threshold: float | None = None
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

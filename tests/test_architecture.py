@@ -47,8 +47,10 @@ ALLOWED: dict[str, set[str]] = {
         "guard.upstream",
         "guard.wire",
     },
+    "guard.diverting": {"guard.pipeline", "guard.refusal"},
     "guard.arrival": {
         "guard.credentials",
+        "guard.diverting",
         "guard.live",
         "guard.pipeline",
         "guard.refusal",
@@ -85,6 +87,7 @@ ALLOWED: dict[str, set[str]] = {
         "guard.arrival",
         "guard.callers",
         "guard.credentials",
+        "guard.diverting",
         "guard.hypothetical",
         "guard.live",
         "guard.pipeline",

@@ -42,7 +42,7 @@ _TABLE: Final = {
     "fallback": ModeWords(
         "Fall back",
         "On fallback",
-        "lets another model answer what is new; a stop where the file names none",
+        "lets another model answer what is new, or of that what its file says; a stop where it names none",
         refuses=False,
     ),
     "stricter": ModeWords(

@@ -95,6 +95,7 @@ def outcome(
             one.retry_after,
             one.score,
             one.threshold,
+            one.also,
         )
         for one in ended.decisions
     )

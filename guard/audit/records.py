@@ -76,6 +76,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     retry_after: float | None = None
     score: float | None = None
     threshold: float | None = None
+    also: tuple[str, ...] = ()
 
 
 class Opened(_Record, frozen=True, gc=False):

@@ -85,8 +85,9 @@ class PatternClassifier:
         return self._width
 
     def judge(self, texts: list[str]) -> Hit | None:
-        """Judge complete texts."""
+        """Judge complete texts, all of them: one that is hit first does not hide what another is about."""
         found: list[int] = []
+        first: PatternRule | None = None
 
         def take(index: int, *_: object) -> None:
             found.append(index)
@@ -95,10 +96,12 @@ class PatternClassifier:
             folded = fold_all(text).encode()
             if folded:
                 _guarded(self._whole.scan, folded, match_event_handler=take)
-            if found:
-                rule = self._rules[min(found)]
-                return Hit(rule.id, rule.category, -1)
-        return None
+            if found and first is None:
+                first = self._rules[min(found)]
+        if first is None:
+            return None
+        others = {self._rules[index].category for index in found} - {first.category}
+        return Hit(first.id, first.category, -1, also=tuple(sorted(others)))
 
     def session(self) -> PatternSession:
         """Begin judging one growing text."""

@@ -194,7 +194,10 @@ def _done(found: Explanation) -> Iterator[str]:
 def _rung(ladder: Ladder, rung: Mode) -> str:
     if rung is Mode.STRICTER and ladder.stricter is not None:
         return f", enforcing {', '.join(ladder.stricter.enforce)}"
-    return f" to {ladder.fallback.model}" if rung is Mode.FALLBACK and ladder.fallback is not None else ""
+    if rung is not Mode.FALLBACK or ladder.fallback is None:
+        return ""
+    some = ", ".join(ladder.fallback.categories)
+    return f" to {ladder.fallback.model}{f' for {some}' if some else ''}"
 
 
 def _count(found: Explanation) -> str:

@@ -71,7 +71,8 @@ def _rungs(ladder: Ladder) -> Iterator[tuple[str, str]]:
     tight, other, gone = ladder.stricter, ladder.fallback, ladder.de_deployed
     yield OPEN, "served by its file"
     yield Mode.STRICTER, none if tight is None else f"enforces {', '.join(tight.enforce)}, also on running answers"
-    yield Mode.FALLBACK, none if other is None else f"{other.model} answers what is new, under its own policy"
+    new = "what is new" if other is None or not other.categories else f"new prompts of {', '.join(other.categories)}"
+    yield Mode.FALLBACK, none if other is None else f"{other.model} answers {new}, under its own policy"
     skipped = "" if ladder.no_new_principals else "; a step down skips it"
     yield Mode.NO_NEW_PRINCIPALS, f"refuses keys issued on the day of the order or later{skipped}"
     yield Mode.STOP, "refuses what is new and cuts what runs"

@@ -147,7 +147,7 @@ class _Unreadable:
     def covering(self, exchange: Exchange) -> Stop | None:
         raise Unavailable(Failure.UNREACHABLE, "the stop orders cannot be read")
 
-    cutting = detour = tightens = covering
+    cutting = detour = diverts = tightens = covering
 
     def withdrawn(self, asl: int, scopes: frozenset[str]) -> Stop | None:
         raise Unavailable(Failure.UNREACHABLE, "the stop orders cannot be read")

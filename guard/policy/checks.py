@@ -206,8 +206,13 @@ def _overdue_stops(view: View) -> str | None:
         return "response does not say within how many hours a weakness must be fixed"
     if response.on_overdue is OnOverdue.ALARM:
         return "response.on_overdue is alarm"
-    if response.on_overdue is OnOverdue.STEP_DOWN and step_below(view.policy.ladder, ()) not in _ANSWERS_NO_MORE:
-        return "response.on_overdue is step_down, and the first rung of the ladder is neither a fallback nor a stop"
+    ladder = view.policy.ladder
+    if response.on_overdue is OnOverdue.STEP_DOWN:
+        first = step_below(ladder, ())
+        if first not in _ANSWERS_NO_MORE:
+            return "response.on_overdue is step_down, and the first rung of the ladder is neither a fallback nor a stop"
+        if first is Mode.FALLBACK and ladder.fallback is not None and ladder.fallback.categories:
+            return "response.on_overdue is step_down, and the fallback is of some categories alone"
     return None
 
 

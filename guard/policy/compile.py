@@ -30,6 +30,7 @@ from guard.policy.model import Mount as MountPolicy
 from guard.policy.necessary import lacking
 from guard.policy.order import misplaced
 from guard.policy.reaching import Departures, Reach, reach
+from guard.policy.replacing import judges
 from guard.policy.source import ConfigError, Place, Problem
 from guard.serving import Serving
 from guard.upstream.send import ModelServer
@@ -231,6 +232,8 @@ class _Compiling:
             rungs=ladder.rungs,
             stricter=None if ladder.stricter is None else Pipeline(_enforced(mounts, ladder.stricter.enforce)),
             fallback="" if ladder.fallback is None else ladder.fallback.model,
+            fallback_for=frozenset() if ladder.fallback is None else frozenset(map(str, ladder.fallback.categories)),
+            fallback_by=judges(policy, self._config.rules),
             replacement="" if ladder.de_deployed is None else ladder.de_deployed.replacement,
             grants=Grants(policy.upstream.kind.value, frozenset(key.value for key in policy.allow_keys)),
         )

@@ -72,6 +72,11 @@ def widened(effect: Effect) -> Judge:
     return judge
 
 
+def others(old: Any, new: Any, *_: Tree) -> Effect:
+    """A list without order: any other is weaker; null, empty and absent are one."""
+    return N if frozenset(old or ()) == frozenset(new or ()) else W
+
+
 def ranked(*words: str) -> Judge:
     """A word of these, the strongest first; any other is weaker."""
 
@@ -248,6 +253,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(f"{_LADDER}/stricter/enforce", widened(S), "what is enforced on that rung"),
     Rule(f"{_LADDER}/fallback", always(W), _RUNG),
     Rule(f"{_LADDER}/fallback/model", always(W), "another model answers on that rung"),
+    Rule(f"{_LADDER}/fallback/categories", others, "which prompts another model answers on that rung"),
     Rule(f"{_LADDER}/no_new_principals", always(W), _RUNG),
     Rule(f"{_LADDER}/de_deployed", withdrawn, "what callers get once it is withdrawn"),
     Rule(f"{_LADDER}/de_deployed/replacement", always(W), "another model takes its place"),

@@ -7,7 +7,8 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
-from guard.policy.fields import Alias, Frozen, Name, unique
+from guard.policy.fields import LAX, Alias, Frozen, Name, unique
+from safeguards.category import Category
 from safeguards.mode import MILDEST_FIRST, Mode, effective
 
 _DOWN: Final = (Mode.STRICTER, Mode.FALLBACK, Mode.NO_NEW_PRINCIPALS)
@@ -24,10 +25,17 @@ class Stricter(Frozen):
 
 
 class Fallback(Frozen):
-    """The rung on which another model answers what is new, under its own policy and by its own tiers' grants."""
+    """The rung on which another model answers what is new, under its own policy and by its own tiers' grants (E8)."""
 
     model: Alias = Field(
         description="Other weights at levels no higher, for the same audience, listeners and operations."
+    )
+    categories: Annotated[tuple[Annotated[Category, LAX], ...], AfterValidator(unique("the category"))] = Field(
+        default=(),
+        description="It answers only prompts that a classifier, also one in shadow, finds to be of these, and this "
+        "model the rest; left out: everything.",
+        min_length=1,
+        max_length=len(Category),
     )
 
 

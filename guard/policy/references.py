@@ -19,7 +19,7 @@ from guard.policy.model import (
     Standard,
     TiersFile,
 )
-from guard.policy.replacing import replacing
+from guard.policy.replacing import replacing, unfindable
 from guard.policy.roles import OperatorRole
 from guard.policy.source import Document, Place, Problem
 from guard.policy.stoppable import stoppable
@@ -86,6 +86,8 @@ def _model(label: str, policy: ModelPolicy, loaded: Loaded, sources: Sources) ->
     yield from _also(document, policy, loaded, sources)
     yield from _thresholds(document, policy, loaded)
     yield from replacing(document, policy, loaded.models, sources.broken)
+    if not _any_broken(sources, "rules/"):
+        yield from unfindable(document, policy, loaded.rules)
     yield from _same_weights(document, policy, loaded, sources)
     if loaded.guard is not None:
         surfaces = [surface.name for surface in loaded.guard.surfaces]

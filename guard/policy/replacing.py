@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
-from guard.policy.model import ModelPolicy
+from guard.policy.model import Category, ClassifierMount, ModelPolicy, Mount, RuleSet, Target
 from guard.policy.server_identity import weights_of
 from guard.policy.source import Document, Place, Problem
 
@@ -34,6 +34,28 @@ def replacing(
         else:
             for words in (*_unlike(policy, other), *_beyond(policy, other, models)):
                 yield document.problem(place, f"{label} {words}")
+
+
+def unfindable(document: Document, policy: ModelPolicy, rules: Mapping[str, RuleSet]) -> Iterator[Problem]:
+    """Yield each category of a fallback that nothing finds in a prompt: an order for that rung would do nothing."""
+    wanted = () if policy.ladder.fallback is None else policy.ladder.fallback.categories
+    for index, category in enumerate(wanted):
+        if not any(_finds(mount, {category}, rules) for mount in policy.safeguards):
+            words = "is of no rule of a classifier of this model that screens input, so nothing would fall back"
+            yield document.problem(("ladder", "fallback", "categories", index), words)
+
+
+def judges(policy: ModelPolicy, rules: Mapping[str, RuleSet]) -> frozenset[str]:
+    """Return the names of the mounts that can find the categories of the model's fallback in a prompt."""
+    wanted = frozenset(() if policy.ladder.fallback is None else policy.ladder.fallback.categories)
+    return frozenset(mount.name for mount in policy.safeguards if _finds(mount, wanted, rules))
+
+
+def _finds(mount: Mount, wanted: AbstractSet[Category], rules: Mapping[str, RuleSet]) -> bool:
+    if not isinstance(mount, ClassifierMount) or Target.INPUT not in mount.settings.screens:
+        return False
+    found = rules.get(mount.settings.rules)
+    return found is not None and any(rule.category in wanted for rule in found.rules)
 
 
 def _unlike(policy: ModelPolicy, other: ModelPolicy) -> Iterator[str]:

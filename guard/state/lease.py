@@ -118,6 +118,10 @@ class LeasedSwitches:
         """As the orders say: whether the model that answers may be served now is asked of `covering`."""
         return self._switches.detour(exchange)
 
+    def diverts(self, exchange: Exchange) -> Stop | None:
+        """As the orders say."""
+        return self._switches.diverts(exchange)
+
     def tightens(self, exchange: Exchange) -> Stop | None:
         """As the orders say."""
         return self._switches.tightens(exchange)

@@ -112,7 +112,7 @@ class _Closings:
 class _Views:
     """The questions about one kind of level; those that depend on the case of an exchange have a view for each."""
 
-    __slots__ = ("any", "closed", "firm", "new", "running", "stricter", "withdrawn")
+    __slots__ = ("any", "closed", "fallback", "firm", "new", "running", "stricter", "withdrawn")
 
     def __init__(self, held: tuple[InForce, ...]) -> None:
         self.any = _View(held)
@@ -121,6 +121,7 @@ class _Views:
         self.running = _by_case(held, cuts)
         self.closed = _Closings(_of(held, {Mode.NO_NEW_PRINCIPALS}))
         self.stricter = _View(_of(held, {Mode.STRICTER}))
+        self.fallback = _View(_of(held, {Mode.FALLBACK}))
         self.withdrawn = _View(_of(held, {Mode.DE_DEPLOYED}))
 
 
@@ -206,6 +207,10 @@ class State:
         if firm or views.closed.covering(exchange.scopes, exchange.caller.issued):
             return None
         return views.withdrawn.covering(exchange.scopes) or views.new[exchange.case].covering(exchange.scopes)
+
+    def diverts(self, exchange: Exchange) -> Stop | None:
+        """The order by which prompts of the exchange's ``fallback_for`` are kept from its model; None without any."""
+        return self._views(exchange.asl).fallback.covering(exchange.scopes) if exchange.fallback_for else None
 
     def tightens(self, exchange: Exchange) -> Stop | None:
         """The order by which this exchange is judged by its model's stricter pipeline, or None."""

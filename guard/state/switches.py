@@ -115,6 +115,10 @@ class FileSwitches:
         """The order by which another model is to answer this exchange; raises Unavailable as `covering`."""
         return self._known().detour(exchange)
 
+    def diverts(self, exchange: Exchange) -> Stop | None:
+        """The order by which prompts of certain categories are another model's; raises Unavailable as `covering`."""
+        return self._known().diverts(exchange)
+
     def tightens(self, exchange: Exchange) -> Stop | None:
         """The order by which this exchange is judged more strictly; raises Unavailable as `covering`."""
         return self._known().tightens(exchange)

@@ -885,6 +885,17 @@ CASES = (
     Case("a fallback to itself", MODEL, "audience: general",
          "ladder: {fallback: {model: demo}}\naudience: general",
          "models/demo.yaml:5: ladder.fallback.model: is this model itself"),
+    Case("a fallback of nothing", MODEL, "audience: general",
+         "ladder: {fallback: {model: twin, categories: []}}\naudience: general",
+         "models/demo.yaml:5: ladder.fallback.categories: must not be empty"),
+    Case("a fallback of a category twice", MODEL, "audience: general",
+         "ladder: {fallback: {model: twin, categories: [cbrn, cbrn]}}\naudience: general",
+         "models/demo.yaml:5: ladder.fallback.categories[1]: the category is already used by item 0"),
+    Case("a fallback of a category that nothing finds", MODEL, "audience: general",
+         "ladder: {fallback: {model: demo, categories: [other, cbrn]}}\naudience: general",
+         "models/demo.yaml:5: ladder.fallback.categories[1]: is of no rule of a classifier of this model that screens "
+         "input, so nothing would fall back\n"
+         "models/demo.yaml:5: ladder.fallback.model: is this model itself"),
     Case("an alias of the same weights twice", MODEL, "audience: general",
          "same_weights_as: [twin, twin]\naudience: general",
          "models/demo.yaml:5: same_weights_as[1]: the alias is already used by item 0"),

@@ -1,4 +1,7 @@
-"""A request is read strictly and bounded; whatever is wrong with it is refused before anything else happens."""
+"""A request is read strictly and bounded; whatever is wrong with it is refused before anything else happens.
+
+It is one file, because who answers is a part of how a request is understood.
+"""
 
 from __future__ import annotations
 
@@ -273,3 +276,52 @@ def test_without_a_view_of_the_orders_an_exchange_has_no_rungs() -> None:
     road = Road()
     road.change(rungs=frozenset({Mode.FALLBACK}), fallback="small")
     assert read(road, GOOD).exchange.rungs == frozenset()
+
+
+def in_part(ladder: State, **small: Any) -> Two:
+    """A fallback of prompts about ``cbrn`` alone, which the mount ``judge`` finds."""
+    road = Two(ladder, **{"fallback": "", "fallback_for": frozenset(), **small})
+    road.change(fallback_for=frozenset({"cbrn"}), fallback_by=frozenset({"judge"}))
+    return road
+
+
+def test_a_fallback_of_some_categories_changes_nothing_before_the_prompt_is_judged() -> None:
+    arrival = read(in_part(given(Mode.FALLBACK)), GOOD)
+    assert (arrival.exchange.model, arrival.exchange.asked) == ("demo", "")
+    assert arrival.diverting is not None
+    assert (arrival.diverting.categories, arrival.diverting.judges) == (
+        frozenset({"cbrn"}),
+        frozenset({"judge"}),
+    )
+    instead = arrival.diverting.instead()
+    assert instead is not None
+    assert (instead.exchange.model, instead.exchange.asked) == ("small", "demo")
+    assert instead.exchange.id == arrival.exchange.id + "x"
+    assert instead.exchange.passages == arrival.exchange.passages
+    assert (instead.diverting, instead.started) == (None, arrival.started)
+
+
+def test_who_answers_a_category_stands_on_its_own_rungs_and_sends_nothing_further() -> None:
+    orders = given(Mode.FALLBACK).merge(given(Mode.FALLBACK, Mode.STRICTER, model="small"))
+    stricter = Pipeline(Two(orders).serving.pipeline.mounts)
+    rungs = frozenset({Mode.STRICTER, Mode.FALLBACK})
+    more = {"rungs": rungs, "stricter": stricter, "fallback": "demo", "fallback_for": frozenset({"cbrn"})}
+    diverting = read(in_part(orders, **more), GOOD).diverting
+    instead = None if diverting is None else diverting.instead()
+    assert instead is not None
+    assert instead.pipeline is stricter
+    assert instead.diverting is not None
+    assert instead.diverting.instead() is None
+
+
+@pytest.mark.parametrize("small", [{"unmet": ("L2.row",)}, {"audience": "internal"}, {"dialects": {}}])
+def test_a_category_falls_back_to_nobody_who_could_not_be_asked_himself(small: dict[str, Any]) -> None:
+    diverting = read(in_part(given(Mode.FALLBACK), **small), GOOD).diverting
+    assert diverting is not None
+    assert diverting.instead() is None
+
+
+def test_a_category_falls_back_to_nobody_who_is_stopped() -> None:
+    diverting = read(in_part(given(Mode.FALLBACK).merge(given(Mode.STOP, model="small"))), GOOD).diverting
+    assert diverting is not None
+    assert diverting.instead() is None

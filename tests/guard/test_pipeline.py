@@ -352,6 +352,57 @@ def test_what_was_only_recorded_is_carried_out_once_the_same_mounts_are_enforced
         assert enforced.carry_out(judgement) is None  # it is on record as blocked
 
 
+CRASH = RuntimeError("no text")
+FRAUD = replace(NO, category="fraud")
+BOTH = replace(NO, category="fraud", also=("other",))
+LIMITED = Block(Code.RATE_LIMITED, "too many")
+
+
+@pytest.mark.parametrize(
+    ("shadowed", "enforced", "kept"),
+    [
+        (NO, PASS, "m0"),
+        (BOTH, PASS, "m0"),  # what is named first hides nothing
+        (PASS, NO, "m1"),
+        (NO, NO, "m1"),
+        (FRAUD, PASS, None),
+        (PASS, PASS, None),
+        (PASS, BOTH, None),  # it was blocked for what falls back nowhere
+        (PASS, FRAUD, None),
+        (NO, FRAUD, None),
+        (NO, LIMITED, None),
+        (NO, CRASH, None),
+        (CRASH, PASS, "m0"),
+        (CRASH, FRAUD, None),
+    ],
+)
+def test_what_was_found_about_a_prompt_is_kept_from_its_model_where_nothing_else_blocks_it(
+    shadowed: Any, enforced: Any, kept: str | None
+) -> None:
+    pipeline = Pipeline(
+        [*mounts(Says(shadowed), enforce=False, block=False), Mount("m1", Says(enforced), True, True, 1)]
+    )
+    judgement = pipeline.begin(EXCHANGE)
+    blocked = asyncio.run(pipeline.admit(judgement, REQUEST))
+    found = pipeline.divert(judgement, {"other"}, {"m0", "m1"})
+    assert (None if found is None else found.safeguard) == kept
+    assert isinstance(blocked, Decision) or found is None or found in judgement.admissions
+    if found is not None:
+        assert (found.enforced, found.denied, found.blocked) == (True, True, True)
+        assert found.code is (Code.SAFEGUARD_FAILED if shadowed is CRASH else Code.CONTENT_BLOCKED)
+    assert pipeline.divert(judgement, {"other"}, set()) is None
+
+
+def test_what_a_pushed_rule_blocks_is_not_kept_for_another_model() -> None:
+    resting = Resting(NO)
+    resting.awake = True
+    pipeline = Pipeline([*mounts(Says()), Mount("m1", resting, True, True, 1.0)])
+    judgement = pipeline.begin(EXCHANGE)
+    asyncio.run(pipeline.admit(judgement, REQUEST))
+    assert judgement.admissions[-1].blocked
+    assert pipeline.divert(judgement, {"other"}, {"m0"}) is None
+
+
 def test_where_nothing_was_denied_nothing_is_carried_out() -> None:
     mounts = [Mount("shadow", Says(), enforce=False, block_on_failure=True, deadline=1.0)]
     judgement = Pipeline(mounts).begin(EXCHANGE)

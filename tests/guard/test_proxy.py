@@ -10,15 +10,20 @@ import gc
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
 from guard.live import Live
+from guard.pipeline import Mount, Pipeline
+from guard.serving import Serving
 from safeguards.base import Safeguard
 from safeguards.decision import Ending
 from safeguards.exchange import Channel, Exchange
+from safeguards.mode import Mode
 from safeguards.verdict import PASS, Block, Cleared, Code
 from tests.guard.road import WORDS, Hesitant, Line, Road, Sudden, Wired, receiving, truncated
+from tests.guard.state.parts import merged, stop
 
 STOP = (Ending.STOPPED, Block(Code.STOPPED, "model:demo: a test", rule="o1"))
 GONE = (Ending.CALLER_GONE, Block(Code.CALLER_GONE, "the caller left"))
@@ -384,3 +389,141 @@ def test_a_caller_that_leaves_within_its_body_is_refused_without_an_answer() -> 
     assert (line.sent, line.aborted) == ([], 1)
     assert [refused.code for refused in road.notes.refusals] == [Code.CALLER_GONE]
     assert road.notes.began_with == []
+
+
+class Finds(Safeguard):
+    """A classifier that finds every prompt to be about one thing, after a while."""
+
+    kind = "classifier"
+
+    async def admit(self, exchange: Exchange) -> Block:
+        """Say so."""
+        await asyncio.sleep(0)
+        return Block(Code.CONTENT_BLOCKED, "a rule", category="cbrn", rule="r1")
+
+
+class Diverted(Road):
+    """A road to ``demo``, whose prompts about ``cbrn`` an order has ``small`` answer; ``second`` is that one's log."""
+
+    def __init__(self, *small: Safeguard) -> None:
+        """Mount what finds it in shadow, and these on ``small``."""
+        super().__init__()
+        self.second = Hesitant()
+        mounts = [*self.serving.pipeline.mounts, Mount("judge", Finds(), False, True, 5.0)]
+        self.small = replace(
+            self.serving,
+            model="small",
+            pipeline=Pipeline(
+                [Mount(f"s{at}", each, True, True, 5.0) for at, each in enumerate((self.second, *small))]
+            ),
+        )
+        self.change(
+            pipeline=Pipeline(mounts),
+            rungs=frozenset({Mode.FALLBACK}),
+            fallback="small",
+            fallback_for=frozenset({"cbrn"}),
+            fallback_by=frozenset({"judge"}),
+        )
+        self.arrivals._ladder = merged([replace(stop("model:demo"), mode=Mode.FALLBACK)])
+
+    def find(self, model: str) -> Serving | None:
+        """As `Catalogue.find`."""
+        return self.small if model == "small" else super().find(model)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_prompt_that_is_kept_from_its_model_is_answered_by_another_under_a_record_of_its_own(
+    way: type[Line], streamed: bool
+) -> None:
+    road, line = Diverted(), way()
+    asyncio.run(road.travel(line, stream=streamed))
+    assert texts(line) == "".join(WORDS)
+    assert (line.headers[b"x-guard-answered-by"], line.headers[b"x-request-id"]) == (b"small", b"id0x")
+    (sent,) = road.model.sent
+    assert (sent.exchange.model, sent.exchange.asked) == ("small", "demo")
+    (kept,), (answered,) = road.first.outcomes, road.second.outcomes
+    assert (kept.ending, kept.code, kept.status) == (Ending.BLOCKED_INPUT, Code.CONTENT_BLOCKED, 0)
+    assert kept.reason == "a rule; small answers, as id0x"
+    assert [each.blocked for each in kept.decisions] == [False, True]
+    assert (answered.ending, answered.status, kept.sent_bytes) == (Ending.SERVED, 200, 0)
+    assert [each.exchange.model for each in road.notes.began_with] == ["demo", "small"]
+    assert len(road.live) == 0
+
+
+@pytest.mark.parametrize("cause", [STOP, GONE, None], ids=["stop", "caller gone", "end of the process"])
+@pytest.mark.parametrize("step", range(40))
+@pytest.mark.parametrize("way", WAYS)
+def test_a_cut_at_any_step_of_the_two_ends_and_records_each_once(
+    way: type[Line], step: int, cause: tuple[Ending, Block] | None
+) -> None:
+    road, line = Diverted(), way()
+
+    async def main() -> None:
+        task = asyncio.ensure_future(road.travel(line))
+        for _ in range(step):
+            assert task.done() or len(road.live) <= 1
+            await asyncio.sleep(0)
+        if cause is None:
+            task.cancel()
+        else:
+            road.live.cut_where(lambda _: cause)
+        with suppress(asyncio.CancelledError):
+            await task
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+    assert len(road.live) == 0
+    assert (
+        len(road.first.outcomes) + len(road.second.outcomes) == len(road.notes.began_with) == len(road.notes.outcomes)
+    )
+    assert len(road.first.outcomes) <= 1
+    assert len(road.second.outcomes) <= 1
+    if road.second.outcomes:
+        assert road.first.outcomes[0].reason.endswith("small answers, as id0x")
+    served = "".join(each.text for outcome in road.notes.outcomes for each in outcome.released)
+    assert texts(line) == served
+    assert line.tell is None
+
+
+def test_the_one_that_answers_judges_the_prompt_by_its_own_policy() -> None:
+    class No(Safeguard):
+        kind = "access"
+
+        def admit(self, exchange: Exchange) -> Block:
+            return Block(Code.ACCESS_DENIED, "a tier", rule="tier")
+
+    road, line = Diverted(No()), Line()
+    asyncio.run(road.travel(line))
+    assert (line.status, json.loads(line.body)["error"]["code"]) == (403, "access_denied")
+    assert road.model.sent == []
+    assert [each.ending for each in (*road.first.outcomes, *road.second.outcomes)] == [
+        Ending.BLOCKED_INPUT,
+        Ending.DENIED,
+    ]
+
+
+def test_where_nobody_can_answer_it_it_is_blocked() -> None:
+    road, line = Diverted(), Line()
+    road.small = replace(road.small, unmet=("L2.row",))
+    asyncio.run(road.travel(line))
+    assert (line.status, json.loads(line.body)["error"]["code"]) == (403, "content_blocked")
+    assert b"x-guard-answered-by" not in line.headers
+    (kept,) = road.notes.outcomes
+    assert (kept.ending, kept.status, kept.reason) == (Ending.BLOCKED_INPUT, 403, "a rule")
+    assert road.model.sent == []
+
+
+def test_a_stop_that_came_while_the_prompt_was_judged_is_the_answer() -> None:
+    road, line = Diverted(), Line()
+
+    class Late(Finds):
+        async def admit(self, exchange: Exchange) -> Block:
+            road.live.cut_where(lambda _: STOP)
+            return Block(Code.CONTENT_BLOCKED, "a rule", category="cbrn")
+
+    mounts = (*road.serving.pipeline.mounts[:1], Mount("judge", Late(), False, True, 5.0))
+    road.change(pipeline=Pipeline(mounts))
+    asyncio.run(road.travel(line))
+    assert [outcome.ending for outcome in road.notes.outcomes] == [Ending.STOPPED]
+    assert road.model.sent == []

@@ -225,6 +225,10 @@ def test_a_model_without_a_time_to_fix_weaknesses_is_not_served_and_a_late_fix_s
     stops = Response(max_hours=48)
     assert is_served(with_policy(config, response=stops))
     assert not is_served(with_policy(config, response=stops.model_copy(update={"on_overdue": OnOverdue.ALARM})))
+    down = stops.model_copy(update={"on_overdue": OnOverdue.STEP_DOWN})
+    for fallback, enough in (({"model": "small"}, True), ({"model": "small", "categories": ("other",)}, False)):
+        ladder = Ladder.model_validate({"fallback": fallback})
+        assert is_served(with_policy(config, response=down, ladder=ladder)) is enough
     desk, story = Desk(tmp_path), Story()
     desk.folder.add(story.opened())
     desk.look(1000)

@@ -103,7 +103,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Configured:
         if mount["use"] == "request_log":
             mount["settings"]["copies"] = {"max_lag_seconds": 60, "when_behind": "alarm"}
     documents["model"]["response"] = {"max_hours": 1, "on_overdue": "stop"}
-    documents["model"]["ladder"] = {"no_new_principals": False, "de_deployed": {"replacement": "small", "route": False}}
+    documents["model"]["ladder"] = {
+        "fallback": {"model": "small", "categories": ["other"]},
+        "no_new_principals": False,
+        "de_deployed": {"replacement": "small", "route": False},
+    }
     band = {"value": "block_rate", "window_seconds": 60, "max": 0.5, "at_least": 1, "then": "alarm"}
     documents["model"]["monitoring"] = {"bands": [band], "reviewed": "2026-05-01", "review_every_days": 90}
     documents["model"]["dials"] = {"coverage": "narrow", "robustness": 1}

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from guard.audit.read import Entry, iter_records
-from guard.audit.records import Intent
+from guard.audit.records import Intent, Outcome
 from guard.cli import main
 from tests.guard.approval.persons import ANA, BEN
-from tests.parts.configuration import Credentials, ModelSpec, write_configuration, write_operators
+from tests.parts.configuration import MARKER, Credentials, ModelSpec, write_configuration, write_operators
 from tests.parts.guard_process import GuardProcess, wait_until
 from tests.parts.ladders import TRIED, write_ladder
 from tests.parts.raw_caller import RawCaller, Whole
@@ -38,6 +38,8 @@ LADDER = {
 @dataclass(slots=True)
 class Host:
     """A running guard with three models: ``big`` at ASL-3 with a whole ladder, ``old`` that is replaced, ``small``.
+
+    ``old`` falls back to ``small`` for one category alone, which ``tried`` finds in shadow.
 
     ``app`` has a key of long ago, ``slow`` one that does not say of when and whose tier has no grant for ``small``.
     """
@@ -94,9 +96,13 @@ def write(config: Path, big: ScriptedUpstream, small: ScriptedUpstream) -> Crede
     ]
     credentials = write_configuration(config, models=models, workers=WORKERS)
     write_ladder(config, "big", LADDER)
-    write_ladder(config, "old", {"de_deployed": {"replacement": "small", "route": True}})
+    fallback = {"model": "small", "categories": ["other"]}
+    write_ladder(config, "old", {"fallback": fallback, "de_deployed": {"replacement": "small", "route": True}})
     tiers = json.loads((config / "tiers.yaml").read_text())
-    tiers["tiers"]["slow"] |= {"models": {"big": ["chat"]}, "rate": {"per_minute": 6000, "burst": 1000}}
+    tiers["tiers"]["slow"] |= {
+        "models": {"big": ["chat"]},
+        "rate": {"per_minute": 6000, "burst": 1000},
+    }
     next(key for key in tiers["keys"] if key["id"] == "app")["issued"] = "2020-01-01"
     (config / "tiers.yaml").write_text(json.dumps(tiers))
     until = (datetime.now(UTC) + timedelta(days=90)).date().isoformat()
@@ -199,6 +205,62 @@ def test_a_fallback_answers_what_is_new_under_its_own_policy_and_says_so(host: H
         "the answers are counted",
     )
     assert metric(host.guard, "guard_ladder_rung", 'model="big"', 'rung="fallback"') == 1
+
+
+def test_a_fallback_of_a_category_answers_the_prompts_that_are_found_to_be_of_it(
+    host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answered(content: str) -> set[tuple[int, str, str]]:
+        found = [host.ask("old", content) for _ in range(TIMES)]
+        names = [each.headers.get("x-guard-answered-by", "") for each in found]
+        return {(each.status, name, each.headers["x-request-id"][28:]) for each, name in zip(found, names, strict=True)}
+
+    assert answered(TRIED) == {(200, "", "")}
+    host.order("fallback", "model:old")
+    asked = len(host.big.requests)
+    assert answered(TRIED) == {(200, "small", "x")}
+    assert len(host.big.requests) == asked
+    assert answered("hello") == {(200, "", "")}
+    assert answered(f"{TRIED} and {MARKER}") == {(403, "small", "x")}  # whose own classifier blocks it
+    with RawCaller(host.guard.data[1], host.credentials.key) as caller:
+        caller.ask(TRIED, model="old")
+        streamed = caller.answer()
+    assert (streamed.texts, streamed.headers["x-guard-answered-by"]) == ("from small", "small")
+    # Where that cannot answer it is blocked, and the rest is answered still.
+    host.order("stop", "model:small")
+    assert host.codes("old", TRIED) == {(403, "content_blocked")}
+    assert host.codes("old") == {(200, "")}
+    capsys.readouterr()
+    assert main(["why", "--as", "app", "--model", "old", "--config", str(host.config)]) == 0
+    assert "a prompt of other is answered by small, under its own policy, or blocked" in capsys.readouterr().out
+    assert main(["ladder", "old", "--config", str(host.config)]) == 0
+    assert "* fallback           small answers new prompts of other, under its own policy" in capsys.readouterr().out
+    host.order("stop", "model:old")
+    assert host.codes("old", TRIED) == host.codes("old") == {(503, "stopped")}
+
+
+def test_both_records_of_a_prompt_that_fell_back_name_one_another(host: Host) -> None:
+    host.order("fallback", "model:old")
+    identity = host.ask("old", TRIED).headers["x-request-id"]
+    folder = host.config / "var" / "audit"
+
+    def found() -> dict[str, list[Intent | Outcome]]:
+        read = [item.record for item in iter_records(folder) if isinstance(item, Entry)]
+        both = [each for each in read if isinstance(each, Intent | Outcome) and each.id in {identity, identity[:-1]}]
+        return {name: [each for each in both if each.id == name] for name in (identity[:-1], identity)}
+
+    wait_until(lambda: all(len(each) == 2 for each in found().values()), "both records can be read")
+    kept, answered = found().values()
+    assert isinstance(kept[0], Intent)
+    assert isinstance(kept[1], Outcome)
+    assert isinstance(answered[0], Intent)
+    assert isinstance(answered[1], Outcome)
+    assert (kept[0].model, kept[0].asked, answered[0].model, answered[0].asked) == ("old", "", "small", "old")
+    assert (kept[1].ending, kept[1].released, kept[1].status) == ("blocked_input", (), 0)
+    assert kept[1].reason.endswith(f"small answers, as {identity}")
+    (decision,) = [each for each in kept[1].decisions if each.safeguard == "tried"]
+    assert (decision.enforced, decision.blocked, decision.category) == (True, True, "other")
+    assert answered[1].ending == "served"
 
 
 def test_the_record_names_both_models(host: Host) -> None:

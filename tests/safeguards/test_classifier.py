@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 
 import pytest
 
-from safeguards.classifier import SLICE, Classification
+from safeguards.classifier import SLICE, Classification, judge_in_turns
 from safeguards.decision import Failure, Unavailable
 from safeguards.exchange import Channel, ChannelId, ChannelKind, Passage
 from safeguards.ports import Hit
@@ -214,3 +214,13 @@ def test_what_is_in_a_long_prompt_is_found_also_where_it_is_split(split: bool) -
     blocked = asyncio.run(main())
     assert isinstance(blocked, Block)
     assert blocked.code is Code.CONTENT_BLOCKED
+
+
+def test_a_hit_in_one_slice_hides_no_category_of_another() -> None:
+    class Several(Finding):
+        def judge(self, texts: list[str]) -> Hit | None:
+            found = [name for name in ("fraud", "cbrn", "cyber") if any(name in text for text in texts)]
+            return Hit("r", found[0], -1, also=tuple(found[1:])) if found else None
+
+    texts = ["fraud" + "." * SLICE, "." * SLICE, "cyber, cbrn" + "." * SLICE, "fraud"]
+    assert asyncio.run(judge_in_turns(Several(""), texts)) == Hit("r", "fraud", -1, also=("cbrn", "cyber"))

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from safeguards.mode import CASES, MILDEST_FIRST, Mode, case_of, cuts, effective, refuses, routes
 
 RUNGS = frozenset({Mode.STRICTER, Mode.FALLBACK, Mode.DE_DEPLOYED})
-cases = st.builds(case_of, investigator=st.booleans(), rungs=st.frozensets(st.sampled_from(Mode)))
+cases = st.builds(
+    case_of, investigator=st.booleans(), rungs=st.frozensets(st.sampled_from(Mode)), in_part=st.booleans()
+)
 
 
 @given(cases)
@@ -31,6 +33,14 @@ def test_what_the_file_declares_decides_what_a_rung_does() -> None:
     assert (refuses(Mode.FALLBACK, case), cuts(Mode.FALLBACK, case)) == (True, False)
     assert (refuses(Mode.DE_DEPLOYED, case), cuts(Mode.DE_DEPLOYED, case)) == (True, True)
     assert [mode for mode in Mode if routes(mode, case)] == [Mode.FALLBACK, Mode.DE_DEPLOYED]
+
+
+def test_a_fallback_of_some_categories_leaves_the_rest_to_the_model_itself() -> None:
+    case = case_of(investigator=False, rungs=RUNGS, in_part=True)
+    assert (refuses(Mode.FALLBACK, case), cuts(Mode.FALLBACK, case), routes(Mode.FALLBACK, case)) == (False,) * 3
+    assert [mode for mode in Mode if routes(mode, case)] == [Mode.DE_DEPLOYED]
+    undeclared = case_of(investigator=False, rungs=RUNGS - {Mode.FALLBACK}, in_part=True)
+    assert refuses(Mode.FALLBACK, undeclared)
 
 
 @given(cases, st.sampled_from(Mode))

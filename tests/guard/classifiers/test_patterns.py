@@ -170,7 +170,16 @@ def test_a_phrase_is_found_through_every_disguise_that_folding_removes() -> None
 
 
 def test_the_first_rule_of_the_file_names_a_double_hit() -> None:
-    assert classifier(pattern("a[b]", "one"), phrase("ab", "two")).judge(["xab"]) == Hit("one", "cyber", -1)
+    assert classifier(pattern("a[b]", "one"), phrase("ab", "two")).judge(["xab"]) == Hit(
+        "one", "cyber", -1, also=("other",)
+    )
+
+
+def test_what_is_named_first_hides_no_other_category() -> None:
+    judge = classifier(phrase("decoy"), pattern("re[ao]l", "two"))
+    assert judge.judge(["a decoy", "and more", "what is real"]) == Hit("r", "other", -1, also=("cyber",))
+    assert judge.judge(["a decoy", "and a decoy"]) == Hit("r", "other", -1)
+    assert judge.judge(["what is real"]) == Hit("two", "cyber", -1)
 
 
 def test_nothing_is_hit_in_nothing() -> None:

@@ -65,7 +65,11 @@ def test_what_is_done_when_something_is_found_is_told(tmp_path: Path, capsys: py
     sections: dict[str, dict[str, Any]] = {
         "dials": {"coverage": "expanded", "robustness": 2},
         "response": {"max_hours": 48, "severe_max_hours": 12, "trip_from_severity": 3},
-        "ladder": {"fallback": {"model": "small"}, "no_new_principals": True, "de_deployed": {"replacement": "small"}},
+        "ladder": {
+            "fallback": {"model": "small", "categories": ["other"]},
+            "no_new_principals": True,
+            "de_deployed": {"replacement": "small"},
+        },
         "monitoring": {"bands": [band], "reviewed": "2026-06-01", "review_every_days": 30},
     }
     path.write_text(json.dumps({**json.loads(path.read_text()), **sections}))
@@ -77,7 +81,7 @@ def test_what_is_done_when_something_is_found_is_told(tmp_path: Path, capsys: py
     for said in (
         "dials       coverage expanded, robustness 2, as declared\n",
         "response: fixed within 48 h, severe within 12 h; late: stop; a step down from severity 3 on\n",
-        "ladder: fallback to small\n",
+        "ladder: fallback to small for other\n",
         "ladder: no_new_principals\n",
         "ladder: stop\n",
         "withdrawn: small is named in its place\n",
@@ -91,7 +95,7 @@ def test_what_is_done_when_something_is_found_is_told(tmp_path: Path, capsys: py
     told = json.loads(capsys.readouterr().out)
     assert told["dials"] == sections["dials"]
     assert told["response"] == {**sections["response"], "on_overdue": "stop"}
-    assert told["ladder"]["fallback"] == {"model": "small"}
+    assert told["ladder"]["fallback"] == {"model": "small", "categories": ["other"]}
     assert told["monitoring"]["bands"][0]["value"] == "hit_rate"
     assert (told["clocks"][0]["hours"], told["drills"]["every_seconds"]) == (72, 600)
 

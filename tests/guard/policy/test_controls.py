@@ -165,6 +165,18 @@ def test_what_was_described_without_a_ladder_had_none() -> None:
     assert [each.key for each in found(with_policy(earlier, ladder=LADDER))] == ["ladder.fallback"]
 
 
+def test_a_fallback_that_was_described_before_it_had_categories_was_of_everything() -> None:
+    before = with_policy(BASE, ladder=LADDER)
+    lines = controls(before, before.models["demo"]).replace("categories", "of-no-such-name")
+    assert "of-no-such-name" in lines
+    lines = "".join(line for line in lines.splitlines(keepends=True) if "of-no-such-name" not in line)
+    earlier = with_evidence(before, claim="risk_report", controls=Controls(sha256=fingerprint(lines), lines=lines))
+    assert [each.effect for each in found(earlier)] == [Effect.NEUTRAL]
+    some = Ladder.model_validate({"fallback": {"model": "small", "categories": ("other",)}})
+    (changed,) = found(with_policy(earlier, ladder=some))
+    assert (changed.effect, changed.key) == (Effect.WEAKER, "ladder.fallback.categories")
+
+
 def test_another_rule_under_the_same_name_is_weaker_and_one_more_is_stronger() -> None:
     ((file, rules),) = BASE.rules.items()
     first, *rest = rules.rules

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from guard.policy.load import load
+from guard.policy.replacing import judges
 from guard.policy.source import ConfigError
 from tests.parts.configuration import ModelSpec, write_configuration
 from tests.parts.ladders import write_ladder
@@ -54,6 +55,28 @@ def test_what_keeps_a_model_from_answering_for_another_is_said(
     (problem,) = problems(tmp_path)
     assert "models/big.yaml" in problem
     assert f"ladder.fallback.model: models/small.yaml {said}" in problem
+
+
+@pytest.mark.parametrize(("screens", "finds"), [(["input"], True), (["output"], False)])
+def test_a_fallback_of_a_category_needs_a_classifier_that_finds_it_in_prompts(
+    screens: list[str], finds: bool, tmp_path: Path
+) -> None:
+    write_configuration(
+        tmp_path,
+        models=[spec("big"), spec("small", 1)],
+    )
+    write_ladder(tmp_path, "big", {"fallback": {"model": "small", "categories": ["other"]}})
+    path = tmp_path / "models" / "big.yaml"
+    policy = json.loads(path.read_text())
+    for mount in policy["safeguards"]:
+        if mount["use"] == "classifier":
+            mount["settings"]["screens"] = screens if mount.get("name") == "tried" else ["output"]
+    path.write_text(json.dumps(policy))
+    found = problems(tmp_path)
+    assert found == [] if finds else "ladder.fallback.categories[0]: is of no rule" in found[0]
+    if finds:
+        config = load(tmp_path)
+        assert judges(config.models["big"], config.rules) == {"tried"}
 
 
 def test_one_that_is_fit_is_taken(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def asked(draw: st.DrawFn) -> Exchange:
     made = exchange(draw(st.sampled_from(["demo", "other", "third"])), draw(st.sampled_from([2, 3])))
     issued = draw(st.sampled_from([0.0, DAY - 86_400.0, DAY, DAY + 86_400.0, math.inf]))
     caller = replace(made.caller, issued=issued, investigator=draw(st.booleans()))
-    return replace(made, caller=caller, rungs=draw(RUNG_SETS))
+    return replace(made, caller=caller, rungs=draw(RUNG_SETS), fallback_for=draw(st.frozensets(st.just("cbrn"))))
 
 
 def rank(found: Stop | None) -> int:
@@ -216,9 +216,9 @@ def test_modes_merge_the_same_in_any_order_and_a_further_order_never_allows_more
 ) -> None:
     before, after = merged(some), merged([*some, *more])
     again = merged(data.draw(st.permutations([*some, *more])))
-    for ask in (State.covering, State.cutting, State.detour, State.tightens):
+    for ask in (State.covering, State.cutting, State.detour, State.diverts, State.tightens):
         assert ask(after, one) == ask(again, one) == ask(before.merge(merged(more)), one)
-    for ask in (State.covering, State.cutting, State.tightens):
+    for ask in (State.covering, State.cutting, State.diverts, State.tightens):
         assert rank(ask(before, one)) <= rank(ask(after, one))
     # Another model answers only what this one refuses, and where some order refuses for good none does.
     if after.detour(one) is not None:
@@ -235,6 +235,8 @@ def test_each_question_is_answered_by_what_each_mode_means(held: list[StopOrder]
     assert (state.covering(one) is None) is (not late | refusing)
     assert (state.cutting(one) is None) is (not any(cuts(order.mode, one.case) for order in over))
     assert (state.tightens(one) is None) is (not any(order.mode is Mode.STRICTER for order in over))
+    fallen = any(order.mode is Mode.FALLBACK for order in over)
+    assert (state.diverts(one) is None) is (not (fallen and one.fallback_for))
     routed = {order.id for order in over if routes(order.mode, one.case)}
     assert (state.detour(one) is not None) is (bool(routed) and refusing == routed and not late)
 
