@@ -37,7 +37,7 @@ async function renew() {
   }
   busy = true;
   try {
-    const answer = await fetch("/control?auto=1", { redirect: "error", cache: "no-store" });
+    const answer = await fetch(`${location.pathname}?auto=1`, { redirect: "error", cache: "no-store" });
     if (!answer.ok) throw new Error(answer.status);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (!page.getElementById("clock")) {
