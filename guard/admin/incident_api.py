@@ -5,6 +5,7 @@ The rules of `guard.incidents.desk` alone decide: unlike the page's forms a prog
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -86,7 +87,7 @@ class IncidentApi:
 
     async def _list(self, request: Request, _: Person) -> Response:
         """Tell the open ones, the most urgent first, and with ``?all=1`` the closed ones, the newest first."""
-        cases, damaged = self._desk.all()
+        cases, damaged = await asyncio.to_thread(self._desk.all)
         closed_too = request.query_params.get("all") == "1"
         found = [case for case in most_urgent_first(cases) if closed_too or case.incident.closed is None]
         now = self._clock.now()

@@ -5,6 +5,7 @@ A form carries what whoever sends it has seen: where somebody did something mean
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -92,7 +93,7 @@ class IncidentPages:
         inside = self._looking(request)
         if inside is None:
             return self._door.ask_who(request, PAGE)
-        cases, damaged = self._desk.all()
+        cases, damaged = await asyncio.to_thread(self._desk.all)  # of thousands: a stop need not wait for it
         return html(listing(most_urgent_first(cases), damaged, self._clock.now(), visitor(inside)))
 
     async def _show(self, request: Request) -> Response:
@@ -118,8 +119,13 @@ class IncidentPages:
         return html(ask_open(self._desk.models, typed, visitor(inside)))
 
     def _of_stop(self, stop: str) -> dict[str, str]:
-        """Return what a stop says already of what was found; nothing for one that there is not."""
-        order = next((each for each in self._board.state().stops if stop and each.id == stop), None)
+        """Return what a stop says already of what was found; nothing for one that is not known."""
+        if not stop:
+            return {}
+        try:
+            order = next((each for each in self._board.state().stops if each.id == stop), None)
+        except OSError:
+            order = None  # what was found can be told all the same
         if not isinstance(order, StopOrder):
             return {}
         scope = str(order.scope)
@@ -151,9 +157,10 @@ class IncidentPages:
             return html(page, 409)
         except OSError as failure:
             return _unwritten(inside, failure)
-        except EventError as wrong:
+        except (IncidentRefusedError, EventError) as wrong:
             words = f"Nothing was opened. {sentence(str(wrong))}"
-            return html(ask_open(self._desk.models, typed, visitor(inside), wrong=words), 400)
+            status = 400 if isinstance(wrong, EventError) else 409
+            return html(ask_open(self._desk.models, typed, visitor(inside), wrong=words), status)
         return go(f"{PAGE}/{case.id}")
 
     def _act(self, name: str, act: Act) -> Form:
@@ -206,6 +213,8 @@ class IncidentPages:
             made = await self._exports.export(one, inside.person.name, words_of("reason", fields.get("reason", "")))
         except UnknownIncidentError as unknown:
             return refuse(404, inside, "There is no such incident", sentence(str(unknown)))
+        except OSError as failure:
+            return _unwritten(inside, failure)
         except (NotExportedError, EventError) as problem:
             words = f"Nothing was handed over. {sentence(str(problem))}"
             page = incident(case, self._clock.now(), visitor(inside), words, fields, "export")
@@ -221,7 +230,7 @@ def archive(made: Export) -> Response:
 
 def _unwritten(inside: Inside, failure: OSError) -> Response:
     words = f"{failure.strerror or failure}. Nothing was done; try guard incident on the host."
-    return refuse(500, inside, "The incident could not be written", words)
+    return refuse(500, inside, "The incident cannot be read or written", words)
 
 
 _OPENING: Final = ("model", "summary", "severity", "discovered", "requests", "stop", "seen")

@@ -27,7 +27,7 @@ from guard.incidents.events import (
     Stepped,
     Triaged,
 )
-from guard.incidents.folder import IncidentFolder
+from guard.incidents.folder import MAX_INCIDENTS, IncidentFolder
 from guard.incidents.story import done
 from guard.policy.config import Config
 
@@ -142,7 +142,12 @@ class IncidentDesk:
             raise EventError(f"requests: at most {MAX_REQUESTS} ids, of at most {MAX_NAME} characters without a space")
         if discovered is not None and discovered > self._now():
             raise EventError("discovered: lies in the future")
-        for one in self._folder.ids() if seen is not None else ():
+        there = self._folder.ids()
+        if len(there) >= MAX_INCIDENTS:
+            raise IncidentRefusedError(
+                f"there are {MAX_INCIDENTS} incidents, and no more are read: archive closed ones"
+            )
+        for one in there if seen is not None else ():
             other = None if one <= (seen or "") else self._folder.read(one, self._known).incident
             if other is not None and (other.opened.model, other.closed) == (model, None):
                 raise ChangedError(other.opened)

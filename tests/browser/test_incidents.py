@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from guard.cli import main
 from guard.incidents.folder import IncidentFolder
-from tests.browser.stand import Stand, resumed, stand, visit
+from tests.browser.stand import Stand, Visit, resumed, stand, visit
 from tests.browser.test_control import CONTRAST, LIVE
 from tests.guard.incidents.stories import CLOCKS
 from tests.parts.guard_process import wait_until
@@ -44,6 +44,11 @@ def acts(office: Stand, one: str) -> list[tuple[str, str]]:
 def on_the_host(office: Stand, *words: str) -> None:
     """Do something with the command, as somebody else."""
     assert main(["incident", *words, "--who", "dana", "--config", str(office.config)]) == 0
+
+
+def complaints(mine: Visit) -> list[str]:
+    """What the browser complained about, but for what it no longer wanted, such as the icon of a page that was left."""
+    return [each for each in mine.complaints if "net::ERR_ABORTED" not in each]
 
 
 def open_one(page: Page, office: Stand, summary: str = FOUND) -> str:
@@ -89,8 +94,6 @@ def test_an_incident_goes_its_whole_way_from_a_stop_to_the_bundle(
         expect(page.locator("#state .facts")).to_contain_text("closed")
         expect(page.locator("#story tbody tr")).to_have_count(5)
 
-        assert mine.complaints == []  # a download counts as one: the page that was asked for never comes
-
         folder = IncidentFolder(office.config / "var" / "state")
         wait_until(lambda: folder.recorded() >= {each.id for each in folder.read(one).events}, "all are on record")
         page.get_by_label("For whom, and why").fill("for the office")
@@ -107,6 +110,7 @@ def test_an_incident_goes_its_whole_way_from_a_stop_to_the_bundle(
         whats = [json.loads(line)["what"] for line in files["records.jsonl"].splitlines()]
         assert {"stop", "incident open", "incident close", "export"} <= set(whats)
         assert [who for _, who in acts(office, one)] == ["Ana Ferreira"] * 5
+        assert complaints(mine) == []
     resumed(office, [stop])
 
 
@@ -133,6 +137,9 @@ def test_a_page_is_renewed_by_what_others_do_and_its_form_then_does_nothing(brow
         page.get_by_role("button", name="Fixed there").click()
         expect(page.locator("#wrong")).to_contain_text(f"Meanwhile {DANA} has closed it")
         expect(page.locator("#story")).to_contain_text("closed on the host")
+        page.wait_for_selector(LIVE)
+        page.evaluate("renew()")  # though the window's address is the form's
+        expect(page.locator("#stale")).to_be_hidden()
         assert [kind for kind, _ in acts(office, one)] == ["Opened", "Triaged", "Mitigated", "Closed"]
 
 
@@ -150,7 +157,7 @@ def test_the_front_page_hears_of_an_incident_and_leads_to_it(browser: Browser, o
         expect(page.get_by_role("button", name="Triage")).to_have_count(0)  # a viewer looks
         page.get_by_role("link", name="All incidents").click()
         expect(page.get_by_role("link", name="heard of")).to_be_visible()
-        assert mine.complaints == []
+        assert complaints(mine) == []
 
 
 def test_the_keyboard_alone_opens_and_triages(browser: Browser, office: Stand) -> None:
@@ -220,4 +227,4 @@ def test_every_word_can_be_read_and_nothing_scrolls_sideways_on_a_phone(
                 " e.checkVisibility() && e.getBoundingClientRect().height < 36).map((e) => e.outerHTML)"
             )
             assert small == []
-        assert mine.complaints == []
+        assert complaints(mine) == []

@@ -60,7 +60,7 @@ def page(
     if live:
         again = tag("meta", http_equiv="refresh", content=f"{REFRESH_SECONDS};url={live}?auto=1")
         renewal: Content = (
-            tag("script", src=asset("control.js"), defer=True),
+            tag("script", src=asset("control.js"), defer=True, data_page=live),
             None if forms else tag("noscript", again),
         )
     else:

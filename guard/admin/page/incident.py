@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from guard.admin.page.frame import Visitor, now, page, secret
-from guard.admin.page.html import Content, Html, tag
+from guard.admin.page.html import Content, Html, joined, tag
 from guard.admin.page.incidents import PAGE, imminent, left
 from guard.admin.page.inputs import chosen, hidden, line
 from guard.admin.page.parts import region, table
@@ -31,7 +31,7 @@ def incident(
     """Return the page; ``wrong`` says why the form ``act`` did nothing, and ``typed`` is what it held."""
     found = case.incident
     title = found.opened.summary
-    kept = typed or {}
+    side = joined(_forms(case, visitor, typed or {}, act))
     return page(
         title,
         tag("p", id="stale", role="alert", hidden=True),
@@ -40,8 +40,8 @@ def incident(
         tag(
             "div",
             tag("div", _clocks(case, at), _surfaces(case), _story(case)),
-            tag("div", _forms(case, visitor, kept, act)),
-            class_="case",
+            tag("div", side) if side else None,
+            class_="case" if side else "case alone",
         ),
         tag("p", tag("a", "All incidents", href=PAGE), tag("a", "Control page", href="/control"), class_="links"),
         visitor=visitor,

@@ -507,7 +507,23 @@ def test_a_disk_that_takes_nothing_is_said_and_stops_nothing_else(
         send(counter, f"{PAGE}/open", f"{PAGE}/open", model="demo", summary="x"),
     ):
         assert answer.status_code == 500
+        assert "The incident cannot be read or written" in answer.text
         assert "No space left on device. Nothing was done; try guard incident on the host." in answer.text
+
+
+def test_orders_that_cannot_be_read_keep_nobody_from_opening_one(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter.sign_in()
+    form = counter.form()
+
+    def broken(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(counter.board, "state", broken)
+    assert "For the stop" not in counter.get(f"{PAGE}/open?stop={'0' * 26}").text
+    answer = counter.post(f"{PAGE}/open", form=form, model="demo", summary="x", stop="0" * 26, seen="")
+    assert answer.status_code == 303
 
 
 def test_a_folder_that_cannot_be_read_leaves_the_front_page_and_the_stop(

@@ -268,6 +268,13 @@ def test_two_who_open_one_for_the_same_model_are_told_of_one_another(office: Off
     assert len(office.folder.ids()) == 3
 
 
+def test_no_more_are_opened_than_are_read(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guard.incidents.desk.MAX_INCIDENTS", 1)
+    office.opened()
+    with pytest.raises(IncidentRefusedError, match="there are 1 incidents, and no more are read"):
+        office.opened()
+
+
 def test_a_name_is_made_to_fit_and_never_the_reason_of_a_refusal(office: Office) -> None:
     for who, kept in (("x" * 400, "x" * MAX_NAME), ("a\nb", "a?b"), ("", "unknown")):
         assert office.desk.open(Actor(who, Source.API), "demo", "x").incident.opened.who == kept
