@@ -125,6 +125,16 @@ class _ReloadBody(msgspec.Struct, forbid_unknown_fields=True):
 Stoppers = Callable[[bytes], Person]
 
 
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One more thing that the listener offers: to whoever may do this act, with a token."""
+
+    method: str
+    path: str
+    act: Act
+    handler: Callable[[Request, Person], Awaitable[Response]]
+
+
 def nobody(_: bytes) -> Person:
     """No token is one that only stops."""
     raise Refused(Code.UNAUTHENTICATED, reason="unknown")
@@ -138,12 +148,13 @@ def admin_app(
     pages: Sequence[Route] = (),
     emergency: Stoppers = nobody,
     drills: Stoppers = nobody,
+    operations: Sequence[Operation] = (),
 ) -> Starlette:
-    """Build the admin application with these pages.
+    """Build the admin application with these pages and further operations.
 
     ``emergency`` and ``drills`` find who may stop, and nothing else, by a token: anything, or the self-test model.
     """
-    return _Admin(switchboard, people, fleet, hooks, emergency, drills).app(pages)
+    return _Admin(switchboard, people, fleet, hooks, emergency, drills).app(pages, operations)
 
 
 class _Admin:
@@ -163,7 +174,7 @@ class _Admin:
         self._fleet = fleet
         self._hooks = HookRoute(hooks, switchboard, fleet)
 
-    def app(self, pages: Sequence[Route]) -> Starlette:
+    def app(self, pages: Sequence[Route], operations: Sequence[Operation]) -> Starlette:
         app = Starlette(
             routes=[
                 Route("/health/live", self._live, methods=["GET"]),
@@ -178,6 +189,7 @@ class _Admin:
                 Route("/v1/reloads", self._as(Act.RELOAD, self._reload), methods=["POST"]),
                 Route("/v1/hooks/{name}", self._hooks.receive, methods=["POST"]),
                 Route("/v1/orders/{order}", self._as(Act.SEE_STATUS, self._order), methods=["GET"]),
+                *(Route(each.path, self._as(each.act, each.handler), methods=[each.method]) for each in operations),
                 *pages,
             ],
             exception_handlers={404: _not_here, 405: _not_here},
@@ -213,22 +225,22 @@ class _Admin:
             except Refused as refused:
                 self._fleet.refused(refused.reason)
                 words = "the token has expired" if refused.code is Code.KEY_EXPIRED else "send a valid token"
-                return _problem(401, words)
+                return problem(401, words)
             if not may(person.role, act):
                 self._fleet.refused(f"{person.token} is a {person.role.value}")
-                return _problem(403, f"the role {person.role.value} may not do this; it takes {told(act)}")
+                return problem(403, f"the role {person.role.value} may not do this; it takes {told(act)}")
             try:
                 return await handler(request, person)
             except (UnknownScopeError, OrderError) as wrong:
-                return _problem(400, str(wrong))
+                return problem(400, str(wrong))
             except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
-                return _problem(400, f"the body is not what this takes: {_words(wrong)}")
+                return problem(400, f"the body is not what this takes: {_words(wrong)}")
             except ClientDisconnect:
-                return _problem(400, "the body is incomplete")  # nobody hears it, and nothing was done
+                return problem(400, "the body is incomplete")  # nobody hears it, and nothing was done
             except ResumeRefusedError as refusal:
-                return _problem(409, str(refusal), **({"approval": refusal.approval} if refusal.approval else {}))
+                return problem(409, str(refusal), **({"approval": refusal.approval} if refusal.approval else {}))
             except OSError as failure:
-                return _problem(500, f"the order could not be written: {failure.strerror}")
+                return problem(500, f"the order could not be written: {failure.strerror}")
 
         return guarded
 
@@ -307,8 +319,8 @@ class _Admin:
         body = msgspec.json.decode(await read_body(request), type=_ReloadBody)
         found = await self._fleet.reload(person.name, body.reason[:MAX_REASON])
         status = _RELOADED[found.outcome]
-        problem = {} if found.taken else {"error": "; ".join(found.problems)}
-        return JSONResponse({**found.fields(), **problem}, 202 if found.taken and found.missing else status)
+        wrong = {} if found.taken else {"error": "; ".join(found.problems)}
+        return JSONResponse({**found.fields(), **wrong}, 202 if found.taken and found.missing else status)
 
     async def _answer(self, order: str, fields: dict[str, Any], *, here: bool = False) -> Response:
         """Wait until every worker has applied the order, of the whole fleet or ``here`` alone; then say who has."""
@@ -351,12 +363,13 @@ def _words(wrong: Exception) -> str:
     return str(wrong) if isinstance(wrong, msgspec.DecodeError) else "not UTF-8"
 
 
-async def _not_here(_: Request, problem: Exception) -> Response:
-    status = problem.status_code if isinstance(problem, HTTPException) else 404
-    answer = _problem(status, "there is no such operation on the admin listener")
-    answer.headers.update((problem.headers or {}) if isinstance(problem, HTTPException) else {})
+async def _not_here(_: Request, raised: Exception) -> Response:
+    status = raised.status_code if isinstance(raised, HTTPException) else 404
+    answer = problem(status, "there is no such operation on the admin listener")
+    answer.headers.update((raised.headers or {}) if isinstance(raised, HTTPException) else {})
     return answer
 
 
-def _problem(status: int, message: str, **fields: str) -> Response:
+def problem(status: int, message: str, **fields: str) -> Response:
+    """Return an answer that says what was not done, and why."""
     return JSONResponse({"error": message, **fields}, status)

@@ -7,6 +7,7 @@ signs in as people do, and is let into one page, where it stops the self-test mo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from guard.admin.emergency import Emergency
 from guard.admin.proxied import Proxied
 from guard.admin.sessions import Proof, Session, Sessions
 from guard.credentials import Register, bearer
+from guard.incidents.events import ID
 from guard.policy.process import AdminConfig
 from guard.policy.sign_in import SessionLimits
 from guard.refusal import Refused
@@ -154,12 +156,20 @@ def _cookie_name(request: Request) -> str:
 
 def onward(text: str) -> str:
     """Return where somebody goes after signing in: a page of ours, whatever was asked for."""
-    return text if text in _PAGES or (text.startswith(_WITH_QUERY) and _plain(text)) else "/control"
+    ours = text in _PAGES or _INCIDENT.fullmatch(text) or (text.startswith(_WITH_QUERY) and _plain(text))
+    return text if ours else "/control"
 
 
 MAX_ONWARD: Final = 512
-_PAGES: Final = ("/control", "/control/stop", "/control/resume")
-_WITH_QUERY: Final = ("/control/stop?", "/control/resume?")
+_PAGES: Final = (
+    "/control",
+    "/control/stop",
+    "/control/resume",
+    "/control/incidents",
+    "/control/incidents/open",
+)
+_WITH_QUERY: Final = ("/control/stop?", "/control/resume?", "/control/incidents/open?")
+_INCIDENT: Final = re.compile(rf"/control/incidents/{ID.pattern}")
 
 
 def _plain(text: str) -> bool:

@@ -13,6 +13,7 @@ from guard.admin.modes import rank
 from guard.admin.obedience import Confirmed, confirmed
 from guard.admin.running import Running, by_model, total
 from guard.admin.switchboard import Hold, Standing, Switchboard
+from guard.incidents.case import Case, most_urgent_first
 from guard.policy.report import ModelReport
 from guard.policy.standard import OnExpiry
 from guard.state.drilled import drills_own
@@ -66,8 +67,11 @@ class Instruments(Protocol):
     def lapses(self) -> tuple[Lapse, ...]:
         """Until when evidence holds."""
 
-    def incidents(self) -> tuple[str, ...]:
-        """Every open incident in a line."""
+    def incidents(self) -> tuple[Case, ...]:
+        """Every open incident, as it was looked at a second ago at most."""
+
+    def incident_findings(self) -> tuple[str, ...]:
+        """What keeps incidents from being known, in a line each."""
 
     def drill_findings(self) -> tuple[str, ...]:
         """What drills of the kill switch leave open, in a line each."""
@@ -154,7 +158,7 @@ class Overview:
     """All of it; ``at`` is seconds since the epoch, ``unreadable`` says why the orders cannot be read, if so.
 
     ``stops`` are the strongest and newest, ``kinds`` count all; ``fleet`` is None for a guard that is no part of one,
-    and ``rules`` counts the orders in force that push rules.
+    and ``rules`` counts the orders in force that push rules. ``incidents`` are the open ones, most urgent first.
     """
 
     at: float
@@ -175,6 +179,7 @@ class Overview:
     fleet: FleetView | None = None
     rules: int = 0
     drills: tuple[DrillView, ...] = ()
+    incidents: tuple[Case, ...] = ()
 
     @property
     def served(self) -> int:
@@ -234,7 +239,7 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
         running=total(running),
         findings=(
             *(() if seen is None else seen.findings({each.asl for each in models})),
-            *panel.incidents(),
+            *panel.incident_findings(),
             *panel.drill_findings(),
             *_findings(reports, fleet, policy, log),
             *(f"Resume {order} does not count for all that it names: {why}" for order, why in _uncounted(state)),
@@ -248,6 +253,7 @@ def overview(board: Switchboard, fleet: Fleet, panel: Instruments, at: float) ->
         fleet=seen,
         rules=len(board.rules(state)),
         drills=drill_views(fleet.drills()),
+        incidents=most_urgent_first(panel.incidents()),
     )
 
 

@@ -78,7 +78,8 @@ class Pulse:
     def _numbers(self) -> object:
         health = self._panel.log_health()
         drills = drill_views(self._fleet.drills())
-        return self._panel.running(), int(self._time.now() // 60), health, self._panel.incidents(), drills
+        incidents = self._panel.incidents(), self._panel.incident_findings()
+        return self._panel.running(), int(self._time.now() // 60), health, incidents, drills
 
     def _acts(self) -> object:
         places = tuple((each.name, each.serving, each.trouble) for each in self._panel.places())

@@ -24,16 +24,18 @@ from guard.admin.bodies import MAX_BODY
 from guard.admin.door import Door
 from guard.admin.entrance import Entrance, Inside, same_origin
 from guard.admin.fleet_view import fleet_view
+from guard.admin.incident_pages import Exports, IncidentPages
 from guard.admin.obedience import Confirmed, Here, Workers, obedience
 from guard.admin.overview import Instruments, overview
-from guard.admin.page import acts, approval, control
-from guard.admin.page.frame import ASSETS, VERSION, Visitor
+from guard.admin.page import acts, approval, control, incidents
+from guard.admin.page.frame import ASSETS, VERSION
 from guard.admin.page.parts import MAX_SCOPE, sentence
 from guard.admin.proxied import ForgedHeaderError
 from guard.admin.pulse import MAX_LISTENERS, Pulse
 from guard.admin.running import covered
 from guard.admin.switchboard import ResumeRefusedError, Standing, Switchboard
-from guard.policy.roles import Act, may
+from guard.admin.visiting import anybody, may_resume, may_stop, refuse, visitor
+from guard.incidents.desk import IncidentDesk
 from guard.refusal import Refused
 from guard.state.orders import MAX_REASON, Source, is_order_id
 from guard.state.scope import OrderError
@@ -50,8 +52,17 @@ Form = Callable[[Request, Inside, Mapping[str, str]], Awaitable[Response]]
 class Site:
     """The control page over one switchboard and one fleet."""
 
-    def __init__(self, board: Switchboard, fleet: Fleet, panel: Instruments, entrance: Entrance, clock: Clock) -> None:
-        """Take what acts, what is looked at, who is let in, and the time."""
+    def __init__(
+        self,
+        board: Switchboard,
+        fleet: Fleet,
+        panel: Instruments,
+        entrance: Entrance,
+        clock: Clock,
+        desk: IncidentDesk,
+        exports: Exports,
+    ) -> None:
+        """Take what acts, what is looked at, who is let in, the time, and what incidents are handled by."""
         self._board = board
         self._fleet = fleet
         self._panel = panel
@@ -59,6 +70,7 @@ class Site:
         self._clock = clock
         self._door = Door(entrance, fleet, panel, clock)
         self._pulse = Pulse(board, fleet, panel, clock)
+        self._incidents = IncidentPages(desk, exports, board, entrance, self._door, clock)
         self._told_forged = float("-inf")
 
     def routes(self) -> list[Route]:
@@ -70,15 +82,17 @@ class Site:
             ("/control/events", self._events),
             ("/control/stop", self._ask_stop),
             ("/control/resume", self._ask_resume),
+            *self._incidents.shown(),
         ]
         done: list[tuple[str, Shown]] = [
             ("/control/sign-in", self._door.sign_in),
             ("/control/sign-in/proxy", self._door.sign_in_by_proxy),
-            ("/control/sign-out", self._inside(self._door.sign_out, _anybody)),
-            ("/control/stop", self._inside(self._stop, _may_stop)),
-            ("/control/resume", self._inside(self._resume, _may_resume)),
-            ("/control/resume/approved", self._inside(self._resume_approved, _may_resume, MAX_RESUME)),
+            ("/control/sign-out", self._inside(self._door.sign_out, anybody)),
+            ("/control/stop", self._inside(self._stop, may_stop)),
+            ("/control/resume", self._inside(self._resume, may_resume)),
+            ("/control/resume/approved", self._inside(self._resume_approved, may_resume, MAX_RESUME)),
             ("/control/emergency", self._emergency),
+            *((path, self._inside(act, allowed)) for path, act, allowed in self._incidents.done()),
         ]
         return [
             *(Route(path, self._guarded(act), methods=["GET"]) for path, act in shown),
@@ -99,11 +113,9 @@ class Site:
         inside = self._entrance.find(request, used="auto" not in request.query_params)
         if inside is None:
             return self._door.ask_who(request, "/control")
-        scopes = self._board.scopes() if _may_stop(inside) else ()
+        scopes = self._board.scopes() if may_stop(inside) else ()
         return html(
-            control.control(
-                overview(self._board, self._fleet, self._panel, self._clock.now()), _visitor(inside), scopes
-            )
+            control.control(overview(self._board, self._fleet, self._panel, self._clock.now()), visitor(inside), scopes)
         )
 
     async def _events(self, request: Request) -> Response:
@@ -127,15 +139,15 @@ class Site:
         inside = self._entrance.find(request, used=True)
         if inside is None:
             return self._door.ask_who(request, f"/control/stop?scope={quote(scope[:MAX_SCOPE])}")
-        if not _may_stop(inside):
+        if not may_stop(inside):
             return self._not_yours(inside)
         try:
             wanted = self._board.drilled(scope) if inside.person.drills else self._board.known(scope)
         except (UnknownScopeError, OrderError) as wrong:
-            return _refuse(400, inside, "There is nothing of that name", f"{wrong}.")
+            return refuse(400, inside, "There is nothing of that name", f"{wrong}.")
         held = tuple(each.stop for each in self._in_force() if each.stop.scope == wanted)
         running = covered(wanted, self._panel.running(), self._board.served)
-        return html(acts.ask_stop(str(wanted), running, self._who_obeys(), _visitor(inside), held))
+        return html(acts.ask_stop(str(wanted), running, self._who_obeys(), visitor(inside), held))
 
     def _who_obeys(self) -> tuple[int, int]:
         """Count the workers here and the other replicas of the fleet."""
@@ -148,7 +160,7 @@ class Site:
         inside = self._entrance.find(request, used=True)
         if inside is None:
             return self._door.ask_who(request, f"/control/resume?target={quote(target[:MAX_SCOPE])}")
-        if not _may_resume(inside):
+        if not may_resume(inside):
             return self._not_yours(inside)
         try:
             plan = self._board.plan(target)
@@ -157,8 +169,8 @@ class Site:
             stops = tuple(stop for stop in state.stops if stop.id in lifted)
             rule = next((each for each in state.rules if each.id == target), None)
         except OrderError as wrong:
-            return _refuse(400, inside, "There is no such stop", f"{wrong}.")
-        return html(acts.ask_resume(target, stops, plan, _visitor(inside), rule=rule))
+            return refuse(400, inside, "There is no such stop", f"{wrong}.")
+        return html(acts.ask_resume(target, stops, plan, visitor(inside), rule=rule))
 
     def _in_force(self) -> tuple[Standing, ...]:
         try:
@@ -203,7 +215,7 @@ class Site:
 
     def _ask_approval(self, statement: str, target: str, inside: Inside, done: str = "") -> Response:
         found = signing(self._board, statement, "", self._clock.now())
-        return html(approval.ask_approval(found, target, _visitor(inside), done=done))
+        return html(approval.ask_approval(found, target, visitor(inside), done=done))
 
     async def _resume_approved(self, _: Request, inside: Inside, fields: Mapping[str, str]) -> Response:
         """Resume what was signed; where something is lacking show the form again, with what was pasted."""
@@ -212,17 +224,17 @@ class Site:
             statement = statement_of(fields.get("approval", ""))
             found = signing(self._board, statement, fields.get("signatures", ""), self._clock.now())
         except OrderError as wrong:
-            return html(approval.ask_wrong(str(wrong), target, _visitor(inside)), 400)
+            return html(approval.ask_wrong(str(wrong), target, visitor(inside)), 400)
         approvers = pasted(found.pasted, self._board.operators).approvers
         try:
             resumed = self._board.resume_approved(statement, approvers, inside.person.name, Source.ADMIN)
         except (ResumeRefusedError, OrderError) as refusal:
-            return html(approval.ask_approval(found, target, _visitor(inside), wrong=f"Not resumed: {refusal}"), 409)
+            return html(approval.ask_approval(found, target, visitor(inside), wrong=f"Not resumed: {refusal}"), 409)
         await self._spread(resumed.order)
         if not resumed.plan.held:
             return go("/control")
         held = [f"model {each.model} stays stopped: {each.why}" for each in resumed.plan.held]
-        return html(approval.resumed_in_part(resumed.plan.lifts, resumed.people, held, _visitor(inside)))
+        return html(approval.resumed_in_part(resumed.plan.lifts, resumed.people, held, visitor(inside)))
 
     async def _emergency(self, request: Request) -> Response:
         fields = await read_form(request, "token", "scope", "reason")
@@ -267,11 +279,11 @@ class Site:
             try:
                 return await act(request, inside, fields)
             except ResumeRefusedError as refusal:
-                return _refuse(409, inside, "Not resumed", f"{refusal}.")
+                return refuse(409, inside, "Not resumed", f"{refusal}.")
             except (UnknownScopeError, OrderError) as wrong:
-                return _refuse(400, inside, "Nothing was done", f"{wrong}.")
+                return refuse(400, inside, "Nothing was done", f"{wrong}.")
             except OSError as failure:
-                return _refuse(
+                return refuse(
                     500, inside, "The order could not be written", f"{failure.strerror}. Stop by another way."
                 )
 
@@ -302,7 +314,7 @@ class Site:
     def _not_yours(self, inside: Inside) -> Response:
         role = inside.person.role.value
         self._fleet.refused(f"{inside.person.token} is a {role}")
-        return _refuse(403, inside, "Not yours to do", f"The role {role} may not do this.")
+        return refuse(403, inside, "Not yours to do", f"The role {role} may not do this.")
 
     def _from_here(self, request: Request) -> None:
         if request.method == "POST" and not same_origin(request.headers):
@@ -322,6 +334,8 @@ def _returning(request: Request, fields: Mapping[str, str]) -> str:
     """Return the page that asks again for what somebody meant to do."""
     if request.url.path == "/control/stop":
         return f"/control/stop?scope={quote(fields.get('scope', '')[:MAX_SCOPE])}"
+    if request.url.path.startswith(incidents.PAGE):
+        return f"{incidents.PAGE}/{request.path_params['incident']}" if request.path_params else incidents.OPEN
     target = fields.get("target", "")
     return f"/control/resume?target={target}" if is_order_id(target) else "/control"
 
@@ -332,24 +346,3 @@ def _mode(fields: Mapping[str, str]) -> Mode:
         return Mode(fields.get("mode") or Mode.STOP)
     except ValueError:
         raise OrderError(f"mode: one of {', '.join(Mode)}") from None
-
-
-def _may_stop(inside: Inside) -> bool:
-    return may(inside.person.role, Act.STOP)
-
-
-def _may_resume(inside: Inside) -> bool:
-    return may(inside.person.role, Act.RESUME)
-
-
-def _anybody(_: Inside) -> bool:
-    return True
-
-
-def _visitor(inside: Inside) -> Visitor:
-    person = inside.person
-    return Visitor(person.name, person.role.value, _may_stop(inside), _may_resume(inside), inside.session.form)
-
-
-def _refuse(status: int, inside: Inside, title: str, words: str) -> Response:
-    return html(acts.problem(title, words, _visitor(inside)), status)

@@ -34,4 +34,13 @@ def since(seconds: float) -> str:
     return "under a minute"
 
 
+def instant(text: str) -> float:
+    """Read a moment as RFC 3339 or a form writes it, in seconds since the epoch; without a zone it is UTC.
+
+    Raises ValueError.
+    """
+    read = datetime.fromisoformat(text)
+    return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
+
+
 _UNITS: Final = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 60, ""))

@@ -1,8 +1,8 @@
 """``guard incident``: what was found, how bad it is, what was done about it, and by when something is due.
 
 These commands write events beside the stop orders of this host; a running guard records them within a second. Words
-given here are kept in the clear: they must not quote prompts or completions. It is one file, so that the steps of an
-incident are read in their order.
+given here are kept in the clear: they must not quote prompts or completions. What may be done is
+`guard.incidents.desk`'s to say, as for the control page.
 """
 
 from __future__ import annotations
@@ -12,24 +12,25 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Final
 
 from guard.audit.render import moment, printable
 from guard.cli import incident_export
 from guard.cli.options import add_config, instant, state_of
 from guard.cli.switch import fail, out, who_on_host
-from guard.incidents.clocks import Due, answer, legal
-from guard.incidents.events import WORST, Closed, Event, EventError, Imminent, Mitigated, Opened, Reported, Triaged
+from guard.incidents.case import Case
+from guard.incidents.clocks import Due
+from guard.incidents.desk import Actor, IncidentDesk, IncidentRefusedError, UnknownIncidentError
+from guard.incidents.events import WORST, EventError, Imminent, Source
 from guard.incidents.folder import IncidentFolder
-from guard.incidents.incident import Incident
-from guard.policy.lineage import surfaces_of
-from guard.policy.load import Config, load
+from guard.policy.load import load
 from guard.state.orders import ENTROPY_BYTES, order_id
 
 USAGE: Final = 2
 REFUSED: Final = 4
 MAX_CLAIM: Final = 100
+Command = Callable[[argparse.Namespace, IncidentDesk], int]
 _SEVERITY: Final = "0 to 4, 4 the worst; what nobody has judged counts as 4"
 
 
@@ -48,6 +49,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     one.add_argument("--severity", type=int, choices=range(WORST + 1), help=_SEVERITY)
     one.add_argument("--discovered", type=instant, metavar="TIME", help="when (default: now)")
     one.add_argument("--request", action="append", default=[], metavar="ID", help="a request that shows it; repeatable")
+    one.add_argument("--stop", default="", metavar="ORDER", help="the order of the stop that it is opened for")
     one = _command(group, "triage", _triage, "say how bad it is and who commands", of_one=True)
     one.add_argument("--severity", type=int, required=True, choices=range(WORST + 1), help=_SEVERITY)
     one.add_argument("--commander", required=True, metavar="NAME", help="the person who decides from now on")
@@ -77,7 +79,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def _command(
     group: argparse._SubParsersAction[argparse.ArgumentParser],
     name: str,
-    run: Any,
+    run: Command,
     text: str,
     *,
     of_one: bool = False,
@@ -95,147 +97,69 @@ def _command(
     return parser
 
 
-def _run(run: Any, arguments: argparse.Namespace) -> int:
+def _run(run: Command, arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
+    folder = IncidentFolder(state_of(config.directory, config.guard))
+    desk = IncidentDesk(config, folder, time.time, lambda now: order_id(now, os.urandom(ENTROPY_BYTES)))
     try:
-        code: int = run(arguments, config, folder_of(config))
-    except EventError as problem:
+        return run(arguments, desk)
+    except (EventError, UnknownIncidentError) as problem:
         return fail(str(problem), USAGE)
-    return code
+    except IncidentRefusedError as refusal:
+        return fail(str(refusal), REFUSED)
 
 
-def folder_of(config: Config) -> IncidentFolder:
-    """Where the incidents of this host are."""
-    return IncidentFolder(state_of(config.directory, config.guard))
-
-
-def find(folder: IncidentFolder, one: str) -> Incident | None:
-    """The incident of this id; None when there is none."""
-    if one not in folder.ids():
-        return None
-    return folder.read(one).incident
-
-
-def _now() -> tuple[float, str]:
-    now = time.time()
-    return now, order_id(now, os.urandom(ENTROPY_BYTES))
-
-
-def _open(arguments: argparse.Namespace, config: Config, folder: IncidentFolder) -> int:
-    if arguments.model not in config.models:
-        return fail(f"there is no model of that name; there are: {', '.join(sorted(config.models)[:20])}", USAGE)
-    now, one = _now()
-    if arguments.discovered is not None and arguments.discovered > now:
-        return fail("--discovered: lies in the future", USAGE)
-    opened = Opened(
-        id=one,
-        incident=one,
-        at=now,
-        who=_who(arguments),
-        model=arguments.model,
-        summary=arguments.summary,
-        discovered=now if arguments.discovered is None else arguments.discovered,
+def _open(arguments: argparse.Namespace, desk: IncidentDesk) -> int:
+    case = desk.open(
+        _by(arguments),
+        arguments.model,
+        arguments.summary,
+        discovered=arguments.discovered,
         severity=arguments.severity,
-        requests=tuple(arguments.request),
+        requests=arguments.request,
+        stop=arguments.stop,
     )
-    folder.add(opened)
-    out(one)
-    return _say_dues(config, folder, one)
+    out(case.id)
+    return _say_dues(case)
 
 
-def _triage(arguments: argparse.Namespace, config: Config, folder: IncidentFolder) -> int:
-    now, one = _now()
-    triaged = Triaged(
-        id=one,
-        incident=arguments.incident,
-        at=now,
-        who=_who(arguments),
-        severity=arguments.severity,
-        commander=arguments.commander,
-        imminent=Imminent(arguments.imminent_risk),
-        note=arguments.note,
-    )
-    return _add(config, folder, triaged)
+def _triage(arguments: argparse.Namespace, desk: IncidentDesk) -> int:
+    imminent = Imminent(arguments.imminent_risk)
+    by, one = _by(arguments), arguments.incident
+    return _say_dues(desk.triage(by, one, arguments.severity, arguments.commander, imminent, arguments.note))
 
 
-def _mitigate(arguments: argparse.Namespace, config: Config, folder: IncidentFolder) -> int:
-    incident = find(folder, arguments.incident)
-    if incident is not None:
-        known = surfaces_of(config, incident.opened.model)
-        if arguments.surface not in known:
-            return fail(f"the model is not served on that surface; it is on: {', '.join(known) or 'none'}", USAGE)
-    now, one = _now()
-    mitigated = Mitigated(
-        id=one,
-        incident=arguments.incident,
-        at=now,
-        who=_who(arguments),
-        surface=arguments.surface,
-        how=arguments.how,
-        policy=config.digest,
-    )
-    return _add(config, folder, mitigated)
+def _mitigate(arguments: argparse.Namespace, desk: IncidentDesk) -> int:
+    return _say_dues(desk.mitigate(_by(arguments), arguments.incident, arguments.surface, arguments.how))
 
 
-def _report(arguments: argparse.Namespace, config: Config, folder: IncidentFolder) -> int:
-    names = [clock.name for clock in config.guard.clocks]
-    if arguments.clock not in names:
-        return fail(f"guard.yaml has no clock of that name; it has: {', '.join(names) or 'none'}", USAGE)
-    now, one = _now()
-    reported = Reported(
-        id=one,
-        incident=arguments.incident,
-        at=now,
-        who=_who(arguments),
-        clock=arguments.clock,
-        reference=arguments.reference,
-    )
-    return _add(config, folder, reported)
+def _report(arguments: argparse.Namespace, desk: IncidentDesk) -> int:
+    return _say_dues(desk.report(_by(arguments), arguments.incident, arguments.clock, arguments.reference))
 
 
-def _close(arguments: argparse.Namespace, config: Config, folder: IncidentFolder) -> int:
-    incident = find(folder, arguments.incident)
-    if incident is None:
-        return fail("there is no incident of that id", USAGE)
-    if why := incident.why_not_closed(surfaces_of(config, incident.opened.model)):
-        return fail(f"not closed: {why}", REFUSED)
-    now, one = _now()
-    closed = Closed(id=one, incident=incident.id, at=now, who=_who(arguments), resolution=arguments.resolution)
-    folder.add(closed)
-    return _say_dues(config, folder, incident.id)
+def _close(arguments: argparse.Namespace, desk: IncidentDesk) -> int:
+    return _say_dues(desk.close(_by(arguments), arguments.incident, arguments.resolution))
 
 
-def _add(config: Config, folder: IncidentFolder, event: Event) -> int:
-    incident = find(folder, event.incident)
-    if incident is None:
-        return fail("there is no incident of that id", USAGE)
-    if incident.closed is not None and not isinstance(event, Reported):
-        return fail("it is closed; what comes up now is another incident", REFUSED)
-    folder.add(event)
-    return _say_dues(config, folder, incident.id)
-
-
-def _list(arguments: argparse.Namespace, config: Config, folder: IncidentFolder) -> int:
-    for read in folder.all():
-        incident = read.incident
-        if incident is None:
-            out(f"{read.id} damaged: {', '.join(read.damaged) or 'without its first event'}")
-        elif arguments.all or incident.closed is None:
+def _list(arguments: argparse.Namespace, desk: IncidentDesk) -> int:
+    cases, damaged = desk.all()
+    for line in damaged:
+        out(line)
+    for case in cases:
+        if arguments.all or case.incident.closed is None:
             if arguments.json:
-                sys.stdout.write(json.dumps(described(config, incident)) + "\n")
+                sys.stdout.write(json.dumps(case.fields(time.time())) + "\n")
             else:
-                out(" ".join(_line(config, incident)))
+                out(" ".join(_line(case)))
     return 0
 
 
-def _show(arguments: argparse.Namespace, config: Config, folder: IncidentFolder) -> int:
-    incident = find(folder, arguments.incident)
-    if incident is None:
-        return fail("there is no incident of that id", USAGE)
+def _show(arguments: argparse.Namespace, desk: IncidentDesk) -> int:
+    case = desk.find(arguments.incident)
     if arguments.json:
-        sys.stdout.write(json.dumps(described(config, incident), indent=1) + "\n")
+        sys.stdout.write(json.dumps(case.fields(time.time()), indent=1) + "\n")
         return 0
-    for name, value in incident.fields().items():
+    for name, value in case.incident.fields().items():
         if isinstance(value, dict):
             for key, each in value.items():
                 out(f"{name} {key}: {moment(each.pop('at'))} {' '.join(str(word) for word in each.values() if word)}")
@@ -246,48 +170,24 @@ def _show(arguments: argparse.Namespace, config: Config, folder: IncidentFolder)
         elif value is not None:
             dated = isinstance(value, float)
             out(f"{name}: {moment(value) if dated else value}")
-    return _say_dues(config, folder, incident.id)
+    return _say_dues(case)
 
 
-def dues(config: Config, incident: Incident) -> Iterator[Due]:
-    """Every clock of an incident: that of the answer, and the legal ones."""
-    policy = config.models.get(incident.opened.model)
-    surfaces = surfaces_of(config, incident.opened.model)
-    due = answer(incident, None if policy is None else policy.response, surfaces)
-    if due is not None:
-        yield due
-    yield from legal(incident, config.guard.clocks)
-
-
-def described(config: Config, incident: Incident) -> dict[str, Any]:
-    """What JSON tells of an incident, its clocks included; times are seconds since the epoch."""
-    now = time.time()
-    clocks = [
-        {"clock": due.clock, "to": due.to, "at": due.at, "done": due.done, "late": due.late(now)}
-        for due in dues(config, incident)
-    ]
-    left = incident.unfixed(surfaces_of(config, incident.opened.model))
-    return {**incident.fields(), "not_mitigated": list(left), "clocks": clocks}
-
-
-def _line(config: Config, incident: Incident) -> Iterator[str]:
+def _line(case: Case) -> Iterator[str]:
+    incident = case.incident
     yield incident.id
     yield incident.stage
     yield f"severity {incident.severity}{'' if incident.triaged else ' (not judged)'}"
     yield incident.opened.model
-    open_dues = [due for due in dues(config, incident) if due.done is None]
-    if open_dues:
-        yield _due(min(open_dues, key=lambda due: due.at))
-    yield f"{printable(incident.opened.summary)}"
+    if case.running:
+        yield _due(case.running[0])
+    yield printable(incident.opened.summary)
 
 
-def _say_dues(config: Config, folder: IncidentFolder, one: str) -> int:
-    incident = find(folder, one)
-    if incident is None:
-        return fail("the incident cannot be read back", 1)
-    for due in dues(config, incident):
+def _say_dues(case: Case) -> int:
+    for due in case.dues:
         out(_due(due))
-    if left := incident.unfixed(surfaces_of(config, incident.opened.model)):
+    if left := case.unfixed:
         out(f"not mitigated on: {', '.join(left)}")
     return 0
 
@@ -298,6 +198,7 @@ def _due(due: Due) -> str:
     return f"{due.clock}: {moment(due.at)}{late}{done} ({due.to})"
 
 
-def _who(arguments: argparse.Namespace) -> str:
+def _by(arguments: argparse.Namespace) -> Actor:
     # A name that was given is a claim: the record shows beside it whose process made it.
-    return f"{arguments.who[:MAX_CLAIM]} (uid {os.getuid()})" if arguments.who else who_on_host()
+    who = f"{arguments.who[:MAX_CLAIM]} (uid {os.getuid()})" if arguments.who else who_on_host()
+    return Actor(who, Source.HOST)

@@ -18,6 +18,7 @@ MAX_REQUESTS: Final = 100
 MAX_WORDS: Final = 500
 WORST: Final = 4
 ID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 Words = Annotated[str, Meta(min_length=1, max_length=MAX_WORDS)]
 Word = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -38,23 +39,39 @@ class Imminent(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Source(StrEnum):
+    """By which way an event came; on the host a name is a claim, on the page and the API a credential proves it."""
+
+    HOST = "host"
+    PAGE = "page"
+    API = "api"
+
+
 class _Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag=str.lower, kw_only=True):
-    """``id`` sorts by time; ``at`` is seconds since the epoch; ``who`` is a person, or ``guard`` itself."""
+    """``id`` sorts by time; ``at`` is seconds since the epoch; ``who`` is a person, or ``guard`` itself.
+
+    ``source`` is None in what the guard does itself, and in events of before.
+    """
 
     id: Word
     incident: Word
     at: Moment
     who: Word
+    source: Source | None = None
 
 
 class Opened(_Event, frozen=True, kw_only=True):
-    """Something was found: in which model, when it was discovered, and the ids of the requests that show it."""
+    """Something was found: in which model, when it was discovered, and the ids of the requests that show it.
+
+    ``stop`` is the order of the stop that it was opened for, if it was.
+    """
 
     model: Word
     summary: Words
     discovered: Moment
     severity: Severity | None = None
     requests: Annotated[tuple[Word, ...], Meta(max_length=MAX_REQUESTS)] = ()
+    stop: Annotated[str, Meta(max_length=128)] = ""
 
 
 class Triaged(_Event, frozen=True, kw_only=True):
@@ -129,3 +146,13 @@ def decode(raw: bytes) -> Event:
     if isinstance(event, Opened) and event.id != event.incident:
         raise EventError("incident: its first event gives it its id")
     return event
+
+
+def made(one: str) -> float:
+    """Return when an id was made, in seconds since the epoch; that of no id is 0."""
+    if ID.fullmatch(one) is None:
+        return 0.0
+    number = 0
+    for letter in one[:10]:
+        number = number << 5 | _ALPHABET.index(letter)
+    return number / 1000.0

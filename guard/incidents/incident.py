@@ -59,6 +59,12 @@ class Incident:
             return "mitigating"
         return "open" if self.triaged is None else "triaged"
 
+    @property
+    def orders(self) -> tuple[str, ...]:
+        """The stops that belong to it: the one that it was opened for, and those that the guard gave."""
+        given = (self.opened.stop, *(each.order for each in self.stepped))
+        return tuple(order for order in given if order)
+
     def unfixed(self, surfaces: Collection[str]) -> tuple[str, ...]:
         """The surfaces that have not reported a fix (I9)."""
         return tuple(sorted(set(surfaces) - self.mitigated.keys()))
@@ -104,6 +110,7 @@ class Incident:
             "closed_by": None if self.closed is None else self.closed.who,
             "resolution": None if self.closed is None else self.closed.resolution,
             "requests": list(self.opened.requests),
+            "stop": self.opened.stop or None,
             "damaged": list(self.damaged),
         }
 
@@ -111,8 +118,8 @@ class Incident:
 def fold(events: Iterable[Event], damaged: tuple[str, ...] = ()) -> Incident | None:
     """Make an incident of its events, in whatever order they come; None without its first.
 
-    Of two events of one kind the later id holds; the first closing is the end, and what comes after it changes nothing
-    but the record. The same events always make the same incident.
+    Of two events of one kind the later id holds; the first closing is the end: a triage or a fix that two people wrote
+    at the same moment changes nothing after it but the record. The same events always make the same incident.
     """
     opened: Opened | None = None
     triaged: Triaged | None = None
@@ -125,6 +132,8 @@ def fold(events: Iterable[Event], damaged: tuple[str, ...] = ()) -> Incident | N
         match event:
             case Opened():
                 opened = event
+            case Triaged() | Mitigated() if closed is not None:
+                pass
             case Triaged():
                 triaged = event
                 first_triage = event.at if first_triage is None else first_triage

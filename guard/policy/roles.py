@@ -1,8 +1,8 @@
 """Which role may do what: one closed table, asked by everything that a named person does (rows D2, H11).
 
-Stopping is easy, so whoever acts on the guard at all may stop or push a rule; whoever only looks may not. What takes
-two people asks for this of each of them, and for two. Weakness: whoever has the host's root, or may write the
-configuration, needs no role at all.
+Stopping is easy, so whoever acts on the guard at all may stop, push a rule or open an incident, which may take a model
+down; whoever only looks may not. What takes two people asks for this of each of them, and for two. Weakness: whoever
+has the host's root, or may write the configuration, needs no role at all.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class Act(StrEnum):
     PUSH_RULE = "push_rule"
     RESUME = "resume"
     RELOAD = "reload"
+    OPEN_INCIDENT = "open_incident"
+    HANDLE_INCIDENT = "handle_incident"
     APPROVE = "approve"
     READ_RECORDS = "read_records"
     ASK_WHY = "ask_why"
@@ -50,6 +52,8 @@ DOES: Final[Mapping[Act, str]] = MappingProxyType(
         Act.PUSH_RULE: "push a rule that blocks from now on, and read what pushed rules look for",
         Act.RESUME: "ask for a resume; what two people must approve it takes besides",
         Act.RELOAD: "have changed files taken up",
+        Act.OPEN_INCIDENT: "open an incident: say that something was found in a model",
+        Act.HANDLE_INCIDENT: "triage an incident, report its fixes, close it",
         Act.APPROVE: "sign orders that take two people",
         Act.READ_RECORDS: "read the request log: who asked what when, and what was decided; no texts",
         Act.ASK_WHY: "be told why a request went as it did, by its id",
@@ -67,23 +71,64 @@ _MAY: Final[Mapping[OperatorRole, frozenset[Act]]] = MappingProxyType(
     {
         OperatorRole.VIEWER: frozenset({Act.SEE_STATUS}),
         OperatorRole.RESPONDER: frozenset(
-            {Act.SEE_STATUS, Act.STOP, Act.PUSH_RULE, Act.RESUME, Act.RELOAD, Act.READ_RECORDS, Act.ASK_WHY}
+            {
+                Act.SEE_STATUS,
+                Act.STOP,
+                Act.PUSH_RULE,
+                Act.RESUME,
+                Act.RELOAD,
+                Act.OPEN_INCIDENT,
+                Act.HANDLE_INCIDENT,
+                Act.READ_RECORDS,
+                Act.ASK_WHY,
+            }
         ),
-        OperatorRole.APPROVER: frozenset({Act.SEE_STATUS, Act.STOP, Act.PUSH_RULE, Act.APPROVE}),
+        OperatorRole.APPROVER: frozenset({Act.SEE_STATUS, Act.STOP, Act.PUSH_RULE, Act.OPEN_INCIDENT, Act.APPROVE}),
         OperatorRole.SAFEGUARDS_ENGINEER: frozenset(
-            {Act.SEE_STATUS, Act.STOP, Act.PUSH_RULE, Act.RELOAD, Act.READ_RECORDS, Act.ASK_WHY}
+            {
+                Act.SEE_STATUS,
+                Act.STOP,
+                Act.PUSH_RULE,
+                Act.RELOAD,
+                Act.OPEN_INCIDENT,
+                Act.HANDLE_INCIDENT,
+                Act.READ_RECORDS,
+                Act.ASK_WHY,
+            }
         ),
         OperatorRole.INVESTIGATOR: frozenset(
-            {Act.SEE_STATUS, Act.STOP, Act.PUSH_RULE, Act.READ_RECORDS, Act.ASK_WHY, Act.READ_TEXTS, Act.HOLD_TEXTS}
+            {
+                Act.SEE_STATUS,
+                Act.STOP,
+                Act.PUSH_RULE,
+                Act.OPEN_INCIDENT,
+                Act.HANDLE_INCIDENT,
+                Act.READ_RECORDS,
+                Act.ASK_WHY,
+                Act.READ_TEXTS,
+                Act.HOLD_TEXTS,
+            }
         ),
         OperatorRole.AUDITOR: frozenset({Act.SEE_STATUS, Act.READ_RECORDS, Act.ASK_WHY, Act.HOLD_TEXTS}),
-        OperatorRole.OPERATOR: frozenset({Act.SEE_STATUS, Act.STOP, Act.PUSH_RULE, Act.RESUME, Act.RELOAD}),
+        OperatorRole.OPERATOR: frozenset(
+            {
+                Act.SEE_STATUS,
+                Act.STOP,
+                Act.PUSH_RULE,
+                Act.RESUME,
+                Act.RELOAD,
+                Act.OPEN_INCIDENT,
+                Act.HANDLE_INCIDENT,
+            }
+        ),
         OperatorRole.RESPONSIBLE_SCALING_OFFICER: frozenset(
             {
                 Act.SEE_STATUS,
                 Act.STOP,
                 Act.PUSH_RULE,
                 Act.RESUME,
+                Act.OPEN_INCIDENT,
+                Act.HANDLE_INCIDENT,
                 Act.APPROVE,
                 Act.READ_RECORDS,
                 Act.ASK_WHY,

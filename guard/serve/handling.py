@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Final
 
-from guard.incidents.clocks import Due, answer, legal
-from guard.incidents.events import Closed, EventError, Mitigated, Opened, Reported, StepCause, Stepped, Triaged
+from guard.incidents.case import Case, case_of
+from guard.incidents.clocks import ANSWER
 from guard.incidents.events import Event as IncidentEvent
+from guard.incidents.events import EventError, Mitigated, Opened, Reported, StepCause, Stepped, Triaged
 from guard.incidents.folder import IncidentFolder
 from guard.incidents.incident import Incident
+from guard.incidents.story import act, words
 from guard.policy.lineage import aliases_of, surfaces_of
 from guard.policy.load import Config
 from guard.policy.notify import Occasion
@@ -66,7 +67,8 @@ class Handling:
         self._ordered: dict[Ground, str] = {}
         self._recorded: frozenset[str] | None = None
         self._failed = ""
-        self.findings: tuple[str, ...] = ()
+        self.open: tuple[Case, ...] = ()
+        self._damaged = 0
 
     async def watch(self) -> None:
         """Look for ever; a look that fails is logged and the next one comes."""
@@ -84,15 +86,25 @@ class Handling:
         """Go by another configuration."""
         self._config = config
 
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What keeps incidents from being known, in a line each."""
+        damaged = (f"{self._damaged} files among the incidents are no events",) if self._damaged else ()
+        return damaged + ((f"Incidents: {self._failed}",) if self._failed else ())
+
+    def known(self, event: str) -> IncidentEvent | None:
+        """Return an event that was read already: none ever changes."""
+        return self._known.get(event)
+
     async def look(self) -> None:
         """Read what there is, record what is new, act on what is late, and measure; raises OSError."""
         if self._recorded is None:
             self._recorded = self._folder.recorded()
-        found: list[Incident] = []
+        found: list[Case] = []
         damaged = 0
         for one in self._folder.ids():
             try:
-                read = self._folder.read(one, self._known.get)
+                read = self._folder.read(one, self.known)
             except FileNotFoundError:
                 continue
             damaged += len(read.damaged)
@@ -100,21 +112,22 @@ class Handling:
                 if event.id not in self._known:
                     await self._remember(event)
                     self._known[event.id] = event
-            incident = read.incident
-            if incident is not None:
-                found.append(incident)
-                self._fixed(incident)
-        for incident in found:
-            self._late(incident)
-            self._severe(incident)
+            case = case_of(self._config, read)
+            if case is not None:
+                found.append(case)
+                self._fixed(case.incident)
+        for case in found:
+            self._late(case)
+            self._severe(case.incident)
         self._measure(found, damaged)
 
     async def _remember(self, event: IncidentEvent) -> None:
         """Put an event on record, unless that was done before this start; after a crash between it may be twice."""
         if event.id in (self._recorded or ()):
             return
-        what, reason = _words(event)
-        await self._record(event.who, what, f"{event.incident} {event.id}", reason)
+        what = f"incident {act(event)}"
+        way = "" if event.source is None else f" by {event.source.value}"
+        await self._record(event.who, what, f"{event.incident} {event.id}{way}", words(event))
         self._folder.note_recorded(event.id)
         if isinstance(event, Mitigated):
             self._fresh.append(event)
@@ -131,10 +144,11 @@ class Handling:
             key = self._meter.bind("guard_incident_mitigation_seconds", model, surface, str(incident.severity))
             self._meter.observe(key, event.at - incident.opened.discovered)
 
-    def _late(self, incident: Incident) -> None:
+    def _late(self, case: Case) -> None:
         """Stop the model, or move it a rung down, once if its answer is overdue and its file says so."""
+        incident = case.incident
         response = self._response(incident)
-        due = answer(incident, response, surfaces_of(self._config, incident.opened.model))
+        due = next((each for each in case.dues if each.clock == ANSWER), None)
         if response is None or response.on_overdue is OnOverdue.ALARM:
             return
         if due is not None and due.done is None and due.late(self._clock.now()):
@@ -183,41 +197,26 @@ class Handling:
                 # The order may stand without its event: the next look finds it, and writes the event alone.
                 self._say(f"incident {incident.id}: {type(problem).__name__}")
 
-    def _measure(self, found: list[Incident], damaged: int) -> None:
+    def _measure(self, found: list[Case], damaged: int) -> None:
         for name in _GAUGES:
             self._meter.forget(name)
         self._meter.set(self._meter.bind("guard_incidents_damaged"), float(damaged))
-        self.findings = tuple(self._finding(each) for each in found if each.closed is None)
-        if damaged:
-            self.findings += (f"{damaged} files among the incidents are no events",)
+        self.open = tuple(each for each in found if each.incident.closed is None)
+        self._damaged = damaged
         open_ones: dict[tuple[str, str], int] = {}
         nearest: dict[tuple[str, str], float] = {}
-        for incident in found:
+        for case in found:
+            incident = case.incident
             model = incident.opened.model if incident.opened.model in self._config.models else ""
             if incident.closed is None:
                 key = model, str(incident.severity)
                 open_ones[key] = open_ones.get(key, 0) + 1
-            for due in self._dues(incident):
-                if due.done is None:
-                    nearest[model, due.clock] = min(due.at, nearest.get((model, due.clock), due.at))
+            for due in case.running:
+                nearest[model, due.clock] = min(due.at, nearest.get((model, due.clock), due.at))
         for (model, severity), count in open_ones.items():
             self._meter.set(self._meter.bind("guard_incidents_open", model, severity), float(count))
         for (model, clock), at in nearest.items():
             self._meter.set(self._meter.bind("guard_incident_due_timestamp_seconds", model, clock), at)
-
-    def _finding(self, incident: Incident) -> str:
-        """Say an open incident in a line, for the control page: how bad, how far, and which clock runs out first."""
-        waiting = [due for due in self._dues(incident) if due.done is None]
-        due = min(waiting, key=lambda each: each.at, default=None)
-        clock = "" if due is None else f", {due.clock} due {datetime.fromtimestamp(due.at, UTC):%Y-%m-%d %H:%M} UTC"
-        where = f"severity {incident.severity}, {incident.stage}{clock}"
-        return f"{incident.opened.model}: {incident.opened.summary} (incident {incident.id}, {where})"
-
-    def _dues(self, incident: Incident) -> list[Due]:
-        policy = self._config.models.get(incident.opened.model)
-        response = None if policy is None else policy.response
-        due = answer(incident, response, surfaces_of(self._config, incident.opened.model))
-        return [*([] if due is None else [due]), *legal(incident, self._config.guard.clocks)]
 
     def _say(self, reason: str) -> None:
         if reason != self._failed:
@@ -238,21 +237,3 @@ def _briefly(event: IncidentEvent) -> str:
             return f"clock {event.clock}"
         case _:
             return "see guard incident show"
-
-
-def _words(event: IncidentEvent) -> tuple[str, str]:
-    """What the record says of an event: the act, and the words of whoever did it."""
-    match event:
-        case Opened():
-            return "incident open", f"{event.model}: {event.summary}"
-        case Triaged():
-            judged = f"severity {event.severity}, commander {event.commander}, imminent risk {event.imminent}"
-            return "incident triage", f"{judged}; {event.note}".rstrip("; ")
-        case Mitigated():
-            return "incident mitigate", f"{event.surface}: {event.how}"
-        case Reported():
-            return "incident report", f"{event.clock}: {event.reference}"
-        case Stepped():
-            return "incident step", f"{event.order}: {event.reason}"
-        case Closed():
-            return "incident close", event.resolution

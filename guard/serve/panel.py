@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from guard.admin.overview import Lapse, LogHealth, Place
 from guard.admin.running import Running
+from guard.incidents.case import Case
 from guard.policy.report import ModelReport
 from guard.serve.acts import Acts
 from guard.serve.cosigning import Cosigning
@@ -53,8 +54,12 @@ class Panel:
         """Until when evidence and findings hold, as they were judged last."""
         return tuple(Lapse(*each) for each in self._judging.lapses)
 
-    def incidents(self) -> tuple[str, ...]:
-        """Every open incident in a line."""
+    def incidents(self) -> tuple[Case, ...]:
+        """Every open incident, as it was looked at last."""
+        return self._handling.open
+
+    def incident_findings(self) -> tuple[str, ...]:
+        """What keeps incidents from being known, in a line each."""
         return self._handling.findings
 
     def drill_findings(self) -> tuple[str, ...]:

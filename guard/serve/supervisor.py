@@ -20,6 +20,7 @@ import uvloop
 from guard import __version__
 from guard.admin.api import Person, Readiness, admin_app
 from guard.admin.entrance import Entrance
+from guard.admin.incident_api import IncidentApi
 from guard.admin.people import admin_of, holders
 from guard.admin.site import Site
 from guard.admin.switchboard import Switchboard
@@ -28,6 +29,7 @@ from guard.audit.ledger import Ledger
 from guard.clock import SystemClock
 from guard.credentials import Register
 from guard.hooks.drilled import drill_hooks
+from guard.incidents.desk import IncidentDesk
 from guard.incidents.folder import IncidentFolder
 from guard.policy.acceptance import Approvals, NotApprovedError, Wanted
 from guard.policy.fingerprint import standards_in
@@ -43,6 +45,7 @@ from guard.serve.copies import Copies
 from guard.serve.cosigning import Cosigning
 from guard.serve.drilling import Drilling
 from guard.serve.drills_in import DrillEntrance
+from guard.serve.exporting import Exporting
 from guard.serve.following import FleetMember
 from guard.serve.handling import Handling
 from guard.serve.hooking import Hooking, HookSwitch
@@ -62,6 +65,7 @@ from guard.serve.telling import Telling
 from guard.serve.tending import Tending
 from guard.state.directory import OrderDirectory
 from guard.state.issuer import Issuer
+from guard.state.orders import ENTROPY_BYTES, order_id
 from guard.state.reloads import Reloaded
 from guard.state.snapshots import Current, Snapshots
 from guard.state.switches import FileSwitches
@@ -142,7 +146,13 @@ class Supervisor:
             self._tending, self._judging, self._sealing, self._cosigning, self._handling, self._acts, self._drilling
         )
         self._entrance = Entrance(self._people, admin_of(config), clock, os.urandom, self._drills_in.holder)
-        self._site = Site(board, self, self._panel, self._entrance, clock)
+        known = self._handling.known
+        self._desk = IncidentDesk(
+            config, folder, clock.now, lambda now: order_id(now, os.urandom(ENTROPY_BYTES)), known
+        )
+        exports = Exporting(folder, audit, self._ledger, clock)
+        self._site = Site(board, self, self._panel, self._entrance, clock, self._desk, exports)
+        self._incident_api = IncidentApi(self._desk, exports, clock)
         self._leaving = asyncio.Event()
         self._at_once = asyncio.Event()
 
@@ -195,7 +205,7 @@ class Supervisor:
         self._switches.take(self._judge)
         self._entrance.take(admin_of(config))
         parts = (self._board, self._acts, self._judging, self._handling, self._monitoring, self._copies, self._drilling)
-        for part in parts:
+        for part in (*parts, self._desk):
             part.take(config)
         self._hooking.take(checked.hooks)
         self._telling.take(config, checked.receivers)
@@ -248,6 +258,7 @@ class Supervisor:
             self._site.routes(),
             self._entrance.holder,
             self._drills_in.holder,
+            self._incident_api.operations(),
         )
         admin = server(app, http, keep_alive=5, concurrency=ADMIN_CONNECTIONS)
         serving = asyncio.ensure_future(admin.serve([self._admin_socket]))

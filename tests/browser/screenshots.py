@@ -17,7 +17,14 @@ from tests.parts.chromium import chromium
 FOLDER: Final = Path(__file__).resolve().parents[2] / "deploy" / "images"
 DESK: Final[dict[str, Any]] = {"viewport": {"width": 1120, "height": 760}}
 PHONE: Final[dict[str, Any]] = {"viewport": {"width": 360, "height": 740}}
+RESPONSE: Final = {"max_hours": 48, "severe_max_hours": 12, "on_overdue": "stop"}
+CLOCK: Final = {"name": "board", "starts": "discovered", "hours": 72, "to": "the board is told", "source": "a promise"}
 REASON: Final = "INC-42: unexpected answers in the red-team channel"
+
+
+def timed(settings: dict[str, Any]) -> None:
+    """Let a clock of others run for incidents."""
+    settings["clocks"] = [CLOCK]
 
 
 def take(page: Page, name: str) -> None:
@@ -61,7 +68,18 @@ def pictures(browser: Browser, host: Stand) -> None:
         finally:
             os.kill(host.guard.pid, signal.SIGCONT)
         live(page)
-        page.get_by_role("article").filter(has_text="research").get_by_role("link", name="Resume…").click()
+        page.get_by_role("article").filter(has_text="assistant").get_by_role("link", name="Open an incident…").click()
+        page.select_option("#field-severity", "3")
+        page.click("#open-now")
+        page.select_option("#field-imminent", "no")
+        page.fill("#field-commander", "carla")
+        page.click("#triage-now")
+        expect(live(page).locator("#state .facts")).to_contain_text("commander carla")
+        page.set_viewport_size({"width": 1120, "height": 960})
+        take(page, "incident")
+        page.set_viewport_size({"width": 1120, "height": 760})
+        page.goto(host.url + "/control")
+        live(page).get_by_role("article").filter(has_text="research").get_by_role("link", name="Resume…").click()
         page.fill("#reason", "the canary was a test")
         page.click("#resume-now")
         command = page.get_by_label("The command, with the statement in it").input_value()
@@ -85,6 +103,6 @@ def lapse(browser: Browser, folder: Path) -> None:
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary, chromium() as browser:
-        with stand(Path(temporary) / "config", strict=True) as host:
+        with stand(Path(temporary) / "config", timed, strict=True, response=RESPONSE) as host:
             pictures(browser, host)
         lapse(browser, Path(temporary) / "fleet")

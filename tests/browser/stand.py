@@ -120,8 +120,17 @@ def write_people(directory: Path, keys: Path) -> tuple[str, str]:
 
 
 @contextmanager
-def stand(directory: Path, change: Change = lambda _: None, *, strict: bool = False) -> Iterator[Stand]:
-    """Run a guard of two workers whose guard.yaml was changed so; with ``strict`` there are people who approve."""
+def stand(
+    directory: Path,
+    change: Change = lambda _: None,
+    *,
+    strict: bool = False,
+    response: dict[str, Any] | None = None,
+) -> Iterator[Stand]:
+    """Run a guard of two workers whose guard.yaml was changed so; with ``strict`` there are people who approve.
+
+    ``response`` is within what time its models' incidents are answered.
+    """
     with ScriptedUpstream(goes_on) as upstream:
         credentials = write_configuration(directory, models=specs(upstream.url, strict=strict), workers=WORKERS)
         keys = directory.with_name(f"{directory.name}-keys")
@@ -132,6 +141,8 @@ def stand(directory: Path, change: Change = lambda _: None, *, strict: bool = Fa
             token["person"] = person
         change(settings)
         file.write_text(json.dumps(settings))
+        for model in (directory / "models").iterdir() if response else ():
+            model.write_text(json.dumps({**json.loads(model.read_text()), "response": response}))
         with GuardProcess(directory) as guard:
             wait_until(lambda: guard.get("/health/ready").json().get("serving") == WORKERS, "all serve")
             yield Stand(guard, directory, credentials, keys)

@@ -21,7 +21,8 @@ from typing import Any
 import pytest
 
 from guard.cli import main as guard
-from guard.cli.incident_export import write
+from guard.cli.incident_export import write as write_bundle
+from guard.incidents.bundle import bundle
 from guard.policy.acceptance import Asked, NotAcceptedError, accept
 from guard.policy.config import Config, SignedStandard
 from guard.policy.controls import controls
@@ -656,9 +657,10 @@ def test_an_incident_stays_open_until_every_surface_is_fixed(tmp_path: Path) -> 
 def test_an_exported_incident_shows_what_was_changed_in_it(tmp_path: Path) -> None:
     desk, story = Desk(tmp_path), Story()
     desk.folder.add(story.opened())
-    digest, _ = write(desk.config, desk.folder.read(story.id), tmp_path / "out", "ana", 0.0)
+    made = bundle(desk.folder.read(story.id), (), "ana", 0.0, "1")
+    write_bundle(made, tmp_path / "out")
     manifest = (tmp_path / "out" / "manifest.json").read_bytes()
-    assert hashlib.sha256(manifest).hexdigest() == digest
+    assert hashlib.sha256(manifest).hexdigest() == made.digest
     files = json.loads(manifest)["files"]
     assert {each["name"] for each in files} == {"events.jsonl", "incident.json", "records.jsonl"}
     for each in files:

@@ -252,7 +252,7 @@ _INVARIANTS: Final[tuple[tuple[Invariant, str, Callable[[Any], Any]], ...]] = (
     (Invariant.INCIDENTS_TIMED, "guard.serve.handling:Handling._fixed", _always(_does_nothing)),
     (Invariant.INCIDENTS_TIMED, "guard.serve.handling:Handling._remember", _always(_forgotten)),
     (Invariant.CLOSED_WHEN_FIXED, "guard.incidents.incident:Incident.unfixed", _always(lambda *_: ())),
-    (Invariant.INCIDENTS_EXPORTED, "guard.cli.incident_export:_hash", _always(lambda _: "0" * 64)),
+    (Invariant.INCIDENTS_EXPORTED, "guard.incidents.bundle:_hash", _always(lambda _: "0" * 64)),
     (Invariant.LIMITS_STATED, "guard.policy.explain:_LIMIT", _always("")),
 )
 MUTATIONS: Final[tuple[Mutation, ...]] = (

@@ -3,6 +3,7 @@
 
 const QUIET_MS = 12000; // the server speaks every 5 s
 const AGAIN_MS = 5000;
+const address = document.currentScript.dataset.page; // not the window's: a form that was refused has another
 const link = document.getElementById("link");
 const stale = document.getElementById("stale");
 const said = document.getElementById("said");
@@ -37,7 +38,7 @@ async function renew() {
   }
   busy = true;
   try {
-    const answer = await fetch("/control?auto=1", { redirect: "error", cache: "no-store" });
+    const answer = await fetch(`${address}?auto=1`, { redirect: "error", cache: "no-store" });
     if (!answer.ok) throw new Error(answer.status);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (!page.getElementById("clock")) {

@@ -8,12 +8,13 @@ from guard.admin.modes import words_of
 from guard.admin.overview import Kind, Lapse, Overview
 from guard.admin.page.drills import drills
 from guard.admin.page.fleet import fleet, levels, unproven
-from guard.admin.page.frame import REFRESH_SECONDS, Visitor, page
+from guard.admin.page.frame import Visitor, now, page
 from guard.admin.page.html import Content, Html, tag
+from guard.admin.page.incidents import incidents, nearest
 from guard.admin.page.models import models
 from guard.admin.page.parts import MAX_SCOPE, button, named, region, table, tone
 from guard.admin.page.stops import stop_card, unreadable
-from guard.admin.times import clock, day, moment, since
+from guard.admin.times import day, moment, since
 from guard.state.merge import Judged
 from guard.state.orders import RuleOrder, StopOrder
 from guard.state.scope import SCOPE_FORMS
@@ -25,27 +26,21 @@ SHOWN_ORDERS: Final = 3
 
 def control(seen: Overview, visitor: Visitor, scopes: tuple[str, ...]) -> bytes:
     """Return the page; ``scopes`` are what may be stopped, for the field that completes them."""
-    corner = tag(
-        "p",
-        tag("span", "Live", id="link", data_state="still"),
-        tag("span", tag("time", f"{clock(seen.at)} UTC", id="clock"), data_live="", id="as-of"),
-        tag("noscript", tag("span", f"renewed every {REFRESH_SECONDS} s")),
-        class_="now",
-    )
     return page(
         summary(seen),
         tag("p", id="stale", role="alert", hidden=True),
         _state(seen, visitor),
         models(seen, visitor),
         _other(visitor, scopes),
+        incidents(seen, visitor),
         fleet(seen.fleet) if seen.fleet is not None else None,
         tag("div", _findings(seen), _workers(seen), _log(seen), class_="trio"),
         drills(seen),
         _lapses(seen),
         _history(seen),
         visitor=visitor,
-        live=True,
-        corner=corner,
+        live="/control",
+        corner=now(seen.at),
     )
 
 
@@ -69,13 +64,14 @@ def _kind(each: Kind) -> str:
 
 def _state(seen: Overview, visitor: Visitor) -> Html:
     workers = sum(each.serving for each in seen.places)
-    facts = (
+    facts: list[Content] = [
         "which models are served is not known"
         if seen.unreadable
         else f"{seen.served} of {len(seen.models)} models served",
         f"{workers} of {len(seen.places)} workers serving",
         f"{seen.running} {'request' if seen.running == 1 else 'requests'} running",
-    )
+        *([tag("a", nearest(seen), href="#incidents")] if seen.incidents else []),
+    ]
     parts = [tag("span", words, class_=tone(mode) if mode else None) for mode, words in _summary(seen)]
     title: Content = [
         [part, "\N{NO-BREAK SPACE}· " if index < len(parts) else None] for index, part in enumerate(parts, 1)
@@ -89,7 +85,7 @@ def _state(seen: Overview, visitor: Visitor) -> Html:
                 tag("h1", title if parts else summary(seen), id="state-title"),
                 tag(
                     "p",
-                    [[tag("span", f"{each} ·"), " "] for each in facts[:-1]],
+                    [[tag("span", each, " ·"), " "] for each in facts[:-1]],
                     tag("span", facts[-1]),
                     class_="facts",
                 ),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from guard.admin.page.html import Content, Html, tag
+from guard.admin.times import clock
 
 ASSETS: Final = {
     name: ((Path(__file__).parent / name).read_bytes(), kind)
@@ -25,33 +26,42 @@ REFRESH_SECONDS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who looks at a page: the name, the role's word, whether it may stop, and resume, and its forms' secret."""
+    """Who looks at a page: the name, the role's word, whether it may stop, and resume, and its forms' secret.
+
+    Of incidents: whether it may open one, handle them, and take a bundle of one along.
+    """
 
     name: str
     role: str
     may_stop: bool
     may_resume: bool
     form: str
+    may_open: bool = False
+    may_handle: bool = False
+    may_export: bool = False
 
 
 def page(
     title: str,
     *main: Content,
     visitor: Visitor | None = None,
-    live: bool = False,
+    live: str = "",
+    forms: bool = False,
     corner: Content = None,
     renew: str = "",
     copies: bool = False,
 ) -> bytes:
     """Return a whole document; ``corner`` stands in the header, ``copies`` is whether it has a button that copies.
 
-    ``live`` renews itself, by the script or without it: not a page with a form, under somebody's hands. ``renew`` is
-    an address that is gone to at once.
+    ``live`` is the page's own address if it renews itself, by the script or without it; one with ``forms`` only by the
+    script, which leaves them alone: without it they would go from under somebody's hands. ``renew`` is an address that
+    is gone to at once.
     """
     if live:
+        again = tag("meta", http_equiv="refresh", content=f"{REFRESH_SECONDS};url={live}?auto=1")
         renewal: Content = (
-            tag("script", src=asset("control.js"), defer=True),
-            tag("noscript", tag("meta", http_equiv="refresh", content=f"{REFRESH_SECONDS};url=/control?auto=1")),
+            tag("script", src=asset("control.js"), defer=True, data_page=live),
+            None if forms else tag("noscript", again),
         )
     else:
         renewal = tag("meta", http_equiv="refresh", content=f"0;url={renew}") if renew else None
@@ -79,6 +89,17 @@ def page(
 def asset(name: str) -> str:
     """Return the address of one of the files; another content has another address."""
     return f"/control/{name}?v={VERSION}"
+
+
+def now(at: float, *, forms: bool = False) -> Html:
+    """Return what stands in the header of a live page: whether it is, and as of when it shows what it shows."""
+    return tag(
+        "p",
+        tag("span", "Live", id="link", data_state="still"),
+        tag("span", tag("time", f"{clock(at)} UTC", id="clock"), data_live="", id="as-of"),
+        tag("noscript", tag("span", f"renewed every {REFRESH_SECONDS} s")) if not forms else None,
+        class_="now",
+    )
 
 
 def secret(visitor: Visitor) -> Html:

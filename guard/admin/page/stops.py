@@ -8,6 +8,7 @@ from guard.admin.modes import words_of
 from guard.admin.overview import Overview, Stopped
 from guard.admin.page.frame import Visitor
 from guard.admin.page.html import Content, Html, tag
+from guard.admin.page.incidents import OPEN, PAGE
 from guard.admin.page.parts import named, tone
 from guard.admin.times import moment, since
 
@@ -26,19 +27,36 @@ def stop_card(each: Stopped, seen: Overview, visitor: Visitor) -> Html:
     if models := seen.stopped_by(each):
         facts.append(("A stop for", f"{', '.join(models[:SHOWN_MODELS])}, whose files do not answer it"))
     facts.append(("Order", tag("code", stop.id)))
-    links: Content = None
+    links: list[Content] = [_incident(stop.id, seen, visitor)]
     if visitor.may_resume and not stop.id.startswith("file:"):
-        links = tag("a", "Resume…", class_="on-stop", id=f"resume-{stop.id}", href=f"/control/resume?target={stop.id}")
+        links.append(
+            tag("a", "Resume…", class_="on-stop", id=f"resume-{stop.id}", href=f"/control/resume?target={stop.id}")
+        )
     elif stop.id.startswith("file:"):
-        links = tag("p", "Holds while that file is in the orders' directory.", class_="hint")
+        links.append(tag("p", "Holds while that file is in the orders' directory.", class_="hint"))
     return tag(
         "article",
-        tag("div", tag("h2", tag("span", f"{words.done} ", class_="kind"), named(each.scope)), links, class_="line"),
+        tag(
+            "div",
+            tag("h2", tag("span", f"{words.done} ", class_="kind"), named(each.scope)),
+            tag("div", links, class_="buttons"),
+            class_="line",
+        ),
         tag("dl", [tag("div", tag("dt", name), tag("dd", words)) for name, words in facts]),
         _obeyed(each),
         class_=f"stop {tone(each.mode)}",
         id=f"stop-{stop.id.replace(':', '-')}",
     )
+
+
+def _incident(stop: str, seen: Overview, visitor: Visitor) -> Html | None:
+    """Return the way to the incident that a stop belongs to, or to opening one for it."""
+    of_it = next((each for each in seen.incidents if stop in each.incident.orders), None)
+    if of_it is not None:
+        return tag("a", "Incident", class_="on-stop", id=f"incident-of-{stop}", href=f"{PAGE}/{of_it.id}")
+    if visitor.may_open and not stop.startswith("file:"):
+        return tag("a", "Open an incident…", class_="on-stop", id=f"incident-for-{stop}", href=f"{OPEN}?stop={stop}")
+    return None
 
 
 def _obeyed(each: Stopped) -> Html:

@@ -15,11 +15,16 @@ import httpx
 
 from guard.admin.api import Person, Readiness, admin_app
 from guard.admin.entrance import Entrance
+from guard.admin.incident_api import IncidentApi
+from guard.admin.incident_pages import Export, NotExportedError
 from guard.admin.overview import Lapse, LogHealth, Place
 from guard.admin.running import Running
 from guard.admin.site import Site
 from guard.admin.switchboard import Switchboard
 from guard.credentials import Holder, Register, digest
+from guard.incidents.case import Case
+from guard.incidents.desk import IncidentDesk
+from guard.incidents.folder import IncidentFolder
 from guard.policy.load import Config
 from guard.policy.model import Role
 from guard.policy.report import ModelReport, standing
@@ -27,6 +32,7 @@ from guard.refusal import Refused
 from guard.serve.hooking import HookSwitch
 from guard.state.acknowledgements import Acknowledgements, process_started
 from guard.state.directory import OrderDirectory
+from guard.state.orders import ENTROPY_BYTES, order_id
 from guard.state.reloads import Outcome, Reloaded
 from guard.state.replicas import Spread
 from safeguards.verdict import Code
@@ -113,7 +119,8 @@ class Behind:
     all_places: tuple[Place, ...] = (Place("0", True, 0),)
     all_reports: tuple[ModelReport, ...] = ()
     all_lapses: tuple[Lapse, ...] = ()
-    open_incidents: tuple[str, ...] = ()
+    open_incidents: tuple[Case, ...] = ()
+    troubles_of_incidents: tuple[str, ...] = ()
     health: LogHealth = field(default_factory=lambda: LogHealth((), sealed=True))
     readiness: Readiness = field(default_factory=lambda: Readiness(True, 1, 1, ()))
     in_force: dict[str, Any] = field(default_factory=lambda: {"digest": "d" * 64, "since": NOW, "differs": ""})
@@ -189,9 +196,13 @@ class Behind:
         """What the test says is open."""
         return tuple(self.drilled["gaps"])
 
-    def incidents(self) -> tuple[str, ...]:
+    def incidents(self) -> tuple[Case, ...]:
         """As the test says."""
         return self.open_incidents
+
+    def incident_findings(self) -> tuple[str, ...]:
+        """As the test says."""
+        return self.troubles_of_incidents
 
     def log_health(self) -> LogHealth:
         """As the test says."""
@@ -204,6 +215,21 @@ class Behind:
     async def note(self, who: str, what: str, subject: str, reason: str) -> None:
         """Remember."""
         self.noted.append((who, what, subject, reason))
+
+
+@dataclass
+class HandedOver:
+    """Remembers what was asked for, and hands over the same each time unless it says why not."""
+
+    asked: list[tuple[str, str, str]] = field(default_factory=list)
+    fails: str = ""
+
+    async def export(self, one: str, who: str, reason: str) -> Export:
+        """Remember."""
+        if self.fails:
+            raise NotExportedError(self.fails)
+        self.asked.append((one, who, reason))
+        return Export(f"incident-{one}.zip", b"PK")
 
 
 def register(clock: SetClock, **roles: Role) -> Register[Person]:
@@ -238,6 +264,7 @@ class Counter:
     base: str = "http://guard.example"
     cookies: dict[str, str] = field(default_factory=dict)
     asked: int = 0
+    exports: HandedOver = field(default_factory=HandedOver)
 
     def __post_init__(self) -> None:
         """Build the real application over a real directory of orders."""
@@ -246,7 +273,11 @@ class Counter:
         self.board = Switchboard(self.config, OrderDirectory(self.state), self.state, self.clock.now, self._randomness)
         self.people = register(self.clock)
         self.entrance = Entrance(self.people, self.config.guard.admin, self.clock, self._randomness, drill)
-        site = Site(self.board, self.behind, self.behind, self.entrance, self.clock)
+        self.folder = IncidentFolder(self.state)
+        self.desk = IncidentDesk(
+            self.config, self.folder, self.clock.now, lambda now: order_id(now, self._randomness(ENTROPY_BYTES))
+        )
+        site = Site(self.board, self.behind, self.behind, self.entrance, self.clock, self.desk, self.exports)
         self.app = admin_app(
             self.board,
             self.people,
@@ -254,6 +285,7 @@ class Counter:
             no_hooks(HookSwitch(self.board, self.board.state)),
             site.routes(),
             self.entrance.holder,
+            operations=IncidentApi(self.desk, self.exports, self.clock).operations(),
         )
 
     def _randomness(self, size: int) -> bytes:

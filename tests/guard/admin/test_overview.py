@@ -20,6 +20,8 @@ from guard.admin.overview import (
 )
 from guard.admin.running import Running
 from guard.admin.switchboard import Hold
+from guard.incidents.desk import Actor
+from guard.incidents.events import Source as ByWay
 from guard.policy.load import load
 from guard.state.directory import OrderDirectory
 from guard.state.orders import Source, issue_resume
@@ -203,13 +205,20 @@ def test_what_is_open_is_named(counter: Counter) -> None:
     behind.in_force["differs"] = "models/demo.yaml:3: asl: must be at most 4"
     behind.readiness = Readiness(True, 1, 2, ("worker 1: it fell silent",))
     behind.health = LogHealth(("witness w1: cannot be reached",), sealed=True)
-    behind.open_incidents = ("demo: an incident",)
+    behind.troubles_of_incidents = ("1 files among the incidents are no events",)
     assert look(counter).findings == (
-        "demo: an incident",
+        "1 files among the incidents are no events",
         "The files differ from the policy in force: models/demo.yaml:3: asl: must be at most 4",
         "Place of a worker 1: it fell silent",
         "Request log: witness w1: cannot be reached",
     )
+
+
+def test_open_incidents_are_shown_the_most_urgent_first(counter: Counter) -> None:
+    by = Actor("Ana", ByWay.PAGE)
+    mild, bad = (counter.desk.open(by, "demo", "x", severity=severity) for severity in (1, 4))
+    counter.behind.open_incidents = (mild, bad)
+    assert [each.id for each in look(counter).incidents] == [bad.id, mild.id]
 
 
 def test_evidence_shows_when_its_end_is_near_or_past_the_nearest_first(counter: Counter) -> None:

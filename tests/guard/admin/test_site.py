@@ -69,7 +69,16 @@ def with_envelope(counter: Counter, expires: date = NEVER) -> None:
 # What every answer says, and what anybody may have.
 
 
-PAGES = ["/", "/control", "/control/stop", "/control/resume", "/control/events"]
+PAGES = [
+    "/",
+    "/control",
+    "/control/stop",
+    "/control/resume",
+    "/control/events",
+    "/control/incidents",
+    "/control/incidents/open",
+    f"/control/incidents/{'0' * 26}",
+]
 
 
 @pytest.mark.parametrize("path", [*PAGES, *(f"/control/{name}" for name in ASSETS)])
@@ -176,6 +185,11 @@ def test_an_address_that_is_wrong_too_often_waits_and_others_do_not(counter: Cou
     [
         ("/control/stop?scope=model%3Ademo", "/control/stop?scope=model%3Ademo"),
         ("/control/resume?target=01", "/control/resume?target=01"),
+        ("/control/incidents", "/control/incidents"),
+        (f"/control/incidents/open?stop={'0' * 26}", f"/control/incidents/open?stop={'0' * 26}"),
+        (f"/control/incidents/{'0' * 26}", f"/control/incidents/{'0' * 26}"),
+        (f"/control/incidents/{'0' * 26}/triage", "/control"),
+        ("/control/incidents/../stop", "/control"),
         ("https://elsewhere.example/", "/control"),
         ("//elsewhere.example", "/control"),
         ("/control/../v1/status", "/control"),
@@ -261,6 +275,7 @@ def acts(counter: Counter) -> list[tuple[str, dict[str, str]]]:
         ("/control/stop", {"scope": "all", "reason": "x"}),
         ("/control/resume", {"target": order, "reason": "x"}),
         ("/control/resume/approved", {"target": order, "approval": "{}", "signatures": "x"}),
+        ("/control/incidents/open", {"model": "demo", "summary": "x"}),
         ("/control/sign-out", {}),
     ]
 

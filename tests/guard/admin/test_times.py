@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from contextlib import suppress
 
-from guard.admin.times import clock, day, moment, since
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guard.admin.times import clock, day, instant, moment, since
 
 
 @pytest.mark.parametrize(
@@ -34,3 +38,16 @@ def test_a_moment_is_told_in_utc_by_day_and_by_clock() -> None:
 
 def test_a_moment_that_no_calendar_has_is_said_to_be_none() -> None:
     assert moment(280_000_000_000.0) == "no day of the calendar"
+
+
+@pytest.mark.parametrize(
+    "text", ["2027-01-15T08:00", "2027-01-15 08:00:00", "2027-01-15T08:00:00Z", "2027-01-15T09:00+01:00"]
+)
+def test_a_moment_is_read_as_forms_and_programs_write_it(text: str) -> None:
+    assert instant(text) == 1_800_000_000.0
+
+
+@given(st.text() | st.datetimes(timezones=st.none() | st.timezones()).map(str))
+def test_whatever_is_typed_is_a_moment_or_a_clear_refusal(text: str) -> None:
+    with suppress(ValueError):
+        assert isinstance(instant(text), float)

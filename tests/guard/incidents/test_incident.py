@@ -81,3 +81,19 @@ def test_the_stages_follow_one_another() -> None:
         events.append(make())
         stages.append(folded(*events).stage)
     assert stages == ["open", "triaged", "mitigating", "closed"]
+
+
+def test_after_the_first_closing_nothing_changes_it_but_reports_and_the_guards_own_steps() -> None:
+    story = Story()
+    events: list[Any] = [story.opened(), story.triaged(severity=1), story.mitigated("public"), story.closed()]
+    before = folded(*events)
+    after = folded(*events, story.triaged(severity=4), story.mitigated("partner"), story.closed())
+    assert after == before
+    assert folded(*events, story.reported(), story.stepped()).reported
+
+
+def test_the_stops_that_belong_to_it_are_the_one_it_was_opened_for_and_those_the_guard_gave() -> None:
+    story = Story()
+    opened = story.opened(stop="1" * 26)
+    assert folded(opened, story.stepped()).orders == ("1" * 26, "0" * 26)
+    assert folded(Story().opened()).orders == ()

@@ -9,14 +9,17 @@ from guard.policy.roles import OperatorRole as Role
 
 EXPECTED = {
     Role.VIEWER: "see_status",
-    Role.RESPONDER: "see_status stop push_rule resume reload read_records ask_why",
-    Role.APPROVER: "see_status stop push_rule approve",
-    Role.SAFEGUARDS_ENGINEER: "see_status stop push_rule reload read_records ask_why",
-    Role.INVESTIGATOR: "see_status stop push_rule read_records ask_why read_texts hold_texts",
+    Role.RESPONDER: "see_status stop push_rule resume reload open_incident handle_incident read_records ask_why",
+    Role.APPROVER: "see_status stop push_rule open_incident approve",
+    Role.SAFEGUARDS_ENGINEER: "see_status stop push_rule reload open_incident handle_incident read_records ask_why",
+    Role.INVESTIGATOR: (
+        "see_status stop push_rule open_incident handle_incident read_records ask_why read_texts hold_texts"
+    ),
     Role.AUDITOR: "see_status read_records ask_why hold_texts",
-    Role.OPERATOR: "see_status stop push_rule resume reload",
+    Role.OPERATOR: "see_status stop push_rule resume reload open_incident handle_incident",
     Role.RESPONSIBLE_SCALING_OFFICER: (
-        "see_status stop push_rule resume approve read_records ask_why hold_texts release_hold delete_texts"
+        "see_status stop push_rule resume open_incident handle_incident approve read_records ask_why hold_texts "
+        "release_hold delete_texts"
     ),
 }
 
@@ -34,6 +37,7 @@ def test_every_act_is_described_and_somebody_may_do_it() -> None:
 
 def test_whoever_acts_on_the_guard_may_stop_it() -> None:
     assert set(Role) - entitled(Act.STOP) == {Role.VIEWER, Role.AUDITOR}
+    assert entitled(Act.OPEN_INCIDENT) == entitled(Act.STOP)  # it may take a model down
 
 
 def test_no_role_both_reads_texts_and_destroys_them() -> None:

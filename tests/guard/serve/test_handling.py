@@ -1,4 +1,7 @@
-"""The supervisor puts each event on record once, measures, and stops a model whose weakness is not fixed in time."""
+"""The supervisor puts each event on record once, measures, and stops a model whose weakness is not fixed in time.
+
+It is one file because every test looks through the same desk.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from guard.admin.switchboard import Switchboard
+from guard.incidents.events import Source
 from guard.incidents.folder import IncidentFolder
 from guard.policy.load import load
 from guard.policy.notify import Occasion
@@ -201,19 +206,53 @@ def test_a_stop_that_cannot_be_written_is_tried_again(tmp_path: Path) -> None:
     assert desk.stopped == ["demo"]
 
 
-def test_the_control_page_is_told_each_open_incident_in_a_line(tmp_path: Path) -> None:
+def test_the_control_page_is_told_each_open_incident(tmp_path: Path) -> None:
     desk, story = Desk(tmp_path), Story()
     desk.folder.add(story.opened())
     desk.folder.add(story.triaged(severity=2))
     desk.look(2.0)
-    (line,) = desk.handling.findings
-    assert line.startswith("demo: ")
-    assert f"(incident {story.id}, severity 2, triaged, answer due " in line
+    (case,) = desk.handling.open
+    assert (case.id, case.incident.stage, case.running[0].clock) == (story.id, "triaged", "answer")
     desk.folder.add(story.mitigated("public"))
     desk.folder.add(story.mitigated("partner"))
     desk.folder.add(story.closed())
     desk.look(3.0)
-    assert desk.handling.findings == ()
+    assert (desk.handling.open, desk.handling.findings) == ((), ())
+
+
+def test_the_record_says_by_which_way_an_event_came(tmp_path: Path) -> None:
+    desk, story = Desk(tmp_path), Story()
+    desk.folder.add(structs.replace(story.opened(), source=Source.PAGE))
+    desk.folder.add(structs.replace(story.triaged(), source=Source.HOST))
+    desk.folder.add(story.mitigated())  # of before: nobody knows
+    desk.look()
+    assert [subject.split()[2:] for _, _, subject, _ in desk.recorded] == [["by", "page"], ["by", "host"], []]
+
+
+def test_what_keeps_incidents_from_being_known_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, story = Desk(tmp_path), Story()
+    desk.folder.add(story.opened())
+    (desk.folder.path / story.id / "x").write_text("")
+    desk.look()
+    assert desk.handling.findings == ("1 files among the incidents are no events",)
+    monkeypatch.setattr("guard.serve.handling.TICK_SECONDS", 0.0)
+    away = desk.folder.path.rename(tmp_path / "away")
+    desk.folder.path.write_text("")
+
+    async def watched() -> None:
+        watching = asyncio.ensure_future(desk.handling.watch())
+        try:
+            async with asyncio.timeout(30):
+                while len(desk.handling.findings) < 2:  # noqa: ASYNC110 - it tells nobody
+                    await asyncio.sleep(0)
+                desk.folder.path.unlink()
+                away.rename(desk.folder.path)
+                while len(desk.handling.findings) > 1:  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0)
+        finally:
+            watching.cancel()
+
+    asyncio.run(watched())
 
 
 SEVERE: dict[str, Any] = {**STOPS, "trip_from_severity": 3}

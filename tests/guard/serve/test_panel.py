@@ -23,6 +23,7 @@ class Parts:
     sealed: bool = True
     witnesses: tuple[Any, ...] = ()
     findings: tuple[str, ...] = ("one",)
+    open: tuple[Any, ...] = ("case",)
     acts: list[tuple[str, ...]] = field(default_factory=list)
 
     async def record(self, *act: str) -> None:
@@ -54,7 +55,8 @@ def test_numbers_are_handed_on() -> None:
     assert found.running() == (Running("m", "t", "k", 2),)
     assert found.places() == (Place("0", True, 2),)
     assert found.lapses() == (Lapse("m", "model_card", 5.0),)
-    assert found.incidents() == found.drill_findings() == ("one",)
+    assert found.incidents() == cast(Any, ("case",))
+    assert found.incident_findings() == found.drill_findings() == ("one",)
     assert found.log_health() == LogHealth((), sealed=True)
     assert not found.leaving()
 

@@ -89,10 +89,13 @@ def test_what_moves_moves_only_where_motion_is_welcome() -> None:
 
 
 def test_a_page_that_is_not_live_does_not_renew_itself() -> None:
-    still, live = page("x").decode(), page("x", live=True).decode()
+    still, live = page("x").decode(), page("x", live="/control").decode()
     assert "refresh" not in still
     assert "<script" not in still
     assert '<noscript><meta http-equiv="refresh" content="10;url=/control?auto=1"></noscript>' in live
+    typed = page("x", live="/control/incidents/1", forms=True).decode()
+    assert "<script" in typed
+    assert "refresh" not in typed  # it would go from under somebody's hands
 
 
 def test_a_page_has_its_landmarks_a_language_and_one_title() -> None:

@@ -1,0 +1,69 @@
+"""The form that opens an incident, by itself or for a stop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from guard.admin.page.frame import Visitor, page, secret
+from guard.admin.page.html import tag
+from guard.admin.page.incident import SEVERITIES
+from guard.admin.page.incidents import OPEN, PAGE
+from guard.admin.page.inputs import chosen, hidden, instant, line, many
+from guard.incidents.events import MAX_REQUESTS, MAX_WORDS
+
+MAX_IDS: Final = 8_192
+_EFFECT: Final = "Its clocks run from the discovery. The model's file may take the model down for it at once."
+
+
+def ask_open(
+    models: Sequence[str], typed: Mapping[str, str], visitor: Visitor, *, wrong: str = "", other: str = ""
+) -> bytes:
+    """Return the form with what is ``typed`` so far; ``wrong`` says why nothing was opened, ``other`` which one was."""
+    stop = typed.get("stop", "")
+    link = tag("p", tag("a", "Look at that incident", href=f"{PAGE}/{other}")) if other else None
+    severities = [("", "nobody has judged it yet: it counts as 4"), *SEVERITIES]
+    return page(
+        "Open an incident",
+        tag(
+            "section",
+            tag("h1", "Open an incident", id="act-title"),
+            tag("p", "For the stop ", tag("code", stop), ".", class_="lead") if stop else None,
+            tag("div", tag("p", wrong), link, role="alert", class_="refused", id="wrong") if wrong else None,
+            tag(
+                "form",
+                secret(visitor),
+                hidden("stop", stop),
+                hidden("seen", typed.get("seen", "")),
+                chosen("model", "Model", [(each, each) for each in models], typed.get("model", ""), none="which one?"),
+                line(
+                    "summary",
+                    "What was found",
+                    typed.get("summary", ""),
+                    MAX_WORDS,
+                    "kept in the clear: quote no prompt and no answer",
+                ),
+                chosen("severity", "Severity", severities, typed.get("severity", "")),
+                instant("discovered", "Discovered", typed.get("discovered", ""), "in UTC; empty: now"),
+                many(
+                    "requests",
+                    "Requests that show it",
+                    typed.get("requests", ""),
+                    MAX_IDS,
+                    f"their ids, one a line, at most {MAX_REQUESTS}; may be left empty",
+                ),
+                tag("p", _EFFECT, class_="soft"),
+                tag(
+                    "div",
+                    tag("button", "Open the incident", class_="go", id="open-now"),
+                    tag("a", "Back", href=PAGE, class_="quiet"),
+                    class_="buttons",
+                ),
+                method="post",
+                action=OPEN,
+            ),
+            class_="act-on",
+            aria_labelledby="act-title",
+        ),
+        visitor=visitor,
+    )

@@ -1,0 +1,298 @@
+"""What may be done to an incident and what not, asked of the desk itself: no shell and no page."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guard.incidents.case import Case
+from guard.incidents.desk import (
+    MAX_NAME,
+    Actor,
+    ChangedError,
+    IncidentDesk,
+    IncidentRefusedError,
+    UnknownIncidentError,
+    newest,
+)
+from guard.incidents.events import (
+    MAX_REQUESTS,
+    MAX_WORDS,
+    Closed,
+    EventError,
+    Imminent,
+    Mitigated,
+    Reported,
+    Source,
+    Stepped,
+    Triaged,
+)
+from guard.incidents.folder import IncidentFolder
+from guard.policy.load import load
+from guard.state.orders import order_id
+from tests.guard.incidents.stories import BEGAN, HOUR, write
+
+ANA = Actor("Ana", Source.PAGE)
+BEN = Actor("Ben", Source.HOST)
+SURFACES = ("partner", "public")
+Act = Callable[[], object]
+
+
+class Office:
+    """A desk with a clock that goes by itself, a second a look, and everything in real files."""
+
+    def __init__(self, directory: Path) -> None:
+        """Write the configuration and open."""
+        write(directory, {"max_hours": 48}, surfaces=("partner",))
+        numbers = itertools.count(1)
+        self.folder = IncidentFolder(directory / "var" / "state")
+        self.config = load(directory)
+        self.now = BEGAN
+
+        def tick() -> float:
+            self.now += 1.0
+            return self.now
+
+        self.desk = IncidentDesk(
+            self.config, self.folder, tick, lambda now: order_id(now, next(numbers).to_bytes(10, "big"))
+        )
+
+    def opened(self, **more: Any) -> str:
+        """Open one."""
+        return self.desk.open(ANA, "demo", "a way around", **more).id
+
+    def triaged(self, severity: int = 2) -> str:
+        """Open one and triage it."""
+        one = self.opened()
+        self.desk.triage(ANA, one, severity, "Ben", Imminent.NO)
+        return one
+
+    def closed(self) -> str:
+        """Close one, as it should be."""
+        one = self.triaged()
+        for surface in SURFACES:
+            self.desk.mitigate(ANA, one, surface, "a rule")
+        self.desk.close(ANA, one, "the rules hold")
+        return one
+
+    def files(self) -> int:
+        """How many events there are in all."""
+        return sum(len(each.events) for each in self.folder.all())
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Office:
+    return Office(tmp_path)
+
+
+def test_each_act_is_one_event_with_who_and_by_which_way(office: Office) -> None:
+    one = office.closed()
+    office.desk.report(BEN, one, "half-month", "letter 1")
+    case = office.desk.find(one)
+    kinds = [type(each).__name__ for each in case.events]
+    assert kinds == ["Opened", "Triaged", "Mitigated", "Mitigated", "Closed", "Reported"]
+    assert {(each.who, each.source) for each in case.events[:-1]} == {("Ana", Source.PAGE)}
+    assert (case.events[-1].who, case.events[-1].source) == ("Ben", Source.HOST)
+    assert case.incident.mitigated["public"].policy == office.config.digest
+
+
+def test_an_act_tells_how_the_incident_then_stands(office: Office) -> None:
+    case = office.desk.open(ANA, "demo", "x", discovered=BEGAN - HOUR, severity=1, requests=["r1"], stop="0" * 26)
+    opened = case.incident.opened
+    assert (opened.discovered, opened.severity, opened.requests, opened.stop) == (BEGAN - HOUR, 1, ("r1",), "0" * 26)
+    assert case.incident.orders == ("0" * 26,)
+    assert office.desk.triage(ANA, case.id, 3, "Ben", Imminent.YES, "a note").incident.triaged is not None
+    assert office.desk.mitigate(ANA, case.id, "public", "a rule").unfixed == ("partner",)
+
+
+def test_it_closes_only_when_every_surface_has_reported_its_fix(office: Office) -> None:
+    one = office.opened()
+    steps: list[tuple[str, Act]] = [
+        ("not closed: nobody has triaged it", lambda: office.desk.triage(ANA, one, 1, "Ben", Imminent.NO)),
+        ("not closed: not mitigated on partner, public", lambda: office.desk.mitigate(ANA, one, "public", "x")),
+        ("not closed: not mitigated on partner", lambda: office.desk.mitigate(ANA, one, "partner", "x")),
+    ]
+    for why, act in steps:
+        with pytest.raises(IncidentRefusedError, match=f"^{why}$"):
+            office.desk.close(ANA, one, "done")
+        act()
+    assert office.desk.close(ANA, one, "done").incident.closed is not None
+
+
+def test_a_closed_one_takes_reports_alone(office: Office) -> None:
+    one = office.closed()
+    before = office.files()
+    acts: list[Act] = [
+        lambda: office.desk.triage(ANA, one, 4, "Ben", Imminent.YES),
+        lambda: office.desk.mitigate(ANA, one, "public", "x"),
+    ]
+    for act in acts:
+        with pytest.raises(IncidentRefusedError, match="it is closed; what comes up now is another incident"):
+            act()
+    with pytest.raises(IncidentRefusedError, match="it is closed already"):
+        office.desk.close(ANA, one, "x")
+    assert office.files() == before
+    office.desk.report(ANA, one, "half-month", "x")
+
+
+def test_a_surface_that_comes_to_be_served_has_to_be_fixed_too(office: Office) -> None:
+    one = office.triaged()
+    for surface in SURFACES:
+        office.desk.mitigate(ANA, one, surface, "x")
+    model = office.config.models["demo"]
+    wider = model.model_copy(update={"surfaces": (*model.surfaces, "moon")})
+    office.desk.take(replace(office.config, models={"demo": wider}))
+    with pytest.raises(IncidentRefusedError, match="not mitigated on moon"):
+        office.desk.close(ANA, one, "x")
+
+
+BAD: list[tuple[str, Callable[[IncidentDesk, str], Case]]] = [
+    ("model: there is none of that name; there are: demo", lambda desk, _: desk.open(ANA, "none", "x")),
+    ("summary: 1 to 500", lambda desk, _: desk.open(ANA, "demo", "  ")),
+    ("summary: 1 to 500", lambda desk, _: desk.open(ANA, "demo", "two\nlines")),
+    ("summary: 1 to 500", lambda desk, _: desk.open(ANA, "demo", "x" * (MAX_WORDS + 1))),
+    ("discovered: lies in the future", lambda desk, _: desk.open(ANA, "demo", "x", discovered=BEGAN + HOUR)),
+    ("discovered", lambda desk, _: desk.open(ANA, "demo", "x", discovered=-1.0)),
+    ("severity", lambda desk, _: desk.open(ANA, "demo", "x", severity=5)),
+    ("requests: at most 100", lambda desk, _: desk.open(ANA, "demo", "x", requests=["r"] * (MAX_REQUESTS + 1))),
+    ("requests: at most 100", lambda desk, _: desk.open(ANA, "demo", "x", requests=["two words"])),
+    ("requests: at most 100", lambda desk, _: desk.open(ANA, "demo", "x", requests=["r" * (MAX_NAME + 1)])),
+    ("stop: is no id", lambda desk, _: desk.open(ANA, "demo", "x", stop="../../etc")),
+    ("severity", lambda desk, one: desk.triage(ANA, one, -1, "Ben", Imminent.NO)),
+    ("commander: 1 to 128", lambda desk, one: desk.triage(ANA, one, 1, " ", Imminent.NO)),
+    ("note: 1 to 500", lambda desk, one: desk.triage(ANA, one, 1, "Ben", Imminent.NO, "a\x1b[0m")),
+    ("surface: .* it is on: partner, public", lambda desk, one: desk.mitigate(ANA, one, "moon", "x")),
+    ("how: 1 to 500", lambda desk, one: desk.mitigate(ANA, one, "public", "")),
+    ("clock: .* it has: day, half-month", lambda desk, one: desk.report(ANA, one, "answer", "x")),
+    ("reference: 1 to 500", lambda desk, one: desk.report(ANA, one, "day", "")),
+]
+
+
+@pytest.mark.parametrize(("words", "act"), BAD)
+def test_input_that_breaks_a_rule_is_refused_by_the_name_of_its_field(
+    words: str, act: Callable[[IncidentDesk, str], Case], office: Office
+) -> None:
+    one = office.opened()
+    before = office.files()
+    with pytest.raises(EventError, match=words):
+        act(office.desk, one)
+    assert office.files() == before
+
+
+@pytest.mark.parametrize("one", ["", "0" * 26, "../../etc", "x" * 10_000, "."])
+def test_what_there_is_not_is_not_found(one: str, office: Office) -> None:
+    office.opened()
+    acts: list[Act] = [
+        lambda: office.desk.find(one),
+        lambda: office.desk.triage(ANA, one, 1, "Ben", Imminent.NO),
+        lambda: office.desk.mitigate(ANA, one, "public", "x"),
+        lambda: office.desk.report(ANA, one, "day", "x"),
+        lambda: office.desk.close(ANA, one, "x"),
+    ]
+    for act in acts:
+        with pytest.raises(UnknownIncidentError):
+            act()
+
+
+def test_whoever_acts_in_view_of_something_else_is_told_what_was_done_meanwhile(office: Office) -> None:
+    one = office.triaged()
+    seen = office.desk.find(one)
+    marks = {kind: newest(seen, kind) for kind in (Triaged, Closed)}
+    office.desk.triage(BEN, one, 4, "Ben", Imminent.YES)
+    office.desk.mitigate(BEN, one, "public", "x")
+    office.desk.report(BEN, one, "half-month", "x")
+    before = office.files()
+    stale: list[tuple[str, Act]] = [
+        (
+            "meanwhile Ben has triaged it",
+            lambda: office.desk.triage(ANA, one, 0, "Ana", Imminent.NO, seen=marks[Triaged]),
+        ),
+        ("meanwhile Ben has fixed public", lambda: office.desk.mitigate(ANA, one, "public", "y", seen="")),
+        ("meanwhile Ben has reported it", lambda: office.desk.report(ANA, one, "half-month", "y", seen="")),
+        ("meanwhile Ben has fixed public", lambda: office.desk.close(ANA, one, "y", seen=marks[Closed])),
+    ]
+    for words, act in stale:
+        with pytest.raises(ChangedError, match=words):
+            act()
+    assert office.files() == before
+
+
+def test_what_others_do_elsewhere_keeps_nobody_from_his_own(office: Office) -> None:
+    one = office.triaged()
+    seen = office.desk.find(one)
+    office.desk.mitigate(BEN, one, "public", "x")
+    office.desk.report(BEN, one, "half-month", "x")
+    office.desk.mitigate(ANA, one, "partner", "y", seen=newest(seen, Mitigated, "partner"))
+    office.desk.report(ANA, one, "day", "y", seen=newest(seen, Reported, "day"))
+    office.desk.triage(ANA, one, 1, "Ana", Imminent.NO, seen=newest(seen, Triaged))
+    assert office.desk.find(one).unfixed == ()
+
+
+def test_a_step_of_the_guard_makes_no_form_stale(office: Office) -> None:
+    one = office.triaged()
+    for surface in SURFACES:
+        office.desk.mitigate(ANA, one, surface, "x")
+    seen = newest(office.desk.find(one), Closed)
+    step = order_id(office.now + 1, b"\xff" * 10)
+    office.folder.add(Stepped(id=step, incident=one, at=office.now, who="guard", order="0" * 26, reason="late"))
+    assert newest(office.desk.find(one), Closed) == seen
+    office.desk.close(ANA, one, "x", seen=seen)
+
+
+def test_somebody_who_has_closed_it_meanwhile_is_named(office: Office) -> None:
+    one = office.closed()
+    acts: list[Act] = [
+        lambda: office.desk.triage(BEN, one, 1, "Ben", Imminent.NO, seen=""),
+        lambda: office.desk.mitigate(BEN, one, "public", "x", seen=""),
+        lambda: office.desk.close(BEN, one, "x", seen=""),
+    ]
+    for act in acts:
+        with pytest.raises(IncidentRefusedError, match="meanwhile Ana has closed it"):
+            act()
+
+
+def test_two_who_open_one_for_the_same_model_are_told_of_one_another(office: Office) -> None:
+    seen = office.desk.last()
+    first = office.opened(seen=seen)
+    with pytest.raises(ChangedError, match="meanwhile Ana has opened one") as told:
+        office.opened(seen=seen)
+    assert told.value.incident == first
+    assert office.desk.last() == first
+    office.opened(seen=office.desk.last())  # whoever has looked opens another one
+    office.opened()
+    assert len(office.folder.ids()) == 3
+
+
+def test_no_more_are_opened_than_are_read(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guard.incidents.desk.MAX_INCIDENTS", 1)
+    office.opened()
+    with pytest.raises(IncidentRefusedError, match="there are 1 incidents, and no more are read"):
+        office.opened()
+
+
+def test_a_name_is_made_to_fit_and_never_the_reason_of_a_refusal(office: Office) -> None:
+    for who, kept in (("x" * 400, "x" * MAX_NAME), ("a\nb", "a?b"), ("", "unknown")):
+        assert office.desk.open(Actor(who, Source.API), "demo", "x").incident.opened.who == kept
+
+
+def test_all_are_listed_and_what_is_none_is_said(office: Office) -> None:
+    first, second = office.opened(), office.closed()
+    (office.folder.path / first / f"{first}.json").write_text("{")
+    cases, damaged = office.desk.all()
+    assert [each.id for each in cases] == [second]
+    assert damaged == (f"{first} damaged: {first}.json",)
+    with pytest.raises(UnknownIncidentError):
+        office.desk.find(first)
+
+
+def test_events_that_were_read_already_are_not_read_again(office: Office) -> None:
+    one = office.opened()
+    opened = office.desk.find(one).incident.opened
+    (office.folder.path / one / f"{one}.json").write_text("{")
+    desk = IncidentDesk(office.config, office.folder, lambda: office.now, lambda _: "", {one: opened}.get)
+    assert desk.find(one).incident.opened == opened
