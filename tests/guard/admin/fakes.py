@@ -1,4 +1,7 @@
-"""What stands behind the admin listener in its tests: a clock that is set, workers that are played, a panel."""
+"""What stands behind the admin listener in its tests: a clock that is set, workers that are played, a panel.
+
+It is one file because nearly every test of the listener needs all of it.
+"""
 
 from __future__ import annotations
 
