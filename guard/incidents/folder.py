@@ -59,8 +59,8 @@ class IncidentFolder:
         if len(os.listdir(folder)) >= MAX_EVENTS:  # noqa: PTH208 - names are counted, not paths
             raise TooManyError(f"the incident has {MAX_EVENTS} events")
         aside = folder / f".{event.id}.{os.getpid()}"
-        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
+            fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             with os.fdopen(fd, "wb") as file:
                 self._adopt(fd, folder)
                 file.write(raw)
@@ -70,6 +70,8 @@ class IncidentFolder:
         finally:
             with suppress(OSError):
                 aside.unlink()
+            with suppress(OSError):  # an incident that could not be begun leaves no empty folder, which looks damaged
+                folder.rmdir()
         for directory in (folder, self.path):
             _sync(directory)
 

@@ -201,7 +201,9 @@ class Handling:
         for name in _GAUGES:
             self._meter.forget(name)
         self._meter.set(self._meter.bind("guard_incidents_damaged"), float(damaged))
-        self.open = tuple(each for each in found if each.incident.closed is None)
+        still = tuple(each for each in found if each.incident.closed is None)
+        if still != self.open:  # whoever compares what he has seen finds the same one, without looking into it
+            self.open = still
         self._damaged = damaged
         open_ones: dict[tuple[str, str], int] = {}
         nearest: dict[tuple[str, str], float] = {}

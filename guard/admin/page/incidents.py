@@ -25,17 +25,16 @@ _HEADS: Final = ["Incident", "Severity", "Clock", "Fixed", "Commander"]
 def incidents(seen: Overview, visitor: Visitor) -> Html:
     """Return the region of the control page: the most urgent ones, and the ways to all of them and to a new one."""
     cases = seen.incidents
-    content: Content = tag("p", "None is open.", class_="soft")
-    if cases:
-        content = table("Open incidents", _HEADS, [_row(each, seen.at) for each in cases[:SHOWN_FRONT]], "incidents")
+    rows = [_row(each, seen.at) for each in cases[:SHOWN_FRONT]]
     more = len(cases) - SHOWN_FRONT
     return region(
         "incidents",
         "Incidents",
-        content,
-        tag("p", f"and {more} more", class_="soft") if more > 0 else None,
+        table("Open incidents", _HEADS, rows, "incidents") if rows else None,
         tag(
             "p",
+            tag("span", f"and {more} more", class_="soft") if more > 0 else None,
+            None if rows else tag("span", "None is open.", class_="soft"),
             tag("a", "All incidents", href=PAGE, id="all-incidents"),
             tag("a", "Open an incident…", href=OPEN, id="open-incident") if visitor.may_open else None,
             class_="links",

@@ -11,6 +11,7 @@ import pytest
 from guard.cli import main
 from guard.cli.incident import MAX_CLAIM
 from guard.cli.switch import who_on_host
+from guard.incidents.events import Source
 from guard.incidents.folder import IncidentFolder
 from tests.guard.incidents.stories import write
 
@@ -150,3 +151,15 @@ def test_the_export_holds_the_records_of_its_requests(shell: Shell, config: Path
     shell("export", one, "--out", str(config / "b"), "--who", "ana", "--reason", "x")
     kept = json.loads((config / "b" / "incident.json").read_text())
     assert kept["requests"] == ["0" * 28]
+
+
+def test_an_incident_names_the_stop_that_it_was_opened_for(shell: Shell) -> None:
+    one = opened(shell, "--stop", "0" * 26)
+    assert json.loads(shell("show", one, "--json"))["stop"] == "0" * 26
+    assert f"stop: {'0' * 26}" in shell("show", one)
+    assert "stop: is no id" in shell("open", "--model", "demo", "--summary", "x", "--stop", "../x", code=2)
+
+
+def test_what_is_done_here_says_that_it_came_from_the_host(shell: Shell) -> None:
+    (event,) = shell.folder.read(opened(shell)).events
+    assert event.source is Source.HOST

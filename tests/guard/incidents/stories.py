@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from guard.incidents.events import Closed, Imminent, Mitigated, Opened, Reported, Stepped, Triaged
 from guard.state.orders import order_id
-from tests.parts.configuration import ModelSpec, write_configuration
+from tests.parts.configuration import Credentials, ModelSpec, write_configuration
 
 HOUR: Final = 3600.0
 BEGAN: Final = 1_780_000_000.0
@@ -70,11 +70,16 @@ class Story:
         return Closed(**self._common(hours), resolution="fixed")
 
 
-def write(directory: Path, response: dict[str, Any] | None, *, asl: int = 2, surfaces: tuple[str, ...] = ()) -> None:
+def write(
+    directory: Path, response: dict[str, Any] | None, *, asl: int = 2, surfaces: tuple[str, ...] = ()
+) -> Credentials:
     """Write a configuration with the clocks and one model, ``demo``, on ``public`` and these surfaces."""
     more = dict.fromkeys(surfaces, 0)
-    write_configuration(directory, models=[ModelSpec(asl=asl, surfaces=("public", *surfaces))], surfaces=more)
+    credentials = write_configuration(
+        directory, models=[ModelSpec(asl=asl, surfaces=("public", *surfaces))], surfaces=more
+    )
     guard = json.loads((directory / "guard.yaml").read_text())
     (directory / "guard.yaml").write_text(json.dumps({**guard, "clocks": CLOCKS}))
     path = directory / "models" / "demo.yaml"
     path.write_text(json.dumps({**json.loads(path.read_text()), "response": response}))
+    return credentials

@@ -88,3 +88,26 @@ def test_what_was_recorded_is_remembered(tmp_path: Path) -> None:
     with (tmp_path / "incidents" / ".recorded").open("ab") as file:
         file.write(b"\xff torn")
     assert folder.recorded() == {opened.id, triaged.id}
+
+
+def test_what_cannot_be_written_leaves_nothing_that_looks_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, story = IncidentFolder(tmp_path), Story()
+    opened = story.opened()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    for name in ("link", "open", "fsync"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"guard.incidents.folder.os.{name}", full)
+            with pytest.raises(OSError, match="No space left"):
+                folder.add(opened)
+        assert folder.ids() == ()
+    folder.add(opened)
+    with monkeypatch.context() as patched:
+        patched.setattr("guard.incidents.folder.os.link", full)
+        with pytest.raises(OSError, match="No space left"):
+            folder.add(story.triaged())
+    assert folder.read(opened.id).events == (opened,)
