@@ -51,7 +51,7 @@ def test_two_people_sign_and_the_model_comes_back(scripts: bool, browser: Browse
         page.get_by_label("Signatures").fill(pasted + night.signs(command, "dev"))
         page.get_by_role("button", name="Resume as approved").click()
         expect(page.locator("#state-title")).to_have_text("Nothing is stopped")
-        expect(page.locator("#history tbody tr").first).to_contain_text("approved by carla, dev")
+        expect(page.locator("#history tbody tr").first).to_contain_text("approved by carla (ssh), dev (ssh)")
         assert [each for each in mine.complaints if "409" not in each] == []
 
 

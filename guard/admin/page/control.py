@@ -216,5 +216,5 @@ def _order(each: StopOrder | RuleOrder | Judged) -> list[Content]:
     more = len(order.lifts) - SHOWN_ORDERS
     what: Content = [[[one, " "] for one in lifted], f"and {more} more" if more > 0 else None]
     act = tag("span", "resume", class_="word")
-    people = tag("span", f"approved by {', '.join(each.people)}", class_="soft small") if each.people else None
+    people = tag("span", f"approved by {each.approved_by}", class_="soft small") if each.people else None
     return [moment(order.created), act, what, [order.who, " ", people], order.reason or none]

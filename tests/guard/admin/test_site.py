@@ -795,7 +795,7 @@ def test_a_model_at_asl_3_comes_back_when_two_people_have_signed(signers: Counte
     assert (resume.people, resume.order.who, resume.order.reason) == (("ana", "ben"), "Ana", "the finding is mended")
     page = signers.get().text
     assert "Nothing is stopped" in page
-    assert "approved by ana, ben" in page
+    assert "approved by ana (ssh), ben (ssh)" in page
 
     again = approve(signers, text, signed(text, "ana", "ben"))
     assert again.status_code == 409
