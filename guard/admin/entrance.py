@@ -165,10 +165,12 @@ _PAGES: Final = (
     "/control",
     "/control/stop",
     "/control/resume",
+    "/control/approval",
+    "/control/passkey",
     "/control/incidents",
     "/control/incidents/open",
 )
-_WITH_QUERY: Final = ("/control/stop?", "/control/resume?", "/control/incidents/open?")
+_WITH_QUERY: Final = ("/control/stop?", "/control/resume?", "/control/approval?", "/control/incidents/open?")
 _INCIDENT: Final = re.compile(rf"/control/incidents/{ID.pattern}")
 
 

@@ -44,7 +44,7 @@ def test_two_people_sign_and_the_model_comes_back(scripts: bool, browser: Browse
 
         page.get_by_label("Signatures").fill(night.signs(command, "carla"))
         page.get_by_role("button", name="Resume as approved").click()
-        expect(page.locator("#lacking")).to_have_text("Approved by carla. One more is lacking, of dev.")
+        expect(page.locator("#lacking")).to_have_text("Approved by carla (ssh). One more is lacking, of dev.")
         assert page.get_by_label("The command, with the statement in it").input_value() == command
 
         pasted = page.get_by_label("Signatures").input_value()
