@@ -167,6 +167,7 @@ _PAGES: Final = (
     "/control/resume",
     "/control/approval",
     "/control/passkey",
+    "/control/file",
     "/control/incidents",
     "/control/incidents/open",
 )

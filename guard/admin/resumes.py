@@ -6,7 +6,6 @@ and presses a key; what was signed elsewhere is pasted. The resume is ordered as
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 from urllib.parse import quote
@@ -22,20 +21,18 @@ from guard.admin.entrance import Entrance, Inside
 from guard.admin.obedience import Confirmed
 from guard.admin.overview import Instruments
 from guard.admin.page import acts, approval
-from guard.admin.page.approval import Keys
 from guard.admin.page.parts import MAX_SCOPE
 from guard.admin.page.passkey import make_passkey
 from guard.admin.page.waiting import Waits
+from guard.admin.pressed import keys_of, pressed
 from guard.admin.switchboard import ResumeRefusedError, Switchboard
 from guard.admin.visiting import may_approve, may_resume, refuse, visitor
 from guard.approval.sshsig import BadSignature
-from guard.approval.webauthn import Assertion, armour
 from guard.state.merge import TWO_PERSON_ASL, told_people
-from guard.state.orders import MAX_REASON, Approver, Source
+from guard.state.orders import MAX_REASON, Source
 from guard.state.scope import OrderError
 from safeguards.ports import Clock
 
-MAX_FIELD: Final = 4_096
 GONE: Final = (
     "It was used, it has expired, or the guard was started anew since. Ask for the resume again, or take the statement "
     "back under “It is signed already”."
@@ -102,7 +99,7 @@ class Resumes:
         inside = self._entrance.find(request, used=True)
         if inside is None:
             return self._door.ask_who(request, "/control/passkey")
-        return html(make_passkey(visitor(inside), keys_of(self._board, inside)))
+        return html(make_passkey(visitor(inside), keys_of(self._board.operators, inside)))
 
     def waiting(self) -> tuple[Waits, ...]:
         """Return what waits and would still lift something; nothing where the orders cannot be read."""
@@ -172,7 +169,7 @@ class Resumes:
             return refuse(404, inside, "This waits no longer", GONE)
         who = inside.person.name
         try:
-            approver = Approver(who, armour(_assertion(fields)).decode("ascii"))
+            approver = pressed(fields, inside)
         except (BadSignature, OrderError) as wrong:
             return self._shown(asked, inside, wrong=f"Not approved: what the key answered {wrong}")
         heard = heard_of(asked.statement, (approver,), self._board.operators, self._clock.now())
@@ -209,28 +206,6 @@ class Resumes:
         self, asked: Asked, inside: Inside, found: Signing | None = None, *, done: str = "", wrong: str = ""
     ) -> Response:
         found = found or signing(self._board, asked.statement, "", self._clock.now(), asked.approvers)
-        keys = keys_of(self._board, inside)
+        keys = keys_of(self._board.operators, inside)
         page = approval.ask_approval(found, asked.target, visitor(inside), asked.name, keys, done=done, wrong=wrong)
         return html(page, 409 if wrong else 200)
-
-
-def keys_of(board: Switchboard, inside: Inside) -> Keys | None:
-    """Return the passkeys of who looks at the page; None where none are taken, or nobody of operators.yaml looks."""
-    person = None if board.operators is None else board.operators.person(inside.person.name)
-    if person is None or board.operators is None or board.operators.webauthn is None:
-        return None
-    return Keys(board.operators.webauthn.rp_id, tuple(each.credential for each in person.passkeys))
-
-
-def _assertion(fields: Mapping[str, str]) -> Assertion:
-    """Read what the script sent; raises BadSignature."""
-    names = ("credential", "authenticator_data", "client_data", "signature")
-    return Assertion(*(_bytes(fields.get(name, "")) for name in names))
-
-
-def _bytes(text: str) -> bytes:
-    try:
-        raw = text[:MAX_FIELD].encode("ascii")
-        return base64.b64decode(raw + b"=" * (-len(raw) % 4), altchars=b"-_", validate=True)
-    except ValueError:  # a text that is not ASCII too
-        raise BadSignature("is not what the page's script sends") from None

@@ -23,6 +23,7 @@ from guard.admin.asked import NAME_DIGITS
 from guard.admin.bodies import MAX_BODY
 from guard.admin.door import Door
 from guard.admin.entrance import Entrance, Inside, same_origin
+from guard.admin.file_approval import FileApprovals
 from guard.admin.fleet_view import fleet_view
 from guard.admin.incident_pages import Exports, IncidentPages
 from guard.admin.obedience import Confirmed, Here, Workers, obedience
@@ -71,6 +72,7 @@ class Site:
         self._clock = clock
         self._door = Door(entrance, fleet, panel, clock)
         self._resumes = Resumes(board, panel, entrance, self._door, clock, self._spread)
+        self._files = FileApprovals(board, entrance, self._door, clock)
         self._pulse = Pulse(board, fleet, panel, clock, self._resumes.mark)
         self._incidents = IncidentPages(desk, exports, board, entrance, self._door, clock)
         self._told_forged = float("-inf")
@@ -86,6 +88,7 @@ class Site:
             ("/control/resume", self._resumes.ask_resume),
             ("/control/approval", self._resumes.ask_approval),
             ("/control/passkey", self._resumes.make_passkey),
+            ("/control/file", self._files.ask),
             *self._incidents.shown(),
         ]
         done: list[tuple[str, Shown]] = [
@@ -96,6 +99,7 @@ class Site:
             ("/control/resume", self._inside(self._resumes.resume, may_resume)),
             ("/control/resume/approved", self._inside(self._resumes.resume_approved, may_resume, MAX_RESUME)),
             ("/control/approval", self._inside(self._resumes.approve, may_approve)),
+            ("/control/file", self._inside(self._files.approve, may_approve, MAX_RESUME)),
             ("/control/emergency", self._emergency),
             *((path, self._inside(act, allowed)) for path, act, allowed in self._incidents.done()),
         ]
@@ -280,6 +284,8 @@ def _returning(request: Request, fields: Mapping[str, str]) -> str:
         return f"{incidents.PAGE}/{request.path_params['incident']}" if request.path_params else incidents.OPEN
     if request.url.path == "/control/approval":
         return f"/control/approval?of={quote(fields.get('of', '')[:NAME_DIGITS])}"
+    if request.url.path == "/control/file":
+        return "/control/file"
     target = fields.get("target", "")
     return f"/control/resume?target={target}" if is_order_id(target) else "/control"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,11 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, CDPSession, Page, expect
 
+from guard.approval.order import CONFIGURATION, Act, Order, canonical
+from guard.approval.port import ROLES
+from guard.approval.verify import Signed, hear
 from guard.credentials import digest, new_secret
+from guard.policy.load import load
 from tests.browser.stand import PATIENCE_MS, Change, Stand, Visit, stand, visit
 from tests.browser.test_control import CONTRAST
 from tests.parts.debian import free_port
@@ -244,6 +249,21 @@ def test_without_javascript_the_page_says_how_to_sign_instead(night: Night, brow
         expect(page.get_by_label("The command, with the statement in it")).to_be_visible()
 
 
+def test_a_file_is_approved_to_lie_beside_it(night: Night) -> None:
+    now = int(time.time())
+    text = canonical(Order(Act.BUNDLE, CONFIGURATION, "", "b" * 64, "RISK-17", now, now + 600, "0" * 32))
+    page = night.dev.page
+    night.dev.go("/control/file")
+    page.get_by_label("The file").fill(text.decode())
+    page.get_by_role("button", name="Read it").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Bundle")
+    assert page.evaluate(CONTRAST) == []
+    night.dev.presses()
+    signed = Signed("x.dev.sig", "dev", page.get_by_label("Your approval").input_value().encode())
+    heard = hear(text, [signed], load(night.host.config).operators, now + 1, ROLES)
+    assert (heard.people, heard.refused) == (("dev",), ())
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_pages_can_be_read_and_used_on_a_phone_and_by_keyboard(scheme: str, night: Night, browser: Browser) -> None:
     night.asks()
@@ -251,7 +271,7 @@ def test_the_pages_can_be_read_and_used_on_a_phone_and_by_keyboard(scheme: str, 
     look: Any = {"viewport": {"width": 360, "height": 740}, "color_scheme": scheme, "storage_state": kept}
     with visit(browser, night.url, **look) as phone:
         page = phone.page("/control")
-        for path in ("/control", "/control/passkey"):
+        for path in ("/control", "/control/passkey", "/control/file"):
             page.goto(night.url + path)
             assert page.evaluate(CONTRAST) == []
             assert page.evaluate("document.documentElement.scrollWidth") == 360

@@ -5,7 +5,7 @@ Neither the statement nor a signature ever stands in an address, only a name for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -62,7 +62,9 @@ def ask_approval(
             tag("p", f"and {len(lifts) - SHOWN} more, all in the statement") if len(lifts) > SHOWN else None,
             tag("p", f"Why: {found.named.reason}. It holds until {moment(found.named.expires)} UTC.", class_="soft"),
             _lacking(found),
-            _press(found.statement, visitor, name, keys) if pressed and keys is not None else _no_press(keys, visitor),
+            press(found.statement, visitor, keys, "/control/approval", {"of": name})
+            if pressed and keys is not None
+            else _no_press(keys, visitor),
             tag("h2", "1. Each reads the statement and signs it in a terminal"),
             tag(
                 "p",
@@ -85,13 +87,13 @@ def ask_approval(
     )
 
 
-def _press(statement: str, visitor: Visitor, name: str, keys: Keys) -> Html:
-    """Return the form that the script sends when a key was used; what stands in it is what the key signs."""
+def press(statement: str, visitor: Visitor, keys: Keys, action: str, more: Mapping[str, str]) -> Html:
+    """Return the form that the script sends when a key was used, with ``more`` in it; the key signs what it shows."""
     fields = ("credential", "authenticator_data", "client_data", "signature")
     return tag(
         "form",
         secret(visitor),
-        tag("input", type="hidden", name="of", value=name),
+        [tag("input", type="hidden", name=each, value=value) for each, value in more.items()],
         [tag("input", type="hidden", name=each) for each in fields],
         tag("h2", "Approve it here, with your passkey or security key"),
         tag("details", tag("summary", "The statement, to the letter"), tag("pre", statement, id="statement")),
@@ -103,7 +105,7 @@ def _press(statement: str, visitor: Visitor, name: str, keys: Keys) -> Html:
         ),
         tag("p", id="key-said", role="alert", class_="refused", hidden=True),
         method="post",
-        action="/control/approval",
+        action=action,
         data_approve=keys.rp_id,
         data_credentials=" ".join(keys.credentials),
     )
