@@ -95,10 +95,10 @@ class ResumeJudge:
             for each in order.approvers
         ]
         try:
-            approval, people = approvers(order.approval.encode("ascii"), signed, self._operators, order.created)
+            approval, heard = approvers(order.approval.encode("ascii"), signed, self._operators, order.created)
         except NotApproved as missing:
             return replace(below, why=str(missing))
         if {each.order for each in approval.lifts} != set(order.lifts):
             return replace(below, why="what was approved is to lift other stops")
         pairs = frozenset((each.order, each.sha256) for each in approval.lifts)
-        return replace(below, approved=pairs, people=people)
+        return replace(below, approved=pairs, people=heard.people, kinds=heard.kinds)

@@ -1,6 +1,6 @@
-"""How far the approval of a resume has come: who has signed its statement, who could, and what has come between.
+"""How far the approval of a resume has come: who has approved its statement, who could, and what has come between.
 
-Nothing of it is kept here: the statement and the signatures travel in the form, and are judged anew each time.
+Nothing of it is kept here: the statement, signatures and assertions are given, and are judged anew each time.
 """
 
 from __future__ import annotations
@@ -10,20 +10,24 @@ from dataclasses import dataclass
 from typing import Final
 
 from guard.admin.switchboard import ResumeRefusedError, Switchboard
+from guard.approval import webauthn
 from guard.approval.order import instant_text
 from guard.approval.port import PEOPLE, ROLES
 from guard.approval.resume import ResumeApproval
 from guard.approval.sshsig import NAMESPACE, BadSignature
 from guard.approval.sshsig import parse as parse_signature
-from guard.approval.verify import NotApproved, Signed, hear, may_sign
+from guard.approval.verify import Heard, Kind, NotApproved, Signed, hear, may_sign
 from guard.policy.operators import OperatorsFile
+from guard.policy.passkey import credential_bytes
 from guard.policy.ssh_key import read_key
 from guard.state.orders import MAX_APPROVAL, MAX_SIGNATURE, MAX_SIGNATURES, Approver
 from guard.state.scope import OrderError
 
 MAX_PASTED: Final = MAX_SIGNATURES * MAX_SIGNATURE
-_BEGIN: Final = "-----BEGIN SSH SIGNATURE-----"
-_END: Final = "-----END SSH SIGNATURE-----"
+_ENDS: Final = {
+    "-----BEGIN SSH SIGNATURE-----": "-----END SSH SIGNATURE-----",
+    webauthn.BEGIN: webauthn.END,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,8 @@ class Pasted:
 class Signing:
     """One statement and its signatures as they stand; ``stale`` says in words why it is not enough, whoever signs.
 
-    ``signed`` are the persons whose signature counts, ``could`` who else may sign, ``refused`` what does not count.
+    ``signed`` are the persons whose approval counts and ``kinds`` by what, ``could`` who else may approve, ``refused``
+    what does not count. ``counted`` are the approvals that count, one of each person, ``others`` the rest.
     """
 
     statement: str
@@ -48,11 +53,19 @@ class Signing:
     could: tuple[str, ...]
     refused: tuple[str, ...]
     stale: tuple[str, ...]
+    kinds: tuple[Kind, ...] = ()
+    counted: tuple[Approver, ...] = ()
+    others: tuple[Approver, ...] = ()
 
     @property
     def lacking(self) -> int:
         """How many approvals are still wanted."""
         return max(0, PEOPLE - len(self.signed))
+
+    @property
+    def approvers(self) -> tuple[Approver, ...]:
+        """What an order takes of them."""
+        return (*self.counted, *self.others)[:MAX_SIGNATURES]
 
     @property
     def command(self) -> str:
@@ -75,11 +88,13 @@ def pasted(text: str, operators: OperatorsFile | None) -> Pasted:
     blocks, refused = _blocks(text)
     if len(blocks) > MAX_SIGNATURES:
         raise OrderError(f"more than {MAX_SIGNATURES} signatures")
-    owners = {read_key(line).blob: each.id for each in (operators.persons if operators else ()) for line in each.keys}
+    persons = operators.persons if operators else ()
+    owners = {read_key(line).blob: each.id for each in persons for line in each.keys}
+    owners |= {credential_bytes(key.credential): each.id for each in persons for key in each.passkeys}
     found: list[Approver] = []
     for number, block in enumerate(blocks, 1):
         try:
-            person = owners.get(parse_signature(block.encode("ascii", "replace")).key)
+            person = owners.get(_made_with(block.encode("ascii", "replace")))
             if person is None:
                 refused.append(f"signature {number} is made with a key that operators.yaml gives to nobody")
             else:
@@ -91,26 +106,50 @@ def pasted(text: str, operators: OperatorsFile | None) -> Pasted:
     return Pasted(tuple(found), tuple(refused))
 
 
-def signing(board: Switchboard, statement: str, text: str, at: float) -> Signing:
-    """Say how far this statement has come with these signatures; raises OrderError for what is no statement."""
+def signing(board: Switchboard, statement: str, text: str, at: float, kept: Sequence[Approver] = ()) -> Signing:
+    """Say how far this statement has come with what was pasted and what was ``kept`` of it.
+
+    Raises OrderError for what is no statement.
+    """
     named, stale = _standing(board, statement, at)
     found = pasted(text, board.operators)
-    signed, refused = _heard(statement, found.approvers, board.operators, at)
-    could = tuple(each for each in may_sign(board.operators, at, ROLES) if each not in signed)
-    return Signing(statement, named, text, signed, could, (*found.refused, *refused), stale)
+    every = tuple(dict.fromkeys((*kept, *found.approvers)))
+    heard = heard_of(statement, every, board.operators, at)
+    could = tuple(each for each in may_sign(board.operators, at, ROLES) if each not in heard.people)
+    first: dict[str, Approver] = {}
+    for each in every:
+        if heard_of(statement, (each,), board.operators, at).people:
+            first.setdefault(each.person, each)
+    counted = tuple(first.values())
+    others = tuple(each for each in every if each not in counted)
+    return Signing(
+        statement,
+        named,
+        text,
+        heard.people,
+        could,
+        (*found.refused, *heard.refused),
+        stale,
+        heard.kinds,
+        counted,
+        others,
+    )
 
 
-def _heard(
-    statement: str, approvers: Sequence[Approver], operators: OperatorsFile | None, at: float
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def heard_of(statement: str, approvers: Sequence[Approver], operators: OperatorsFile | None, at: float) -> Heard:
+    """Say which of these approvals of a statement count."""
     signed = [
         Signed(f"the signature of {each.person}", each.person, each.signature.encode("ascii")) for each in approvers
     ]
     try:
-        heard = hear(statement.encode("ascii", "replace"), signed, operators, at, ROLES)
+        return hear(statement.encode("ascii", "replace"), signed, operators, at, ROLES)
     except NotApproved as wrong:
-        return (), (str(wrong),)
-    return heard.people, heard.refused
+        return Heard((), (str(wrong),))
+
+
+def _made_with(block: bytes) -> bytes:
+    """Tell the key of a signature, or the id of an assertion's; raises BadSignature."""
+    return webauthn.parse(block).credential if webauthn.is_assertion(block) else parse_signature(block).key
 
 
 def _standing(board: Switchboard, statement: str, at: float) -> tuple[ResumeApproval, tuple[str, ...]]:
@@ -131,19 +170,20 @@ def _blocks(text: str) -> tuple[list[str], list[str]]:
     blocks: list[str] = []
     refused: list[str] = []
     lines: list[str] | None = None
+    end = ""
     strange = 0
     for line in (each.strip() for each in text.splitlines()):
-        if line == _BEGIN:
-            lines = [line]
+        if line in _ENDS:
+            lines, end = [line], _ENDS[line]
         elif lines is None:
             strange += bool(line)
         else:
             lines += [line] if line else []
-            if line == _END:
+            if line == end:
                 blocks.append("\n".join(lines) + "\n")
                 lines = None
     if lines is not None:
-        refused.append(f"a signature is cut off: the line {_END} is missing")
+        refused.append(f"a signature is cut off: the line {end} is missing")
     if strange:
         refused.append(f"{strange} {'line is' if strange == 1 else 'lines are'} no part of a signature")
     return blocks, refused

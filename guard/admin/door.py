@@ -14,6 +14,7 @@ from guard.admin.entrance import Entrance, Inside, onward
 from guard.admin.overview import Instruments
 from guard.admin.page import sign_in
 from guard.admin.proxied import peer
+from guard.admin.visiting import refuse
 from guard.refusal import Refused
 from safeguards.ports import Clock
 
@@ -35,6 +36,12 @@ class Door:
         named = self._entrance.proxied.name(request.scope)
         page = sign_in.sign_in(onward(then), wrong, named, emergency=bool(self._entrance.emergency))
         return html(page, status)
+
+    def not_yours(self, inside: Inside) -> Response:
+        """Say that the role of somebody who is signed in may not do this."""
+        role = inside.person.role.value
+        self._fleet.refused(f"{inside.person.token} is a {role}")
+        return refuse(403, inside, "Not yours to do", f"The role {role} may not do this.")
 
     async def sign_in(self, request: Request) -> Response:
         """Sign in by token."""

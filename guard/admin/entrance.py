@@ -165,10 +165,13 @@ _PAGES: Final = (
     "/control",
     "/control/stop",
     "/control/resume",
+    "/control/approval",
+    "/control/passkey",
+    "/control/file",
     "/control/incidents",
     "/control/incidents/open",
 )
-_WITH_QUERY: Final = ("/control/stop?", "/control/resume?", "/control/incidents/open?")
+_WITH_QUERY: Final = ("/control/stop?", "/control/resume?", "/control/approval?", "/control/incidents/open?")
 _INCIDENT: Final = re.compile(rf"/control/incidents/{ID.pattern}")
 
 

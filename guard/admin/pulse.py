@@ -26,13 +26,16 @@ MAX_FOLLOWED: Final = 16
 class Pulse:
     """The state's fingerprint, looked at once for all listeners."""
 
-    def __init__(self, board: Switchboard, fleet: Fleet, panel: Instruments, time: Clock) -> None:
-        """Take what is looked at and the time."""
+    def __init__(
+        self, board: Switchboard, fleet: Fleet, panel: Instruments, time: Clock, asked: Callable[[], object] = tuple
+    ) -> None:
+        """Take what is looked at and the time; ``asked`` returns what differs when other approvals are waited for."""
         self.listeners = 0
         self._board = board
         self._fleet = fleet
         self._panel = panel
         self._time = time
+        self._asked = asked
         self._looked = float("-inf")
         self._found: tuple[object, object] = (None, None)
         self._version: object = None
@@ -87,7 +90,7 @@ class Pulse:
         view = fleet_view(self._fleet.fleet())
         others = None if view is None else view.changes()
         try:
-            return places, reports, others, self._orders(places), str(self._fleet.policy())
+            return places, reports, others, self._orders(places), str(self._fleet.policy()), self._asked()
         except OSError as problem:
             return places, reports, others, problem.errno
 

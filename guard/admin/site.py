@@ -19,25 +19,27 @@ from starlette.routing import Route
 
 from guard.admin.answers import KEPT, SAFE, NotTakenError, go, html, read_form
 from guard.admin.api import MAX_RESUME, Fleet
-from guard.admin.approving import pasted, signing, statement_of
+from guard.admin.asked import NAME_DIGITS
 from guard.admin.bodies import MAX_BODY
 from guard.admin.door import Door
 from guard.admin.entrance import Entrance, Inside, same_origin
+from guard.admin.file_approval import FileApprovals
 from guard.admin.fleet_view import fleet_view
 from guard.admin.incident_pages import Exports, IncidentPages
 from guard.admin.obedience import Confirmed, Here, Workers, obedience
 from guard.admin.overview import Instruments, overview
-from guard.admin.page import acts, approval, control, incidents
+from guard.admin.page import acts, control, incidents
 from guard.admin.page.frame import ASSETS, VERSION
 from guard.admin.page.parts import MAX_SCOPE, sentence
 from guard.admin.proxied import ForgedHeaderError
 from guard.admin.pulse import MAX_LISTENERS, Pulse
+from guard.admin.resumes import Resumes
 from guard.admin.running import covered
 from guard.admin.switchboard import ResumeRefusedError, Standing, Switchboard
-from guard.admin.visiting import anybody, may_resume, may_stop, refuse, visitor
+from guard.admin.visiting import anybody, may_approve, may_resume, may_stop, refuse, visitor
 from guard.incidents.desk import IncidentDesk
 from guard.refusal import Refused
-from guard.state.orders import MAX_REASON, Source, is_order_id
+from guard.state.orders import Source, is_order_id
 from guard.state.scope import OrderError
 from guard.state.served import UnknownScopeError
 from safeguards.mode import Mode
@@ -69,7 +71,9 @@ class Site:
         self._entrance = entrance
         self._clock = clock
         self._door = Door(entrance, fleet, panel, clock)
-        self._pulse = Pulse(board, fleet, panel, clock)
+        self._resumes = Resumes(board, panel, entrance, self._door, clock, self._spread)
+        self._files = FileApprovals(board, entrance, self._door, clock)
+        self._pulse = Pulse(board, fleet, panel, clock, self._resumes.mark)
         self._incidents = IncidentPages(desk, exports, board, entrance, self._door, clock)
         self._told_forged = float("-inf")
 
@@ -81,7 +85,10 @@ class Site:
             ("/control", self._control),
             ("/control/events", self._events),
             ("/control/stop", self._ask_stop),
-            ("/control/resume", self._ask_resume),
+            ("/control/resume", self._resumes.ask_resume),
+            ("/control/approval", self._resumes.ask_approval),
+            ("/control/passkey", self._resumes.make_passkey),
+            ("/control/file", self._files.ask),
             *self._incidents.shown(),
         ]
         done: list[tuple[str, Shown]] = [
@@ -89,8 +96,10 @@ class Site:
             ("/control/sign-in/proxy", self._door.sign_in_by_proxy),
             ("/control/sign-out", self._inside(self._door.sign_out, anybody)),
             ("/control/stop", self._inside(self._stop, may_stop)),
-            ("/control/resume", self._inside(self._resume, may_resume)),
-            ("/control/resume/approved", self._inside(self._resume_approved, may_resume, MAX_RESUME)),
+            ("/control/resume", self._inside(self._resumes.resume, may_resume)),
+            ("/control/resume/approved", self._inside(self._resumes.resume_approved, may_resume, MAX_RESUME)),
+            ("/control/approval", self._inside(self._resumes.approve, may_approve)),
+            ("/control/file", self._inside(self._files.approve, may_approve, MAX_RESUME)),
             ("/control/emergency", self._emergency),
             *((path, self._inside(act, allowed)) for path, act, allowed in self._incidents.done()),
         ]
@@ -114,9 +123,8 @@ class Site:
         if inside is None:
             return self._door.ask_who(request, "/control")
         scopes = self._board.scopes() if may_stop(inside) else ()
-        return html(
-            control.control(overview(self._board, self._fleet, self._panel, self._clock.now()), visitor(inside), scopes)
-        )
+        seen = overview(self._board, self._fleet, self._panel, self._clock.now())
+        return html(control.control(seen, visitor(inside), scopes, self._resumes.waiting()))
 
     async def _events(self, request: Request) -> Response:
         def still() -> bool:
@@ -140,7 +148,7 @@ class Site:
         if inside is None:
             return self._door.ask_who(request, f"/control/stop?scope={quote(scope[:MAX_SCOPE])}")
         if not may_stop(inside):
-            return self._not_yours(inside)
+            return self._door.not_yours(inside)
         try:
             wanted = self._board.drilled(scope) if inside.person.drills else self._board.known(scope)
         except (UnknownScopeError, OrderError) as wrong:
@@ -154,23 +162,6 @@ class Site:
         view = fleet_view(self._fleet.fleet())
         others = () if view is None else tuple(each for each in view.replicas if each.name != view.replica)
         return len(self._fleet.workers()), len(others)
-
-    async def _ask_resume(self, request: Request) -> Response:
-        target = request.query_params.get("target", "").strip()
-        inside = self._entrance.find(request, used=True)
-        if inside is None:
-            return self._door.ask_who(request, f"/control/resume?target={quote(target[:MAX_SCOPE])}")
-        if not may_resume(inside):
-            return self._not_yours(inside)
-        try:
-            plan = self._board.plan(target)
-            lifted = frozenset(plan.lifts or [each.id for each in plan.approvable] or [target])
-            state = self._board.state()
-            stops = tuple(stop for stop in state.stops if stop.id in lifted)
-            rule = next((each for each in state.rules if each.id == target), None)
-        except OrderError as wrong:
-            return refuse(400, inside, "There is no such stop", f"{wrong}.")
-        return html(acts.ask_resume(target, stops, plan, visitor(inside), rule=rule))
 
     def _in_force(self) -> tuple[Standing, ...]:
         try:
@@ -195,46 +186,6 @@ class Site:
         self._entrance.leave(request)
         await self._spread(placed.order, here=True)
         return go("/control", self._entrance.cookie(request, ""))
-
-    async def _resume(self, _: Request, inside: Inside, fields: Mapping[str, str]) -> Response:
-        reason = fields.get("reason", "").strip()[:MAX_REASON]
-        if not reason:
-            raise NotTakenError("a resume needs a reason")
-        target = fields.get("target", "")
-        try:
-            resumed = self._board.resume(target, reason, inside.person.name, Source.ADMIN, fields.get("seen"))
-        except ResumeRefusedError as refusal:
-            if not refusal.approval:
-                raise
-            return self._ask_approval(refusal.approval, target, inside)
-        await self._spread(resumed.order)
-        if resumed.approval:
-            done = "Lifted for the models below ASL-3. For the others two people approve it."
-            return self._ask_approval(resumed.approval, target, inside, done)
-        return go("/control")
-
-    def _ask_approval(self, statement: str, target: str, inside: Inside, done: str = "") -> Response:
-        found = signing(self._board, statement, "", self._clock.now())
-        return html(approval.ask_approval(found, target, visitor(inside), done=done))
-
-    async def _resume_approved(self, _: Request, inside: Inside, fields: Mapping[str, str]) -> Response:
-        """Resume what was signed; where something is lacking show the form again, with what was pasted."""
-        target = fields.get("target", "")[:MAX_SCOPE]
-        try:
-            statement = statement_of(fields.get("approval", ""))
-            found = signing(self._board, statement, fields.get("signatures", ""), self._clock.now())
-        except OrderError as wrong:
-            return html(approval.ask_wrong(str(wrong), target, visitor(inside)), 400)
-        approvers = pasted(found.pasted, self._board.operators).approvers
-        try:
-            resumed = self._board.resume_approved(statement, approvers, inside.person.name, Source.ADMIN)
-        except (ResumeRefusedError, OrderError) as refusal:
-            return html(approval.ask_approval(found, target, visitor(inside), wrong=f"Not resumed: {refusal}"), 409)
-        await self._spread(resumed.order)
-        if not resumed.plan.held:
-            return go("/control")
-        held = [f"model {each.model} stays stopped: {each.why}" for each in resumed.plan.held]
-        return html(approval.resumed_in_part(resumed.plan.lifts, resumed.people, held, visitor(inside)))
 
     async def _emergency(self, request: Request) -> Response:
         fields = await read_form(request, "token", "scope", "reason")
@@ -275,7 +226,7 @@ class Site:
                 self._fleet.refused("a form without the secret of its session")
                 raise NotTakenError("the form is of another session; nothing was done")
             if not allowed(inside):
-                return self._not_yours(inside)
+                return self._door.not_yours(inside)
             try:
                 return await act(request, inside, fields)
             except ResumeRefusedError as refusal:
@@ -311,11 +262,6 @@ class Site:
 
         return guarded
 
-    def _not_yours(self, inside: Inside) -> Response:
-        role = inside.person.role.value
-        self._fleet.refused(f"{inside.person.token} is a {role}")
-        return refuse(403, inside, "Not yours to do", f"The role {role} may not do this.")
-
     def _from_here(self, request: Request) -> None:
         if request.method == "POST" and not same_origin(request.headers):
             self._fleet.refused("a form from another site")
@@ -336,6 +282,10 @@ def _returning(request: Request, fields: Mapping[str, str]) -> str:
         return f"/control/stop?scope={quote(fields.get('scope', '')[:MAX_SCOPE])}"
     if request.url.path.startswith(incidents.PAGE):
         return f"{incidents.PAGE}/{request.path_params['incident']}" if request.path_params else incidents.OPEN
+    if request.url.path == "/control/approval":
+        return f"/control/approval?of={quote(fields.get('of', '')[:NAME_DIGITS])}"
+    if request.url.path == "/control/file":
+        return "/control/file"
     target = fields.get("target", "")
     return f"/control/resume?target={target}" if is_order_id(target) else "/control"
 

@@ -74,6 +74,7 @@ class Resumed:
     people: tuple[str, ...] = ()
     approval: str = ""
     rule: bool = False
+    kinds: tuple[str, ...] = ()
 
     def fields(self) -> dict[str, Any]:
         """What the command and the admin API tell of it."""
@@ -83,7 +84,7 @@ class Resumed:
         if self.rule:
             fields["kind"] = "rule"
         if self.people:
-            fields["approved_by"] = list(self.people)
+            fields |= {"approved_by": list(self.people), "approved_with": list(self.kinds)}
         return fields | ({"approval": self.approval} if self.approval else {})
 
 
@@ -363,7 +364,7 @@ class Switchboard:
         plan = self._plan_approved(orders, state)
         rule = all(isinstance(each, RuleOrder) for each in orders)
         self._directory.put(order)
-        return Resumed(order.id, plan, order.reason, judged.people, rule=rule)
+        return Resumed(order.id, plan, order.reason, judged.people, rule=rule, kinds=judged.kinds)
 
     def named(self, approval: str) -> ResumeApproval:
         """Read what people are asked to approve; raises OrderError."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from guard.approval.order import MAX_REASON, OrderError, instant, instant_text
 from guard.approval.port import PEOPLE, ROLES
-from guard.approval.verify import NotApproved, Signed, hear
+from guard.approval.verify import Heard, NotApproved, Signed, hear
 from guard.policy.operators import OperatorsFile
 
 ACT: Final = "resume"
@@ -113,7 +113,7 @@ def parse(raw: bytes) -> ResumeApproval:
 
 def approvers(
     raw: bytes, signatures: Sequence[Signed], operators: OperatorsFile | None, at: float
-) -> tuple[ResumeApproval, tuple[str, ...]]:
+) -> tuple[ResumeApproval, Heard]:
     """Return what was approved and by whom, as of ``at`` (seconds since the epoch); raises NotApproved."""
     try:
         approval = parse(raw)
@@ -127,7 +127,7 @@ def approvers(
     if len(heard.people) < PEOPLE:
         named = f" ({', '.join(heard.people)})" if heard.people else ""
         raise NotApproved("; ".join([f"{len(heard.people)} of {PEOPLE} approvals{named}", *heard.refused]))
-    return approval, heard.people
+    return approval, heard
 
 
 def _lifts(value: Any) -> tuple[Lift, ...]:

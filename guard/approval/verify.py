@@ -1,15 +1,18 @@
 """Whether an order is approved: enough distinct persons, each entitled, each by a good signature, at this instant.
 
-A signature counts for the person that its file names and only by a key that operators.yaml gives that person. One that
-does not count takes nothing away from the others, and is told.
+A signature, or the assertion of a passkey in its place, counts for the person that its file names and only by a key
+that operators.yaml gives that person; whoever uses two keys counts once. One that does not count takes nothing away
+from the others, and is told.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
+from guard.approval import webauthn
 from guard.approval.order import Act, Order, OrderError, instant_text, parse
 from guard.approval.sshsig import NAMESPACE, BadSignature
 from guard.approval.sshsig import parse as parse_signature
@@ -24,6 +27,13 @@ MAX_SIGNATURES: Final = 32
 
 class NotApproved(Exception):  # noqa: N818 - reads as the finding it is
     """Why something is not approved, in words for the people who are to approve it."""
+
+
+class Kind(StrEnum):
+    """By what somebody approved; the list is closed."""
+
+    SSH = "ssh"
+    PASSKEY = "passkey"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +59,7 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A signature's file: its name, the id of the person it is said to be of, its content."""
+    """The file of a signature or an assertion: its name, the id of the person it is said to be of, its content."""
 
     file: str
     person: str
@@ -58,10 +68,14 @@ class Signed:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What the signatures of one order say: ids of the persons who count, and in words each that does not."""
+    """What the signatures of one order say: ids of the persons who count, and in words each that does not.
+
+    ``kinds`` says of each of ``people`` by what; of somebody who used several, the first that counts.
+    """
 
     people: tuple[str, ...]
     refused: tuple[str, ...]
+    kinds: tuple[Kind, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +130,14 @@ def hear(
         raise NotApproved("operators.yaml is missing, so nobody is known who could approve")
     if len(signatures) > MAX_SIGNATURES:
         raise NotApproved(f"more than {MAX_SIGNATURES} signatures")
-    people: dict[str, None] = {}
+    people: dict[str, Kind] = {}
     refused: list[str] = []
     for signed in signatures:
         try:
-            _judge(raw, signed, operators, at, roles)
+            people.setdefault(signed.person, _judge(raw, signed, operators, at, roles))
         except BadSignature as error:
             refused.append(f"{signed.file} {error}")
-        else:
-            people[signed.person] = None
-    return Heard(tuple(people), tuple(refused))
+    return Heard(tuple(people), tuple(refused), tuple(people.values()))
 
 
 def may_sign(operators: OperatorsFile | None, at: float, roles: frozenset[OperatorRole]) -> tuple[str, ...]:
@@ -138,7 +150,7 @@ def _end(person: Person) -> float:
     return midnight(person.expires).timestamp()
 
 
-def _judge(raw: bytes, signed: Signed, operators: OperatorsFile, at: float, roles: frozenset[OperatorRole]) -> None:
+def _judge(raw: bytes, signed: Signed, operators: OperatorsFile, at: float, roles: frozenset[OperatorRole]) -> Kind:
     """Let a signature pass that counts for its person; raises BadSignature."""
     person = operators.person(signed.person)
     if person is None:
@@ -147,8 +159,20 @@ def _judge(raw: bytes, signed: Signed, operators: OperatorsFile, at: float, role
         raise BadSignature(f"does not count: {person.id} has no role that may approve this")
     if at >= _end(person):
         raise BadSignature(f"does not count: the entry of {person.id} in operators.yaml has expired")
+    if webauthn.is_assertion(signed.content):
+        _judge_assertion(raw, signed.content, person, operators)
+        return Kind.PASSKEY
     signature = parse_signature(signed.content)
     key = next((key for key in map(read_key, person.keys) if key.blob == signature.key), None)
     if key is None:
         raise BadSignature(f"is not made with a key of {person.id}")
     verify_signature(signature, raw, NAMESPACE, key)
+    return Kind.SSH
+
+
+def _judge_assertion(raw: bytes, armoured: bytes, person: Person, operators: OperatorsFile) -> None:
+    assertion = webauthn.parse(armoured)
+    key = person.passkey(assertion.credential)
+    if key is None or operators.webauthn is None:
+        raise BadSignature(f"is not made with a passkey of {person.id}")
+    webauthn.verify(assertion, raw, key, operators.webauthn)

@@ -41,6 +41,7 @@ from guard.policy.fingerprint import of_standard
 from guard.policy.load import load
 from guard.policy.lowering import NONE_KNOWN, LevelsByName, lowerings
 from guard.serve.remembering import last_levels
+from guard.state.merge import told_people
 from guard.state.snapshots import Snapshots
 
 _CODES: Final = "Exit codes: 0 done; 1 nothing to approve, or not approved; 2 invalid or wrong usage."
@@ -242,7 +243,7 @@ def _levels(config: Config, model: str) -> str:
 def _lines(found: _Found) -> list[str]:
     order = found.filed.order
     head = f"{FOLDER}/{found.filed.name}.json: {found.status.upper() if found.missing else found.status}"
-    by = f" by {', '.join(found.heard.people)}" if found.heard.people else ""
+    by = f" by {told_people(found.heard.people, found.heard.kinds)}" if found.heard.people else ""
     lines = [f"{head}{by}, until {instant_text(order.expires)}", f"  {order.act}: {found.concerns}"]
     lines.append(f"  reason: {order.reason}")
     if found.missing:
@@ -263,6 +264,7 @@ def _plain(found: _Found) -> Mapping[str, Any]:
         "issued": instant_text(order.issued),
         "expires": instant_text(order.expires),
         "people": list(found.heard.people),
+        "kinds": list(found.heard.kinds),
         "missing": found.missing,
         "refused": list(found.heard.refused),
     }

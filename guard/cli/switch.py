@@ -31,6 +31,7 @@ from guard.serve.engines import open_engine
 from guard.state.acknowledgements import waiting_for
 from guard.state.directory import OrderDirectory
 from guard.state.engine import StateEngine
+from guard.state.merge import told_people
 from guard.state.orders import ENTROPY_BYTES, Source, issue_stop
 from guard.state.scope import SCOPE_FORMS, OrderError, Scope
 from safeguards.mode import Mode
@@ -280,7 +281,8 @@ def tell(answer: Answer) -> int:
     if rule and "rules" in body:
         done = f"pushed {body['rules']} rule{'' if body['rules'] == 1 else 's'} on"
     what = f"{done} {body['scope']}" if "scope" in body else f"lifted {', '.join(body['lifts'])}"
-    what += f" as approved by {', '.join(body['approved_by'])}" if "approved_by" in body else ""
+    if "approved_by" in body:
+        what += f" as approved by {told_people(body['approved_by'], body.get('approved_with', ()))}"
     streams = f", {body['streams_cut']} streams cut" if "scope" in body and not rule else ""
     replicas = f" on {body['replicas']}/{body['replicas_of']} replicas" if "replicas" in body else ""
     out(

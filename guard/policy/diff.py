@@ -82,6 +82,7 @@ def tree(config: Config, without: Collection[str] = ()) -> Tree:
         "attributes": tiers["attributes"],
         "keys": _by(tiers["keys"], "id"),
         "operators": _operators(config),
+        "webauthn": _webauthn(config),
         "guard": guard,
     }
 
@@ -97,8 +98,20 @@ def _operators(config: Config) -> dict[str, Any]:
     """The persons by id, each key by its fingerprint: the comment behind it is no change."""
     if config.operators is None:
         return {}
-    keys = {each.id: tuple(read_key(line).fingerprint for line in each.keys) for each in config.operators.persons}
-    return {each.id: {**_plain(each), "keys": keys[each.id]} for each in config.operators.persons}
+    return {
+        each.id: {
+            **_plain(each),
+            "keys": tuple(read_key(line).fingerprint for line in each.keys),
+            "passkeys": tuple(key.fingerprint for key in each.passkeys),
+        }
+        for each in config.operators.persons
+    }
+
+
+def _webauthn(config: Config) -> dict[str, Any]:
+    """For which pages passkeys count."""
+    found = None if config.operators is None else config.operators.webauthn
+    return {} if found is None else _plain(found)
 
 
 def model_tree(config: Config, policy: ModelPolicy) -> dict[str, Any]:

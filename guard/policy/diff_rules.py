@@ -359,7 +359,10 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("operators/*/name", always(W), "another person may approve"),
     Rule("operators/*/roles", widened(W), "a person may do more"),
     Rule("operators/*/keys", widened(W), "another key signs for the person"),
+    Rule("operators/*/passkeys", widened(W), "another key approves for the person"),
     Rule("operators/*/expires", rising(W), "the person may approve for longer"),
+    Rule("webauthn/rp_id", presence(added=W, removed=S), "keys made for another name approve"),
+    Rule("webauthn/origins", widened(W), "keys approve on another page"),
     # The process
     Rule("guard/version", always(N), "the form of the file"),
     Rule("guard/workers", always(N), "every worker enforces the same"),

@@ -28,6 +28,7 @@ _LEAST_EXPONENT: Final = 65537
 _MOST_EXPONENT: Final = (1 << 64) - 1
 _ED25519_BYTES: Final = 32
 _UNCOMPRESSED: Final = 4
+_P256_NAME: Final = b"nistp256"
 _APPLICATION: Final = b"ssh:"
 _MOST_APPLICATION: Final = 256
 _PRIME: Final = 2**255 - 19
@@ -104,14 +105,25 @@ def read_key(line: str) -> SshKey:
     return SshKey(kind, blob, public, application, pair)
 
 
+def ed25519_pair(raw: bytes) -> bytes:
+    """Tell the pair of an Ed25519 key of 32 bytes; raises SshKeyError for a point that everybody could sign for."""
+    height = int.from_bytes(raw, "little") & ~_SIGN
+    if height >= _PRIME or height in SMALL_ORDER:
+        raise SshKeyError("is not a key: everybody could sign for this point")
+    return b"ed25519" + raw
+
+
+def p256_pair(point: bytes) -> bytes:
+    """Tell the pair of a P-256 key, its point written in full."""
+    return _P256_NAME + point
+
+
 def _ed25519(reader: WireReader) -> tuple[Public, bytes]:
     raw = reader.string()
     if len(raw) != _ED25519_BYTES:
         raise SshKeyError("is damaged: an Ed25519 key has 32 bytes")
-    height = int.from_bytes(raw, "little") & ~_SIGN
-    if height >= _PRIME or height in SMALL_ORDER:
-        raise SshKeyError("is not a key: everybody could sign for this point")
-    return Ed25519PublicKey.from_public_bytes(raw), b"ed25519" + raw
+    pair = ed25519_pair(raw)
+    return Ed25519PublicKey.from_public_bytes(raw), pair
 
 
 def _ecdsa(curve: ec.EllipticCurve, name: bytes) -> Callable[[WireReader], tuple[Public, bytes]]:
@@ -147,7 +159,7 @@ def _application(reader: WireReader) -> bytes:
     return application
 
 
-_P256: Final = _ecdsa(ec.SECP256R1(), b"nistp256")
+_P256: Final = _ecdsa(ec.SECP256R1(), _P256_NAME)
 _READERS: Final[Mapping[KeyKind, Callable[[WireReader], tuple[Public, bytes]]]] = {
     KeyKind.ED25519: _ed25519,
     KeyKind.P256: _P256,

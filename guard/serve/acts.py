@@ -125,7 +125,7 @@ class Acts:
         order = resume.order
         subject = f"{order.id} {' '.join(order.lifts)}"
         if resume.below or resume.approved:
-            approved = f", approved by {', '.join(resume.people)}, judged by {self._config.digest}"
+            approved = f", approved by {resume.approved_by}, judged by {self._config.digest}"
             subject += approved if resume.people else ""
             self.remember(Event.STOP_LIFTED, order.who, "resume", subject, order.reason)
         if resume.why:

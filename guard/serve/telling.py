@@ -198,7 +198,7 @@ class Telling:
         lifted = [each for each in every if each.id in order.lifts]
         # By what it lifts, all of which must be known: what an order says of its source is not enough to hide it.
         drill = len(lifted) == len(order.lifts) and all(drills_stop(each) for each in lifted)
-        people = f"approved by {', '.join(resume.people)}; " if resume.people else ""
+        people = f"approved by {resume.approved_by}; " if resume.people else ""
         why = f"; {resume.why}" if resume.why else ""
         notice = self._notice(
             Occasion.DRILL if drill else Occasion.RESUME,

@@ -44,9 +44,10 @@ class Accepted:
             lifts = frozenset(order.lifts)
             approved = frozenset((str(stop), str(sha)) for stop, sha in note["approved"] if stop in lifts)
             people = tuple(str(person) for person in note["people"])
+            kinds = tuple(str(kind) for kind in note.get("kinds", ()))
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
-        return Judged(order, below=True, approved=approved, people=people)
+        return Judged(order, below=True, approved=approved, people=people, kinds=kinds)
 
     def keep(self, judged: Judged, policy: str, at: float) -> None:
         """Put on record what a resume counts for by the policy of this digest; the first record stays."""
@@ -57,6 +58,7 @@ class Accepted:
             "policy": policy,
             "at": at,
             "people": list(judged.people),
+            "kinds": list(judged.kinds),
             "approved": sorted(judged.approved),
         }
         with suppress(OSError):  # it counts all the same, and may have to be approved again after a change of people

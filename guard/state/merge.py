@@ -10,7 +10,7 @@ them cuts is cut.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -57,7 +57,8 @@ class Judged:
     """A resume and what it counts for here.
 
     ``below`` is whether it lifts for models below ASL-3. ``approved`` are the stops (id, fingerprint) that it lifts at
-    every level, and ``people`` who approved that. ``why`` says in words what it lacks, empty where nothing.
+    every level, ``people`` who approved that and ``kinds`` by what each, empty where a guard that knew one kind put it
+    on record. ``why`` says in words what it lacks, empty where nothing.
     """
 
     order: ResumeOrder
@@ -65,6 +66,18 @@ class Judged:
     approved: frozenset[tuple[str, str]] = frozenset()
     people: tuple[str, ...] = ()
     why: str = ""
+    kinds: tuple[str, ...] = ()
+
+    @property
+    def approved_by(self) -> str:
+        """The people who approved it as words, each with what it was by."""
+        return told_people(self.people, self.kinds)
+
+
+def told_people(people: Sequence[str], kinds: Sequence[str]) -> str:
+    """Write who approved something, each with what it was by where that is known."""
+    known = {person: f" ({kind})" for person, kind in zip(people, kinds, strict=False)}
+    return ", ".join(f"{person}{known.get(person, '')}" for person in people)
 
 
 Judge = Callable[[ResumeOrder], Judged]

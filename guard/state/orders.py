@@ -69,7 +69,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Approver:
-    """The signature of one person over an approval, as ``ssh-keygen -Y sign`` wrote it; not yet verified."""
+    """One person's SSH signature over an approval, or the assertion of a passkey in its place; not yet verified."""
 
     person: str
     signature: str

@@ -47,6 +47,19 @@ SK_P256 = (
     "TYAAABBBOKI7NicynhBQPe2ro7mmaLGXk7KgQx0L5S3YOs/y+egYJq/4s8q8BGgXGYQZhgloX96kV5kmxVaoqY9j8IdviUAAAAEc"
     "3NoOg=="
 )
+SPKI = (
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE4ojs2JzKeEFA97aujuaZosZeTsqBDHQvlLdg6z/L56Bgmr/izyrwEaBcZhBmGCWhf3qRXmSb"
+    "FVqipj2Pwh2+JQ=="  # of the same key pair as P256
+)
+SPKI_25519 = "MCowBQYDK2VwAyEA2+WnFm8Xid28PnAMFgeav23KaHzUbiw17inESFJbkDs="
+SPKI_SHORT = "MDkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDIgAD4ojs2JzKeEFA97aujuaZosZeTsqBDHQvlLdg6z/L56A="
+SPKI_384 = (
+    "MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEKDwdc2XOR4jyn46/I07f/q1v6Zf76l/6LVjMnfp7HFCLBVJvVbnrsgQPBbSPttDhlHXJkGHkG4i6"
+    "Uu/bjBaQRxph2GfteZcp2cks0B29IlYw2E7eMqePnmRmTNrFEu+M"
+)
+FIRST_ID = "operators.yaml:9: persons[0].passkeys[0].credential"
+FIRST_KEY = "operators.yaml:10: persons[0].passkeys[0].public_key"
+PAGE = "operators.yaml:2: webauthn"
 RSA_2048 = (
     "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQC+5QFyIMTnGwifETzCA1R4x/nFZ+PX2a+ZSedgLo+ubThdCx8060yfuDketjX7"
     "sYqrPMjbxDE2OR6U3pgHopyC5ItIwYkwGTXRQbxYxSpD5xD6ilnqEBmi05gadfaKL5dCG3Ac0781aVVwzKLVpEgPAB6LfGaclvYv"
@@ -64,6 +77,19 @@ def person(word: str, *keys: str, role: str = "approver", name: str = "") -> str
     """Write one person: five lines, and one for each key."""
     lines = [f"  - id: {word}", f"    name: {name or word}", f"    roles: [{role}]", "    keys:"]
     return "\n".join([*lines, *(f"      - {key}" for key in keys), "    expires: 2027-01-01"])
+
+
+def approver(word: str, credential: str, public_key: str) -> str:
+    """Write one person who approves with a passkey alone: seven lines."""
+    key = f"      - credential: {credential}\n        public_key: {public_key}"
+    lines = [f"  - id: {word}", f"    name: {word}", "    roles: [approver]", "    keys: []", "    passkeys:", key]
+    return "\n".join([*lines, "    expires: 2027-01-01"])
+
+
+def passkeys(*entries: str, rp_id: str = "guard.example.com", origin: str = "https://guard.example.com:9443") -> str:
+    """Write operators.yaml of people who approve on this page."""
+    section = f'webauthn: {{rp_id: {rp_id}, origins: ["{origin}"]}}'
+    return "\n".join(["version: 1", section, "persons:", *entries, ""])
 
 
 HOOK = "name: a, kind: alertmanager, scopes: [model:demo], secrets: [{file: secrets/a}]"
@@ -514,7 +540,8 @@ CASES = (
          "operators.yaml:2: persons: must not be empty"),
     Case("an approver without a key", OPERATORS, "", persons("  - {id: ana, name: Ana, roles: [approver], keys: [], "
          "expires: 2027-01-01}"),
-         "operators.yaml:3: persons[0].keys: must not be empty: with these roles the person approves by signatures"),
+         "operators.yaml:3: persons[0].keys: must not be empty: with these roles the person approves by signatures, or "
+         "needs passkeys"),
     Case("a token of a role that its person does not have, and one of nobody", OPERATORS, "",
          persons(person("rita", ED25519)),
          "guard.yaml:21: admin.tokens[0].role: is no role of rita in operators.yaml, which says: approver\n"
@@ -551,6 +578,43 @@ CASES = (
          "comment if you like"),
     Case("a key that was cut off", OPERATORS, "", persons(person("ana", ED25519[:-4])),
          "operators.yaml:7: persons[0].keys[0]: is damaged: its base64 is cut off"),
+    Case("a passkey without a page", OPERATORS, "", persons(approver("ana", "A" * 22, SPKI)),
+         "operators.yaml:7: persons[0].passkeys: needs the section webauthn of this file"),
+    Case("one passkey for two persons", OPERATORS, "",
+         passkeys(approver("ana", "A" * 22, SPKI), approver("ben", "Q" * 22, SPKI)),
+         "operators.yaml:18: persons[1].passkeys[0].public_key: the key is already used by persons[0].passkeys[0]"),
+    Case("a key pair as a passkey and for SSH", OPERATORS, "",
+         passkeys(person("ana", P256), approver("ben", "Q" * 22, SPKI)),
+         "operators.yaml:16: persons[1].passkeys[0].public_key: the key is already used by persons[0].keys[0]"),
+    Case("a passkey's id twice", OPERATORS, "",
+         passkeys(approver("ana", "A" * 22, SPKI), approver("ben", "A" * 22, SPKI_25519)),
+         "operators.yaml:17: persons[1].passkeys[0].credential: the id is already used by persons[0].passkeys[0]"),
+    Case("a passkey's id that is padded", OPERATORS, "", passkeys(approver("ana", "A" * 22 + "==", SPKI)),
+         f"{FIRST_ID}: must be the id of a credential in base64url, without = at its end"),
+    Case("a passkey's id that is short", OPERATORS, "", passkeys(approver("ana", "AAAA", SPKI)),
+         f"{FIRST_ID}: must be the id of a credential, which has 16 to 1023 bytes"),
+    Case("a passkey whose key is none", OPERATORS, "", passkeys(approver("ana", "A" * 22, "AAAA")),
+         f"{FIRST_KEY}: must be a public key, its SubjectPublicKeyInfo in base64"),
+    Case("a passkey of another kind", OPERATORS, "", passkeys(approver("ana", "A" * 22, SPKI_384)),
+         f"{FIRST_KEY}: is a key of another kind: P-256 (ES256) and Ed25519 (EdDSA) are taken"),
+    Case("a passkey written in short", OPERATORS, "", passkeys(approver("ana", "A" * 22, SPKI_SHORT)),
+         f"{FIRST_KEY}: is a key that is not in its one form"),
+    Case("a passkey of zeros", OPERATORS, "", passkeys(approver("ana", "A" * 22, "MCowBQYDK2VwAyEA" + "A" * 43 + "=")),
+         f"{FIRST_KEY}: is not a key: everybody could sign for this point"),
+    Case("passkeys for an address", OPERATORS, "", passkeys(person("ana", ED25519), rp_id="10.0.0.7"),
+         f"{PAGE}.rp_id: must be a domain name in lower case, such as guard.example.com, or localhost; no address"),
+    Case("a page of another domain", OPERATORS, "", passkeys(person("ana", ED25519), origin="https://xguard.example.com"),
+         f"{PAGE}.origins[0]: must be a page of guard.example.com or of a name below it"),
+    Case("a page twice", OPERATORS, "",
+         passkeys(person("ana", ED25519), origin='https://guard.example.com", "https://guard.example.com'),
+         f"{PAGE}.origins[1]: the origin is already used by item 0"),
+    Case("a page with a path", OPERATORS, "", passkeys(person("ana", ED25519), origin="https://guard.example.com/"),
+         f"{PAGE}.origins[0]: must be as browsers write an origin: https://NAME or https://NAME:PORT, and no path"),
+    Case("a page with its scheme's port", OPERATORS, "",
+         passkeys(person("ana", ED25519), origin="https://guard.example.com:443"),
+         f"{PAGE}.origins[0]: must be as browsers write an origin, which is without the port of its scheme"),
+    Case("a page without TLS", OPERATORS, "", passkeys(person("ana", ED25519), origin="http://guard.example.com"),
+         f"{PAGE}.origins[0]: must begin with https://; browsers know http:// for localhost alone"),
     Case("a person without an end", OPERATORS, "", persons(person("ana", ED25519).rsplit("\n", 1)[0]),
          "operators.yaml:3: persons[0].expires: is required"),
     # models/demo.yaml

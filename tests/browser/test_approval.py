@@ -44,14 +44,14 @@ def test_two_people_sign_and_the_model_comes_back(scripts: bool, browser: Browse
 
         page.get_by_label("Signatures").fill(night.signs(command, "carla"))
         page.get_by_role("button", name="Resume as approved").click()
-        expect(page.locator("#lacking")).to_have_text("Approved by carla. One more is lacking, of dev.")
+        expect(page.locator("#lacking")).to_have_text("Approved by carla (ssh). One more is lacking, of dev.")
         assert page.get_by_label("The command, with the statement in it").input_value() == command
 
         pasted = page.get_by_label("Signatures").input_value()
         page.get_by_label("Signatures").fill(pasted + night.signs(command, "dev"))
         page.get_by_role("button", name="Resume as approved").click()
         expect(page.locator("#state-title")).to_have_text("Nothing is stopped")
-        expect(page.locator("#history tbody tr").first).to_contain_text("approved by carla, dev")
+        expect(page.locator("#history tbody tr").first).to_contain_text("approved by carla (ssh), dev (ssh)")
         assert [each for each in mine.complaints if "409" not in each] == []
 
 

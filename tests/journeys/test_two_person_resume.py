@@ -157,10 +157,10 @@ def test_two_people_bring_a_model_at_asl_3_back(path: str, host: Host, capsys: p
     host.approve(text, "ana", "ben")
     assert main(["resume", "--approved", str(text), "--config", str(host.config), *options]) == 0
     said = capsys.readouterr().out
-    assert f"lifted {order.id} as approved by ana, ben: applied on {WORKERS}/{WORKERS} workers" in said
+    assert f"lifted {order.id} as approved by ana (ssh), ben (ssh): applied on {WORKERS}/{WORKERS} workers" in said
     assert [host.status()[0] for _ in range(8)] == [200] * 8
     lifted = host.guard.lines("stop_lifted")[-1]
-    assert "approved by ana, ben, judged by " in lifted["subject"]
+    assert "approved by ana (ssh), ben (ssh), judged by " in lifted["subject"]
     # Used again it lifts nothing, and a later stop is not its matter.
     assert main(["resume", "--approved", str(text), "--config", str(host.config), *options]) == 4
     assert "already lifted; an approval is used once" in capsys.readouterr().err

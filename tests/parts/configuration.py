@@ -147,8 +147,17 @@ def write_configuration(
     return Credentials(made["app"], made["stranger"], made["slow"], made["lapsed"], made["responder"], made["viewer"])
 
 
-def write_operators(directory: Path, persons: Sequence[Mapping[str, Any]], now: datetime | None = None) -> None:
-    """Write operators.yaml with these persons and those of the configuration's tokens, which name them from now on."""
+def write_operators(
+    directory: Path,
+    persons: Sequence[Mapping[str, Any]],
+    now: datetime | None = None,
+    *,
+    webauthn: Mapping[str, Any] | None = None,
+) -> None:
+    """Write operators.yaml with these persons and those of the configuration's tokens, which name them from now on.
+
+    ``webauthn`` is that section of the file.
+    """
     guard = json.loads((directory / "guard.yaml").read_text())
     expires = _day(now or datetime.now(UTC), 400)
     holders = []
@@ -157,7 +166,8 @@ def write_operators(directory: Path, persons: Sequence[Mapping[str, Any]], now: 
         holders.append({"id": token["person"], "name": token["person"], "roles": [token["role"]], "keys": []})
     _write(directory / "guard.yaml", guard)
     added = [{**each, "expires": expires} for each in holders]
-    _write(directory / "operators.yaml", {"version": 1, "persons": [*persons, *added]})
+    section = {} if webauthn is None else {"webauthn": webauthn}
+    _write(directory / "operators.yaml", {"version": 1, **section, "persons": [*persons, *added]})
 
 
 def write_people(directory: Path, roles: Mapping[str, Sequence[str]], expires: str = "2099-01-01") -> None:

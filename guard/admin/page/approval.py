@@ -1,11 +1,12 @@
-"""What two people sign to resume a model at ASL-3, the way to sign it, and what is still lacking; all in one form.
+"""What two people approve to resume a model at ASL-3, the ways to, who has, and what is still lacking.
 
-Neither the statement nor a signature ever stands in an address: both travel in the form and nowhere else.
+Neither the statement nor a signature ever stands in an address, only a name for the statement.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from guard.admin.approving import MAX_PASTED, Signing
@@ -15,6 +16,7 @@ from guard.admin.page.parts import named, sentence
 from guard.admin.switchboard import RULE_ON
 from guard.admin.times import moment
 from guard.approval.port import PEOPLE
+from guard.state.merge import told_people
 from guard.state.orders import MAX_APPROVAL
 
 SHOWN = 20
@@ -22,8 +24,29 @@ _LINES = 24
 _NUMBER = {2: "Two", 3: "Three"}
 
 
-def ask_approval(found: Signing, target: str, visitor: Visitor, *, done: str = "", wrong: str = "") -> bytes:
-    """Return the statement, the command and the form; ``done`` says what was done, ``wrong`` why nothing was."""
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The passkeys of who looks at the page: the ids of their credentials, and the domain that they are made for."""
+
+    rp_id: str
+    credentials: tuple[str, ...]
+
+
+def ask_approval(
+    found: Signing,
+    target: str,
+    visitor: Visitor,
+    name: str,
+    keys: Keys | None,
+    *,
+    done: str = "",
+    wrong: str = "",
+) -> bytes:
+    """Return the statement with the ways to approve it; ``name`` is the statement's, ``keys`` None without passkeys.
+
+    ``done`` says what was done, ``wrong`` why nothing was.
+    """
+    pressed = keys is not None and bool(keys.credentials) and visitor.name in found.could and not found.stale
     scopes = ", ".join(dict.fromkeys(named(each.scope) for each in found.named.lifts))
     lifts = [tag("li", tag("strong", named(each.scope)), " ", tag("code", each.order)) for each in found.named.lifts]
     return page(
@@ -38,6 +61,10 @@ def ask_approval(found: Signing, target: str, visitor: Visitor, *, done: str = "
             tag("ul", lifts[:SHOWN], class_="marked"),
             tag("p", f"and {len(lifts) - SHOWN} more, all in the statement") if len(lifts) > SHOWN else None,
             tag("p", f"Why: {found.named.reason}. It holds until {moment(found.named.expires)} UTC.", class_="soft"),
+            _lacking(found),
+            press(found.statement, visitor, keys, "/control/approval", {"of": name})
+            if pressed and keys is not None
+            else _no_press(keys, visitor),
             tag("h2", "1. Each reads the statement and signs it in a terminal"),
             tag(
                 "p",
@@ -48,13 +75,47 @@ def ask_approval(found: Signing, target: str, visitor: Visitor, *, done: str = "
             ),
             _copied(found.command),
             tag("h2", "2. Paste the signatures, one below the other"),
-            _form(found.statement, found.pasted, target, visitor, _lacking(found)),
+            _form(found.statement, found.pasted, target, visitor)
+            if visitor.may_resume
+            else tag("p", "Whoever may resume does that; give them yours.", class_="soft"),
             class_="act-on broad",
             aria_labelledby="act-title",
         ),
         visitor=visitor,
         copies=True,
+        keys=pressed,
     )
+
+
+def press(statement: str, visitor: Visitor, keys: Keys, action: str, more: Mapping[str, str]) -> Html:
+    """Return the form that the script sends when a key was used, with ``more`` in it; the key signs what it shows."""
+    fields = ("credential", "authenticator_data", "client_data", "signature")
+    return tag(
+        "form",
+        secret(visitor),
+        [tag("input", type="hidden", name=each, value=value) for each, value in more.items()],
+        [tag("input", type="hidden", name=each) for each in fields],
+        tag("h2", "Approve it here, with your passkey or security key"),
+        tag("details", tag("summary", "The statement, to the letter"), tag("pre", statement, id="statement")),
+        tag("p", "This takes JavaScript; without it sign in a terminal, as below.", class_="soft", id="no-script"),
+        tag(
+            "div",
+            tag("button", "Approve with your key", type="button", class_="go", id="press", hidden=True),
+            class_="buttons",
+        ),
+        tag("p", id="key-said", role="alert", class_="refused", hidden=True),
+        method="post",
+        action=action,
+        data_approve=keys.rp_id,
+        data_credentials=" ".join(keys.credentials),
+    )
+
+
+def _no_press(keys: Keys | None, visitor: Visitor) -> Html | None:
+    """Say how to come by a passkey, to somebody who has none where they are taken."""
+    if keys is None or keys.credentials or not visitor.may_approve:
+        return None
+    return tag("p", "You have no passkey here: ", tag("a", "make one", href="/control/passkey"), ".", class_="soft")
 
 
 def brought(target: str, visitor: Visitor) -> Html:
@@ -67,7 +128,7 @@ def brought(target: str, visitor: Visitor) -> Html:
             secret(visitor),
             tag("input", type="hidden", name="target", value=target),
             _area("approval", "The statement", "as it was signed", "", MAX_APPROVAL),
-            _area("signatures", "The signatures", "one below the other", "", MAX_PASTED),
+            _area("signatures", "The signatures", "if there are any yet", "", MAX_PASTED, needed=False),
             tag("div", tag("button", "Resume as approved", class_="resume-now"), class_="buttons"),
             method="post",
             action="/control/resume/approved",
@@ -141,8 +202,9 @@ def _who(found: Signing) -> str:
 
 def _lacking(found: Signing) -> list[Content]:
     words: list[Content] = []
-    if found.pasted.strip():
-        signed = f"Approved by {', '.join(found.signed)}. " if found.signed else "No approval counts yet. "
+    if found.pasted.strip() or found.signed:
+        people = told_people(found.signed, found.kinds)
+        signed = f"Approved by {people}. " if people else "No approval counts yet. "
         if found.lacking:
             more = "One more is lacking" if found.lacking == 1 else f"{found.lacking} are lacking"
             signed += f"{more}{', of ' + ' or '.join(found.could[:SHOWN]) if found.could else ''}."
@@ -177,13 +239,12 @@ def _copied(command: str) -> Html:
     )
 
 
-def _form(statement: str, pasted: str, target: str, visitor: Visitor, words: list[Content]) -> Html:
+def _form(statement: str, pasted: str, target: str, visitor: Visitor) -> Html:
     return tag(
         "form",
         secret(visitor),
         tag("input", type="hidden", name="target", value=target),
         tag("input", type="hidden", name="approval", value=statement),
-        words,
         _area("signatures", "Signatures", "as ssh-keygen printed them", pasted, MAX_PASTED),
         tag(
             "div",
@@ -196,12 +257,20 @@ def _form(statement: str, pasted: str, target: str, visitor: Visitor, words: lis
     )
 
 
-def _area(name: str, label: str, hint: str, value: str, most: int) -> Html:
+def _area(name: str, label: str, hint: str, value: str, most: int, *, needed: bool = True) -> Html:
     return tag(
         "p",
         tag("label", label, tag("span", f" {hint}", class_="soft"), for_=name),
         tag(
-            "textarea", value, name=name, id=name, rows=8, maxlength=most, spellcheck="false", wrap="off", required=True
+            "textarea",
+            value,
+            name=name,
+            id=name,
+            rows=8,
+            maxlength=most,
+            spellcheck="false",
+            wrap="off",
+            required=needed,
         ),
         class_="field",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from guard.admin.modes import words_of
@@ -14,6 +15,7 @@ from guard.admin.page.incidents import incidents, nearest
 from guard.admin.page.models import models
 from guard.admin.page.parts import MAX_SCOPE, button, named, region, table, tone
 from guard.admin.page.stops import stop_card, unreadable
+from guard.admin.page.waiting import Waits, waiting
 from guard.admin.times import day, moment, since
 from guard.state.merge import Judged
 from guard.state.orders import RuleOrder, StopOrder
@@ -24,12 +26,16 @@ SHOWN_ROWS: Final = 50
 SHOWN_ORDERS: Final = 3
 
 
-def control(seen: Overview, visitor: Visitor, scopes: tuple[str, ...]) -> bytes:
-    """Return the page; ``scopes`` are what may be stopped, for the field that completes them."""
+def control(seen: Overview, visitor: Visitor, scopes: tuple[str, ...], waits: Sequence[Waits] = ()) -> bytes:
+    """Return the page; ``scopes`` are what may be stopped, for the field that completes them.
+
+    ``waits`` is what waits for people's approval.
+    """
     return page(
         summary(seen),
         tag("p", id="stale", role="alert", hidden=True),
         _state(seen, visitor),
+        waiting(waits, visitor),
         models(seen, visitor),
         _other(visitor, scopes),
         incidents(seen, visitor),
@@ -216,5 +222,5 @@ def _order(each: StopOrder | RuleOrder | Judged) -> list[Content]:
     more = len(order.lifts) - SHOWN_ORDERS
     what: Content = [[[one, " "] for one in lifted], f"and {more} more" if more > 0 else None]
     act = tag("span", "resume", class_="word")
-    people = tag("span", f"approved by {', '.join(each.people)}", class_="soft small") if each.people else None
+    people = tag("span", f"approved by {each.approved_by}", class_="soft small") if each.people else None
     return [moment(order.created), act, what, [order.who, " ", people], order.reason or none]

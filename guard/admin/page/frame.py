@@ -16,6 +16,7 @@ ASSETS: Final = {
         ("control.css", "text/css; charset=utf-8"),
         ("control.js", "text/javascript; charset=utf-8"),
         ("copy.js", "text/javascript; charset=utf-8"),
+        ("passkey.js", "text/javascript; charset=utf-8"),
         ("icon.svg", "image/svg+xml"),
     )
 }
@@ -28,7 +29,8 @@ REFRESH_SECONDS: Final = 10
 class Visitor:
     """Who looks at a page: the name, the role's word, whether it may stop, and resume, and its forms' secret.
 
-    Of incidents: whether it may open one, handle them, and take a bundle of one along.
+    Of incidents: whether it may open one, handle them, and take a bundle of one along. ``may_approve`` is whether it
+    may look at what waits for approval.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Visitor:
     may_open: bool = False
     may_handle: bool = False
     may_export: bool = False
+    may_approve: bool = False
 
 
 def page(
@@ -50,12 +53,13 @@ def page(
     corner: Content = None,
     renew: str = "",
     copies: bool = False,
+    keys: bool = False,
 ) -> bytes:
     """Return a whole document; ``corner`` stands in the header, ``copies`` is whether it has a button that copies.
 
     ``live`` is the page's own address if it renews itself, by the script or without it; one with ``forms`` only by the
     script, which leaves them alone: without it they would go from under somebody's hands. ``renew`` is an address that
-    is gone to at once.
+    is gone to at once. ``keys`` is whether it asks for a passkey.
     """
     if live:
         again = tag("meta", http_equiv="refresh", content=f"{REFRESH_SECONDS};url={live}?auto=1")
@@ -75,6 +79,7 @@ def page(
         tag("link", rel="stylesheet", href=asset("control.css")),
         renewal,
         tag("script", src=asset("copy.js"), defer=True) if copies else None,
+        tag("script", src=asset("passkey.js"), defer=True) if keys else None,
     )
     body = tag(
         "body",

@@ -784,7 +784,7 @@ def test_a_model_at_asl_3_comes_back_when_two_people_have_signed(signers: Counte
     half = approve(signers, text, signed(text, "ana"))
     assert half.status_code == 409
     assert "Not resumed: 1 of 2 approvals (ana)" in half.text
-    assert "Approved by ana. One more is lacking, of ben." in half.text
+    assert "Approved by ana (ssh). One more is lacking, of ben." in half.text
     assert unescape(half.text.partition('name="approval" value="')[2].partition('"')[0]) == text
     assert "BEGIN SSH SIGNATURE" in half.text
     assert not signers.board.state().resumes
@@ -795,7 +795,7 @@ def test_a_model_at_asl_3_comes_back_when_two_people_have_signed(signers: Counte
     assert (resume.people, resume.order.who, resume.order.reason) == (("ana", "ben"), "Ana", "the finding is mended")
     page = signers.get().text
     assert "Nothing is stopped" in page
-    assert "approved by ana, ben" in page
+    assert "approved by ana (ssh), ben (ssh)" in page
 
     again = approve(signers, text, signed(text, "ana", "ben"))
     assert again.status_code == 409

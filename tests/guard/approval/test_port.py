@@ -15,7 +15,7 @@ from guard.approval.verify import NotApproved
 from guard.policy.load import load
 from guard.policy.lowering import Lowering, lowerings
 from guard.policy.standard import Levels
-from tests.guard.approval.persons import ANA, BEN, CARA, DAY, NEW, NOW, OLD, OPERATORS, order
+from tests.guard.approval.persons import ANA, BEN, CARA, DAY, NEW, NOW, OLD, OPERATORS, PAGES, PERSONS, order
 from tests.parts.configuration import ModelSpec, write_configuration, write_operators
 from tests.parts.ssh_keys import SoftKey
 
@@ -149,7 +149,7 @@ def test_without_operators_nothing_is_approved(folder: Path, tmp_path: Path) -> 
 def test_those_of_a_configuration_are_its_own_persons_folder_and_state(tmp_path: Path) -> None:
     directory = tmp_path / "config"
     write_configuration(directory, now=datetime(2026, 6, 1, tzinfo=UTC))
-    write_operators(directory, OPERATORS.model_dump(mode="json")["persons"])
+    write_operators(directory, PERSONS, webauthn=PAGES)
     (directory / "approvals").mkdir()
     config = load(directory)
     put(directory / "approvals", "x", order(changes={"before": config.digest}), TWO)
@@ -162,7 +162,7 @@ def test_who_is_named_by_the_new_configuration_does_not_approve_it(tmp_path: Pat
     old = tmp_path / "old"
     write_configuration(old, now=datetime(2026, 6, 1, tzinfo=UTC))
     shutil.copytree(old, tmp_path / "new")
-    write_operators(tmp_path / "new", OPERATORS.model_dump(mode="json")["persons"])
+    write_operators(tmp_path / "new", PERSONS, webauthn=PAGES)
     (tmp_path / "new" / "approvals").mkdir()
     before, after = load(old), load(tmp_path / "new")
     put(tmp_path / "new" / "approvals", "x", order(changes={"before": before.digest, "after": after.digest}), TWO)

@@ -21,7 +21,7 @@ from guard.approval.resume import (
     canonical,
     parse,
 )
-from guard.approval.verify import NotApproved
+from guard.approval.verify import Heard, Kind, NotApproved
 from tests.guard.approval.persons import ANA, ANA_TOO, BEN, NOW, OPERATORS, STRANGER, VIEWER, order, signed
 
 STOP = "01ARYZ6S410000000000000000"
@@ -104,7 +104,7 @@ def test_no_more_is_lifted_than_people_can_read() -> None:
 def test_two_persons_approve() -> None:
     assert approvers(RAW, [signed(RAW, ANA, "ana"), signed(RAW, BEN, "ben")], OPERATORS, NOW) == (
         APPROVAL,
-        ("ana", "ben"),
+        Heard(("ana", "ben"), (), (Kind.SSH, Kind.SSH)),
     )
 
 

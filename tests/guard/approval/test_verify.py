@@ -7,14 +7,16 @@ from dataclasses import replace
 import pytest
 
 from guard.approval.order import Act, Order, canonical
-from guard.approval.port import demand_for
-from guard.approval.verify import MAX_SIGNATURES, Approved, NotApproved, Signed, may_sign, verify
+from guard.approval.port import ROLES, demand_for
+from guard.approval.verify import MAX_SIGNATURES, Approved, Kind, NotApproved, Signed, hear, may_sign, verify
 from guard.policy.operators import OperatorRole, OperatorsFile
 from guard.policy.ssh_key import KeyKind
 from tests.guard.approval.persons import (
     ANA,
     ANA_TOO,
+    ANAS,
     BEN,
+    BENS,
     CARA,
     DAY,
     LAPSED,
@@ -23,6 +25,7 @@ from tests.guard.approval.persons import (
     OLD,
     OPERATORS,
     STRANGER,
+    VICS,
     VIEWER,
     order,
     person,
@@ -49,6 +52,32 @@ def why_not(*signatures: Signed, what: Order = ORDER, at: float = NOW) -> str:
 
 def test_two_entitled_persons_approve() -> None:
     assert approve(*BOTH) == Approved(ORDER, ("ana", "ben"), ())
+
+
+def test_a_passkey_stands_in_place_of_an_ssh_key() -> None:
+    by_passkey = (signed(ORDER, ANAS, "ana"), signed(ORDER, BENS, "ben"))
+    assert approve(*by_passkey).people == ("ana", "ben")
+    assert approve(by_passkey[0], BOTH[1]).people == ("ana", "ben")
+    heard = hear(canonical(ORDER), (by_passkey[0], BOTH[1]), OPERATORS, NOW, ROLES)
+    assert heard.kinds == (Kind.PASSKEY, Kind.SSH)
+
+
+def test_an_ssh_key_and_a_passkey_of_one_person_are_one_person() -> None:
+    assert why_not(BOTH[0], signed(ORDER, ANAS, "ana", "approvals/again.ana.sig")) == "1 of 2 approvals (ana)"
+
+
+def test_a_passkey_of_somebody_else_or_of_no_page_does_not_count() -> None:
+    stolen = signed(ORDER, ANAS, "ben")
+    assert why_not(BOTH[0], stolen).endswith("approvals/x.ben.sig is not made with a passkey of ben")
+    assert "vic has no role that may approve this" in why_not(BOTH[0], signed(ORDER, VICS, "vic"))
+    without = OPERATORS.model_copy(update={"webauthn": None})
+    with pytest.raises(NotApproved, match="is not made with a passkey of ben"):
+        approve(BOTH[0], signed(ORDER, BENS, "ben"), operators=without)
+
+
+def test_a_passkey_that_approved_another_order_does_not_count() -> None:
+    other = Signed("approvals/x.ben.sig", "ben", BENS.sign(canonical(order(nonce=2))))
+    assert why_not(BOTH[0], other).endswith("another statement was approved, or it was changed")
 
 
 def test_one_person_is_not_two() -> None:

@@ -135,7 +135,7 @@ def test_the_text_says_who_what_until_when_and_what_does_not_count(
     assert name is not None
     order = json.loads((new / "approvals" / f"{name[1]}.json").read_text())
     assert text.startswith(
-        f"approvals/{name[1]}.json: MISSING by ana, until {order['expires']}\n"
+        f"approvals/{name[1]}.json: MISSING by ana (ssh), until {order['expires']}\n"
         "  lower_level: model demo: deployment 3, security 3 -> deployment 3, security 2 (here: deployment 3, "
         "security 2)\n"
         "  reason: RISK-17\n"

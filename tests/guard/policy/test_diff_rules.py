@@ -17,6 +17,7 @@ from guard.policy.diff import compare, tree
 from guard.policy.diff_rules import RULES, UNKNOWN, Effect, rule_of
 from guard.policy.load import load
 from tests.parts.configuration import ModelSpec, write_configuration, write_operators
+from tests.parts.passkeys import WHERE
 
 EXAMPLE = Path(__file__).parents[3] / "config"
 S, W, N = Effect.STRONGER, Effect.WEAKER, Effect.NEUTRAL
@@ -147,6 +148,11 @@ CASES: tuple[tuple[Any, ...], ...] = (
     ("operators/p/name", "a", "b", W), ("operators/p/roles", ["viewer"], ["viewer", "approver"], W),
     ("operators/p/roles", ["viewer", "approver"], ["viewer"], S), ("operators/p/keys", ["a"], ["b"], W),
     ("operators/p/keys", ["a", "b"], ["b"], S), ("operators/p/keys", ["a"], ["a", "b"], W),
+    ("operators/p/passkeys", ["a"], ["b"], W), ("operators/p/passkeys", ["a", "b"], ["b"], S),
+    ("operators/p/passkeys", [], ["a"], W), ("webauthn/rp_id", None, "a.example", W),
+    ("webauthn/rp_id", "a.example", None, S), ("webauthn/rp_id", "a.example", "b.example", W),
+    ("webauthn/origins", None, ["https://a"], W), ("webauthn/origins", ["https://a"], None, S),
+    ("webauthn/origins", ["https://a"], ["https://a", "https://b"], W),
     ("operators/p/expires", "2027-01-01", "2027-02-01", W), ("operators/p/expires", "2027-02-01", "2027-01-01", S),
     ("guard/version", 1, 2, N), ("guard/workers", 1, 2, N),
     ("guard/surfaces/s", None, {"port": 1}, W), ("guard/surfaces/s", {"port": 1}, None, S),
@@ -375,7 +381,7 @@ def test_every_key_of_a_full_configuration_has_a_row(tmp_path: Path) -> None:
     (tmp_path / "models" / "demo.yaml").write_text(json.dumps(model))
     example = load(EXAMPLE).operators
     assert example is not None
-    write_operators(tmp_path, example.model_dump(mode="json")["persons"])
+    write_operators(tmp_path, example.model_dump(mode="json")["persons"], webauthn=WHERE.model_dump(mode="json"))
     found = list(leaves(tree(load(tmp_path)), ()))
     assert len(found) > 120
     assert [path for path in found if rule_of(path) is UNKNOWN] == []

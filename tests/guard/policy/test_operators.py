@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from guard.policy.operators import OperatorRole, OperatorsFile
 from guard.policy.ssh_key import KeyKind, read_key
+from tests.parts.passkeys import WHERE, soft_passkey
 from tests.parts.ssh_keys import SoftKey, soft_key
 
 KEYS = [soft_key(kind, number).line for kind in KeyKind if kind is not KeyKind.RSA for number in (20, 21)]
@@ -21,8 +22,8 @@ def entry(name: str, *keys: str, **changes: Any) -> dict[str, Any]:
     return {"id": name, "name": name, "roles": ("approver",), "keys": keys, "expires": "2027-01-01", **changes}
 
 
-def file(*persons: dict[str, Any]) -> OperatorsFile:
-    return OperatorsFile.model_validate({"version": 1, "persons": persons})
+def file(*persons: dict[str, Any], **sections: Any) -> OperatorsFile:
+    return OperatorsFile.model_validate({"version": 1, "persons": persons, **sections})
 
 
 def test_a_person_has_roles_keys_and_an_end() -> None:
@@ -31,6 +32,16 @@ def test_a_person_has_roles_keys_and_an_end() -> None:
     assert person.roles == tuple(OperatorRole)
     assert person.keys == tuple(KEYS[:3])
     assert person.expires == date(2027, 1, 1)
+
+
+def test_a_person_may_approve_by_passkeys_alone() -> None:
+    keys = [soft_passkey(number) for number in range(17)]
+    entries = tuple(key.passkey for key in keys)
+    (person,) = file(entry("ana", passkeys=entries[:16]), webauthn=WHERE).persons
+    assert person.passkey(keys[3].credential) == entries[3]
+    assert person.passkey(keys[16].credential) is None
+    with pytest.raises(ValidationError):
+        file(entry("ana", passkeys=entries), webauthn=WHERE)
 
 
 def test_the_roles_are_those_of_the_requirements() -> None:

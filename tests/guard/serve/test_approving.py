@@ -15,7 +15,7 @@ from guard.policy.acceptance import Asked, NotAcceptedError, NotApprovedError, a
 from guard.policy.config import Config
 from guard.policy.load import load
 from guard.serve.approving import SignedApprovals
-from tests.guard.approval.persons import ANA, BEN, CARA, NOW, OPERATORS, STRANGER, order
+from tests.guard.approval.persons import ANA, BEN, CARA, NOW, PAGES, PERSONS, STRANGER, order
 from tests.parts.configuration import ModelSpec, write_configuration, write_operators
 from tests.parts.ssh_keys import SoftKey
 
@@ -25,7 +25,7 @@ TWO = {"ana": ANA, "ben": BEN}
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     write_configuration(tmp_path, models=[ModelSpec(asl=3)], now=datetime.fromtimestamp(NOW, UTC))
-    write_operators(tmp_path, OPERATORS.model_dump(mode="json")["persons"], datetime.fromtimestamp(NOW, UTC))
+    write_operators(tmp_path, PERSONS, datetime.fromtimestamp(NOW, UTC), webauthn=PAGES)
     return tmp_path
 
 

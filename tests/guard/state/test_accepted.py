@@ -14,6 +14,7 @@ from tests.guard.state.parts import resume, stop
 
 LIFT = resume(stop())
 GOOD = Judged(LIFT, below=True, approved=frozenset({(stop().id, fingerprint(stop()))}), people=("ana", "ben"))
+GOOD = replace(GOOD, kinds=("ssh", "passkey"))
 
 
 def test_what_counted_counts_for_processes_that_begin_later(tmp_path: Path) -> None:
@@ -24,6 +25,18 @@ def test_what_counted_counts_for_processes_that_begin_later(tmp_path: Path) -> N
     note = json.loads((tmp_path / "accepted" / f"{LIFT.id}.json").read_text())
     assert (note["policy"], note["people"], note["at"]) == ("digest", ["ana", "ben"], 5.0)
     assert [each.name for each in (tmp_path / "accepted").iterdir()] == [f"{LIFT.id}.json"]
+    assert GOOD.approved_by == "ana (ssh), ben (passkey)"
+
+
+def test_what_a_guard_that_knew_one_kind_put_on_record_counts_too(tmp_path: Path) -> None:
+    Accepted(tmp_path).keep(GOOD, "digest", 5.0)
+    (path,) = (tmp_path / "accepted").iterdir()
+    note = json.loads(path.read_text())
+    del note["kinds"]
+    path.write_text(json.dumps(note))
+    found = Accepted(tmp_path).before(LIFT)
+    assert found is not None
+    assert found.approved_by == "ana, ben"
 
 
 def test_it_is_of_exactly_one_order(tmp_path: Path) -> None:

@@ -1,0 +1,83 @@
+"""Approving on the page what lies in files: an order of `guard approval new`, or a resume that was written elsewhere.
+
+Whoever approves pastes the file, reads what it says, and presses their key; the page gives back the text that stands
+beside the file in place of an SSH signature. Nothing of it is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from guard.admin.answers import html
+from guard.admin.approving import heard_of, statement_of
+from guard.admin.door import Door
+from guard.admin.entrance import Entrance, Inside
+from guard.admin.page.file_approval import File, ask_file, ask_press, give
+from guard.admin.pressed import keys_of, pressed
+from guard.admin.switchboard import Switchboard
+from guard.admin.visiting import may_approve, visitor
+from guard.approval import order, resume
+from guard.approval.order import instant_text
+from guard.approval.sshsig import BadSignature
+from guard.state.scope import OrderError
+from safeguards.ports import Clock
+
+
+class FileApprovals:
+    """The page of one switchboard, whose persons judge."""
+
+    def __init__(self, board: Switchboard, entrance: Entrance, door: Door, clock: Clock) -> None:
+        """Take who knows the persons, who is let in and how, and the time."""
+        self._board = board
+        self._entrance = entrance
+        self._door = door
+        self._clock = clock
+
+    async def ask(self, request: Request) -> Response:
+        """Ask for the file."""
+        inside = self._entrance.find(request, used=True)
+        if inside is None:
+            return self._door.ask_who(request, "/control/file")
+        if not may_approve(inside):
+            return self._door.not_yours(inside)
+        return html(ask_file(visitor(inside)))
+
+    async def approve(self, _: Request, inside: Inside, fields: Mapping[str, str]) -> Response:
+        """Say what the file is about; with what a key answered, give back the approval, if it counts."""
+        try:
+            file = read_file(fields.get("file", ""))
+        except (OrderError, order.OrderError) as wrong:
+            return html(ask_file(visitor(inside), f"This is no file that is approved: {wrong}."), 400)
+        keys = keys_of(self._board.operators, inside)
+        if not fields.get("credential"):
+            return html(ask_press(file, visitor(inside), keys))
+        try:
+            approver = pressed(fields, inside)
+        except (BadSignature, OrderError) as wrong:
+            words = f"Not approved: what the key answered {wrong}"
+            return html(ask_press(file, visitor(inside), keys, words), 409)
+        heard = heard_of(file.text, (approver,), self._board.operators, self._clock.now())
+        if not heard.people:
+            return html(ask_press(file, visitor(inside), keys, f"Not approved: {'; '.join(heard.refused)}"), 409)
+        return html(give(approver.signature, visitor(inside)))
+
+
+def read_file(text: str) -> File:
+    """Read what was pasted, in words for who approves it; raises OrderError, of orders or of approvals."""
+    text = statement_of(text)
+    raw = text.encode("ascii", "replace")
+    try:
+        found = order.parse(raw)
+    except order.OrderError as wrong:
+        try:
+            named = resume.parse(raw)
+        except order.OrderError:
+            raise wrong from None
+        scopes = tuple((f"lifts {each.scope}", each.order) for each in named.lifts)
+        return File(text, "Resume", (*scopes, ("why", named.reason), ("until", instant_text(named.expires))))
+    what = (("subject", found.subject), ("before", found.before or "anything"), ("after", found.after))
+    title = found.act.value.replace("_", " ").capitalize()
+    return File(text, title, (*what, ("why", found.reason), ("until", instant_text(found.expires))))
