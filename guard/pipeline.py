@@ -12,7 +12,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
 from typing import Any, Final
@@ -253,7 +253,7 @@ class Pipeline:
             if decision.denied or decision.failure is not None:
                 tally.denied = decision
         elif _weight(decision) > _weight(before):
-            tally.denied = replace(decision, failure=decision.failure or before.failure)
+            tally.denied = decision._replace(failure=decision.failure or before.failure)
 
     def carry_out(self, judgement: Judgement) -> Decision | None:
         """Block for what the same mounts, before they were enforced as they are here, recorded and let pass.
@@ -262,11 +262,11 @@ class Pipeline:
         """
         for at, (mount, decision) in enumerate(zip(self.mounts, judgement.admissions, strict=False)):
             if mount.enforce and decision.denied and not decision.blocked:
-                judgement.admissions[at] = replace(decision, enforced=True, blocked=True)
+                judgement.admissions[at] = decision._replace(enforced=True, blocked=True)
                 return judgement.admissions[at]
         for mount, tally in zip(self.watchers, judgement.tallies, strict=True):
             if mount.enforce and tally.denied is not None and tally.denied.denied and not tally.denied.blocked:
-                tally.denied = replace(tally.denied, enforced=True, blocked=True)
+                tally.denied = tally.denied._replace(enforced=True, blocked=True)
                 return tally.denied
         return None
 
@@ -285,9 +285,9 @@ class Pipeline:
                 continue
             if decision.failure is not None:
                 code, reason = decision.code or Code.SAFEGUARD_FAILED, decision.reason or decision.failure.value
-                kept = replace(decision, enforced=True, denied=True, blocked=True, code=code, reason=reason)
+                kept = decision._replace(enforced=True, denied=True, blocked=True, code=code, reason=reason)
             elif decision.denied and not categories.isdisjoint({decision.category, *decision.also}):
-                kept = replace(decision, enforced=True, blocked=True)
+                kept = decision._replace(enforced=True, blocked=True)
             else:
                 continue
             judgement.admissions[at] = kept

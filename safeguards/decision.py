@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from safeguards.exchange import ChannelId
 from safeguards.verdict import Code
@@ -37,9 +38,8 @@ class Unavailable(Exception):  # noqa: N818 - reads as the state it reports
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What one mounted safeguard decided about one side of one exchange.
+class Decision(NamedTuple):
+    """What one mounted safeguard decided about one side of one exchange; of many fields, and a dozen to each request.
 
     ``denied`` is the verdict, ``blocked`` what was done about it: a mount in shadow denies without blocking.
     ``seconds`` is the time the safeguard took in all; ``score`` and ``threshold`` are a classifier's that denied, and

@@ -313,8 +313,8 @@ class StreamReader(_Reader):
     def feed(self, data: bytes) -> list[Event]:
         """Read a batch of bytes into events."""
         between = self._events.between and not self.done
-        if between and (text := self._repeated.text(data)) is not None:
-            return [self._plain_text(text)]
+        if between and (texts := self._repeated.texts(data)) is not None:
+            return [self._plain_text(text) for text in texts]
         events = []
         dropped = self.dropped
         read = self._events.feed(data)

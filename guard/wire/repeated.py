@@ -1,4 +1,4 @@
-"""Reads an event that differs from an earlier one of its stream in one text alone, without parsing the rest again.
+"""Reads events that differ from an earlier one of their stream in one text alone, without parsing the rest again.
 
 Nearly all events of a streamed answer are the same bytes around a few characters of text. Where the bytes up to the
 text's opening quote and from its closing quote on equal those of an event that was read in full, and what stands
@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-LONGEST: Final = 16_384  # bytes of an event that is read here; far below what an event may have
+LONGEST: Final = 65_536  # bytes of a read that is taken here, far less than an event may have
 MAX_TRIES: Final = 8
 _string: Final = msgspec.json.Decoder(str).decode
 
@@ -23,12 +23,12 @@ class Repeated:
     When another shape comes it is learnt instead; after `MAX_TRIES` shapes of which none came again, no more are.
     """
 
-    __slots__ = ("_after", "_around", "_before", "_tries")
+    __slots__ = ("_after", "_around", "_before", "_between", "_tries")
 
     def __init__(self) -> None:
         """Know no shape."""
-        self._before = self._after = b""
-        self._around = LONGEST + 1  # bytes of both: no event is long enough
+        self._before = self._after = self._between = b""
+        self._around = LONGEST + 1  # bytes of the first two: no event is long enough
         self._tries = 0
 
     @property
@@ -46,16 +46,19 @@ class Repeated:
         if place < 0 or event.rfind(string) != place or string[:1] != b'"' or string[-1:] != b'"':
             return
         self._before, self._after = event[: place + 1], event[place + len(string) - 1 :]
-        self._around = len(self._before) + len(self._after)
+        self._between = self._after + self._before
+        self._around = len(self._between)
 
-    def text(self, event: bytes) -> str | None:
-        """Return the text of an event of the shape that is known; None for any other."""
+    def texts(self, read: bytes) -> list[str] | None:
+        """Return the texts of a read that is events of the known shape, one after another; None for any other."""
         before, after = self._before, self._after
-        if self._around <= len(event) <= LONGEST and event.startswith(before) and event.endswith(after):
-            try:
-                text = _string(event[len(before) - 1 : len(event) - len(after) + 1])
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                return None
-            self._tries = 0
-            return text
-        return None
+        if not (self._around <= len(read) <= LONGEST and read.startswith(before) and read.endswith(after)):
+            return None
+        strings = read[len(before) : len(read) - len(after)].split(self._between)
+        try:
+            # Each by itself: what is no string alone could be one together with the next.
+            texts = [_string(b'"%b"' % string) for string in strings]
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        self._tries = 0
+        return texts

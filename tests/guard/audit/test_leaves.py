@@ -63,8 +63,8 @@ def test_an_outcome_has_every_field_of_the_outcome_and_of_its_decisions() -> Non
         if field.name not in {"decisions", "released"}:
             assert getattr(read, field.name) == getattr(ended, field.name), field.name
     for was, now in zip(ended.decisions, read.decisions, strict=True):
-        for field in dataclasses.fields(decision.Decision):
-            assert getattr(now, field.name) == getattr(was, field.name), field.name
+        for name in decision.Decision._fields:
+            assert getattr(now, name) == getattr(was, name), name
     (one,) = read.released
     assert (one.channel, one.received, one.released, one.commitment) == ("tool_arguments[0.1]", 14, 5, "c0")
     assert (read.body, read.flagged) == (SEALED.body, "x")

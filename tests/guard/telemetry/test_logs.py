@@ -86,7 +86,7 @@ def test_the_line_of_an_exchange_names_the_peer_where_a_certificate_was_shown(pi
 
 
 def test_the_line_of_an_exchange_says_who_what_and_how_it_ended(pipe: Pipe) -> None:
-    blocked = replace(ALLOWED, denied=True, blocked=True, rule="rule-7")
+    blocked = ALLOWED._replace(denied=True, blocked=True, rule="rule-7")
     outcome = replace(
         OUTCOME, ending=Ending.BLOCKED_OUTPUT, code=Code.CONTENT_BLOCKED, decisions=(ALLOWED, blocked), reason="secret"
     )

@@ -222,7 +222,7 @@ def declared(models: int, safeguards: int) -> Meter:
 def test_what_an_ordinary_exchange_records_was_there_at_zero_before_it() -> None:
     meter = declared(1, 2)
     before = meter.state()
-    blocked = replace(ALLOWED, target=Target.OUTPUT, denied=True, blocked=True)
+    blocked = ALLOWED._replace(target=Target.OUTPUT, denied=True, blocked=True)
     for outcome in (OUTCOME, replace(OUTCOME, ending=Ending.BLOCKED_OUTPUT, decisions=(ALLOWED, blocked))):
         exchange_began(meter, EXCHANGE)
         exchange_ended(meter, EXCHANGE, outcome, ROUTE, "vllm")
@@ -245,7 +245,7 @@ def test_five_models_with_eight_safeguards_stay_within_the_cap_whatever_happens(
 def test_decisions_above_the_cap_are_collapsed_and_not_remembered() -> None:
     meter = Meter(Origin.WORKER, cap=0)
     for number in range(100):
-        decision = replace(ALLOWED, safeguard=f"s{number}")
+        decision = ALLOWED._replace(safeguard=f"s{number}")
         exchange_ended_with(meter, decision)
     assert counted(meter, "guard_decisions_total") == {
         ("_other", "_other", "input", "allow", "allow", "enforce"): 100.0

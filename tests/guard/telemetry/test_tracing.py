@@ -83,10 +83,10 @@ def attributes(of: Any) -> dict[str, Any]:
 def test_an_exchange_is_one_span_at_a_real_endpoint(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # a proxy of the environment must not see telemetry
     tracer = otlp(sink.url, ratio=1.0, version="0.1", instance="host-0")
-    denied = replace(
-        ALLOWED, target=Target.OUTPUT, denied=True, blocked=True, code=Code.CONTENT_BLOCKED, rule="r7", category="cyber"
+    denied = ALLOWED._replace(
+        target=Target.OUTPUT, denied=True, blocked=True, code=Code.CONTENT_BLOCKED, rule="r7", category="cyber"
     )
-    failed = replace(ALLOWED, enforced=False, denied=True, failure=Failure.TIMEOUT)
+    failed = ALLOWED._replace(enforced=False, denied=True, failure=Failure.TIMEOUT)
     tracer.exchange_ended(
         EXCHANGE,
         replace(OUTCOME, ending=Ending.BLOCKED_OUTPUT, code=Code.CONTENT_BLOCKED, decisions=(ALLOWED, denied, failed)),
@@ -152,7 +152,7 @@ def test_an_exchange_is_one_span_at_a_real_endpoint(sink: Sink, monkeypatch: pyt
 
 def test_no_text_of_an_exchange_leaves_with_its_span(sink: Sink) -> None:
     tracer = otlp(sink.url, ratio=1.0, version="0.1", instance="host-0")
-    denied = replace(ALLOWED, denied=True, reason="PLANTED")
+    denied = ALLOWED._replace(denied=True, reason="PLANTED")
     for ending in Ending:
         tracer.exchange_ended(EXCHANGE, replace(OUTCOME, ending=ending, decisions=(denied,), reason="PLANTED"), "vllm")
     tracer.flush()
