@@ -85,7 +85,9 @@ def test_a_row_has_every_field_of_the_records_in_its_own_type(tmp_path: Path) ->
     assert (row["id"], row["asl"], row["streamed"], row["monotonic"]) == ("request-1", 3, True, 5.5)
     assert (row["capabilities"], row["audience"], row["writer"], row["sequence"]) == (["tools"], "", "w1", 1)
     assert row["passages"] == [msgspec.structs.asdict(each) for each in INTENT.passages]
-    assert row["outcome"]["decisions"] == [msgspec.structs.asdict(each) for each in OUTCOME.decisions]
+    assert row["outcome"]["decisions"] == [
+        {**msgspec.structs.asdict(each), "also": list(each.also)} for each in OUTCOME.decisions
+    ]
     assert row["outcome"]["released"] == [msgspec.structs.asdict(OUTCOME.released[0])]
     assert (row["outcome"]["first_byte_seconds"], row["outcome"]["prompt_tokens"]) == (None, 12)
     assert [(part["start"], part["chars"], part["sequence"]) for part in row["parts"]] == [(0, 30, 2)]
