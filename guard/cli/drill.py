@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
 import json
 import os
 import secrets
@@ -13,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+from guard.cli import disruptive
+from guard.cli.drill_told import ms, tell_evidence
 from guard.cli.in_force import policy_in_force
 from guard.cli.options import add_config, state_of
 from guard.cli.switch import USAGE, fail, out, who_on_host
@@ -40,8 +41,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "drill",
         help="see that a stop still stops, on a model of the guard's own",
         description="Begins a stream of harmless text on every worker of this host, stops it, sees it end and a new "
-        "request refused, lifts the stop, and is served again. No model of yours is touched. Exit codes: 0 every "
-        "worker did; 1 one did not, or a drill is under way; 3 something is stopped already, so nothing was tried.",
+        "request refused, lifts the stop, and is served again. No model of yours is touched, but by --disruptive. Exit "
+        "codes: 0 every worker did; 1 one did not, or a drill is under way; 3 something is stopped already, so nothing "
+        "was tried.",
     )
     parser.add_argument(
         "--path",
@@ -59,7 +61,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         action="store_true",
         help="every kind of scope, operation and path; what would stop live traffic is rehearsed beside it",
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where --full writes its evidence (default: none)")
+    disruptive.add(parser)
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="where --full or --disruptive writes its evidence (default: none)"
+    )
     parser.add_argument("--json", action="store_true", help="for machines")
     add_config(parser)
     parser.set_defaults(run=_drill)
@@ -70,15 +75,20 @@ def _drill(arguments: argparse.Namespace) -> int:
     state = state_of(config.directory, config.guard)
     if not state.exists() or not living(state):
         return fail("no guard runs here: there is no worker to drill", FAILED)
-    if ((arguments.full or arguments.lease) and arguments.path is not None) or (arguments.full and arguments.lease):
-        return fail("--path, --lease and --full are different drills: give one", USAGE)
-    if arguments.out is not None and not arguments.full:
-        return fail("--out is what --full writes", USAGE)
+    kinds = sum(map(bool, (arguments.full, arguments.lease, arguments.disruptive is not None)))
+    if kinds > 1 or (arguments.path is not None and (arguments.full or arguments.lease)):
+        return fail("--path, --lease, --full and --disruptive are different drills: give one", USAGE)
+    if arguments.out is not None and not (arguments.full or arguments.disruptive is not None):
+        return fail("--out is what --full and --disruptive write", USAGE)
+    if arguments.disruptive is None and (arguments.yes_stop or arguments.reason):
+        return fail("--yes-stop and --reason belong to --disruptive", USAGE)
     if arguments.path is DrillPath.ENGINE and config.guard.fleet is None:
         return fail("this guard is no part of a fleet: there is no engine", SKIPPED)
     if arguments.lease and config.guard.fleet is None:
         return fail("this guard is no part of a fleet: nothing is leased here", SKIPPED)
     try:
+        if arguments.disruptive is not None:
+            return disruptive.drill(config, ground_of(config), arguments)
         if arguments.full:
             return _full(config, arguments)
         result = asyncio.run(_one(config, arguments))
@@ -109,18 +119,9 @@ def _full(config: Config, arguments: argparse.Namespace) -> int:
     ground = ground_of(config)
     tell = (lambda _: None) if arguments.json else _print_case
     result, cases = asyncio.run(walk(ground, tell))
-    evidence = evidence_of(result, cases, config)
-    raw = json.dumps(evidence, indent=1).encode() + b"\n"
-    if arguments.json:
-        sys.stdout.write(raw.decode())
-    else:
+    if not arguments.json:
         _print(result)
-        for kind in evidence["not_shown"]:
-            out(f"not shown: {kind}")
-    if arguments.out is not None and not result.skipped:
-        arguments.out.write_bytes(raw)
-        if not arguments.json:
-            out(f"{arguments.out}: sha256 {hashlib.sha256(raw).hexdigest()}, for an attestation of stop_drill")
+    tell_evidence(evidence_of(result, cases, config), arguments, made=not result.skipped)
     return _code(result)
 
 
@@ -130,7 +131,7 @@ def _print_case(case: Walked) -> None:
         out(f"FAILED {what}: {case.failure.value}: {case.why}")
         return
     cut = max((each.cut for each in case.workers if each.cut is not None), default=None)
-    out(f"ok     {what}: {len(case.covered)} kinds of request cut after {_ms(cut)}, {len(case.spared)} spared")
+    out(f"ok     {what}: {len(case.covered)} kinds of request cut after {ms(cut)}, {len(case.spared)} spared")
 
 
 def ground_of(config: Config) -> Ground:
@@ -165,9 +166,5 @@ def _print(result: Result) -> None:
     out(f"drill {result.id}, {what}: {result.words()}")
     for each in result.workers:
         times = (("cut", each.cut), ("refused", each.refused), ("resumed", each.resumed))
-        told = ", ".join(f"{what} after {_ms(seconds)}" for what, seconds in times)
+        told = ", ".join(f"{what} after {ms(seconds)}" for what, seconds in times)
         out(f"worker {each.worker}: {told}")
-
-
-def _ms(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{seconds * 1000:.0f} ms"

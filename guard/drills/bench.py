@@ -17,7 +17,15 @@ WHO: Final = "guard drill"
 
 
 class NoWayError(Exception):
-    """A way that cannot be gone here; the words say why, and are the guard's own."""
+    """A way that cannot be gone here; the words say why, and are the guard's own.
+
+    ``order`` is the id of one that may have been given all the same.
+    """
+
+    def __init__(self, why: str, order: str = "") -> None:
+        """Take the words."""
+        super().__init__(why)
+        self.order = order
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +33,8 @@ class Bench:
     """What a drill acts with: the state folder, what judges resumes, the time, randomness.
 
     With ``rehearsal`` the orders lie beside the real ones, and the self-test model alone is judged by them. ``release``
-    is the self-test model's, and ``engine`` opens that of the fleet (it raises what it likes), None without a fleet.
+    is the self-test model's, ``who`` the name in which orders are given, and ``engine`` opens that of the fleet (it
+    raises what it likes), None without a fleet.
     """
 
     state: Path
@@ -34,6 +43,7 @@ class Bench:
     entropy: Callable[[int], bytes] = os.urandom
     rehearsal: bool = False
     release: str = "host"
+    who: str = WHO
     engine: Callable[[], StateEngine] | None = None
 
     @property

@@ -128,7 +128,7 @@ async def make(ground: Ground, kind: Kind, path: str, deed: Deed) -> Result:
         return Result(identity, kind, path, now, ground.who, **more)  # type: ignore[arg-type]  # as its fields are
 
     with folder.alone():
-        _own_up(folder)
+        own_up(folder)
         for each in (bench, replace(bench, rehearsal=True)):
             with contextlib.suppress(OSError):  # where it cannot be lifted, it is seen to stand
                 await asyncio.to_thread(lift, each, "left by a drill")
@@ -181,7 +181,7 @@ async def _open(ground: Ground) -> AsyncIterator[Door]:
         yield Door(callers, lease)
 
 
-def _own_up(folder: DrillFolder) -> None:
+def own_up(folder: DrillFolder) -> None:
     """Tell of a drill that nobody ended: the lock is ours, so whoever made it is gone."""
     left = folder.interrupted()
     if left is not None:

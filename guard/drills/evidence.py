@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from guard import __version__
+from guard.drills.disruptive import Report
 from guard.drills.result import Result
 from guard.drills.walk import Walked
 from guard.policy.config import Config
@@ -22,9 +23,36 @@ NOT_SHOWN: Final = (
     "the resume of two people: the self-test model is at ASL-2",
 )
 
+NOT_SHOWN_OF_SERVED: Final = (
+    "that callers saw the stop's own ending and new requests are refused: full drills show that of the self-test model",
+    "when the last byte left: times are until each worker of this host said that it had cut what ran",
+    "the other guards of a fleet, which obey the same order",
+)
+
 
 def evidence_of(result: Result, cases: Sequence[Walked], config: Config) -> dict[str, Any]:
     """Return the content of the file: plain data, times in seconds."""
+    return {
+        **_of(result, config),
+        "workers": msgspec.to_builtins(result.workers),
+        "cases": [msgspec.to_builtins(each) for each in cases],
+        "not_shown": list(NOT_SHOWN),
+    }
+
+
+def evidence_of_window(report: Report, reason: str, asl: int, config: Config) -> dict[str, Any]:
+    """Return the content of the file of a drill on a served model of this level: as `evidence_of`."""
+    return {
+        **_of(report.result, config),
+        "model": report.result.disrupted,
+        "asl": asl,
+        "reason": reason,
+        "cases": [msgspec.to_builtins(each) for each in report.cases],
+        "not_shown": list(NOT_SHOWN_OF_SERVED),
+    }
+
+
+def _of(result: Result, config: Config) -> dict[str, Any]:
     return {
         "version": 1,
         "claim": CLAIM,
@@ -36,7 +64,4 @@ def evidence_of(result: Result, cases: Sequence[Walked], config: Config) -> dict
         "drill": result.id,
         "succeeded": result.succeeded,
         "words": result.words(),
-        "workers": msgspec.to_builtins(result.workers),
-        "cases": [msgspec.to_builtins(each) for each in cases],
-        "not_shown": list(NOT_SHOWN),
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Final
 
-from guard.drills.bench import WHO, Bench
+from guard.drills.bench import Bench
 from guard.state.directory import OrderDirectory
 from guard.state.drilled import drilled
 from guard.state.issuer import Issuer
@@ -30,7 +30,7 @@ def lift(bench: Bench, reason: str) -> tuple[str, ...]:
     lifts = [each.id for each in held if isinstance(each, StopOrder) and bench.concerns(each.scope)]
     if lifts:
         now, entropy = bench.now(), bench.entropy(ENTROPY_BYTES)
-        order = issue_resume(lifts, reason=reason, who=WHO, source=Source.DRILL, now=now, entropy=entropy)
+        order = issue_resume(lifts, reason=reason, who=bench.who, source=Source.DRILL, now=now, entropy=entropy)
         directory.put(Issuer.open(bench.state).signed(order))
     files = [each.id for each in found.standing if bench.concerns(each.scope)]
     for each in files:

@@ -8,9 +8,7 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlencode
 
-import httpx
-
-from guard.drills.bench import Bench
+from guard.drills.bench import Bench, NoWayError
 from guard.drills.entry import admin_place, calling
 from guard.state.directory import OrderDirectory
 from guard.state.scope import Scope
@@ -30,14 +28,14 @@ async def by_page(bench: Bench, scope: Scope, reason: str) -> str:
         sent["cookie"] = signed_in.headers.get("set-cookie", "").partition(";")[0]
         browser.cookies.clear()  # it would be sent twice
         if signed_in.headers.get("location") != onward:
-            raise httpx.HTTPError(f"the control page answers {signed_in.status_code} to signing in")
+            raise NoWayError(f"the control page answers {signed_in.status_code} to signing in")
         form = _Form()
         form.feed((await browser.get(onward, headers=sent)).text[:_MAX_PAGE])
         if form.fields.get("scope") != str(scope):
-            raise httpx.HTTPError("the control page shows no form that stops this")
+            raise NoWayError("the control page shows no form that stops this")
         done = await browser.post(_STOP, data={**form.fields, "reason": reason}, headers=sent)
         if done.status_code != HTTPStatus.SEE_OTHER:
-            raise httpx.HTTPError(f"the control page answers {done.status_code} to its form")
+            raise NoWayError(f"the control page answers {done.status_code} to its form")
     return await asyncio.to_thread(_newest, bench, scope)
 
 
@@ -46,7 +44,7 @@ def _newest(bench: Bench, scope: Scope) -> str:
     held = OrderDirectory(bench.orders).snapshot(bench.judge).still_held(0)
     found = [each.id for each in held if each.scope == scope]
     if not found:
-        raise httpx.HTTPError("the control page took its form and ordered nothing")
+        raise NoWayError("the control page took its form and ordered nothing")
     return found[-1]
 
 

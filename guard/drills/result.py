@@ -49,6 +49,7 @@ class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``failure`` is None for one that showed what it was to show, and ``why`` says the rest in words. ``skipped`` says
     why one was not made: then nothing was shown, and nothing failed. ``order`` is the stop that was given.
+    ``disrupted`` is the served model that was stopped, empty where it was the self-test model.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     failure: Failure | None = None
     why: str = ""
     skipped: str = ""
+    disrupted: str = ""
     version: int = 1
 
     @property
@@ -79,6 +81,8 @@ class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return f"skipped: {self.skipped}"
         if self.failure is not None:
             return f"FAILED, {self.failure.value}: {self.why}"
+        if self.disrupted:
+            return self.why
         return f"{len(self.workers)} workers cut within {(self.seconds or 0.0) * 1000:.0f} ms, refused, and resumed"
 
 

@@ -88,7 +88,7 @@ def standing(config: Config, results: Sequence[Result], since: float | None, now
     owed = now if since is None else min(since, now)
     found = []
     for kind in kinds(config):
-        mine = [each for each in results if each.kind is kind and each.at <= now + AHEAD_SECONDS]
+        mine = [each for each in results if each.kind is kind and not each.disrupted and each.at <= now + AHEAD_SECONDS]
         success = max((each.at for each in mine if each.succeeded), default=None)
         late_at = (owed if success is None else success) + cadence(settings, kind) + settings.grace_seconds
         made = [each for each in mine if not each.skipped]

@@ -14,7 +14,7 @@ from typing import Any, Final
 import httpx
 
 from guard.admin.switchboard import place
-from guard.drills.bench import WHO, Bench, NoWayError
+from guard.drills.bench import Bench, NoWayError
 from guard.drills.entry import admin_place, calling
 from guard.drills.page import by_page
 from guard.drills.senders import message
@@ -41,10 +41,10 @@ async def by_order(bench: Bench, scope: Scope, reason: str) -> str:
         directory = OrderDirectory(bench.orders)
         now, entropy = bench.now(), bench.entropy(ENTROPY_BYTES)
         if bench.rehearsal:  # where no key is, and none is to be made
-            order = issue_stop(scope, reason=reason, who=WHO, source=Source.DRILL, now=now, entropy=entropy)
+            order = issue_stop(scope, reason=reason, who=bench.who, source=Source.DRILL, now=now, entropy=entropy)
             directory.put(Issuer.open(bench.state).signed(order))
             return order.id
-        return place(directory, scope, reason, WHO, Source.DRILL, now=now, entropy=entropy).order
+        return place(directory, scope, reason, bench.who, Source.DRILL, now=now, entropy=entropy).order
 
     return await asyncio.to_thread(write)
 
@@ -54,11 +54,14 @@ async def by_file(bench: Bench, scope: Scope, _: str) -> str:
     return f"file:{await asyncio.to_thread(lambda: OrderDirectory(bench.orders).trip(scope))}"
 
 
-async def by_admin(bench: Bench, scope: Scope, reason: str) -> str:
-    """Ask the admin API; returns the order's id. Raises NoWayError, OSError or httpx.HTTPError."""
+async def by_admin(bench: Bench, scope: Scope, reason: str, token: str = "") -> str:
+    """Ask the admin API, with the drills' own token or this one; returns the order's id.
+
+    Raises NoWayError, OSError or httpx.HTTPError.
+    """
     there = admin_place(bench.state)
     async with calling(there) as api:
-        headers = {"authorization": f"Bearer {there.token}"}
+        headers = {"authorization": f"Bearer {token or there.token}"}
         answer = await api.post("/v1/stops", json={"scope": str(scope), "reason": reason}, headers=headers)
         return str(_answered(answer, "the admin API")["order"])
 
@@ -77,7 +80,7 @@ async def by_webhook(bench: Bench, scope: Scope, reason: str, kind: HookKind | N
         return str(said["results"][0]["order"])
     found = _SAID.search(str(said["text"]))
     if found is None:
-        raise httpx.HTTPError("the webhook of slack names no order")
+        raise NoWayError("the webhook of slack names no order")
     return found[1]
 
 
@@ -86,21 +89,21 @@ async def by_engine(bench: Bench, scope: Scope, reason: str) -> str:
     if bench.engine is None:
         raise NoWayError("this guard is no part of a fleet: there is no engine")
     now, entropy = bench.now(), bench.entropy(ENTROPY_BYTES)
-    order = issue_stop(scope, reason=reason, who=WHO, source=Source.DRILL, now=now, entropy=entropy)
+    order = issue_stop(scope, reason=reason, who=bench.who, source=Source.DRILL, now=now, entropy=entropy)
     engine = bench.engine()
     try:
         await engine.put(order.id, encode(order))
     except EngineError as problem:
-        raise NoWayError(f"the fleet's engine: {problem}") from None
+        raise NoWayError(f"the fleet's engine: {problem}", order.id) from None
     finally:
         await engine.aclose()
     return order.id
 
 
 def _answered(answer: httpx.Response, whose: str) -> dict[str, Any]:
-    """Return what it says; raises httpx.HTTPError where it did not do it."""
+    """Return what it says; raises NoWayError where it did not do it."""
     if answer.status_code not in _OK:
-        raise httpx.HTTPError(f"{whose} answers {answer.status_code}")
+        raise NoWayError(f"{whose} answers {answer.status_code}")
     return dict(answer.json())
 
 

@@ -174,7 +174,7 @@ class Drilling:
             failure = DrillFailure(result.failure.value)
             key = self._meter.bind("guard_drill_failures_total", Drill(result.kind.value), failure)
             self._meter.inc(key)
-        if result.succeeded and result.seconds is not None:
+        if result.succeeded and result.seconds is not None and not result.disrupted:
             self._meter.observe(self._meter.bind("guard_drill_seconds", Drill(result.kind.value)), result.seconds)
         level = Level.INFO if result.succeeded else Level.WARNING if result.skipped else Level.ERROR
         subject = f"{result.id} {result.kind.value} {result.path} {result.order}".rstrip()

@@ -38,7 +38,7 @@ from guard.policy.hooks import HookKind
 from guard.policy.load import load
 from guard.policy.selftest import hook_of
 from guard.state.directory import OrderDirectory
-from guard.state.orders import Source, StopOrder, issue_stop, order_id
+from guard.state.orders import ResumeOrder, Source, StopOrder, issue_stop, order_id
 from guard.state.scope import Scope
 from safeguards.scope import Operation
 from tests.guard.serve.edge import install
@@ -410,12 +410,22 @@ def test_in_a_fleet_a_drill_stays_on_its_host_and_the_lease_is_drilled_too(
         assert order in [each.id for each in OrderDirectory(one.state).read().fresh]
         wait_until(lambda: [each["position"] for each in one.fleet["replicas"]] == [1, 1], "both have read it")
         assert OrderDirectory(other.state).read().fresh == ()
+        window = ["drill", "--config", str(one.config), "--disruptive", "demo", "--reason", "w", "--yes-stop", "demo"]
+        assert main(window) == 0, capsys.readouterr()
+        assert "model demo stopped by order, file, engine: every worker within " in capsys.readouterr().out
+        wait_until(lambda: other.code("demo") == one.code("demo") == "upstream_failed", "both serve it again")
         database.signal(signal.SIGSTOP)
         try:
             assert main(by_engine[:-1]) == 1
             assert "FAILED, not_ordered: the fleet's engine: " in capsys.readouterr().out
+            assert main([*window, "--path", "engine"]) == 1
+            assert "FAILED by engine: not_ordered: the fleet's engine: " in capsys.readouterr().out
         finally:
             database.signal(signal.SIGCONT)
+        orders = OrderDirectory(one.state).read().fresh
+        ends = [each for each in orders if isinstance(each, ResumeOrder) and each.reason.startswith("end of drill ")]
+        known = {each.id for each in orders}
+        assert any(known.isdisjoint(each.lifts) for each in ends)  # should the stop still come, it is lifted already
         with RunFolder(one.state) as run:
             door = run.door("0")
             wait_until(

@@ -59,6 +59,8 @@ def test_it_is_said_in_a_line_by_the_slowest_worker() -> None:
     assert done.words() == "2 workers cut within 24 ms, refused, and resumed"
     failed = Result(IDENTITY, Kind.STOP, "order", 1.0, "x", failure=Failure.NOT_CUT, why="worker 1")
     assert failed.words() == "FAILED, not_cut: worker 1"
+    served = Result(IDENTITY, Kind.STOP, "disruptive:order", 1.0, "x", why="model demo stopped", disrupted="demo")
+    assert served.words() == "model demo stopped"
     assert Result(IDENTITY, Kind.STOP, "order", 1.0, "x", skipped="all is stopped").words() == "skipped: all is stopped"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from guard.drills.result import Failure, Kind, Result
@@ -54,6 +55,16 @@ def test_a_drill_is_a_gap_from_the_moment_on_at_which_it_is_late_or_has_failed(
     told = fields(one, found)
     assert told["models"] == (["m3"] if gap else [])
     assert told["kinds"][0]["gap"] == gap
+
+
+def test_a_drill_on_a_served_model_stands_in_for_none_of_the_self_test_model(tmp_path: Path) -> None:
+    one = config(tmp_path, 3)
+    served = msgspec.structs.replace(at(2.9), disrupted="m3")
+    (found,) = standing(one, [at(1), served], 0.0, 3 * HOUR)
+    assert (found.late, found.success, found.newest) == (True, HOUR, at(1))
+    failed = msgspec.structs.replace(at(1.5, Failure.NOT_CUT), disrupted="m3")
+    (found,) = standing(one, [at(1), failed], 0.0, 2 * HOUR)
+    assert not found.failing
 
 
 def test_below_three_nothing_is_a_gap(tmp_path: Path) -> None:
