@@ -2,8 +2,9 @@
 
 Every process that obeys orders judges each resume by itself, by the policy it serves, when it first sees it: neither
 the admin API, nor the supervisor, nor whoever carried the order from elsewhere is believed. Persons and expiry are
-judged as of the time at which the order says that it was issued, which its issuer signs. What counted once goes on
-counting (`guard.state.accepted`), also when an approver has left since.
+judged as of the time at which the order says that it was issued, which its issuer signs. What was shown to them of a
+stop is held against the stop itself (`guard.state.merge.Shown`). What counted once goes on counting
+(`guard.state.accepted`), also when an approver has left since.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from guard.state.accepted import Accepted
 from guard.state.issuer import genuine, issuer_id, own_issuer
 from guard.state.merge import Judged
 from guard.state.orders import ResumeOrder
+from guard.state.shown import Shown
 
 SKEW_SECONDS: Final = 60.0
 
@@ -100,5 +102,5 @@ class ResumeJudge:
             return replace(below, why=str(missing))
         if {each.order for each in approval.lifts} != set(order.lifts):
             return replace(below, why="what was approved is to lift other stops")
-        pairs = frozenset((each.order, each.sha256) for each in approval.lifts)
-        return replace(below, approved=pairs, people=heard.people, kinds=heard.kinds)
+        shown = frozenset(Shown(each.order, each.sha256, each.scope, each.mode, each.who) for each in approval.lifts)
+        return replace(below, approved=shown, people=heard.people, kinds=heard.kinds)

@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
-from guard.state.merge import TWO_PERSON_ASL, State, fingerprint
+from guard.state.merge import TWO_PERSON_ASL, State
 from guard.state.orders import RuleOrder
 from guard.state.rule_text import PushedRule
+from guard.state.shown import fingerprint
 from safeguards.category import Category
 from safeguards.decision import Target
 

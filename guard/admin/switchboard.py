@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from guard.approval.order import NONCE_BYTES
 from guard.approval.order import OrderError as ApprovalError
@@ -26,7 +26,7 @@ from guard.resuming import ResumeJudge
 from guard.state.acknowledgements import Ack, waiting_for
 from guard.state.directory import OrderDirectory, Version
 from guard.state.issuer import Issuer
-from guard.state.merge import TWO_PERSON_ASL, InForce, Liftable, State, fingerprint, mode_of
+from guard.state.merge import TWO_PERSON_ASL, InForce, State, mode_of
 from guard.state.orders import (
     ENTROPY_BYTES,
     MAX_WHO,
@@ -45,10 +45,10 @@ from guard.state.rule_lift import plan_rule_lift
 from guard.state.rule_text import PushedRule
 from guard.state.scope import OrderError, Scope
 from guard.state.served import Served
+from guard.state.shown import Liftable, Shown
 from safeguards.decision import Target
 from safeguards.mode import Mode, case_of, effective, refuses, routes
 
-RULE_ON: Final = "rule on "
 """What stands before the scope of a rule where people sign; no scope begins so."""
 
 
@@ -413,7 +413,8 @@ class Switchboard:
 
     def _approval(self, orders: Sequence[Liftable], reason: str) -> str:
         """Write what two people would have to sign to lift these stops or rules at every level."""
-        lifts = tuple(Lift(each.id, scope_told(each), fingerprint(each)) for each in orders)
+        shown = [Shown.of(each) for each in orders]
+        lifts = tuple(Lift(each.order, each.scope, each.sha256, each.mode, each.who) for each in shown)
         now = int(self._now())
         nonce = self._entropy(NONCE_BYTES).hex()
         try:
@@ -493,17 +494,10 @@ def _meant(named: ResumeApproval, state: State) -> tuple[Liftable, ...]:
     for lift in named.lifts:
         if lift.order not in known:
             raise ResumeRefusedError(f"{lift.order}: no stop or rule order has this id here")
-        if fingerprint(known[lift.order]) != lift.sha256:
-            raise ResumeRefusedError(f"{lift.order}: this order is another than the one that was approved")
-        told = scope_told(known[lift.order])
-        if told != lift.scope:  # whoever signed read the scope, and not the digest
-            raise ResumeRefusedError(f"{lift.order}: this order is of {told}, not of {lift.scope[:60]}")
+        shown = Shown(lift.order, lift.sha256, lift.scope, lift.mode, lift.who)
+        if wrong := shown.wrong_of(known[lift.order]):
+            raise ResumeRefusedError(f"{lift.order}: {wrong}")
     return tuple(known[lift.order] for lift in named.lifts)
-
-
-def scope_told(order: Liftable) -> str:
-    """What those who sign read of an order's scope."""
-    return f"{RULE_ON}{order.scope}" if isinstance(order, RuleOrder) else str(order.scope)
 
 
 def served_by(config: Config) -> Served:

@@ -1,8 +1,9 @@
 """What people approve when a model at ASL-3 or above is to be resumed: the very stops that are lifted, nothing later.
 
 The form is ASCII JSON, a key a line and sorted, as that of other approvals (`guard.approval.order`), and its act keeps
-the two apart. Each stop is named by its id, its scope and the SHA-256 of its written form, so that an approval cannot
-be turned to another stop, and using it twice lifts nothing more. It holds for an hour at most.
+the two apart. Each stop is named by its id and the SHA-256 of its written form, so that an approval cannot be turned to
+another stop, and using it twice lifts nothing more; and by its scope, its mode and who ordered it, for those who read.
+Version 1 says no more than the scope; it is read, and not written. An approval holds for an hour at most.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from guard.approval.verify import Heard, NotApproved, Signed, hear
 from guard.policy.operators import OperatorsFile
 
 ACT: Final = "resume"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 MAX_BYTES: Final = 16_384
 MAX_LIFTS: Final = 50
 LONGEST_SECONDS: Final = 3_600
@@ -27,16 +28,24 @@ _ID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _NONCE: Final = re.compile(r"[0-9a-f]{32}")
 _KEYS: Final = frozenset({"version", "act", "lifts", "reason", "issued", "expires", "nonce"})
-_LIFT_KEYS: Final = frozenset({"order", "scope", "sha256"})
+_LIFT_KEYS: Final = {
+    1: frozenset({"order", "scope", "sha256"}),
+    2: frozenset({"order", "scope", "sha256", "mode", "who"}),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Lift:
-    """One stop that may be lifted: its id, its scope as people read it, the SHA-256 of its written form."""
+    """One order that may be lifted: its id, its scope as people read it, the SHA-256 of its written form.
+
+    ``mode`` is what it does and ``who`` ordered it; both are empty in version 1.
+    """
 
     order: str
     scope: str
     sha256: str
+    mode: str = ""
+    who: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,7 @@ class ResumeApproval:
     issued: int
     expires: int
     nonce: str
+    version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
         """Refuse what must not be signed; raises OrderError."""
@@ -55,6 +65,8 @@ class ResumeApproval:
             raise OrderError(f"lifts: 1 to {MAX_LIFTS} stops, each once")
         if not all(_ID.fullmatch(each.order) and _SHA256.fullmatch(each.sha256) for each in self.lifts):
             raise OrderError("lifts: each is the id of a stop order with its scope and SHA-256")
+        if self.version != 1 and not all(each.mode and each.who for each in self.lifts):
+            raise OrderError("lifts: each says what it does (mode) and who ordered it")
         if not 1 <= len(self.reason) <= MAX_REASON or not self.reason.isprintable() or self.reason.isspace():
             raise OrderError(f"reason: 1 to {MAX_REASON} printable characters")
         if not 0 < self.expires - self.issued <= LONGEST_SECONDS:
@@ -65,10 +77,11 @@ class ResumeApproval:
 
 def canonical(approval: ResumeApproval) -> bytes:
     """Write the one form: what is signed; raises OrderError when it is too long to be read back."""
+    keys = _LIFT_KEYS[approval.version]
     record = {
-        "version": SCHEMA_VERSION,
+        "version": approval.version,
         "act": ACT,
-        "lifts": [{"order": each.order, "scope": each.scope, "sha256": each.sha256} for each in approval.lifts],
+        "lifts": [{key: getattr(each, key) for key in keys} for each in approval.lifts],
         "reason": approval.reason,
         "issued": instant_text(approval.issued),
         "expires": instant_text(approval.expires),
@@ -94,17 +107,19 @@ def parse(raw: bytes) -> ResumeApproval:
         raise OrderError(f"{unknown[0][:40]!a}: unknown key")
     if missing := sorted(_KEYS - record.keys()):
         raise OrderError(f"{missing[0]}: missing")
-    if type(record["version"]) is not int or record["version"] != SCHEMA_VERSION or record["act"] != ACT:
-        raise OrderError(f"act: {ACT}, of version {SCHEMA_VERSION}")
+    version = record["version"]
+    if type(version) is not int or version not in _LIFT_KEYS or record["act"] != ACT:
+        raise OrderError(f"act: {ACT}, of version 1 or {SCHEMA_VERSION}")
     for key in ("reason", "issued", "expires", "nonce"):
         if not isinstance(record[key], str):
             raise OrderError(f"{key}: a text")
     approval = ResumeApproval(
-        _lifts(record["lifts"]),
+        _lifts(record["lifts"], _LIFT_KEYS[version]),
         record["reason"],
         instant(record, "issued"),
         instant(record, "expires"),
         record["nonce"],
+        version,
     )
     if canonical(approval) != raw:
         raise OrderError("approval: not in the form that `guard resume` writes; sign that file as it is")
@@ -130,15 +145,15 @@ def approvers(
     return approval, heard
 
 
-def _lifts(value: Any) -> tuple[Lift, ...]:
-    wrong = OrderError("lifts: a list of order, scope and sha256 each")
+def _lifts(value: Any, keys: frozenset[str]) -> tuple[Lift, ...]:
+    wrong = OrderError(f"lifts: a list of {', '.join(sorted(keys))} each")
     if not isinstance(value, list):
         raise wrong
     found = []
     for each in value:
-        if not isinstance(each, dict) or each.keys() != _LIFT_KEYS:
+        if not isinstance(each, dict) or each.keys() != keys:
             raise wrong
         if not all(isinstance(text, str) for text in each.values()):
             raise wrong
-        found.append(Lift(each["order"], each["scope"], each["sha256"]))
+        found.append(Lift(**each))
     return tuple(found)

@@ -39,7 +39,8 @@ def write_unsigned(
         file.write(approval.encode("ascii"))
     out(f"two people have to approve this until {instant_text(named.expires)}: {path}")
     for lift in named.lifts:
-        out(f"  lifts {lift.order} ({lift.scope})")
+        told = f"; {lift.mode} by {lift.who}" if lift.mode else ""
+        out(f"  lifts {lift.order} ({lift.scope}{told})")
     out("each reads the file, signs it, and names the signature:")
     stem = path.with_suffix("")
     out(f"  ssh-keygen -Y sign -f KEY -n {NAMESPACE} {shlex.quote(str(path))}")

@@ -12,8 +12,9 @@ from guard.policy.load import Config
 from guard.serve.control import FromSupervisor, Wake
 from guard.serve.telling import Telling
 from guard.state.drilled import drills_own
-from guard.state.merge import InForce, Judged, State, fingerprint, mode_of
+from guard.state.merge import InForce, Judged, State, mode_of
 from guard.state.orders import Order
+from guard.state.shown import fingerprint
 from guard.state.switches import FileSwitches
 from guard.telemetry.logs import Event, JsonLog, Level
 from guard.telemetry.meter import Meter

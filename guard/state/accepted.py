@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from guard.state.merge import Judged
 from guard.state.orders import ResumeOrder, encode
+from guard.state.shown import Shown
 
 _FOLDER: Final = "accepted"
 _MAX_BYTES: Final = 65_536
@@ -42,10 +44,11 @@ class Accepted:
             if note["order"] != _digest(order):
                 return None
             lifts = frozenset(order.lifts)
-            approved = frozenset((str(stop), str(sha)) for stop, sha in note["approved"] if stop in lifts)
+            pairs = frozenset((stop, sha) for stop, sha in note["approved"] if stop in lifts)
+            approved = frozenset(each for each in _shown(order) if (each.order, each.sha256) in pairs)
             people = tuple(str(person) for person in note["people"])
             kinds = tuple(str(kind) for kind in note.get("kinds", ()))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
         return Judged(order, below=True, approved=approved, people=people, kinds=kinds)
 
@@ -59,7 +62,7 @@ class Accepted:
             "at": at,
             "people": list(judged.people),
             "kinds": list(judged.kinds),
-            "approved": sorted(judged.approved),
+            "approved": sorted((each.order, each.sha256) for each in judged.approved),
         }
         with suppress(OSError):  # it counts all the same, and may have to be approved again after a change of people
             self._folder.mkdir(mode=0o700, exist_ok=True)
@@ -74,6 +77,12 @@ class Accepted:
             with suppress(FileExistsError):
                 path.hardlink_to(aside)
             aside.unlink()
+
+
+def _shown(order: ResumeOrder) -> Iterator[Shown]:
+    """What the statement shows of each order: the note names it by its digest, so it cannot have changed since."""
+    for each in json.loads(order.approval)["lifts"] if order.approval else ():
+        yield Shown(*(str(each.get(key, "")) for key in ("order", "sha256", "scope", "mode", "who")))
 
 
 def _digest(order: ResumeOrder) -> str:

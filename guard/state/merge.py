@@ -9,13 +9,13 @@ them cuts is cut.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from guard.state.orders import Order, ResumeOrder, RuleOrder, StopOrder, encode
+from guard.state.orders import Order, ResumeOrder, RuleOrder, StopOrder
 from guard.state.scope import Scope
+from guard.state.shown import Liftable, Shown
 from safeguards.exchange import Exchange
 from safeguards.mode import CASES, Mode, cuts, refuses, routes
 from safeguards.ports import Stop
@@ -44,26 +44,19 @@ def mode_of(stop: InForce) -> Mode:
     return stop.mode if isinstance(stop, StopOrder) else Mode.STOP
 
 
-Liftable = StopOrder | RuleOrder
-
-
-def fingerprint(order: Liftable) -> str:
-    """Return the SHA-256 of an order's written form, hexadecimal: what people approve the lifting of."""
-    return hashlib.sha256(encode(order)).hexdigest()
-
-
 @dataclass(frozen=True, slots=True)
 class Judged:
     """A resume and what it counts for here.
 
-    ``below`` is whether it lifts for models below ASL-3. ``approved`` are the stops (id, fingerprint) that it lifts at
-    every level, ``people`` who approved that and ``kinds`` by what each, empty where a guard that knew one kind put it
-    on record. ``why`` says in words what it lacks, empty where nothing.
+    ``below`` is whether it lifts for models below ASL-3. ``approved`` are the orders that it lifts at every level, as
+    the ``people`` who approved that were shown them: one that is otherwise is not lifted. ``kinds`` is by what each
+    approved, empty where a guard that knew one kind put it on record. ``why`` says in words what it lacks, empty where
+    nothing.
     """
 
     order: ResumeOrder
     below: bool
-    approved: frozenset[tuple[str, str]] = frozenset()
+    approved: frozenset[Shown] = frozenset()
     people: tuple[str, ...] = ()
     why: str = ""
     kinds: tuple[str, ...] = ()
@@ -81,6 +74,15 @@ def told_people(people: Sequence[str], kinds: Sequence[str]) -> str:
 
 
 Judge = Callable[[ResumeOrder], Judged]
+
+
+def met(judged: Judged, known: Mapping[str, Order]) -> Judged:
+    """Hold what people were shown against the orders that are known, by id: what was wrong of one approves nothing."""
+    for each in sorted(judged.approved, key=lambda shown: shown.order):
+        order = known.get(each.order)
+        if isinstance(order, StopOrder | RuleOrder) and (wrong := each.wrong_of(order)):
+            return replace(judged, approved=frozenset(), people=(), kinds=(), why=f"{order.id}: {wrong}")
+    return judged
 
 
 class _View:
@@ -169,12 +171,13 @@ class State:
     def __post_init__(self) -> None:
         """Build the views of both kinds of level once."""
         lifted = frozenset(stop for resume in self.resumes if resume.below for stop in resume.order.lifts)
-        approved = frozenset(pair for resume in self.resumes for pair in resume.approved)
-        ids = frozenset(stop for stop, _ in approved)
-        every: tuple[Liftable, ...] = (*self.stops, *self.rules)
-        named = (order for order in every if order.id in ids)
-        lifted_everywhere = (order for order in named if (order.id, fingerprint(order)) in approved)
         object.__setattr__(self, "_lifted", lifted)
+        shown: dict[str, list[Shown]] = {}
+        for each in (each for resume in self.resumes for each in resume.approved):
+            shown.setdefault(each.order, []).append(each)
+        every: tuple[Liftable, ...] = (*self.stops, *self.rules)
+        named = (order for order in every if order.id in shown)
+        lifted_everywhere = (order for order in named if any(not each.wrong_of(order) for each in shown[order.id]))
         object.__setattr__(self, "_approved", frozenset(lifted_everywhere))
         object.__setattr__(self, "_below", _Views(self.still_held(0)))
         object.__setattr__(self, "_from", _Views(self.still_held(TWO_PERSON_ASL)))
@@ -183,8 +186,9 @@ class State:
     def of(cls, orders: Iterable[Order], judge: Judge, standing: Iterable[StandingStop] = ()) -> State:
         """Merge orders, each resume judged, and the stops that files stand for."""
         known = frozenset(orders)
+        by_id = {order.id: order for order in known}
         stops = frozenset(order for order in known if isinstance(order, StopOrder))
-        resumes = frozenset(judge(order) for order in known if isinstance(order, ResumeOrder))
+        resumes = frozenset(met(judge(order), by_id) for order in known if isinstance(order, ResumeOrder))
         rules = frozenset(order for order in known if isinstance(order, RuleOrder))
         return cls(stops, resumes, frozenset(standing), rules)
 
@@ -251,11 +255,6 @@ class State:
         lifted = self._lifted if asl < TWO_PERSON_ASL else frozenset[str]()
         held = (order for order in self.rules if order.id not in lifted and order not in self._approved)
         return tuple(sorted(held, key=lambda order: (order.id, str(order.scope))))
-
-    def lifted_for(self, asl: int) -> tuple[StopOrder, ...]:
-        """Every stop that a resume has lifted for models of this level."""
-        held = frozenset(self.still_held(asl))
-        return tuple(sorted((stop for stop in self.stops if stop not in held), key=_rank))
 
     def uncounted(self) -> Mapping[str, str]:
         """The resumes that lift less than they say, by id, and why."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from guard.state.merge import TWO_PERSON_ASL, InForce, Judged, Liftable, State, fingerprint
+from guard.state.merge import TWO_PERSON_ASL, InForce, Judged, State
 from guard.state.orders import MAX_APPROVED_LIFTS, MAX_LIFTS, ResumeOrder, Source, StopOrder, is_order_id
 from guard.state.scope import Scope
 from guard.state.served import Served
+from guard.state.shown import Liftable, Shown
 from safeguards.mode import RUNGS
 
 NEEDS_TWO = "resuming takes two people's approval"
@@ -63,8 +64,8 @@ def plan_lifting(state: State, found: tuple[StopOrder, ...], served: Served, *, 
     """Plan lifting these stops, all of one scope unless ``approved``."""
     lifted = found[:MAX_APPROVED_LIFTS] if approved else found
     ids = tuple(stop.id for stop in lifted)
-    pairs = frozenset((stop.id, fingerprint(stop)) for stop in lifted) if approved else frozenset[tuple[str, str]]()
-    after = state.merge(State(resumes=frozenset({Judged(_imagined(ids), below=True, approved=pairs)})))
+    shown = frozenset(map(Shown.of, lifted)) if approved else frozenset[Shown]()
+    after = state.merge(State(resumes=frozenset({Judged(_imagined(ids), below=True, approved=shown)})))
     freed: dict[str, None] = {}
     held: dict[str, Held] = {}
     below = False

@@ -11,7 +11,7 @@ from itertools import islice
 
 from guard.state.directory import OrderDirectory, Reading, Stamp
 from guard.state.drilled import forgettable
-from guard.state.merge import TWO_PERSON_ASL, Judge, Judged, StandingStop, State
+from guard.state.merge import TWO_PERSON_ASL, Judge, Judged, StandingStop, State, met
 from guard.state.orders import Order, ResumeOrder
 from safeguards.decision import Failure, Unavailable
 from safeguards.exchange import Exchange
@@ -193,13 +193,14 @@ class FileSwitches:
         self.seen = word
 
     def _take_in(self, reading: Reading) -> None:
-        judged = {order.id: self._judge(order) for order in reading.fresh if isinstance(order, ResumeOrder)}
+        self._orders.update((order.id, order) for order in reading.fresh)
+        resumes = (order for order in reading.fresh if isinstance(order, ResumeOrder))
+        judged = {order.id: met(self._judge(order), self._orders) for order in resumes}
         self._judged |= judged
         self._waiting.update((order, None) for order, found in judged.items() if found.why)
         # Whoever waits for a resume must not be told that it is in force where it does not count.
         self._unreported.extend(order.id for order in reading.fresh if order.id not in self._waiting)
         self._unreported.extend(sorted(stop.id for stop in reading.standing - self._standing))
-        self._orders.update((order.id, order) for order in reading.fresh)
         self._standing = reading.standing
         self._merge()
 
@@ -209,7 +210,7 @@ class FileSwitches:
         for one in list(islice(self._waiting, most)):
             del self._waiting[one]
             before = self._judged[one]
-            found = before if one in self.vanished else self._judge(before.order)
+            found = before if one in self.vanished else met(self._judge(before.order), self._orders)
             if found.why:
                 self._waiting[one] = None
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,9 @@ from guard.policy.config import Config
 from guard.policy.load import load
 from guard.resuming import ResumeJudge
 from guard.state.issuer import Issuer
-from guard.state.merge import Judged, State, fingerprint
+from guard.state.merge import Judged, State, met
 from guard.state.orders import Approver, ResumeOrder
+from guard.state.shown import Shown
 from tests.guard.approval.persons import ANA, BEN, NOW, OPERATORS
 from tests.guard.state.parts import exchange, resume, stop
 from tests.parts.configuration import write_configuration
@@ -38,8 +40,9 @@ def judge(config: Config, state: Path, *, keep: bool = True, at: float = NOW + 1
     return ResumeJudge(config, state, lambda: at, keep=keep)
 
 
-def approved(*people: str, at: float = NOW + 5.0) -> ResumeOrder:
-    lifts = (Lift(STOP.id, "all", fingerprint(STOP)),)
+def approved(*people: str, at: float = NOW + 5.0, scope: str = "", who: str = "") -> ResumeOrder:
+    shown = Shown.of(STOP)
+    lifts = (Lift(STOP.id, scope or shown.scope, shown.sha256, shown.mode, who or shown.who),)
     raw = canonical(ResumeApproval(lifts, "mended", NOW, NOW + 60, "0" * 32))
     keys = {"ana": ANA, "ben": BEN}
     approvers = tuple(Approver(person, keys[person].sign(raw).decode()) for person in people)
@@ -92,6 +95,16 @@ def test_a_stop_that_was_changed_under_its_id_is_not_what_was_approved(config: C
     found = judge(config, state)(Issuer.open(state).signed(approved("ana", "ben")))
     other = replace(STOP, reason="another")
     assert State(frozenset({other}), frozenset({found})).covering(exchange(asl=3)) is not None
+
+
+@pytest.mark.parametrize("shown", [{"scope": "model:other"}, {"who": "somebody else"}])
+def test_whoever_has_the_hosts_key_cannot_have_people_sign_what_reads_otherwise(
+    shown: dict[str, Any], config: Config, state: Path
+) -> None:
+    order = Issuer.open(state).signed(approved("ana", "ben", **shown))
+    for found in (judge(config, state)(order), judge(replace(config, operators=None), state)(order)):
+        assert not lifted(found, 3)
+        assert "this order is" in met(found, {STOP.id: STOP}).why or not found.approved
 
 
 @pytest.mark.parametrize(("at", "why"), [(NOW + 60.0, "has expired"), (NOW - 1.0, "holds only from")])

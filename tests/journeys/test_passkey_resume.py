@@ -19,9 +19,9 @@ from guard.cli import main
 from guard.policy.ssh_key import KeyKind
 from guard.state.directory import OrderDirectory
 from guard.state.issuer import Issuer
-from guard.state.merge import fingerprint
 from guard.state.orders import Approver, Source, StopOrder, decode, issue_resume, issue_stop
 from guard.state.scope import Scope
+from guard.state.shown import fingerprint
 from tests.parts.configuration import Credentials, ModelSpec, write_configuration, write_operators
 from tests.parts.guard_process import GuardProcess, wait_until
 from tests.parts.passkeys import WHERE, soft_passkey
@@ -85,7 +85,7 @@ class Host:
 def statement(stop: StopOrder) -> bytes:
     """What people approve of this stop."""
     now = int(time.time())
-    lift = Lift(stop.id, "model:strict", fingerprint(stop))
+    lift = Lift(stop.id, "model:strict", fingerprint(stop), "stop", stop.who)
     return canonical(ResumeApproval((lift,), "mended", now - 10, now + 600, os.urandom(16).hex()))
 
 

@@ -25,9 +25,9 @@ from guard.cli import main
 from guard.policy.ssh_key import KeyKind
 from guard.state.directory import OrderDirectory
 from guard.state.issuer import Issuer
-from guard.state.merge import fingerprint
 from guard.state.orders import Approver, ResumeOrder, Source, StopOrder, decode, issue_resume, issue_stop
 from guard.state.scope import Scope
+from guard.state.shown import fingerprint
 from tests.parts.configuration import Credentials, ModelSpec, write_configuration, write_operators
 from tests.parts.guard_process import GuardProcess, wait_until
 from tests.parts.raw_caller import RawCaller
@@ -148,11 +148,11 @@ def test_two_people_bring_a_model_at_asl_3_back(path: str, host: Host, capsys: p
     options = api(host) if path == "api" else []
     text = wanted(host, "model:strict", *options)
     said = capsys.readouterr().out
-    assert f"lifts {order.id} (model:strict)" in said
+    assert f"lifts {order.id} (model:strict; stop by {order.who})" in said
     assert f"ssh-keygen -Y sign -f KEY -n {NAMESPACE} {text.name}" in said
     assert "PERSON an id of operators.yaml: ana, ben" in said
     assert json.loads(text.read_text())["lifts"] == [
-        {"order": order.id, "scope": "model:strict", "sha256": fingerprint(order)}
+        {"order": order.id, "scope": "model:strict", "sha256": fingerprint(order), "mode": "stop", "who": order.who}
     ]
     host.approve(text, "ana", "ben")
     assert main(["resume", "--approved", str(text), "--config", str(host.config), *options]) == 0
@@ -193,7 +193,7 @@ def test_what_two_people_did_not_approve_is_refused_with_a_word(
     order = host.stop("model:strict")
     text = Path.cwd() / "resume-x.json"
     now = int(time.time())
-    lift = Lift(order.id, "model:strict", fingerprint(order))
+    lift = Lift(order.id, "model:strict", fingerprint(order), "stop", order.who)
     approval = ResumeApproval((lift,), "mended", now - 10, now + 600, os.urandom(16).hex())
     match how:
         case "expired":
@@ -243,13 +243,16 @@ def test_what_two_people_did_not_approve_is_refused_with_a_word(
         ("future", "it says that it was issued in the future"),
         ("other stop", "what was approved is to lift other stops"),
         ("other text", "another file was signed"),
+        ("shown otherwise", "this order is of model:strict, not of 'model:demo'"),
     ],
 )
 def test_every_worker_refuses_what_was_put_among_the_orders_by_hand(how: str, why: str, host: Host) -> None:
     order, other = host.stop("model:strict"), host.stop("model:demo")
     now = int(time.time())
     issued = now - 7_000 if how == "expired" else now - 10
-    lift = Lift(order.id, "model:strict", fingerprint(order))
+    lift = Lift(order.id, "model:strict", fingerprint(order), "stop", order.who)
+    if how == "shown otherwise":
+        lift = replace(lift, scope="model:demo")
     raw = canonical(ResumeApproval((lift,), "mended", issued, issued + 3_600, os.urandom(16).hex()))
     signatures = {"ana": host.signed(raw, "ana"), "ben": host.signed(raw, "ana-too" if how == "twice" else "ben")}
     people = ["ana"] if how == "half" else [] if how == "unapproved" else ["ana", "ben"]

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from guard.admin.approving import MAX_PASTED, Signing
+from guard.admin.modes import known, words_of
 from guard.admin.page.frame import Visitor, page, secret
 from guard.admin.page.html import Content, Html, tag
 from guard.admin.page.parts import named, sentence
-from guard.admin.switchboard import RULE_ON
 from guard.admin.times import moment
 from guard.approval.port import PEOPLE
+from guard.approval.resume import Lift
 from guard.state.merge import told_people
 from guard.state.orders import MAX_APPROVAL
+from guard.state.shown import RULE_ON
 
 SHOWN = 20
 _LINES = 24
@@ -48,7 +50,7 @@ def ask_approval(
     """
     pressed = keys is not None and bool(keys.credentials) and visitor.name in found.could and not found.stale
     scopes = ", ".join(dict.fromkeys(named(each.scope) for each in found.named.lifts))
-    lifts = [tag("li", tag("strong", named(each.scope)), " ", tag("code", each.order)) for each in found.named.lifts]
+    lifts = [_lifted(each) for each in found.named.lifts]
     return page(
         f"Resume {scopes}",
         tag(
@@ -116,6 +118,14 @@ def _no_press(keys: Keys | None, visitor: Visitor) -> Html | None:
     if keys is None or keys.credentials or not visitor.may_approve:
         return None
     return tag("p", "You have no passkey here: ", tag("a", "make one", href="/control/passkey"), ".", class_="soft")
+
+
+def _lifted(lift: Lift) -> Html:
+    """One order with what it does and who gave it; a statement of version 1 does not say."""
+    done = words_of(lift.mode).done.lower() if known(lift.mode) else lift.mode
+    return tag(
+        "li", tag("strong", named(lift.scope)), f", {done} by {lift.who} " if done else " ", tag("code", lift.order)
+    )
 
 
 def brought(target: str, visitor: Visitor) -> Html:

@@ -123,7 +123,7 @@ def test_a_statement_that_has_expired_or_was_used_says_so(counter: Counter) -> N
 def test_a_statement_that_calls_a_stop_by_another_scope_resumes_nothing(counter: Counter) -> None:
     text = statement(counter).replace("model:strict", "model:demo")
     approvers = pasted(signed(text, "ana", "ben"), counter.board.operators).approvers
-    with pytest.raises(ResumeRefusedError, match="this order is of model:strict, not of model:demo"):
+    with pytest.raises(ResumeRefusedError, match="this order is of model:strict, not of 'model:demo'"):
         counter.board.resume_approved(text, approvers, "Ana", Source.ADMIN)
     assert "this order is of model:strict" in signing(counter.board, text, "", NOW).stale[0]
 

@@ -25,14 +25,19 @@ from guard.approval.verify import Heard, Kind, NotApproved
 from tests.guard.approval.persons import ANA, ANA_TOO, BEN, NOW, OPERATORS, STRANGER, VIEWER, order, signed
 
 STOP = "01ARYZ6S410000000000000000"
-APPROVAL = ResumeApproval((Lift(STOP, "model:strict", "a" * 64),), "mended", NOW, NOW + 3600, "0" * 32)
+APPROVAL = ResumeApproval((Lift(STOP, "model:strict", "a" * 64, "stop", "Ana"),), "mended", NOW, NOW + 3600, "0" * 32)
 RAW = canonical(APPROVAL)
+LIFT = {"order": STOP, "scope": "all", "sha256": "a" * 64, "mode": "stop", "who": "Ana"}
 scopes = st.text(max_size=40).filter(str.isprintable)
+modes = st.sampled_from(["stop", "fallback", "rule"])
+who = st.text(min_size=1, max_size=40).filter(str.isprintable)
 
 
 @given(
     st.lists(
-        st.builds(Lift, st.from_regex(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", fullmatch=True), scopes, st.just("b" * 64)),
+        st.builds(
+            Lift, st.from_regex(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", fullmatch=True), scopes, st.just("b" * 64), modes, who
+        ),
         min_size=1,
         max_size=5,
         unique_by=lambda lift: lift.order,
@@ -43,6 +48,9 @@ scopes = st.text(max_size=40).filter(str.isprintable)
 def test_an_approval_is_read_back_as_it_was_written(lifts: list[Lift], reason: str, seconds: int) -> None:
     approval = ResumeApproval(tuple(lifts), reason, NOW, NOW + seconds, "f" * 32)
     assert parse(canonical(approval)) == approval
+    first = replace(approval, lifts=tuple(replace(each, mode="", who="") for each in lifts), version=1)
+    assert b"mode" not in canonical(replace(first, lifts=tuple(replace(each, scope="all") for each in first.lifts)))
+    assert parse(canonical(first)) == first
 
 
 @given(st.data())
@@ -62,14 +70,18 @@ def test_any_other_bytes_are_refused(data: st.DataObject) -> None:
     ("changes", "said"),
     [
         ({"act": "bundle"}, "act: resume"),
-        ({"version": 2}, "act: resume, of version 1"),
+        ({"version": 3}, "act: resume, of version 1 or 2"),
+        ({"version": 1}, "lifts: a list of order, scope, sha256 each"),
+        ({"version": True}, "act: resume, of version 1 or 2"),
+        ({"lifts": [{"order": STOP, "scope": "all", "sha256": "a" * 64}]}, "lifts: a list of mode, order, scope"),
+        ({"lifts": [{**LIFT, "who": ""}]}, "each says what it does"),
         ({"lifts": []}, "lifts"),
         ({"lifts": {}}, "lifts"),
         ({"lifts": [STOP]}, "lifts"),
         ({"lifts": [{"order": STOP, "scope": "all"}]}, "lifts"),
-        ({"lifts": [{"order": STOP, "scope": 1, "sha256": "a" * 64}]}, "lifts"),
-        ({"lifts": [{"order": "x", "scope": "all", "sha256": "a" * 64}]}, "lifts"),
-        ({"lifts": [{"order": STOP, "scope": "all", "sha256": "a"}]}, "lifts"),
+        ({"lifts": [{**LIFT, "scope": 1}]}, "lifts"),
+        ({"lifts": [{**LIFT, "order": "x"}]}, "lifts"),
+        ({"lifts": [{**LIFT, "sha256": "a"}]}, "lifts"),
         ({"reason": ""}, "reason"),
         ({"reason": 5}, "reason"),
         ({"reason": "a\nb"}, "reason"),
@@ -94,7 +106,7 @@ def test_what_is_no_approval_is_refused(raw: bytes) -> None:
 
 
 def test_no_more_is_lifted_than_people_can_read() -> None:
-    lifts = tuple(Lift(f"{number:026d}", "all", "a" * 64) for number in range(MAX_LIFTS + 1))
+    lifts = tuple(Lift(f"{number:026d}", "all", "a" * 64, "stop", "Ana") for number in range(MAX_LIFTS + 1))
     with pytest.raises(OrderError, match="lifts: 1 to 50"):
         replace(APPROVAL, lifts=lifts)
     with pytest.raises(OrderError, match="lift fewer stops"):

@@ -11,7 +11,9 @@ from guard.cli.approved import read_approved, write_unsigned
 from guard.policy.file import UnreadableError
 from guard.state.scope import OrderError
 
-TEXT = canonical(ResumeApproval((Lift("0" * 26, "all", "a" * 64),), "mended", 1_800_000_000, 1_800_003_600, "0" * 32))
+TEXT = canonical(
+    ResumeApproval((Lift("0" * 26, "all", "a" * 64, "drain", "Ana"),), "mended", 1_800_000_000, 1_800_003_600, "0" * 32)
+)
 
 
 def written(tmp_path: Path) -> Path:
@@ -27,7 +29,7 @@ def test_what_is_to_be_signed_is_written_as_it_is_and_never_over_a_file(
     said: list[str] = []
     write_unsigned(TEXT.decode(), None, said.append)
     assert (tmp_path / "resume-00000000.json").read_bytes() == TEXT
-    assert "  lifts 00000000000000000000000000 (all)" in said
+    assert "  lifts 00000000000000000000000000 (all; drain by Ana)" in said
     assert "then: guard resume --approved resume-00000000.json" in said
     with pytest.raises(FileExistsError):
         write_unsigned(TEXT.decode(), None, said.append)

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from guard.state.directory import OrderDirectory
-from guard.state.merge import Judged, Liftable, StandingStop, State
+from guard.state.merge import Judged, StandingStop, State
 from guard.state.orders import Order, ResumeOrder, RuleOrder, Source, StopOrder, issue_resume, issue_rule, issue_stop
 from guard.state.rule_text import PushedRule
 from guard.state.scope import Scope
+from guard.state.shown import Liftable
 from guard.state.switches import FileSwitches
 from safeguards.category import Category
 from safeguards.decision import Target

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from guard.state.accepted import Accepted
-from guard.state.merge import Judged, fingerprint
+from guard.state.merge import Judged
+from guard.state.shown import Shown
 from tests.guard.state.parts import resume, stop
 
-LIFT = resume(stop())
-GOOD = Judged(LIFT, below=True, approved=frozenset({(stop().id, fingerprint(stop()))}), people=("ana", "ben"))
-GOOD = replace(GOOD, kinds=("ssh", "passkey"))
+SHOWN = Shown.of(stop())
+STATEMENT = json.dumps({"lifts": [asdict(SHOWN)]})
+LIFT = replace(resume(stop()), approval=STATEMENT)
+GOOD = Judged(LIFT, below=True, approved=frozenset({SHOWN}), people=("ana", "ben"), kinds=("ssh", "passkey"))
 
 
 def test_what_counted_counts_for_processes_that_begin_later(tmp_path: Path) -> None:
@@ -45,6 +47,22 @@ def test_it_is_of_exactly_one_order(tmp_path: Path) -> None:
     assert Accepted(tmp_path).before(resume(stop(number=2), number=901)) is None
 
 
+def test_what_was_shown_is_read_from_the_statement_itself(tmp_path: Path) -> None:
+    first = {key: value for key, value in asdict(SHOWN).items() if key in {"order", "sha256", "scope"}}
+    order = replace(LIFT, approval=json.dumps({"lifts": [first, {**first, "order": "another"}]}))
+    Accepted(tmp_path).keep(replace(GOOD, order=order), "digest", 5.0)
+    found = Accepted(tmp_path).before(order)
+    assert found is not None
+    assert found.approved == {replace(SHOWN, mode="", who="")}
+
+
+@pytest.mark.parametrize("approval", ["x", "[]", '{"lifts": 1}', '{"lifts": [1]}'])
+def test_a_statement_that_cannot_be_read_is_none(approval: str, tmp_path: Path) -> None:
+    order = replace(LIFT, approval=approval)
+    Accepted(tmp_path).keep(replace(GOOD, order=order), "digest", 5.0)
+    assert Accepted(tmp_path).before(order) is None
+
+
 def test_the_first_record_stays(tmp_path: Path) -> None:
     Accepted(tmp_path).keep(GOOD, "first", 5.0)
     Accepted(tmp_path).keep(replace(GOOD, people=()), "second", 6.0)
@@ -52,7 +70,7 @@ def test_the_first_record_stays(tmp_path: Path) -> None:
 
 
 def test_a_record_lifts_only_what_its_order_names(tmp_path: Path) -> None:
-    Accepted(tmp_path).keep(replace(GOOD, approved=frozenset({("x", "y")})), "digest", 5.0)
+    Accepted(tmp_path).keep(replace(GOOD, approved=frozenset({replace(SHOWN, order="x")})), "digest", 5.0)
     found = Accepted(tmp_path).before(LIFT)
     assert found is not None
     assert found.approved == frozenset()

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.state.merge import Judged, Liftable, StandingStop, State, fingerprint
+from guard.state.merge import Judged, StandingStop, State
 from guard.state.orders import Order, ResumeOrder, RuleOrder, StopOrder
 from guard.state.scope import EVERYTHING, Scope
+from guard.state.shown import Liftable, Shown
 from safeguards.exchange import Exchange
 from safeguards.mode import Mode, cuts, refuses, routes
 from safeguards.ports import Stop
@@ -101,7 +102,7 @@ def test_more_rules_never_free_anything_and_a_rule_ends_by_a_resume_that_names_i
 
 def test_an_approved_resume_lifts_exactly_the_rule_that_was_approved() -> None:
     order, later = rule("all"), rule("all", 2)
-    found = Judged(resume(order), below=True, approved=frozenset({(order.id, fingerprint(order))}))
+    found = Judged(resume(order), below=True, approved=frozenset({Shown.of(order)}))
     state = State(resumes=frozenset({found}), rules=frozenset({order, later}))
     assert state.rules_held(3) == state.rules_held(0) == (later,)
     changed = replace(order, reason="another")
@@ -136,8 +137,6 @@ def test_no_resume_brings_an_asl_3_model_back(scope: str) -> None:
 def test_what_is_lifted_and_what_is_still_held_can_be_told_apart() -> None:
     first, second = stop("model:demo", 1), stop("all", 2)
     state = merged([first, second, resume(first)])
-    assert state.lifted_for(2) == (first,)
-    assert state.lifted_for(3) == ()
     assert state.still_held(2) == (second,)
     assert state.still_held(3) == (first, second)
     assert state.ids == {first.id, second.id, resume(first).id}
@@ -297,16 +296,39 @@ def test_a_file_cuts_whoever_asks() -> None:
 
 def test_an_approved_resume_lifts_at_every_level_exactly_the_stop_that_was_approved() -> None:
     order = stop("all")
-    found = Judged(resume(order), below=True, approved=frozenset({(order.id, fingerprint(order))}), people=("a", "b"))
+    found = Judged(resume(order), below=True, approved=frozenset({Shown.of(order)}), people=("a", "b"))
     state = State(frozenset({order}), frozenset({found}))
     assert state.covering(exchange(asl=4)) is None
-    assert state.lifted_for(3) == (order,)
+    assert state.still_held(3) == ()
     other = replace(order, scope=Scope.parse("model:demo"))
     assert State(frozenset({other}), frozenset({found})).covering(exchange(asl=4)) is not None
     later = stop("all", 2)
     both = State(frozenset({order, later}), frozenset({found})).covering(exchange(asl=4))
     assert both is not None
     assert both.order == later.id
+
+
+@pytest.mark.parametrize(
+    ("shown", "why"),
+    [
+        ({"scope": "model:demo"}, "this order is of all, not of 'model:demo'"),
+        ({"mode": "drain"}, "this order is a stop by ana, and something else was shown"),
+        ({"who": "ben"}, "this order is a stop by ana, and something else was shown"),
+        ({"mode": ""}, "this order is a stop by ana, and something else was shown"),
+        ({"sha256": "0" * 64}, "this order is another than the one that was approved"),
+    ],
+)
+def test_an_approval_that_showed_people_something_else_lifts_nothing_from_asl_3_on_and_is_told(
+    shown: dict[str, str], why: str
+) -> None:
+    order = stop("all")
+    found = Judged(resume(order), below=True, approved=frozenset({replace(Shown.of(order), **shown)}))
+    state = State(frozenset({order}), frozenset({found}))
+    assert state.covering(exchange(asl=3)) is not None
+    assert state.covering(exchange(asl=2)) is None  # which takes nobody's approval
+    told = State.of([order, found.order], lambda _: found)
+    assert told.uncounted()[found.order.id].startswith(f"{order.id}: {why}")
+    assert told.covering(exchange(asl=3)) is not None
 
 
 def test_a_resume_that_counts_for_nothing_lifts_nothing_and_is_told() -> None:

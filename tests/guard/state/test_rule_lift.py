@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from guard.state.merge import Judged, State, fingerprint
+from guard.state.merge import Judged, State
 from guard.state.rule_lift import plan_rule_lift
 from guard.state.served import Served, ServedModel
+from guard.state.shown import Shown
 from tests.guard.state.parts import merged, resume, rule, stop
 
 SERVED = Served({alias: ServedModel(asl) for alias, asl in {"demo": 2, "large": 3}.items()}, {}, {})
@@ -35,7 +36,7 @@ def test_what_covers_no_model_at_asl_3_is_lifted_by_one(scope: str, freed: tuple
 
 def test_what_is_lifted_or_is_no_rule_is_refused() -> None:
     order, other = rule("all"), stop("all", 2)
-    approved = Judged(resume(order), below=True, approved=frozenset({(order.id, fingerprint(order))}))
+    approved = Judged(resume(order), below=True, approved=frozenset({Shown.of(order)}))
     state = State(frozenset({other}), frozenset({approved}), rules=frozenset({order}))
     assert plan_rule_lift(state, order.id, SERVED).refused == f"{order.id}: already lifted"
     assert plan_rule_lift(state, other.id, SERVED).refused == f"{other.id}: no rule order has this id"
