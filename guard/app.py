@@ -14,9 +14,10 @@ from typing import Final
 from guard import __version__
 from guard.approval.profiles import with_profiles
 from guard.arrival import Arrivals, Limits
-from guard.audit.disk import Disk
+from guard.audit.disk import Disk, LocalDisk
 from guard.audit.keys import DataKeys, KeyFolder
 from guard.audit.ledger import Ledger
+from guard.audit.two_disks import TwoDisks
 from guard.audit.wrapping import Kek
 from guard.callers import holder_of
 from guard.clock import SystemClock
@@ -146,6 +147,15 @@ def storage(config: Config) -> tuple[Path, Path]:
     return config.directory / config.guard.storage.state, config.directory / config.guard.storage.audit
 
 
+def log_disk(config: Config, disk: Disk | None = None) -> Disk:
+    """Return what the request log is written to: ``disk`` (default: here), with the second device if there is one.
+
+    Raises LedgerError where the two are one.
+    """
+    here, second = disk or LocalDisk(), config.guard.storage.audit_second
+    return here if second is None else TwoDisks(storage(config)[1], config.directory / second, here, here)
+
+
 def data_keys(config: Config) -> DataKeys | None:
     """Return the keys that texts are sealed with, None if none are to be kept; raises ConfigError."""
     section = config.guard.content
@@ -186,7 +196,7 @@ def build_worker(config: Config, index: int, *, clock: Clock = SYSTEM_CLOCK, dis
     judge = ResumeJudge(config, state, clock.now)
     switches = FileSwitches(OrderDirectory(state), clock, judge)
     buckets = SharedBuckets(state / "counters", [key.id for key in config.tiers.keys])
-    ledger = Ledger.open(audit / f"worker-{index}", clock, disk=disk, keys=data_keys(config))
+    ledger = Ledger.open(audit / f"worker-{index}", clock, disk=log_disk(config, disk), keys=data_keys(config))
     lease = fleet_lease(config, state, clock)
     obeyed = switches if lease is None else LeasedSwitches(switches, lease)
     pushed = PushedRules(stoppable(config.models.values(), None))

@@ -88,8 +88,8 @@ class Log(Protocol):
         Raises Unavailable when the record cannot be written.
         """
 
-    def part(self, exchange: Exchange, channel: Channel) -> None:
-        """Write the channel's fresh text before any of it is released; raises Unavailable."""
+    def part(self, exchange: Exchange, channel: Channel, *, durable: bool = False) -> Awaitable[None] | None:
+        """Write the channel's fresh text before any of it is released; as `intent`."""
 
     def outcome(self, exchange: Exchange, outcome: Outcome, *, durable: bool) -> Awaitable[None] | None:
         """Write how it ended; as `intent`. Texts are kept if the intent said so."""

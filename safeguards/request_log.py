@@ -9,14 +9,15 @@ from safeguards.base import Admission, Safeguard, Watch
 from safeguards.decision import Failure, Outcome, Unavailable
 from safeguards.exchange import Channel, Exchange
 from safeguards.ports import Copies, Keep, Log
-from safeguards.verdict import PASS, Block, Code
+from safeguards.verdict import PASS, Block, Cleared, Code
 
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
     """How much is written and when.
 
-    ``durable``: on disk before the request is forwarded; ``parts``: each text is written before its release;
+    ``durable``: on disk before the request is forwarded; ``parts``: each text is written before its release, and with
+    ``parts_durable`` on disk before it;
     ``keep``: for how long the texts themselves are kept, sealed; None keeps only their lengths; ``patience``: seconds
     for which an outage of the log is served through, records waiting in memory, and none where they must be durable;
     ``max_lag``: seconds for which records may be without a copy before requests are turned away, None for ever.
@@ -27,6 +28,7 @@ class LogSettings:
     keep: Keep | None
     patience: float = 0.0
     max_lag: float | None = None
+    parts_durable: bool = False
 
 
 class RequestLog(Safeguard):
@@ -64,9 +66,12 @@ class RequestLog(Safeguard):
             return PASS
         return Block(Code.LOG_UNAVAILABLE, f"records have been without a copy for {lag:.0f} s; {most:g} s are allowed")
 
-    def watch(self, exchange: Exchange, channel: Channel) -> Watch:
+    def watch(self, exchange: Exchange, channel: Channel) -> Watch | Awaitable[Watch]:
         """Record the fresh text, which is a superset of what will be released."""
-        if self._settings.parts and channel.fresh:
+        given = self._settings
+        if given.parts and channel.fresh:
+            if given.parts_durable:
+                return _cleared_by(self._log.part(exchange, channel, durable=True), channel.whole)
             self._log.part(exchange, channel)
         return channel.whole
 
@@ -87,6 +92,12 @@ class RequestLog(Safeguard):
         if told is not None and _same(told, outcome):
             return None
         return self._log.outcome(exchange, outcome, durable=False)
+
+
+async def _cleared_by(written: Awaitable[None] | None, cleared: Cleared) -> Watch:
+    if written is not None:
+        await written
+    return cleared
 
 
 def _same(told: Outcome, ended: Outcome) -> bool:

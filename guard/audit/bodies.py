@@ -10,7 +10,6 @@ first. Nothing refers to a body whose leaf was lost.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -264,8 +263,7 @@ class Bodies:
                 return Writing(segment, opened)
             except OSError:
                 segment.close()
-                with contextlib.suppress(OSError):
-                    segment.path.unlink()
+                self._disk.discard(segment.path)
                 raise
         raise OSError(0, "no free segment name")
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 from pathlib import Path
 from typing import Protocol
 
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
+
+
+class UncopiedError(OSError):
+    """Bytes that are all in the file, and not all in its copy."""
 
 
 class Disk(Protocol):
@@ -27,6 +33,18 @@ class Disk(Protocol):
 
     def links(self, descriptor: int) -> int:
         """How many names the file still has; 0 once somebody removed it."""
+
+    def settle(self, writer: Path) -> None:
+        """Do what else a start asks for, after what a crash left in the writer's folder was repaired."""
+
+    def discard(self, path: Path) -> None:
+        """Take away a file that nobody relies on, if that can be done; raises nothing."""
+
+    def remove(self, path: Path) -> None:
+        """Take a file away, durably; FileNotFoundError if there is none."""
+
+    def remove_folder(self, path: Path) -> None:
+        """Take a folder and all in it away, durably; FileNotFoundError if there is none."""
 
     def close(self, descriptor: int) -> None:
         """Give the descriptor back."""
@@ -58,6 +76,24 @@ class LocalDisk:
     def links(self, descriptor: int) -> int:
         """As `Disk.links`."""
         return os.fstat(descriptor).st_nlink
+
+    def settle(self, writer: Path) -> None:
+        """As `Disk.settle`: nothing."""
+
+    def discard(self, path: Path) -> None:
+        """As `Disk.discard`."""
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+    def remove(self, path: Path) -> None:
+        """As `Disk.remove`."""
+        path.unlink()
+        self.sync_directory(path.parent)
+
+    def remove_folder(self, path: Path) -> None:
+        """As `Disk.remove_folder`."""
+        shutil.rmtree(path)
+        self.sync_directory(path.parent)
 
     def close(self, descriptor: int) -> None:
         """As `Disk.close`."""

@@ -15,7 +15,7 @@ from typing import Final
 
 from guard.audit.body_places import day_of
 from guard.audit.checkpoint import parse_checkpoint
-from guard.audit.disk import LocalDisk
+from guard.audit.disk import Disk, LocalDisk
 from guard.audit.frames import End
 from guard.audit.heads import read_head
 from guard.audit.holds import Hold
@@ -26,6 +26,7 @@ from guard.audit.segments import SegmentReader, listing
 from guard.audit.tiles import WIDTH
 
 LOGS: Final = "worker-"
+_HERE: Final = LocalDisk()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +85,9 @@ def due_segments(
                 break
 
 
-def delete_segment(one: DueSegment) -> None:
+def delete_segment(one: DueSegment, disk: Disk = _HERE) -> None:
     """Delete it, durably; raises OSError."""
-    one.path.unlink()
-    LocalDisk().sync_directory(one.path.parent)
+    disk.remove(one.path)
 
 
 def _sealed(directory: Path) -> int:

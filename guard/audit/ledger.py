@@ -9,7 +9,6 @@ not be recorded and the segment in use change together.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from guard.audit.body_places import FOLDER
 from guard.audit.body_recovery import recover_bodies
 from guard.audit.commit import Committer
 from guard.audit.directory import lock, prepare
-from guard.audit.disk import Disk, LocalDisk
+from guard.audit.disk import Disk, LocalDisk, UncopiedError
 from guard.audit.keeping import Keeping, Kept
 from guard.audit.keys import DataKeys
 from guard.audit.outage import Waiting
@@ -110,11 +109,10 @@ class Ledger:
         # Open requests whose intent could not be written, and ended ones whose outcome could not.
         self._unrecorded: set[str] = set()
         self._unended: dict[str, None] = {}
-        found = recover(directory)
+        found, torn = recover(directory), recover_bodies(directory)
+        disk.settle(directory)
         self._next = found.sequence
-        self._segment = self._begin(
-            found.previous, found.open, account(found, clock.now(), clock.steady(), recover_bodies(directory))
-        )
+        self._segment = self._begin(found.previous, found.open, account(found, clock.now(), clock.steady(), torn))
         try:
             self._segment.sync()
         except OSError:
@@ -170,17 +168,16 @@ class Ledger:
             self._patience.pop(exchange.id, None)
             raise
 
-    def part(self, exchange: Exchange, channel: Channel) -> None:
+    def part(self, exchange: Exchange, channel: Channel, *, durable: bool = False) -> Awaitable[None] | None:
         """As `Log.part`; the text is kept if the request's intent kept its texts."""
         patience = self._patience.get(exchange.id, 0.0) if self._patience else 0.0
         wall, now = self._clock.now(), self._clock.steady()
         if not patience:
-            self._part(exchange, channel, wall, now)
-            return
+            return self._part(exchange, channel, wall, now, durable=durable)
         piece = Channel(channel.id)
         piece.start, piece.fresh = channel.start, channel.fresh
-        write = partial(self._part, exchange, piece, wall, now)
-        self._now_or_later(4 * len(channel.fresh), patience, now, write)
+        write = partial(self._part, exchange, piece, wall, now, durable=durable)
+        return self._now_or_later(4 * len(channel.fresh), patience, now, write)
 
     def outcome(self, exchange: Exchange, outcome: Outcome, *, durable: bool) -> Awaitable[None] | None:
         """As `Log.outcome`."""
@@ -238,7 +235,9 @@ class Ledger:
         record = leaves.intent(exchange, wall, steady, sealed)
         return self._append(records.Kind.INTENT, record, now, durable=durable, room=room, sealed=size)
 
-    def _part(self, exchange: Exchange, channel: Channel, wall: float, steady: float) -> None:
+    def _part(
+        self, exchange: Exchange, channel: Channel, wall: float, steady: float, *, durable: bool
+    ) -> asyncio.Future[None] | None:
         now = self._clock.steady()
         segment = self._writable(now, self._limits.unsynced)
         kept = self._open.get(exchange.id)
@@ -260,7 +259,9 @@ class Ledger:
         else:
             record = leaves.part(exchange, channel, wall, steady, *said)
             frame = frames.compact(records.Kind.PART, self._next, records.encode(record))
-        self._put(segment, frame, now, None, size)
+        future = asyncio.get_running_loop().create_future() if durable else None
+        self._put(segment, frame, now, future, size)
+        return future
 
     def _outcome(
         self, exchange: Exchange, outcome: Outcome, wall: float, steady: float, *, durable: bool
@@ -380,6 +381,9 @@ class Ledger:
             segment.write(frame)
         except Exception as error:  # whatever it was, nothing may follow what could be half a frame
             segment.dead = describe(error)
+            if isinstance(error, UncopiedError):  # it is there as a whole, in doubt: its number is used
+                self._commits.wrote(sequence, len(frame) + sealed, now, None)
+                self._next = sequence + 1
             self._commits.wake()
             raise self._refuse(Failure.UNREACHABLE, segment.dead) from error
         self._commits.wrote(sequence, len(frame) + sealed, now, future)
@@ -451,8 +455,7 @@ class Ledger:
             segment.write(bytes(data))
         except OSError:
             segment.close()
-            with contextlib.suppress(OSError):  # nobody relies on it, and a full disk must not fill with empty files
-                segment.path.unlink()
+            self._disk.discard(segment.path)  # a full disk must not fill with empty files
             raise
         self._next = sequence + 1
         return segment

@@ -7,20 +7,20 @@ of a class and day is left, the segments. While one owner's texts are held, the 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
 from guard.audit.body_places import FOLDER
-from guard.audit.disk import LocalDisk
+from guard.audit.disk import Disk, LocalDisk
 from guard.audit.holds import Held, Hold
 from guard.audit.keys import KeyFolder, Stored
 from guard.audit.read import writers
 from guard.audit.segments import listing
 
 ANY = ""
+_HERE = LocalDisk()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +100,12 @@ def shredded(
                 yield one
 
 
-def delete(one: Due, folder: KeyFolder) -> None:
+def delete(one: Due, folder: KeyFolder, disk: Disk = _HERE) -> None:
     """Delete it: keys first, so that dying on the way leaves less that can be read and never more. Raises OSError."""
     for stored in one.keys:
         folder.destroy(stored)
     for path in one.folders:
-        shutil.rmtree(path)
-        LocalDisk().sync_directory(path.parent)
+        disk.remove_folder(path)
 
 
 def _waiting(one: Due, copied: Callable[[Path], bool]) -> Due:

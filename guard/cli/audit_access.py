@@ -19,6 +19,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from guard.app import log_disk
 from guard.audit.contents import ContentError, Contents, Text
 from guard.audit.directory import InUseError
 from guard.audit.keys import KeyFolder
@@ -166,7 +167,7 @@ def record(config: Config, acting: Person, what: str, subject: str, more: str = 
             raise RefusedError(f"{directory.parent}: there is no request log")
         while True:
             try:
-                ledger = Ledger.open(directory, SystemClock())
+                ledger = Ledger.open(directory, SystemClock(), disk=log_disk(config))
                 break
             except InUseError:  # another command writes its record
                 if time.monotonic() > limit:

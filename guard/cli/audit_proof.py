@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
-from guard.app import SYSTEM_CLOCK, storage
+from guard.app import SYSTEM_CLOCK, log_disk, storage
 from guard.audit.heads import CHECKPOINT, read_head, trusted_head
 from guard.audit.ledger import Ledger
 from guard.audit.note import MAX_NOTE_BYTES, Algorithm, Key, Note, NoteError, parse_key, parse_note
@@ -202,12 +202,13 @@ async def _recovered(config: Config) -> int:
     audit = storage(config)[1]
     ring = key_ring(config)
     # Held until the end: a running guard has it, and one that starts meanwhile must not.
-    own = Ledger.open(audit / "supervisor", SYSTEM_CLOCK)
+    disk = log_disk(config)
+    own = Ledger.open(audit / "supervisor", SYSTEM_CLOCK, disk=disk)
     code, progress = 0, Progress("records")
     try:
         for directory in logs(audit):
             if directory.name != "supervisor":
-                Ledger.open(directory, SYSTEM_CLOCK).close()
+                Ledger.open(directory, SYSTEM_CLOCK, disk=disk).close()
             try:
                 note = read_head(directory)
                 if note is not None:

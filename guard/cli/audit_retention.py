@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from guard.app import storage
+from guard.app import log_disk, storage
 from guard.audit.frames import MAX_SEQUENCE
 from guard.audit.holds import FIRST, LAST, Held, Hold, HoldError, Holds, held, of_request
 from guard.audit.keys import KeyFolder
@@ -115,7 +115,7 @@ def _records(config: Config, days: int, copies: _Copied, arguments: argparse.Nam
         sys.stdout.write(f"{'would ' if arguments.dry_run else ''}retain {one.subject}: {one}\n")
         if not (arguments.dry_run or one.held or one.waits):
             record(config, acting, RETAINED, one.subject, str(one))
-            delete_segment(one)
+            delete_segment(one, log_disk(config))
             sys.stdout.flush()
     return count
 
@@ -195,7 +195,7 @@ def _carry_out(
             continue
         # First the record, then the deed: a deletion that nobody wrote down must not be possible.
         record(config, acting, what, f"{one.subject}{f' of {whose}' if whose else ''}", str(one))
-        delete(one, folder)
+        delete(one, folder, log_disk(config))
         sys.stdout.flush()
     return count
 

@@ -134,8 +134,8 @@ class _Unwritten:
     ) -> Awaitable[None] | None:
         return None
 
-    def part(self, exchange: Exchange, channel: Channel) -> None:
-        pass
+    def part(self, exchange: Exchange, channel: Channel, *, durable: bool = False) -> Awaitable[None] | None:
+        return None
 
     def outcome(self, exchange: Exchange, outcome: Outcome, *, durable: bool) -> Awaitable[None] | None:
         return None

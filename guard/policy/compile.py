@@ -281,7 +281,9 @@ class _Compiling:
         retention = settings.retention
         keep = Keep(retention.content_days, retention.flagged_content_days) if settings.content else None
         durable = settings.durable is Durable.BEFORE_FORWARD
-        given = LogSettings(durable, settings.parts, keep, settings.outage_seconds, settings.refusing_lag)
+        given = LogSettings(
+            durable, settings.parts, keep, settings.outage_seconds, settings.refusing_lag, settings.parts_durable
+        )
         return RequestLog(self._ports.log, given, self._ports.copies)
 
     def _access(self, policy: ModelPolicy) -> Safeguard:

@@ -285,6 +285,7 @@ RULES: Final[tuple[Rule, ...]] = (
         f"{_SET}/durable", ranked("before_forward", "within_a_second"), "a crash may lose what is not yet on the disk"
     ),
     Rule(f"{_SET}/parts", ranked("true", "false"), "whether each text is on record before it leaves"),
+    Rule(f"{_SET}/parts_durable", ranked("true", "false"), "a power cut may take what has been sent just before"),
     Rule(f"{_SET}/content", ranked("true", "false"), "whether texts are kept, or only their lengths"),
     Rule(f"{_SET}/outage_seconds", rising(W), "a process that dies in an outage takes so much of the record along"),
     Rule(f"{_SET}/retention/content_days", rising(S), "texts are there for as long, and no longer"),
@@ -412,6 +413,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(f"{_EMERGENCY}/expires", rising(S), "who has it can stop for longer, or for less long"),
     Rule("guard/storage/state", always(W), "stop orders that stand in the old folder are no longer seen"),
     Rule("guard/storage/audit", always(W), "the request log does not go on where it stood"),
+    Rule("guard/storage/audit_second", presence(added=S, removed=W), "whether one device may take the log along"),
     Rule("guard/storage/ship", presence(added=S, removed=W), "whether copies of the request log are made elsewhere"),
     Rule("guard/storage/ship/to", always(W), "who holds the copies; earlier ones stay where they are"),
     Rule("guard/storage/ship/endpoint", always(W), "who holds the copies; earlier ones stay where they are"),

@@ -96,6 +96,11 @@ class RequestLogSettings(Frozen):
 
     durable: Annotated[Durable, LAX] = Field(description="When the intent must be on disk.")
     parts: bool = Field(description="Whether each text is written before its release.")
+    parts_durable: bool = Field(
+        default=False,
+        description="Whether each text is on disk before its release, and not soon after it; takes parts and "
+        "before_forward.",
+    )
     content: bool = Field(
         description="Whether texts are kept, sealed by the keys of `content` in guard.yaml; else only their lengths."
     )
@@ -114,6 +119,12 @@ class RequestLogSettings(Frozen):
         """The lag of copies in seconds beyond which new requests are turned away, None for never."""
         copies = self.copies
         return copies.max_lag_seconds if copies is not None and copies.when_behind is WhenBehind.REFUSE else None
+
+    @model_validator(mode="after")
+    def _parts_after_intents(self) -> RequestLogSettings:
+        if self.parts_durable and not (self.parts and self.durable is Durable.BEFORE_FORWARD):
+            raise MisplacedError("takes parts: true and durable: before_forward", "parts_durable")
+        return self
 
     @model_validator(mode="after")
     def _durable_has_no_patience(self) -> RequestLogSettings:

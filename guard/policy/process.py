@@ -324,7 +324,7 @@ class GuardConfig(Frozen):
     @model_validator(mode="after")
     def _keys_apart(self) -> GuardConfig:
         if self.content is not None:
-            for folder in (self.storage.audit, self.storage.state):
+            for folder in filter(None, (self.storage.audit, self.storage.audit_second, self.storage.state)):
                 if PurePosixPath(self.content.wrapped).is_relative_to(PurePosixPath(folder)):
                     raise MisplacedError(f"must lie outside {folder}", "content", "wrapped")
         return self

@@ -71,4 +71,9 @@ class StorageConfig(Frozen):
 
     state: Pathname = Field(description="Stop orders, rate counters, workers' acknowledgements, used approvals.")
     audit: Pathname = Field(description="The request log.")
+    audit_second: Pathname | None = Field(
+        default=None,
+        description="A folder on another device: every record and text is on both before it counts as on disk, and a "
+        "failure of either is one of the log; null for none.",
+    )
     ship: Shipping | None = Field(default=None, description="Where copies of the request log go; null makes none.")

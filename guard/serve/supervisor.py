@@ -24,7 +24,7 @@ from guard.admin.incident_api import IncidentApi
 from guard.admin.people import admin_of, holders
 from guard.admin.site import Site
 from guard.admin.switchboard import Switchboard
-from guard.app import json_log, python_version, storage
+from guard.app import json_log, log_disk, python_version, storage
 from guard.audit.ledger import Ledger
 from guard.clock import SystemClock
 from guard.credentials import Register
@@ -104,7 +104,7 @@ class Supervisor:
         board = self._board = Switchboard(config, OrderDirectory(state), state, clock.now, os.urandom)
         _make_issuer(state, self._log)
         ring = key_ring(config)
-        self._ledger = Ledger.open(audit / "supervisor", clock)
+        self._ledger = Ledger.open(audit / "supervisor", clock, disk=log_disk(config))
         self._meter = meter = Meter(Origin.SUPERVISOR)
         self._exposition = Exposition(meter)
         self._people = _people(beginning.checked, clock)

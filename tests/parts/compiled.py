@@ -56,11 +56,12 @@ class Journal:
         self._timeline.append("intent")
         return self._disk() if durable else None
 
-    def part(self, exchange: Exchange, channel: Channel) -> None:
+    def part(self, exchange: Exchange, channel: Channel, *, durable: bool = False) -> Awaitable[None] | None:
         """Take it."""
         self._check()
         self.parts.append(channel.fresh)
         self._timeline.append("part")
+        return self._disk() if durable else None
 
     def outcome(self, exchange: Exchange, outcome: Outcome, *, durable: bool) -> Awaitable[None] | None:
         """Take it."""

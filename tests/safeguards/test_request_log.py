@@ -50,9 +50,9 @@ class Log:
         self.patience = patience
         return self._write("intent", durable=durable, keep=keep)
 
-    def part(self, exchange: Exchange, channel: Channel) -> None:
+    def part(self, exchange: Exchange, channel: Channel, *, durable: bool = False) -> Awaitable[None] | None:
         """Write."""
-        self._write("part", channel.fresh)
+        return self._write("part", channel.fresh, durable=durable)
 
     def outcome(self, exchange: Exchange, outcome: Outcome, *, durable: bool) -> Awaitable[None] | None:
         """Write."""
@@ -96,6 +96,25 @@ def test_fresh_text_is_written_before_it_is_cleared_where_parts_are_kept(parts: 
     log = Log()
     assert mounted(log, parts=parts).watch(exchange(), content(text)) == Cleared(len(text))
     assert log.written == [("part", text, False, None)] * written
+
+
+def test_fresh_text_that_must_be_on_disk_is_cleared_only_then() -> None:
+    async def watched() -> None:
+        log = Log()
+        safeguard = RequestLog(log, LogSettings(durable=True, parts=True, keep=None, parts_durable=True))
+        channel = content("abc")
+        verdict = safeguard.watch(exchange(), channel)
+        assert isinstance(verdict, Awaitable)
+        channel.append("later")
+        assert log.synced == 0
+        assert await verdict == Cleared(3)
+        assert log.written == [("part", "abc", True, None)]
+        assert log.synced == 1
+        log.full = True
+        with pytest.raises(Unavailable, match="the disk is full"):
+            safeguard.watch(exchange(), channel)
+
+    asyncio.run(watched())
 
 
 @pytest.mark.parametrize("durable", [True, False])

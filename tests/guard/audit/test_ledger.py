@@ -111,6 +111,22 @@ def test_a_durable_record_waits_for_a_sync_that_began_after_it(tmp_path: Path) -
     asyncio.run(journey())
 
 
+def test_a_part_that_must_be_durable_waits_for_the_disk(tmp_path: Path) -> None:
+    async def journey() -> None:
+        disk = FaultyDisk()
+        log = opened(tmp_path, disk)
+        log.intent(exchange(), durable=False, keep=None)
+        disk.gate.clear()
+        waiting = log.part(exchange(), fresh("x"), durable=True)
+        assert isinstance(waiting, asyncio.Future)
+        assert not waiting.done()
+        disk.gate.set()
+        await waiting
+        log.close()
+
+    asyncio.run(journey())
+
+
 def test_control_records_are_always_durable(tmp_path: Path) -> None:
     async def journey() -> None:
         log = opened(tmp_path)

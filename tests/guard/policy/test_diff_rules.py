@@ -233,6 +233,10 @@ CASES: tuple[tuple[Any, ...], ...] = (
     ("guard/content/key/file", "a", "b", W), ("guard/content/wrapped", "a", "b", W),
     ("guard/content/investigator", None, "a", S), ("guard/content/investigator", "a", None, W),
     ("guard/content/investigator", "a", "b", W),
+    ("models/demo/safeguards/request_log/settings/parts_durable", False, True, S),
+    ("models/demo/safeguards/request_log/settings/parts_durable", True, False, W),
+    ("guard/storage/audit_second", None, "/second", S), ("guard/storage/audit_second", "/second", None, W),
+    ("guard/storage/audit_second", "/second", "/third", W),
     ("models/demo/safeguards/request_log/settings/outage_seconds", 0.0, 5.0, W),
     ("models/demo/safeguards/request_log/settings/outage_seconds", 5.0, 0.0, S),
     *(
