@@ -72,8 +72,9 @@ def _print(case: Disrupted) -> None:
     if case.failure is not None:
         out(f"FAILED by {case.path}: {case.failure.value}: {case.why}")
         return
+    told = f" on {case.replicas} replicas" if case.replicas > 1 else ""
     end = "left stopped" if case.left_stopped else "resumed"
-    out(f"ok     by {case.path}: {case.streams_cut} streams cut, {end} (order {case.order})")
+    out(f"ok     by {case.path}: {case.streams_cut} streams cut{told}, {end} (order {case.order})")
     for each in case.workers:
         out(f"worker {each.worker}: cut after {ms(each.cut)}, resumed after {ms(each.resumed)}")
 

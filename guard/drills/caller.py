@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import itertools
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final, Self
@@ -14,6 +16,7 @@ from guard.drills.forms import ANSWER, HOLD, TICK, Form, code_of
 from guard.drills.places import CREDENTIAL
 
 _TAIL: Final = 16_384
+_LOOK_SECONDS: Final = 0.01
 _PATIENCE: Final = 120.0  # whoever asks bounds each step more tightly
 _TERMINATORS: Final = (b"[DONE]", b"message_stop", b"response.completed")
 _OK: Final = 200
@@ -54,19 +57,22 @@ class Held:
         self._running = asyncio.Event()
         self._task: asyncio.Task[Ended] | None = None
 
-    def run(self, response: Callable[[], AsyncIterator[bytes]]) -> None:
-        """Read on, in the background."""
+    def run(self, response: Callable[[], AsyncIterator[bytes]], asked: Callable[[], Awaitable[None]]) -> None:
+        """Read on, in the background; ``asked`` ends when the model has the question."""
+        self._asked = asked
         self._task = asyncio.ensure_future(self._read(response))
 
     async def released(self) -> None:
-        """Wait until text has come, or, of what does not stream, until it was asked; raises as the end does."""
+        """Wait until text has come, or, of what does not stream, until the model was asked; raises as the end does."""
         assert self._task is not None  # noqa: S101 - `run` comes first
-        waiting = asyncio.ensure_future(self._running.wait())
+        waiting = asyncio.ensure_future(self._begun())
         try:
             await asyncio.wait({waiting, self._task}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
-        if not self._running.is_set():
+        if waiting.done() and not waiting.cancelled():
+            waiting.result()  # a model that does not say what it holds
+        else:
             ended = self._task.result()
             raise httpx.RemoteProtocolError(f"it ended before any text, with {ended.code or 'no code'}")
 
@@ -86,10 +92,11 @@ class Held:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    async def _begun(self) -> None:
+        await (self._running.wait() if self.form.streams else self._asked())
+
     async def _read(self, pieces: Callable[[], AsyncIterator[bytes]]) -> Ended:
         tail = b""
-        if not self.form.streams:
-            self._running.set()
         async for piece in pieces():
             tail = (tail + piece)[-_TAIL:]
             if not self._running.is_set() and TICK.encode() in tail:
@@ -102,20 +109,24 @@ class Held:
 class Caller:
     """One worker's door, inside an ``async with`` block."""
 
-    def __init__(self, address: str, steady: Callable[[], float]) -> None:
-        """Take the socket's path and the time."""
+    def __init__(self, address: str, model: str, steady: Callable[[], float]) -> None:
+        """Take the paths of the door's and the synthetic model's sockets, and the time."""
         # Its own: no TLS, no proxy of the environment, and a connection for each exchange.
         road = httpx.AsyncHTTPTransport(uds=address, verify=False, limits=_ONCE)
         self._client = httpx.AsyncClient(
             base_url="http://selftest", transport=road, headers=_HEADERS, timeout=_PATIENCE, trust_env=False
         )
+        behind = httpx.AsyncHTTPTransport(uds=model, verify=False, limits=_ONCE)
+        self._model = httpx.AsyncClient(base_url="http://model", transport=behind, timeout=_PATIENCE, trust_env=False)
         self._steady = steady
         self._held: list[Held] = []
+        self._names = itertools.count()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """Be there."""
         await self._stack.enter_async_context(self._client)
+        await self._stack.enter_async_context(self._model)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -132,14 +143,19 @@ class Caller:
         """Begin an exchange that does not end by itself."""
         held = Held(form, self._steady)
         self._held.append(held)
+        name = f"{HOLD} {os.getpid()}.{next(self._names)}"
+
+        async def asked() -> None:
+            while name not in (await self._model.get("/held")).json():  # noqa: ASYNC110 - there is no event for it
+                await asyncio.sleep(_LOOK_SECONDS)
 
         async def pieces() -> AsyncIterator[bytes]:
-            body = form.ask(HOLD, streamed=form.streams)
+            body = form.ask(name, streamed=form.streams)
             async with self._client.stream("POST", form.path, content=body) as response:
                 async for piece in response.aiter_raw():
                     yield piece
 
-        held.run(pieces)
+        held.run(pieces, asked)
         return held
 
     async def ask(self, form: Form) -> Told:

@@ -1,16 +1,17 @@
 """Drills on a model that is served, in a maintenance window: what runs is cut, and what each worker did is measured.
 
-The self-test model shows that the switch works; this shows that it works on this model. An order stops it everywhere in
-a fleet, and what is measured are the workers of this host. Below ASL-3 the stop is lifted by one person, as ever, after
-each way; from there on it stays until two people have signed, so that it is given once. What anybody else stops
-meanwhile is not lifted: a drill's orders are known by their reason, and its STOP file by the moment it was made.
+The self-test model shows that the switch works; this shows that it works on this model. In a fleet an order stops it
+everywhere: every guard must say that it obeys, the resume too, and the workers of this host are timed. Below ASL-3
+the stop is lifted by one person, as ever, after each way; from there on it stays until two people have signed, so
+that it is given once. What anybody else stops meanwhile is not lifted: a drill's orders are known by their reason,
+and its STOP file by the moment it was made.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -26,12 +27,15 @@ from guard.drills.ways import WAYS
 from guard.policy.drills import DrillPath
 from guard.state.acknowledgements import Ack, waiting_for
 from guard.state.directory import OrderDirectory
+from guard.state.engine import EngineError, StateEngine
 from guard.state.issuer import Issuer
-from guard.state.merge import TWO_PERSON_ASL, InForce
+from guard.state.merge import TWO_PERSON_ASL, InForce, mode_of
 from guard.state.orders import ENTROPY_BYTES, Source, StopOrder, is_order_id, issue_resume, order_id
+from guard.state.replicas import Spread, read, spread
 from guard.state.scope import OrderError, Scope
 
 _POLL_SECONDS: Final = 0.005
+_LOOK_SECONDS: Final = 0.05
 Give = Callable[[Scope, str], Awaitable[str]]
 
 
@@ -47,12 +51,14 @@ class Window:
 class Disrupted(msgspec.Struct, frozen=True):
     """One stop of a served model; times by the host's clock, from the order to what each worker says of it.
 
-    ``streams_cut`` ran when it came. ``left_stopped`` is whether it still is, and ``why`` says what went wrong.
+    ``replicas`` obeyed, 1 where there is no fleet or a file does not reach it; ``streams_cut`` ran there when it came.
+    ``left_stopped`` is whether it still is, and ``why`` says what went wrong.
     """
 
     path: str
     order: str = ""
     workers: tuple[Times, ...] = ()
+    replicas: int = 0
     streams_cut: int = 0
     left_stopped: bool = True
     failure: Failure | None = None
@@ -91,18 +97,22 @@ async def disrupt(ground: Ground, board: Switchboard, window: Window, tell: Call
     with folder.alone():
         own_up(folder)
         if held := await asyncio.to_thread(board.over, window.alias):
-            found = result(skipped=f"{held[0].scope} is stopped (order {held[0].id})")
+            found = result(skipped=f"{held[0].scope}: {mode_of(held[0])} is in force (order {held[0].id})")
             await asyncio.to_thread(folder.add, found)
             return Report(found, ())
         left = f"the drill ended in the middle of it: model {window.alias} may still be stopped"
         folder.begin(result(failure=Failure.INTERRUPTED, why=left))
-        one = _One(ground, board, window, f"drill {identity}: {window.reason}")
-        cases = []
-        for path in window.ways:
-            cases.append(await one.run(path))
-            tell(cases[-1])
-            if cases[-1].left_stopped:
-                break
+        cases: list[Disrupted] = []
+        async with AsyncExitStack() as stack:
+            engine = None if bench.engine is None else bench.engine()
+            if engine is not None:
+                stack.push_async_callback(engine.aclose)
+            one = _One(ground, board, window, f"drill {identity}: {window.reason}", engine)
+            for path in window.ways:
+                cases.append(await one.run(path))
+                tell(cases[-1])
+                if cases[-1].left_stopped:
+                    break
         failed = next((each for each in cases if each.failure is not None), None)
         outcome: dict[str, object] = {
             "why": _words(window.alias, cases),
@@ -127,11 +137,14 @@ def _words(alias: str, cases: list[Disrupted]) -> str:
 class _One:
     """One way after the other, with what each leaves."""
 
-    def __init__(self, ground: Ground, board: Switchboard, window: Window, reason: str) -> None:
+    def __init__(
+        self, ground: Ground, board: Switchboard, window: Window, reason: str, engine: StateEngine | None
+    ) -> None:
         self._ground = ground
         self._board = board
         self._window = window
         self._reason = reason
+        self._engine = engine
         self._scope = Scope.parse(f"model:{window.alias}")
         self._strict = board.served.models[window.alias].asl >= TWO_PERSON_ASL
         self._file = ground.bench.orders / "orders" / self._scope.file
@@ -143,10 +156,15 @@ class _One:
         made: int | None = None
         order, began, failed = "", self._ground.bench.now(), None
         acks: tuple[Ack, ...] = ()
+        replicas = cut = 0
+        giving = asyncio.ensure_future(self._window.ways[path](self._scope, self._reason))
         try:
-            order = await self._window.ways[path](self._scope, self._reason)  # each way ends by itself
+            order = await asyncio.shield(giving)  # each way ends by itself
             made = self._touched() if path is DrillPath.FILE else None
             acks = await self._obeyed(order, began, Failure.NOT_CUT)
+            replicas, cut = 1, sum(each.streams_cut for each in acks)
+            if (found := await self._everywhere(order, Failure.NOT_CUT)) is not None:
+                replicas, cut = found.replicas, found.streams_cut
         except NoWayError as problem:
             order = problem.order
             failed = DrillError(Failure.NOT_ORDERED, str(problem))
@@ -155,13 +173,16 @@ class _One:
         except Exception as problem:  # noqa: BLE001 - whatever it was, what was ordered is to be lifted
             failed = DrillError(Failure.NOT_ORDERED, type(problem).__name__)
         finally:
+            if not giving.done():  # whoever ends the drill now must not leave an order that nobody lifts
+                with suppress(Exception):
+                    order = await giving
             resumed, why, left = await asyncio.shield(self._lift(order, made))
         if why and failed is None:
             failed = DrillError(Failure.NOT_RESUMED, why)
         times = tuple(
             Times(each.worker, cut=max(0.0, each.at - began), resumed=resumed.get(each.worker)) for each in acks
         )
-        case = Disrupted(path.value, order, times, sum(each.streams_cut for each in acks), left)
+        case = Disrupted(path.value, order, times, replicas, cut, left)
         if failed is None:
             return case
         return msgspec.structs.replace(case, failure=failed.failure, why="; ".join(filter(None, (failed.why, why))))
@@ -180,6 +201,23 @@ class _One:
                 raise DrillError(failure, f"worker {late}: not within {ground.deadline:g} s")
             await asyncio.sleep(_POLL_SECONDS)
 
+    async def _everywhere(self, order: str, failure: Failure) -> Spread | None:
+        """Wait until every guard of the fleet obeys; None where there is none. Raises DrillError that names others."""
+        if self._engine is None or not is_order_id(order):
+            return None
+        until = self._ground.steady() + self._ground.deadline
+        while True:
+            try:
+                found = spread(order, read(await self._engine.heard()))
+                missing = found.missing
+            except EngineError as problem:
+                missing = (f"the fleet ({problem})",)
+            if not missing:
+                return found
+            if self._ground.steady() >= until:
+                raise DrillError(failure, f"{', '.join(missing)}: not within {self._ground.deadline:g} s")
+            await asyncio.sleep(_LOOK_SECONDS)
+
     async def _lift(self, order: str, made: int | None) -> tuple[dict[str, float], str, bool]:
         """Lift what was ordered; returns each worker's time to it, what is wrong, and whether the model is stopped."""
         began, resumed = self._ground.bench.now(), dict[str, float]()
@@ -188,11 +226,15 @@ class _One:
             for lifting in await asyncio.to_thread(self._resume, order, made):
                 for ack in await self._obeyed(lifting, began, Failure.NOT_RESUMED):
                     resumed[ack.worker] = max(0.0, ack.at - began)
-            held = await asyncio.to_thread(self._board.over, self._window.alias)
+                await self._everywhere(lifting, Failure.NOT_RESUMED)
         except DrillError as problem:
-            return resumed, problem.why, False
+            why = problem.why
         except (ResumeRefusedError, OrderError, OSError) as problem:
             return resumed, f"not resumed: {problem}", True
+        try:
+            held = await asyncio.to_thread(self._board.over, self._window.alias)
+        except OSError as problem:
+            return resumed, f"the orders cannot be read: {problem.strerror}", True
         if held and not self._strict:
             why = f"still stopped: {held[0].scope} (order {held[0].id})"
         return resumed, why, bool(held)

@@ -175,7 +175,7 @@ async def _open(ground: Ground) -> AsyncIterator[Door]:
         if ground.leased:
             lease = await stack.enter_async_context(HeldLease(run.path, ground.steady))
         callers = {
-            worker: await stack.enter_async_context(Caller(run.door(worker), ground.steady))
+            worker: await stack.enter_async_context(Caller(run.door(worker), run.model(worker), ground.steady))
             for worker in ground.workers
         }
         yield Door(callers, lease)

@@ -26,7 +26,7 @@ NOT_SHOWN: Final = (
 NOT_SHOWN_OF_SERVED: Final = (
     "that callers saw the stop's own ending and new requests are refused: full drills show that of the self-test model",
     "when the last byte left: times are until each worker of this host said that it had cut what ran",
-    "the other guards of a fleet, which obey the same order",
+    "after how long the other guards of a fleet obeyed: it is waited for, and not timed",
 )
 
 

@@ -15,7 +15,10 @@ from safeguards.scope import SELF_TEST, Operation
 
 TICK: Final = "tick "
 HOLD: Final = "hold"
-"""The prompt that is never answered in full: a stream without an end, or, where nothing streams, no answer at all."""
+"""The prompt that is never answered in full: a stream without an end, or, where nothing streams, no answer at all.
+
+Behind it stands a number, by which the model names what it holds.
+"""
 ANSWER: Final = "answer"
 STOPPED: Final = "stopped"
 _USAGE: Final = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}

@@ -1,10 +1,14 @@
-"""The model behind the self-test alias: a little server within the worker, on a socket in the state folder."""
+"""The model behind the self-test alias: a little server within the worker, on a socket in the state folder.
+
+It also says which questions it holds unanswered: a drill must stop what has reached the model, not only its door.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
+import re
 import socket
 from typing import Final
 
@@ -13,6 +17,8 @@ from guard.drills.forms import FORMS, HOLD, Form
 TICK_SECONDS: Final = 0.02
 MAX_REQUEST: Final = 65_536
 LONGEST_SECONDS: Final = 120.0
+_LIST: Final = b"GET /held "
+_NAMED: Final = re.compile(rf"{HOLD} [0-9.]{{1,40}}")
 _PATHS: Final = {form.path.encode(): form for form in FORMS.values()}
 _STREAM: Final = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -24,6 +30,7 @@ class Synthetic:
         """Begin with nobody."""
         self._server: asyncio.Server | None = None
         self._talking: set[asyncio.Task[None]] = set()
+        self._held: set[str] = set()
 
     async def open(self, sock: socket.socket) -> None:
         """Answer on this listening socket."""
@@ -45,26 +52,35 @@ class Synthetic:
         try:
             with contextlib.suppress(OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
                 async with asyncio.timeout(LONGEST_SECONDS):
-                    await _answer(reader, writer)
+                    await self._answer(reader, writer)
         finally:
             writer.close()
 
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if head.startswith(_LIST):
+            await _write(sorted(self._held), writer)
+            return
+        length = next((line[16:] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length: ")), b"0")
+        asked = json.loads(await reader.readexactly(min(int(length), MAX_REQUEST)))
+        form = _PATHS[head.split(b" ", 2)[1]]
+        if asked.get("stream"):
+            await _tick(form, reader, writer)
+        elif held := _NAMED.search(_prompt(asked)):
+            self._held.add(held[0])
+            try:
+                await reader.read()  # whoever waits for an answer is to be cut while the model is silent
+            finally:
+                self._held.discard(held[0])
+        else:
+            await _write(form.whole, writer)
+            await reader.read()
 
-async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = next(line[16:] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length: "))
-    asked = json.loads(await reader.readexactly(min(int(length), MAX_REQUEST)))
-    form = _PATHS[head.split(b" ", 2)[1]]
-    if asked.get("stream"):
-        await _tick(form, reader, writer)
-    elif _held(asked):
-        await reader.read()  # whoever waits for an answer is to be cut while the model is silent
-    else:
-        body = json.dumps(form.whole).encode()
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body))
-        writer.write(body)
-        await writer.drain()
-        await reader.read()
+
+async def _write(answer: object, writer: asyncio.StreamWriter) -> None:
+    body = json.dumps(answer).encode()
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+    await writer.drain()
 
 
 async def _tick(form: Form, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -79,8 +95,8 @@ async def _tick(form: Form, reader: asyncio.StreamReader, writer: asyncio.Stream
         gone.cancel()
 
 
-def _held(asked: dict[str, object]) -> bool:
-    return HOLD in json.dumps([asked.get(key) for key in ("messages", "prompt", "input")])
+def _prompt(asked: dict[str, object]) -> str:
+    return json.dumps([asked.get(key) for key in ("messages", "prompt", "input")])
 
 
 def _chunk(data: bytes) -> bytes:

@@ -194,7 +194,7 @@ def test_a_model_that_is_stopped_already_is_left_alone(host: Host, capsys: pytes
     (order,) = host.orders.still_held(0)
     code, told = host.drill(capsys, "demo")
     assert code == 3
-    assert f"skipped: model:demo is stopped (order {order.id})" in told
+    assert f"skipped: model:demo: stop is in force (order {order.id})" in told
     assert host.held() == ["model:demo"]
     assert main(["resume", order.id, "--reason", "it is over", "--config", str(host.config)]) == 0
 
@@ -235,4 +235,4 @@ def test_from_three_on_it_is_stopped_once_and_two_people_are_told_what_to_sign(
     assert order.id in statement.read_text()
     again, told = host.drill(capsys, "strict")
     assert again == 3
-    assert "skipped: model:strict is stopped" in told
+    assert "skipped: model:strict: stop is in force" in told

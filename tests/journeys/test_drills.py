@@ -14,7 +14,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -240,7 +240,7 @@ def test_a_worker_that_freezes_before_the_stop_is_the_one_that_was_not_cut(host:
         async with AsyncExitStack() as stack:
             folder = stack.enter_context(RunFolder(host.state))
             callers = {
-                each: await stack.enter_async_context(Caller(folder.door(each), ground.steady))
+                each: await stack.enter_async_context(Caller(folder.door(each), folder.model(each), ground.steady))
                 for each in ground.workers
             }
             stage = Stage(callers, (FORMS[Operation.CHAT],), ground.steady, 2.0)
@@ -365,7 +365,7 @@ def test_a_full_drill_writes_evidence_that_an_attestation_can_name(
     [
         (["--full", "--path", "file"], 2, "are different drills"),
         (["--full", "--lease"], 2, "are different drills"),
-        (["--out", "x"], 2, "--out is what --full writes"),
+        (["--out", "x"], 2, "--out is what --full and --disruptive write"),
         (["--lease"], 3, "this guard is no part of a fleet: nothing is leased here"),
         (["--path", "engine"], 3, "this guard is no part of a fleet: there is no engine"),
     ],
@@ -388,7 +388,7 @@ def test_where_no_guard_runs_nothing_is_drilled(tmp_path: Path, capsys: pytest.C
 
 
 def test_in_a_fleet_a_drill_stays_on_its_host_and_the_lease_is_drilled_too(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models = [ModelSpec(), ModelSpec("strict", asl=3)]
     with Postgres() as database, Fleet(tmp_path, models, [database.dsn(), database.dsn()], 1) as fleet:
@@ -412,8 +412,11 @@ def test_in_a_fleet_a_drill_stays_on_its_host_and_the_lease_is_drilled_too(
         assert OrderDirectory(other.state).read().fresh == ()
         window = ["drill", "--config", str(one.config), "--disruptive", "demo", "--reason", "w", "--yes-stop", "demo"]
         assert main(window) == 0, capsys.readouterr()
-        assert "model demo stopped by order, file, engine: every worker within " in capsys.readouterr().out
-        wait_until(lambda: other.code("demo") == one.code("demo") == "upstream_failed", "both serve it again")
+        told = capsys.readouterr().out
+        assert "model demo stopped by order, file, engine: every worker within " in told
+        assert "ok     by engine: 0 streams cut on 2 replicas, resumed (order 0" in told
+        assert other.code("demo") == one.code("demo") == "upstream_failed"  # both had said that they serve it again
+        monkeypatch.setattr("guard.cli.drill.ground_of", lambda config: replace(ground_of(config), deadline=3.0))
         database.signal(signal.SIGSTOP)
         try:
             assert main(by_engine[:-1]) == 1
@@ -427,14 +430,14 @@ def test_in_a_fleet_a_drill_stays_on_its_host_and_the_lease_is_drilled_too(
         known = {each.id for each in orders}
         assert any(known.isdisjoint(each.lifts) for each in ends)  # should the stop still come, it is lifted already
         with RunFolder(one.state) as run:
-            door = run.door("0")
+            door, model = run.door("0"), run.model("0")
             wait_until(
-                lambda: asyncio.run(_ask(door)) == "stopped", "nobody holds the self-test model's lease any more"
+                lambda: asyncio.run(_ask(door, model)) == "stopped", "nobody holds the self-test model's lease any more"
             )
 
 
-async def _ask(address: str) -> str:
-    async with Caller(address, time.monotonic) as caller:
+async def _ask(door: str, model: str) -> str:
+    async with Caller(door, model, time.monotonic) as caller:
         return (await caller.ask(FORMS[Operation.CHAT])).code
 
 

@@ -62,7 +62,7 @@ async def standing(directory: Path, *, obeys: bool = True) -> AsyncIterator[Stan
         async with AsyncExitStack() as stack:
             await door.open()
             run = stack.enter_context(RunFolder(state))
-            caller = await stack.enter_async_context(Caller(run.door("0"), clock.steady))
+            caller = await stack.enter_async_context(Caller(run.door("0"), run.model("0"), clock.steady))
             yield Standing(worker, caller, Ground(bench, ("0",), DEADLINE, clock.steady, "a test"))
     finally:
         if ticking is not None:
