@@ -116,7 +116,15 @@ class IncidentPages:
         if not may_open(inside):
             return refuse(403, inside, "Not yours to do", f"The role {inside.person.role.value} may not do this.")
         typed = {"seen": self._desk.last(), **self._of_stop(stop)}
-        return html(ask_open(self._desk.models, typed, visitor(inside)))
+        there = await asyncio.to_thread(self._still_open, typed.get("model", ""))
+        return html(ask_open(self._desk.models, typed, visitor(inside), there))
+
+    def _still_open(self, model: str) -> tuple[Case, ...]:
+        """Return what is open of this model, of every one where none is named."""
+        found = most_urgent_first(self._desk.all()[0])
+        return tuple(
+            case for case in found if case.incident.closed is None and model in {"", case.incident.opened.model}
+        )
 
     def _of_stop(self, stop: str) -> dict[str, str]:
         """Return what a stop says already of what was found; nothing for one that is not known."""

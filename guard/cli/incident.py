@@ -13,19 +13,23 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final
 
 from guard.audit.render import moment, printable
 from guard.cli import incident_export
+from guard.cli.in_force import policy_in_force
 from guard.cli.options import add_config, instant, state_of
-from guard.cli.switch import fail, out, who_on_host
+from guard.cli.switch import fail, out, say, who_on_host
 from guard.incidents.case import Case
 from guard.incidents.clocks import Due
 from guard.incidents.desk import Actor, IncidentDesk, IncidentRefusedError, UnknownIncidentError
 from guard.incidents.events import WORST, EventError, Imminent, Source
 from guard.incidents.folder import IncidentFolder
+from guard.policy.config import Config
 from guard.policy.load import load
 from guard.state.orders import ENTROPY_BYTES, order_id
+from guard.state.snapshots import SnapshotError
 
 USAGE: Final = 2
 REFUSED: Final = 4
@@ -98,7 +102,7 @@ def _command(
 
 
 def _run(run: Command, arguments: argparse.Namespace) -> int:
-    config = load(arguments.config)
+    config = _policy(run, arguments.config)
     folder = IncidentFolder(state_of(config.directory, config.guard))
     desk = IncidentDesk(config, folder, time.time, lambda now: order_id(now, os.urandom(ENTROPY_BYTES)))
     try:
@@ -107,6 +111,20 @@ def _run(run: Command, arguments: argparse.Namespace) -> int:
         return fail(str(problem), USAGE)
     except IncidentRefusedError as refusal:
         return fail(str(refusal), REFUSED)
+
+
+def _policy(run: Command, directory: Path) -> Config:
+    """Return what is in force here, so that no edited file takes away a surface or a clock of an incident.
+
+    Where that cannot be read, one is opened and looked at by what the files hold; for the rest raises SnapshotError.
+    """
+    try:
+        return policy_in_force(directory)[0]
+    except SnapshotError as problem:
+        if run not in {_open, _list, _show}:
+            raise
+        say(f"it cannot be read which policy is in force ({problem.strerror or problem}); going by the files")
+        return load(directory)
 
 
 def _open(arguments: argparse.Namespace, desk: IncidentDesk) -> int:

@@ -98,7 +98,8 @@ def test_a_resume_takes_a_reason_and_names_its_person(browser: Browser, host: St
 def test_the_keyboard_alone_signs_in_and_stops(browser: Browser, host: Stand) -> None:
     with visit(browser, host.url) as mine:
         page = mine.page()
-        page.keyboard.type(host.credentials.responder)  # the field has the focus
+        page.wait_for_selector("#token:focus")
+        page.keyboard.type(host.credentials.responder)
         page.keyboard.press("Enter")
         page.wait_for_selector(LIVE)
         seen: list[str] = []

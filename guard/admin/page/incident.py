@@ -9,7 +9,7 @@ from guard.admin.page.frame import Visitor, now, page, secret
 from guard.admin.page.html import Content, Html, joined, tag
 from guard.admin.page.incidents import PAGE, imminent, left
 from guard.admin.page.inputs import chosen, hidden, line
-from guard.admin.page.parts import region, table
+from guard.admin.page.parts import button, region, table
 from guard.admin.times import moment
 from guard.incidents.case import Case
 from guard.incidents.clocks import ANSWER
@@ -36,7 +36,7 @@ def incident(
         title,
         tag("p", id="stale", role="alert", hidden=True),
         tag("p", wrong, role="alert", class_="refused", id="wrong") if wrong else None,
-        _head(case),
+        _head(case, visitor),
         tag(
             "div",
             tag("div", _clocks(case, at), _surfaces(case), _story(case)),
@@ -51,44 +51,52 @@ def incident(
     )
 
 
-def _head(case: Case) -> Html:
+def _head(case: Case, visitor: Visitor) -> Html:
     found = case.incident
     judged = "" if found.rated else ", not judged"
     commander = "no commander yet" if found.triaged is None else f"commander {found.triaged.commander}"
-    facts = [f"model {found.opened.model}", found.stage, commander, f"imminent risk {imminent(case)}"]
-    requests = found.opened.requests
-    stop = found.opened.stop
+    model = found.opened.model
+    facts = [f"model {model}", found.stage, commander, f"imminent risk {imminent(case)}"]
+    words = tag(
+        "div",
+        tag("h1", found.opened.summary, id="state-title"),
+        tag(
+            "p",
+            tag("span", f"Severity {found.severity}{judged}", class_="badge"),
+            [[" ", tag("span", each, class_="fact")] for each in facts],
+            class_="facts",
+        ),
+        tag("p", _where(case), class_="soft small"),
+    )
+    damaged = f"Damaged: {', '.join(found.damaged)}. See the runbook GuardIncidentDue."
     return tag(
         "section",
         tag(
             "div",
-            tag("h1", found.opened.summary, id="state-title"),
-            tag(
-                "p",
-                tag("span", f"Severity {found.severity}{judged}", class_="badge"),
-                [[" ", tag("span", each, class_="fact")] for each in facts],
-                class_="facts",
-            ),
-            tag(
-                "p",
-                f"Discovered {moment(found.opened.discovered)} UTC. Incident ",
-                tag("code", case.id),
-                [", opened for the stop ", tag("code", stop)] if stop else None,
-                f", with {len(requests)} {'request' if len(requests) == 1 else 'requests'} that show it"
-                if requests
-                else None,
-                ".",
-                class_="soft small",
-            ),
+            words,
+            button(f"Stop {model}", f"model:{model}") if visitor.may_stop and case.surfaces else None,
+            class_="headline",
         ),
-        tag("p", f"Damaged: {', '.join(found.damaged)}. See the runbook GuardIncidentDue.", class_="refused")
-        if found.damaged
-        else None,
+        tag("p", damaged, class_="refused") if found.damaged else None,
         id="state",
         data_live="",
         data_say=f"{found.stage}, {len(case.events)} events",
         aria_labelledby="state-title",
     )
+
+
+def _where(case: Case) -> Content:
+    """Say when it was discovered, its id, and what it was opened for."""
+    opened = case.incident.opened
+    number = len(opened.requests)
+    shown = f", with {number} {'request' if number == 1 else 'requests'} that show it" if number else ""
+    stop = tag("a", tag("code", opened.stop), href=f"/control#stop-{opened.stop}") if opened.stop else None
+    return [
+        f"Discovered {moment(opened.discovered)} UTC. Incident ",
+        tag("code", case.id),
+        [", opened for the stop ", stop] if stop else None,
+        f"{shown}.",
+    ]
 
 
 def _clocks(case: Case, at: float) -> Html:
@@ -156,7 +164,7 @@ def _triage(case: Case, visitor: Visitor, typed: Mapping[str, str]) -> Html:
         ),
         chosen("imminent", "Imminent risk", _RISKS, typed.get("imminent", case.incident.imminent.value), hint=_RISK),
         line("note", "Note", typed.get("note", ""), MAX_WORDS, hint="may be left empty", required=False),
-        button="Triage" if last is None else "Triage again",
+        press="Triage" if last is None else "Triage again",
         main=last is None,
     )
     if last is None or typed:
@@ -177,7 +185,7 @@ def _mitigate(case: Case, visitor: Visitor, typed: Mapping[str, str]) -> Html | 
         "",
         chosen("surface", "Surface", [(each, each) for each in case.unfixed], typed.get("surface", case.unfixed[0])),
         line("how", "By what", typed.get("how", ""), MAX_WORDS),
-        button="Fixed there",
+        press="Fixed there",
         main=case.incident.triaged is not None,
     )
     return _panel("mitigate", "Report a fix", form)
@@ -194,7 +202,7 @@ def _report(case: Case, visitor: Visitor, typed: Mapping[str, str]) -> Html | No
         "",
         chosen("clock", "Clock", [(due.clock, f"{due.clock}: {due.to}") for due in clocks], typed.get("clock", "")),
         line("reference", "What was told to whom", typed.get("reference", ""), MAX_WORDS, hint="or why it need not be"),
-        button="Told, or need not be",
+        press="Told, or need not be",
     )
     return _panel("report", "End a clock", form)
 
@@ -208,7 +216,7 @@ def _close(case: Case, visitor: Visitor, typed: Mapping[str, str]) -> Html:
         "close",
         newest(case, Closed),
         line("resolution", "How it ended", typed.get("resolution", ""), MAX_WORDS),
-        button="Close the incident",
+        press="Close the incident",
         main=True,
     )
     return _panel("close", "Close", form)
@@ -241,13 +249,13 @@ def _hand_over(case: Case, visitor: Visitor, typed: Mapping[str, str]) -> Html:
         "export",
         "",
         line("reason", "For whom, and why", typed.get("reason", ""), MAX_WORDS),
-        button="Download the bundle",
+        press="Download the bundle",
     )
     return _panel("export", "Hand over", tag("p", words, class_="soft"), form)
 
 
-def _form(case: Case, visitor: Visitor, act: str, seen: str, *fields: Content, button: str, main: bool = False) -> Html:
-    pressed = tag("button", button, class_="go" if main else None, id=f"{act}-now")
+def _form(case: Case, visitor: Visitor, act: str, seen: str, *fields: Content, press: str, main: bool = False) -> Html:
+    pressed = tag("button", press, class_="go" if main else None, id=f"{act}-now")
     return tag(
         "form",
         secret(visitor),

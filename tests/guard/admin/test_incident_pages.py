@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from guard.admin.page.incident import SHOWN_EVENTS
+from guard.admin.page.incident_open import SHOWN
 from guard.admin.page.incidents import SHOWN_FRONT
 from guard.incidents.desk import Actor, IncidentDesk
 from guard.incidents.events import Event, Imminent, Opened, Source
@@ -229,6 +230,28 @@ def test_a_stop_prefills_the_form_and_is_named_by_the_incident(counter: Counter)
     front = counter.get().text
     assert f'href="{PAGE}/{one}"' in front
     assert f"open?stop={stop}" not in front
+
+
+def test_whoever_opens_one_sees_which_are_open_already(counter: Counter) -> None:
+    counter.sign_in()
+    assert "Open already" not in counter.get(f"{PAGE}/open").text
+    over, still = fixed(counter), opened(counter)
+    counter.desk.close(BEN, over, "x")
+    page = counter.get(f"{PAGE}/open").text
+    assert "Open already" in page
+    assert f'href="{PAGE}/{still}"' in page
+    assert over not in page
+    for _ in range(SHOWN):
+        opened(counter)
+    assert "and 1 more" in counter.get(f"{PAGE}/open").text
+
+
+def test_whoever_may_stop_can_stop_the_model_from_its_incident(counter: Counter) -> None:
+    one = opened(counter)
+    for name, offered in (("ana", True), ("vic", False)):
+        counter.cookies = {}
+        counter.sign_in(name)
+        assert ('href="/control/stop?scope=model%3Ademo"' in counter.get(f"{PAGE}/{one}").text) is offered
 
 
 def test_a_stop_of_no_model_leaves_the_model_to_be_chosen(counter: Counter) -> None:

@@ -13,6 +13,10 @@ from guard.cli.incident import MAX_CLAIM
 from guard.cli.switch import who_on_host
 from guard.incidents.events import Source
 from guard.incidents.folder import IncidentFolder
+from guard.policy.bundle import read_bundle
+from guard.policy.load import load
+from guard.serve.remembering import note
+from guard.state.snapshots import Snapshots
 from tests.guard.incidents.stories import write
 
 RESPONSE = {"max_hours": 48, "severe_max_hours": 12}
@@ -163,3 +167,33 @@ def test_an_incident_names_the_stop_that_it_was_opened_for(shell: Shell) -> None
 def test_what_is_done_here_says_that_it_came_from_the_host(shell: Shell) -> None:
     (event,) = shell.folder.read(opened(shell)).events
     assert event.source is Source.HOST
+
+
+def in_force(config: Path) -> Path:
+    """Put what the files hold into force, as a running guard notes it; returns where it is kept."""
+    snapshots, loaded = Snapshots(config / "var" / "state"), load(config)
+    place = snapshots.put(loaded.digest, read_bundle(config).files)
+    snapshots.choose(note(loaded, 0.0, "start", None))
+    return place
+
+
+def test_an_edited_file_takes_no_surface_away_before_it_is_in_force(shell: Shell, config: Path) -> None:
+    in_force(config)
+    one = opened(shell)
+    shell("triage", one, "--severity", "1", "--commander", "ben", "--imminent-risk", "no")
+    shell("mitigate", one, "--surface", "public", "--how", "x")
+    model = config / "models" / "demo.yaml"
+    model.write_text(json.dumps({**json.loads(model.read_text()), "surfaces": ["public"]}))
+    assert "not mitigated on partner" in shell("close", one, "--resolution", "x", code=4)
+    in_force(config)
+    shell("close", one, "--resolution", "x")
+
+
+def test_where_it_is_not_known_what_is_in_force_one_is_opened_and_not_closed(shell: Shell, config: Path) -> None:
+    (in_force(config).parent / "current").unlink()
+    told = shell("open", "--model", "demo", "--summary", "x")
+    assert "going by the files" in told
+    one = told.splitlines()[0]
+    assert one in shell("list")
+    assert "x" in shell("show", one)
+    shell("close", one, "--resolution", "x", code=1)
