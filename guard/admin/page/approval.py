@@ -77,7 +77,7 @@ def ask_approval(
             ),
             _copied(found.command),
             tag("h2", "2. Paste the signatures, one below the other"),
-            _form(found.statement, found.pasted, target, visitor)
+            _form(found, target, visitor)
             if visitor.may_resume
             else tag("p", "Whoever may resume does that; give them yours.", class_="soft"),
             class_="act-on broad",
@@ -249,13 +249,20 @@ def _copied(command: str) -> Html:
     )
 
 
-def _form(statement: str, pasted: str, target: str, visitor: Visitor) -> Html:
+def _form(found: Signing, target: str, visitor: Visitor) -> Html:
     return tag(
         "form",
         secret(visitor),
         tag("input", type="hidden", name="target", value=target),
-        tag("input", type="hidden", name="approval", value=statement),
-        _area("signatures", "Signatures", "as ssh-keygen printed them", pasted, MAX_PASTED),
+        tag("input", type="hidden", name="approval", value=found.statement),
+        _area(
+            "signatures",
+            "Signatures",
+            "as ssh-keygen printed them",
+            found.pasted,
+            MAX_PASTED,
+            needed=found.lacking > 0,
+        ),
         tag(
             "div",
             tag("button", "Resume as approved", class_="resume-now", id="resume-approved"),

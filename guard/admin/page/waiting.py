@@ -28,7 +28,7 @@ class Waits:
 
 
 def waiting(found: Sequence[Waits], visitor: Visitor) -> Html:
-    """Return the region; there is something in it only while something waits."""
+    """Return the region, of at most `SHOWN`; there is something in it only while something waits."""
     if not found:
         return tag("section", id="approvals", data_live="", hidden=True)
     rows: list[list[Content]] = [
@@ -42,7 +42,7 @@ def waiting(found: Sequence[Waits], visitor: Visitor) -> Html:
             if visitor.may_approve
             else "",
         ]
-        for each in found[: -SHOWN - 1 : -1]
+        for each in found
     ]
     heads = ["Resume", "Why", "Asked by", f"Approved by, of {PEOPLE}", "Holds until", ""]
     return region("approvals", "Waiting for approval", table("What waits for approval", heads, rows))

@@ -114,6 +114,7 @@ def test_what_does_not_count_is_refused_with_a_word_and_kept_nowhere(
     answer = desk.presses("ana", text, **how)
     assert answer.status_code == 409
     assert said in unescape(answer.text)
+    assert said in desk.counter.behind.turned_away[-1]
     assert "nobody yet" in desk.as_("ben").get().text
 
 
@@ -207,6 +208,10 @@ def test_what_another_stop_has_overtaken_is_kept_and_resumes_nothing_yet(desk: D
     assert "Approve with your key" not in page
     assert desk.presses("ben", text).headers["location"] == f"/control/approval?of={name}"
     assert desk.lifted() == []
+    browser = desk.as_("rita")  # who may have lifted what it names all the same
+    part = browser.post("/control/resume/approved", form=browser.form(), target="x", approval=text, signatures="")
+    assert "Lifted as approved, and still stopped" in part.text
+    assert desk.lifted() == [("rita", ("ana", "ben"), ("passkey", "passkey"))]
 
 
 def test_a_statement_that_was_written_elsewhere_can_be_brought_and_approved_here(desk: Desk) -> None:
