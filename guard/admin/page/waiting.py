@@ -38,7 +38,7 @@ def waiting(found: Sequence[Waits], visitor: Visitor) -> Html:
             each.who,
             each.people or tag("span", "nobody yet", class_="soft"),
             f"{moment(each.expires)} UTC",
-            tag("a", "Approve…", href=f"/control/approval?of={each.name}", class_="act", id=f"approve-{each.name}")
+            tag("a", "Approve…", href=f"/control/approval?of={each.name}", class_="go", id=f"approve-{each.name}")
             if visitor.may_approve
             else "",
         ]
