@@ -7,11 +7,13 @@ beside the file in place of an SSH signature. Nothing of it is kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from guard.admin.answers import html
+from guard.admin.api import Fleet
 from guard.admin.approving import heard_of, statement_of
 from guard.admin.door import Door
 from guard.admin.entrance import Entrance, Inside
@@ -25,13 +27,19 @@ from guard.approval.sshsig import BadSignature
 from guard.state.scope import OrderError
 from safeguards.ports import Clock
 
+_LOOK: Final = (
+    "Digests say nothing to people: on the files themselves, guard diff OLD NEW shows what becomes weaker, and guard "
+    "approval check whether the order means these very files."
+)
+
 
 class FileApprovals:
     """The page of one switchboard, whose persons judge."""
 
-    def __init__(self, board: Switchboard, entrance: Entrance, door: Door, clock: Clock) -> None:
-        """Take who knows the persons, who is let in and how, and the time."""
+    def __init__(self, board: Switchboard, fleet: Fleet, entrance: Entrance, door: Door, clock: Clock) -> None:
+        """Take who knows the persons, who hears of refusals, who is let in and how, and the time."""
         self._board = board
+        self._fleet = fleet
         self._entrance = entrance
         self._door = door
         self._clock = clock
@@ -56,12 +64,13 @@ class FileApprovals:
             return html(ask_press(file, visitor(inside), keys))
         try:
             approver = pressed(fields, inside)
-        except (BadSignature, OrderError) as wrong:
-            words = f"Not approved: what the key answered {wrong}"
-            return html(ask_press(file, visitor(inside), keys, words), 409)
-        heard = heard_of(file.text, (approver,), self._board.operators, self._clock.now())
-        if not heard.people:
-            return html(ask_press(file, visitor(inside), keys, f"Not approved: {'; '.join(heard.refused)}"), 409)
+            heard = heard_of(file.text, (approver,), self._board.operators, self._clock.now())
+            why = "; ".join(heard.refused)
+        except (BadSignature, OrderError) as problem:
+            why = f"what the key answered {problem}"
+        if why:
+            self._fleet.refused(f"approval by passkey of {inside.person.token}: {why}")
+            return html(ask_press(file, visitor(inside), keys, f"Not approved: {why}"), 409)
         return html(give(approver.signature, visitor(inside)))
 
 
@@ -80,4 +89,4 @@ def read_file(text: str) -> File:
         return File(text, "Resume", (*scopes, ("why", named.reason), ("until", instant_text(named.expires))))
     what = (("subject", found.subject), ("before", found.before or "anything"), ("after", found.after))
     title = found.act.value.replace("_", " ").capitalize()
-    return File(text, title, (*what, ("why", found.reason), ("until", instant_text(found.expires))))
+    return File(text, title, (*what, ("why", found.reason), ("until", instant_text(found.expires))), _LOOK)

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from guard.admin.answers import NotTakenError, go, html
+from guard.admin.api import Fleet
 from guard.admin.approving import Signing, heard_of, signing, statement_of
 from guard.admin.asked import NAME_DIGITS, Asked, AskedStatements
 from guard.admin.door import Door
@@ -23,7 +24,7 @@ from guard.admin.overview import Instruments
 from guard.admin.page import acts, approval
 from guard.admin.page.parts import MAX_SCOPE
 from guard.admin.page.passkey import make_passkey
-from guard.admin.page.waiting import Waits
+from guard.admin.page.waiting import SHOWN, Waits
 from guard.admin.pressed import keys_of, pressed
 from guard.admin.switchboard import ResumeRefusedError, Switchboard
 from guard.admin.visiting import may_approve, may_resume, refuse, visitor
@@ -46,14 +47,19 @@ class Resumes:
     def __init__(
         self,
         board: Switchboard,
+        fleet: Fleet,
         panel: Instruments,
         entrance: Entrance,
         door: Door,
         clock: Clock,
         spread: Spread,
     ) -> None:
-        """Take what acts, what puts an act on record, who is let in and how, the time, and how orders get about."""
+        """Take what acts, who hears of refusals, what puts an act on record, who is let in and how, and the time.
+
+        ``spread`` brings an order about.
+        """
         self._board = board
+        self._fleet = fleet
         self._panel = panel
         self._entrance = entrance
         self._door = door
@@ -102,7 +108,7 @@ class Resumes:
         return html(make_passkey(visitor(inside), keys_of(self._board.operators, inside)))
 
     def waiting(self) -> tuple[Waits, ...]:
-        """Return what waits and would still lift something; nothing where the orders cannot be read."""
+        """Return the newest that wait and would still lift something; none where the orders cannot be read."""
         asked, now = self.asked.open(), self._clock.now()
         if not asked:
             return ()
@@ -111,11 +117,13 @@ class Resumes:
         except OSError:
             return ()  # the page says so, and nothing could be resumed
         held = {each.id for each in (*state.still_held(TWO_PERSON_ASL), *state.rules_held(TWO_PERSON_ASL))}
-        found = []
-        for each in asked:
+        found: list[Waits] = []
+        for each in reversed(asked):
             named = self._board.named(each.statement)
             if held.isdisjoint(lift.order for lift in named.lifts):
                 continue
+            if len(found) == SHOWN:
+                break  # each takes a few signatures to verify
             heard = heard_of(each.statement, each.approvers, self._board.operators, now)
             scopes = tuple(dict.fromkeys(lift.scope for lift in named.lifts))
             people = told_people(heard.people, heard.kinds)
@@ -171,10 +179,10 @@ class Resumes:
         try:
             approver = pressed(fields, inside)
         except (BadSignature, OrderError) as wrong:
-            return self._shown(asked, inside, wrong=f"Not approved: what the key answered {wrong}")
+            return self._not_approved(asked, inside, f"what the key answered {wrong}")
         heard = heard_of(asked.statement, (approver,), self._board.operators, self._clock.now())
         if not heard.people:
-            return self._shown(asked, inside, wrong=f"Not approved: {'; '.join(heard.refused)}")
+            return self._not_approved(asked, inside, "; ".join(heard.refused))
         asked = self.asked.approved(asked, approver)
         lifts = " ".join(each.order for each in self._board.named(asked.statement).lifts)
         await self._panel.note(who, "approve resume by passkey", f"{asked.name} {lifts}", "")
@@ -196,6 +204,10 @@ class Resumes:
         held = [f"model {each.model} stays stopped: {each.why}" for each in resumed.plan.held]
         people = [told_people([person], [kind]) for person, kind in zip(resumed.people, resumed.kinds, strict=True)]
         return html(approval.resumed_in_part(resumed.plan.lifts, people, held, visitor(inside)))
+
+    def _not_approved(self, asked: Asked, inside: Inside, why: str) -> Response:
+        self._fleet.refused(f"approval by passkey of {inside.person.token}: {why}")
+        return self._shown(asked, inside, wrong=f"Not approved: {why}")
 
     def _ask(self, statement: str, target: str, inside: Inside) -> Asked:
         """Let a statement wait in the name of who asks; raises OrderError for what is none."""

@@ -71,8 +71,8 @@ class Site:
         self._entrance = entrance
         self._clock = clock
         self._door = Door(entrance, fleet, panel, clock)
-        self._resumes = Resumes(board, panel, entrance, self._door, clock, self._spread)
-        self._files = FileApprovals(board, entrance, self._door, clock)
+        self._resumes = Resumes(board, fleet, panel, entrance, self._door, clock, self._spread)
+        self._files = FileApprovals(board, fleet, entrance, self._door, clock)
         self._pulse = Pulse(board, fleet, panel, clock, self._resumes.mark)
         self._incidents = IncidentPages(desk, exports, board, entrance, self._door, clock)
         self._told_forged = float("-inf")

@@ -92,9 +92,9 @@ class Approvals:
         """Return who approved a standard of the operator's own for ASL-4 (row G1); raises NotApproved."""
         return self._find(demand_for(Act.CUSTOM_PROFILE, STANDARD, "", fingerprint), self._filed(), at).people
 
-    def bundle(self, digest: str, at: float) -> tuple[str, ...]:
-        """Return who approved a configuration as a whole; raises NotApproved."""
-        return self._find(demand_for(Act.BUNDLE, CONFIGURATION, "", digest), self._filed(), at).people
+    def bundle(self, digest: str, at: float) -> Approved:
+        """Return the approval of a configuration as a whole; raises NotApproved."""
+        return self._find(demand_for(Act.BUNDLE, CONFIGURATION, "", digest), self._filed(), at)
 
     def _filed(self) -> tuple[Filed, ...]:
         try:

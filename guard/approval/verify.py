@@ -80,11 +80,15 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """An order that enough people approved, who they are by id, and the signatures that did not count, in words."""
+    """An order that enough people approved, who they are by id, and the signatures that did not count, in words.
+
+    ``kinds`` says of each of ``people`` by what.
+    """
 
     order: Order
     people: tuple[str, ...]
     refused: tuple[str, ...]
+    kinds: tuple[Kind, ...] = ()
 
 
 def verify(
@@ -108,7 +112,7 @@ def verify(
         raise NotApproved(
             "; ".join([f"{count} ({', '.join(heard.people)})" if heard.people else count, *heard.refused])
         )
-    return Approved(order, heard.people, heard.refused)
+    return Approved(order, heard.people, heard.refused, heard.kinds)
 
 
 def untimely(order: Order, at: float) -> str:

@@ -6,6 +6,7 @@ force are they the new one's own.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from guard.approval import port
@@ -13,6 +14,7 @@ from guard.approval.folder import FOLDER
 from guard.approval.verify import Approved, NotApproved
 from guard.policy.acceptance import NotApprovedError, Wanted
 from guard.policy.lowering import lowerings
+from guard.state.merge import told_people
 
 _TAKES: Final = "it takes the approval of two people (guard approval), also over a restart"
 
@@ -21,8 +23,8 @@ class SignedApprovals:
     """Asks the folder of approvals anew at each question."""
 
     def approve(self, wanted: Wanted) -> tuple[str, ...]:
-        """Return who approved it; raises NotApprovedError."""
-        return port.people_of(self._orders(wanted))
+        """Return who approved it, and by what each; raises NotApprovedError."""
+        return _told(self._orders(wanted))
 
     def use(self, wanted: Wanted) -> None:
         """Use the orders up; raises NotApprovedError."""
@@ -32,9 +34,9 @@ class SignedApprovals:
             raise NotApprovedError(f"{_TAKES}: {missing}") from None
 
     def bundle(self, wanted: Wanted) -> tuple[str, ...]:
-        """Return who signed the whole; raises NotApprovedError."""
+        """Return who signed the whole, and by what each; raises NotApprovedError."""
         try:
-            return _port(wanted).bundle(wanted.asked.after.digest, wanted.asked.at)
+            return _told([_port(wanted).bundle(wanted.asked.after.digest, wanted.asked.at)])
         except NotApproved as missing:
             raise NotApprovedError(f"{_TAKES}: {missing}") from None
 
@@ -49,6 +51,11 @@ class SignedApprovals:
             )
         except NotApproved as missing:
             raise NotApprovedError(f"{_TAKES}: {missing}") from None
+
+
+def _told(found: Iterable[Approved]) -> tuple[str, ...]:
+    pairs = [pair for each in found for pair in zip(each.people, each.kinds, strict=True)]
+    return tuple(dict.fromkeys(told_people([person], [kind]) for person, kind in pairs))
 
 
 def _port(wanted: Wanted) -> port.Approvals:

@@ -270,7 +270,7 @@ def test_a_weaker_policy_comes_in_when_two_people_have_signed_it_and_its_order_i
         done = command("reload", "--config", str(tmp_path))
         assert (done.returncode, done.stderr) == (0, "")
         assert status(guard, credentials)["digest"] == after
-        named = "approved by ana, ben"
+        named = "approved by ana (ssh), ben (ssh)"
         wait_until(lambda: any(named in each.reason for each in controls(tmp_path)), "who approved is on record")
         assert allow(1) == before  # what is stronger needs nobody
         assert command("reload", "--config", str(tmp_path)).returncode == 0

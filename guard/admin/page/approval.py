@@ -66,8 +66,11 @@ def ask_approval(
             _lacking(found),
             press(found.statement, visitor, keys, "/control/approval", {"of": name})
             if pressed and keys is not None
-            else _no_press(keys, visitor),
-            tag("h2", "1. Each reads the statement and signs it in a terminal"),
+            else _no_press(found, keys, visitor),
+            tag(
+                "h2",
+                "Or sign it in a terminal" if pressed else "1. Each reads the statement and signs it in a terminal",
+            ),
             tag(
                 "p",
                 "Put the file of your SSH key in place of KEY; the signature is what it prints. ",
@@ -76,10 +79,9 @@ def ask_approval(
                 id="how",
             ),
             _copied(found.command),
-            tag("h2", "2. Paste the signatures, one below the other"),
-            _form(found.statement, found.pasted, target, visitor)
+            [tag("h2", "2. Paste the signatures, one below the other"), _form(found, target, visitor)]
             if visitor.may_resume
-            else tag("p", "Whoever may resume does that; give them yours.", class_="soft"),
+            else tag("p", "Give the signature to whoever resumes, who pastes it.", class_="soft"),
             class_="act-on broad",
             aria_labelledby="act-title",
         ),
@@ -113,11 +115,16 @@ def press(statement: str, visitor: Visitor, keys: Keys, action: str, more: Mappi
     )
 
 
-def _no_press(keys: Keys | None, visitor: Visitor) -> Html | None:
-    """Say how to come by a passkey, to somebody who has none where they are taken."""
-    if keys is None or keys.credentials or not visitor.may_approve:
+def _no_press(found: Signing, keys: Keys | None, visitor: Visitor) -> Html | None:
+    """Say where passkeys are taken who may use one: somebody else, or who looks, after making one."""
+    if keys is None or found.stale:
         return None
-    return tag("p", "You have no passkey here: ", tag("a", "make one", href="/control/passkey"), ".", class_="soft")
+    words: list[Content] = [
+        "Whoever approves with a passkey finds this on the control page, under Waiting for approval."
+    ]
+    if visitor.name in found.could:
+        words = ["You have no passkey here: ", tag("a", "make one", href="/control/passkey"), "."]
+    return tag("p", words, class_="soft")
 
 
 def _lifted(lift: Lift) -> Html:
@@ -249,13 +256,20 @@ def _copied(command: str) -> Html:
     )
 
 
-def _form(statement: str, pasted: str, target: str, visitor: Visitor) -> Html:
+def _form(found: Signing, target: str, visitor: Visitor) -> Html:
     return tag(
         "form",
         secret(visitor),
         tag("input", type="hidden", name="target", value=target),
-        tag("input", type="hidden", name="approval", value=statement),
-        _area("signatures", "Signatures", "as ssh-keygen printed them", pasted, MAX_PASTED),
+        tag("input", type="hidden", name="approval", value=found.statement),
+        _area(
+            "signatures",
+            "Signatures",
+            "as ssh-keygen printed them",
+            found.pasted,
+            MAX_PASTED,
+            needed=found.lacking > 0,
+        ),
         tag(
             "div",
             tag("button", "Resume as approved", class_="resume-now", id="resume-approved"),

@@ -15,11 +15,12 @@ SHOWN = 60
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What was pasted: its text to the letter, what it is, and what it says as pairs of words."""
+    """What was pasted: its text to the letter, what it is, what it says as pairs of words, and how to see more."""
 
     text: str
     title: str
     says: tuple[tuple[str, str], ...]
+    look: str = ""
 
 
 def ask_file(visitor: Visitor, wrong: str = "") -> bytes:
@@ -85,6 +86,7 @@ def ask_press(file: File, visitor: Visitor, keys: Keys | None, wrong: str = "") 
             tag("h1", file.title),
             tag("p", sentence(wrong), class_="refused", role="alert") if wrong else None,
             tag("dl", says),
+            tag("p", file.look, class_="soft") if file.look else None,
             way,
             tag("p", tag("a", "Back to the control page", href="/control")),
             class_="act-on broad",

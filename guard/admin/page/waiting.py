@@ -28,7 +28,7 @@ class Waits:
 
 
 def waiting(found: Sequence[Waits], visitor: Visitor) -> Html:
-    """Return the region; there is something in it only while something waits."""
+    """Return the region, of at most `SHOWN`; there is something in it only while something waits."""
     if not found:
         return tag("section", id="approvals", data_live="", hidden=True)
     rows: list[list[Content]] = [
@@ -38,11 +38,11 @@ def waiting(found: Sequence[Waits], visitor: Visitor) -> Html:
             each.who,
             each.people or tag("span", "nobody yet", class_="soft"),
             f"{moment(each.expires)} UTC",
-            tag("a", "Approve…", href=f"/control/approval?of={each.name}", class_="act", id=f"approve-{each.name}")
+            tag("a", "Approve…", href=f"/control/approval?of={each.name}", class_="go", id=f"approve-{each.name}")
             if visitor.may_approve
             else "",
         ]
-        for each in found[: -SHOWN - 1 : -1]
+        for each in found
     ]
     heads = ["Resume", "Why", "Asked by", f"Approved by, of {PEOPLE}", "Holds until", ""]
     return region("approvals", "Waiting for approval", table("What waits for approval", heads, rows))

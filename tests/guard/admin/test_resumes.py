@@ -54,7 +54,20 @@ def test_the_page_shows_who_looks_the_statement_and_their_own_keys(desk: Desk) -
     assert f'data-approve="{WHERE.rp_id}" data-credentials="{PASSKEYS["ana"].entry["credential"]}"' in page
     assert PASSKEYS["ben"].entry["credential"] not in page
     assert "Resume as approved" not in page  # which an approver may not
-    assert "Resume as approved" in desk.as_("rita").get(f"/control/approval?of={link}").text
+    asked = desk.as_("rita").get(f"/control/approval?of={link}").text
+    assert "Resume as approved" in asked
+    assert "finds this on the control page, under Waiting for approval" in asked
+
+
+def test_who_could_approve_and_has_no_passkey_is_led_to_making_one(desk: Desk) -> None:
+    file = desk.counter.config.directory / "operators.yaml"
+    people = json.loads(file.read_text())
+    people["persons"][0]["passkeys"] = []
+    file.write_text(json.dumps(people))
+    desk.counter.board.take(load(desk.counter.config.directory))
+    desk.stops()
+    desk.asks()
+    assert 'href="/control/passkey"' in desk.as_("ana").get(f"/control/approval?of={desk.link()}").text
 
 
 def test_an_ssh_signature_and_a_passkey_are_two_approvals_in_either_order(desk: Desk) -> None:
@@ -114,6 +127,7 @@ def test_what_does_not_count_is_refused_with_a_word_and_kept_nowhere(
     answer = desk.presses("ana", text, **how)
     assert answer.status_code == 409
     assert said in unescape(answer.text)
+    assert said in desk.counter.behind.turned_away[-1]
     assert "nobody yet" in desk.as_("ben").get().text
 
 
@@ -207,6 +221,10 @@ def test_what_another_stop_has_overtaken_is_kept_and_resumes_nothing_yet(desk: D
     assert "Approve with your key" not in page
     assert desk.presses("ben", text).headers["location"] == f"/control/approval?of={name}"
     assert desk.lifted() == []
+    browser = desk.as_("rita")  # who may have lifted what it names all the same
+    part = browser.post("/control/resume/approved", form=browser.form(), target="x", approval=text, signatures="")
+    assert "Lifted as approved, and still stopped" in part.text
+    assert desk.lifted() == [("rita", ("ana", "ben"), ("passkey", "passkey"))]
 
 
 def test_a_statement_that_was_written_elsewhere_can_be_brought_and_approved_here(desk: Desk) -> None:

@@ -116,7 +116,7 @@ def test_standing_statements_are_asked_again_and_again_until_they_expire(folder:
     put(folder, "b", order(Act.BUNDLE, days=30, nonce=2), TWO)
     for at in (NOW, NOW, NOW + DAY):
         assert approvals.profile(NEW, at) == ("ana", "ben")
-        assert approvals.bundle(NEW, at) == ("ana", "ben")
+        assert approvals.bundle(NEW, at).people == ("ana", "ben")
     with pytest.raises(NotApproved, match="expired"):
         approvals.bundle(NEW, NOW + 30 * DAY)
     for ask in (approvals.profile, approvals.bundle):

@@ -51,7 +51,7 @@ def why_not(*signatures: Signed, what: Order = ORDER, at: float = NOW) -> str:
 
 
 def test_two_entitled_persons_approve() -> None:
-    assert approve(*BOTH) == Approved(ORDER, ("ana", "ben"), ())
+    assert approve(*BOTH) == Approved(ORDER, ("ana", "ben"), (), (Kind.SSH, Kind.SSH))
 
 
 def test_a_passkey_stands_in_place_of_an_ssh_key() -> None:
@@ -114,7 +114,7 @@ def test_who_is_not_entitled_does_not_count_and_is_told(key: object, name: str, 
     assert isinstance(key, type(ANA))
     extra = signed(ORDER, key, name)
     assert why_not(BOTH[0], extra) == f"1 of 2 approvals (ana); {words}"
-    assert approve(*BOTH, extra) == Approved(ORDER, ("ana", "ben"), (words,))
+    assert approve(*BOTH, extra) == Approved(ORDER, ("ana", "ben"), (words,), (Kind.SSH, Kind.SSH))
 
 
 def test_a_bad_signature_takes_nothing_from_the_good_ones_and_is_told() -> None:

@@ -199,7 +199,7 @@ def test_a_profile_and_a_bundle_are_approved_and_stay_so(
     config = load(old)
     approvals, at = Approvals.of(config), datetime.now(UTC).timestamp()
     for _ in range(2):
-        assert approvals.bundle(config.digest, at) == ("ana", "ben")
+        assert approvals.bundle(config.digest, at).people == ("ana", "ben")
         assert approvals.profile(of_standard(config.standards["ours", "1"]), at) == ("ana", "ben")
     text = run(capsys, "approval", "check", "--config", old)
     assert "  custom_profile: standard ours 1\n" in text

@@ -15,8 +15,9 @@ from guard.policy.acceptance import Asked, NotAcceptedError, NotApprovedError, a
 from guard.policy.config import Config
 from guard.policy.load import load
 from guard.serve.approving import SignedApprovals
-from tests.guard.approval.persons import ANA, BEN, CARA, NOW, PAGES, PERSONS, STRANGER, order
+from tests.guard.approval.persons import ANA, ANAS, BEN, CARA, NOW, PAGES, PERSONS, STRANGER, order
 from tests.parts.configuration import ModelSpec, write_configuration, write_operators
+from tests.parts.passkeys import SoftPasskey
 from tests.parts.ssh_keys import SoftKey
 
 TWO = {"ana": ANA, "ben": BEN}
@@ -45,7 +46,7 @@ def change(before: Config | None, after: Config) -> Asked:
     return Asked(before, after, frozenset(), NOW, running=False)
 
 
-def sign(directory: Path, name: str, what: Order, keys: Mapping[str, SoftKey] = TWO) -> None:
+def sign(directory: Path, name: str, what: Order, keys: Mapping[str, SoftKey | SoftPasskey] = TWO) -> None:
     folder = directory / "approvals"
     folder.mkdir(exist_ok=True)
     (folder / f"{name}.json").write_bytes(canonical(what))
@@ -64,14 +65,21 @@ def test_a_weaker_policy_comes_in_by_two_signatures_and_its_order_is_used_once(d
         accept(change(before, after), people)
     sign(directory, "x", weaker(before, after))
     found = accept(change(before, after), people)
-    assert found.approved_by == ("ana", "ben")
-    assert accept(change(before, after), people).approved_by == ("ana", "ben")  # asking uses nothing up
+    assert found.approved_by == ("ana (ssh)", "ben (ssh)")
+    assert accept(change(before, after), people).approved_by == ("ana (ssh)", "ben (ssh)")  # asking uses nothing up
     assert found.wanted is not None
     people.use(found.wanted)
     with pytest.raises(NotAcceptedError, match="the order was used before"):
         accept(change(before, after), people)
     with pytest.raises(NotApprovedError, match="the order was used before"):
         people.use(found.wanted)
+
+
+def test_a_passkey_signs_for_a_policy_too_and_the_record_says_so(directory: Path) -> None:
+    before = load(directory)
+    after = more(directory)
+    sign(directory, "x", weaker(before, after), {"ana": ANAS, "ben": BEN})
+    assert accept(change(before, after), SignedApprovals()).approved_by == ("ana (passkey)", "ben (ssh)")
 
 
 @pytest.mark.parametrize("keys", [{"ana": ANA}, {"ana": ANA, "ben": STRANGER}], ids=["one", "a stranger's key"])
@@ -93,7 +101,7 @@ def test_a_new_configuration_does_not_name_who_approves_it(directory: Path) -> N
     with pytest.raises(NotAcceptedError, match="is not made with a key of cara"):
         accept(change(before, after), SignedApprovals())
     sign(directory, "x", weaker(before, after), {"ana": ANA, "cara": CARA})
-    assert accept(change(before, after), SignedApprovals()).approved_by == ("ana", "cara")
+    assert accept(change(before, after), SignedApprovals()).approved_by == ("ana (ssh)", "cara (ssh)")
 
 
 def test_a_lowered_level_takes_an_order_about_the_level_besides(directory: Path) -> None:
@@ -103,7 +111,7 @@ def test_a_lowered_level_takes_an_order_about_the_level_besides(directory: Path)
     with pytest.raises(NotAcceptedError, match="lower_level of demo: no order"):
         accept(change(before, after), SignedApprovals())
     sign(directory, "y", order(Act.LOWER_LEVEL, nonce=2))
-    assert accept(change(before, after), SignedApprovals()).approved_by == ("ana", "ben")
+    assert accept(change(before, after), SignedApprovals()).approved_by == ("ana (ssh)", "ben (ssh)")
 
 
 def test_a_whole_configuration_is_signed_again_and_again_by_standing_orders(directory: Path) -> None:
@@ -113,7 +121,7 @@ def test_a_whole_configuration_is_signed_again_and_again_by_standing_orders(dire
         accept(change(None, signed), people)
     sign(directory, "b", order(Act.BUNDLE, {"after": signed.digest}))
     for _ in range(2):
-        assert accept(change(None, signed), people).approved_by == ("ana", "ben")
+        assert accept(change(None, signed), people).approved_by == ("ana (ssh)", "ben (ssh)")
     other = edit(directory, "tiers.yaml", lambda tiers: tiers["tiers"]["general"]["rate"].update(burst=10))
     with pytest.raises(NotAcceptedError, match="signed_bundle"):
         accept(change(signed, other), people)
