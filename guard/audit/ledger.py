@@ -173,7 +173,10 @@ class Ledger:
         patience = self._patience.get(exchange.id, 0.0) if self._patience else 0.0
         wall, now = self._clock.now(), self._clock.steady()
         if not patience:
-            return self._part(exchange, channel, wall, now, durable=durable)
+            written = self._part(exchange, channel, wall, now, durable=durable)
+            if self._segment.dead and written is None:  # it lacks its copy, and would be sent at once
+                raise self._refuse(Failure.UNREACHABLE, self._segment.dead)
+            return written
         piece = Channel(channel.id)
         piece.start, piece.fresh = channel.start, channel.fresh
         write = partial(self._part, exchange, piece, wall, now, durable=durable)
@@ -379,11 +382,12 @@ class Ledger:
         sequence = self._next
         try:
             segment.write(frame)
+        except UncopiedError as error:
+            # It is there as a whole and in doubt, as after a failed sync: its number is used, and who waits hears it.
+            segment.dead = describe(error)
+            self._commits.wake()
         except Exception as error:  # whatever it was, nothing may follow what could be half a frame
             segment.dead = describe(error)
-            if isinstance(error, UncopiedError):  # it is there as a whole, in doubt: its number is used
-                self._commits.wrote(sequence, len(frame) + sealed, now, None)
-                self._next = sequence + 1
             self._commits.wake()
             raise self._refuse(Failure.UNREACHABLE, segment.dead) from error
         self._commits.wrote(sequence, len(frame) + sealed, now, future)

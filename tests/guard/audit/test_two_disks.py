@@ -144,6 +144,30 @@ def test_a_failure_of_either_is_one_of_the_log_and_both_go_on_afterwards(
     assert numbers == list(range(1, len(numbers) + 1))
 
 
+def test_a_part_without_its_copy_is_refused_and_an_intent_that_nobody_waits_for_is_in_doubt(desk: Desk) -> None:
+    log = desk.open()
+    log.intent(exchange("r1"), durable=False, keep=None)
+    desk.other.write_error = IO
+    with pytest.raises(Unavailable, match="Input/output error"):
+        log.part(exchange("r1"), part("x"))
+    desk.other.write_error = None
+    desk.clock.pass_(1.0)
+    log.part(exchange("r1"), part("y"))
+    desk.other.write_error = IO
+    assert log.intent(exchange("r2"), durable=False, keep=None) is None
+    desk.other.write_error = None
+    desk.clock.pass_(1.0)
+    assert log.outcome(exchange("r2"), outcome(), durable=False) is None
+    log.close()
+    items = [item for item in iter_records(desk.first) if isinstance(item, Entry)]
+    assert [item.sequence for item in items] == list(range(1, len(items) + 1))
+    doubts = [item.record for item in items if isinstance(item.record, records.Recovered)]
+    assert [(one.what, one.first <= one.last) for one in doubts] == [("failed_segment", True)] * 2
+    assert desk.intents(desk.first) == ["r1", "r2"]
+    desk.open().close()
+    assert desk.same()
+
+
 def test_a_second_that_takes_no_new_file_leaves_none_in_the_first(desk: Desk) -> None:
     log = desk.open()
     desk.one.write_error = IO
