@@ -55,11 +55,21 @@ class Admitted:
 
 @dataclass(slots=True)
 class Tally:
-    """What one mount did to the answer so far: its time, its first denial or failure; ``asked``: for what may rest."""
+    """What one mount did to the answer so far: its time, its first denial or failure; ``asked``: for what may rest.
+
+    ``holds`` is what a mount in shadow would hold back of a channel: from where, and of how much text it said so.
+    """
 
     seconds: float = 0.0
     denied: Decision | None = None
     asked: bool = False
+    holds: dict[Channel, tuple[int, int, bool]] | None = None
+
+    def hold(self, channel: Channel, upto: int) -> None:
+        """Note how far a mount in shadow has cleared a channel, should it be enforced before it is asked again."""
+        if upto < channel.end:
+            self.holds = self.holds or {}
+            self.holds[channel] = upto, channel.end, channel.complete
 
 
 @dataclass(slots=True)
@@ -190,7 +200,9 @@ class Pipeline:
                 verdict, failure = _late(mount), Failure.TIMEOUT
             if type(verdict) is Cleared and type(verdict.upto) is int and 0 <= verdict.upto <= channel.end:
                 tallies[index].seconds += seconds
-                if mount.enforce and verdict.upto < watermark:
+                if not mount.enforce:
+                    tallies[index].hold(channel, verdict.upto)
+                elif verdict.upto < watermark:
                     watermark = verdict.upto
                 continue
             if inspect.isawaitable(verdict):
@@ -224,7 +236,9 @@ class Pipeline:
                 verdict, failure = _late(mount), Failure.TIMEOUT
             if type(verdict) is Cleared and type(verdict.upto) is int and 0 <= verdict.upto <= channel.end:
                 judgement.tallies[place].seconds += seconds
-                if mount.enforce and verdict.upto < watermark:
+                if not mount.enforce:
+                    judgement.tallies[place].hold(channel, verdict.upto)
+                elif verdict.upto < watermark:
                     watermark = verdict.upto
                 continue
             decision = self._settle(judgement, place, verdict, failure, seconds)
@@ -254,6 +268,23 @@ class Pipeline:
                 tally.denied = decision
         elif _weight(decision) > _weight(before):
             tally.denied = decision._replace(failure=decision.failure or before.failure)
+
+    def held(self, judgement: Judgement) -> dict[Channel, int]:
+        """Return from where on what these mounts enforce would hold channels back that they watched in shadow."""
+        found: dict[Channel, int] = {}
+        for mount, tally in zip(self.watchers, judgement.tallies, strict=True):
+            if mount.enforce and tally.holds:
+                for channel, (upto, end, complete) in tally.holds.items():
+                    if (end, complete) == (channel.end, channel.complete):  # else it has been asked since
+                        found[channel] = min(upto, found.get(channel, upto))
+        return found
+
+    def tightened(self, judgement: Judgement, channel: Channel, found: int | Decision) -> int | Decision:
+        """Return what a watch that was begun before these mounts were enforced comes to now that they are."""
+        late = self.carry_out(judgement)
+        if late is not None or isinstance(found, Decision):
+            return late or found
+        return min(found, self.held(judgement).get(channel, found))
 
     def carry_out(self, judgement: Judgement) -> Decision | None:
         """Block for what the same mounts, before they were enforced as they are here, recorded and let pass.

@@ -60,8 +60,6 @@ class Proxy:
             _log.exception("the request could not be read")
             await self._turn_away(scope, reply, Refused(Code.INTERNAL))
             return
-        if arrival.exchange.asked:
-            reply.answered_by(arrival.exchange.model, arrival.exchange.id)
         await _Journey(arrival, reply, self._live, self._clock).run(self._witness)
 
     async def _turn_away(self, scope: Scope, reply: Reply, refused: Refused) -> None:
@@ -87,6 +85,8 @@ class _Journey(Traveller):
         live = Live(exchange, task, now + self.serving.total_seconds, self.serving.idle_seconds)
         self.live.enter(live)
         reply.connection.when_gone(lambda: live.cut(Ending.CALLER_GONE, Block(Code.CALLER_GONE, "the caller left")))
+        if exchange.asked:
+            reply.answered_by(exchange.model, exchange.id)
         witness.began(arrival)
         judgement = self.pipeline.begin(exchange)
         live.tighten = partial(self._tighten, judgement, live)
@@ -120,7 +120,6 @@ class _Journey(Traveller):
             self.serving.upstream.abandon(self.sent, lambda result: witness.abandoned(arrival, result))
         if self.instead is not None:
             # Within this turn of the loop, so that no order, reload or leaving caller finds neither of the two.
-            reply.answered_by(self.instead.exchange.model, self.instead.exchange.id)
             try:
                 await _Journey(self.instead, reply, self.live, self.clock).run(witness)
             except asyncio.CancelledError as cancelled:
@@ -198,9 +197,10 @@ class _Journey(Traveller):
         while self.watching is not None:
             watching, self.watching = self.watching, None
             watermark = await watching
+            channel = reader.touched.pop(0)
             if self.pipeline is self.serving.stricter:  # perhaps only since the question was put
-                watermark = self.pipeline.carry_out(judgement) or watermark
-            self._cleared(reader.touched.pop(0), watermark)
+                watermark = self.pipeline.tightened(judgement, channel, watermark)
+            self._cleared(channel, watermark)
             self._watch(judgement, reader)
         if live.cause is not None:
             raise live.cause
@@ -272,11 +272,12 @@ class _Journey(Traveller):
         self._sent(events)
 
     def _tighten(self, judgement: Judgement, live: Live) -> None:
-        """Go on under the stricter pipeline; what that would have blocked already is cut."""
+        """Go on under the stricter pipeline: what is still here is cut or held by it; what is being sent has left."""
         stricter = self.serving.stricter
         if stricter is None or self.pipeline is stricter:
             return
         self.pipeline = stricter
+        self.valve.lower(stricter.held(judgement))
         late = stricter.carry_out(judgement)
         if late is not None:
             ending = Ending.BLOCKED_INPUT if late.target is Target.INPUT else Ending.BLOCKED_OUTPUT

@@ -1,13 +1,14 @@
 """The valve: holds back every event of an answer until all of its text is cleared (sans-io; rows C3, I4).
 
 Events leave in the order in which they came. An event leaves when each of its marks lies at or below the watermark of
-its channel; the watermark is the lowest that any watching safeguard has cleared, and it never moves back.
+its channel; the watermark is the lowest that any watching safeguard has cleared. It moves back only when an order has
+what was watched in shadow enforced.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from guard.wire.dialect import Event
 from safeguards.exchange import Channel
@@ -35,6 +36,12 @@ class Valve:
         """Raise a channel's watermark; offsets are characters."""
         if upto > self._cleared.get(channel, 0):
             self._cleared[channel] = upto
+
+    def lower(self, held: Mapping[Channel, int]) -> None:
+        """Lower the watermarks of channels to where an order has them held from; what has left has left."""
+        for channel, upto in held.items():
+            if upto < self._cleared.get(channel, 0):
+                self._cleared[channel] = upto
 
     def release(self) -> list[Event]:
         """Take every event that may leave now, in order."""

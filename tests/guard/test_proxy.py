@@ -527,3 +527,53 @@ def test_a_stop_that_came_while_the_prompt_was_judged_is_the_answer() -> None:
     asyncio.run(road.travel(line))
     assert [outcome.ending for outcome in road.notes.outcomes] == [Ending.STOPPED]
     assert road.model.sent == []
+
+
+class Window(Safeguard):
+    """In shadow, holds back the last word that came; finds what the last word completes."""
+
+    kind = "classifier"
+    watches = True
+
+    def watch(self, exchange: Exchange, channel: Channel) -> Cleared | Block:
+        """Hold the last word, unless no more comes."""
+        if channel.text.endswith(WORDS[-1]):
+            return Block(Code.CONTENT_BLOCKED, "a rule", category="other", rule="r1")
+        return Cleared(channel.end if channel.complete else len("".join(WORDS[: channel.text.count(" ") - 1])))
+
+
+class Tightened(Road):
+    """A road on which a window is in shadow until somebody tightens: then it is enforced."""
+
+    def __init__(self, *, late: bool) -> None:
+        """Mount it before what answers ``late``, or at once."""
+        super().__init__(first=Hesitant() if late else Sudden())
+        first = self.serving.pipeline.mounts[0]
+        shadow = Mount("window", Window(), False, False, 5.0)
+        stricter = Pipeline([replace(shadow, enforce=True, block_on_failure=True), first])
+        self.change(pipeline=Pipeline([shadow, first]), stricter=stricter, rungs=frozenset({Mode.STRICTER}))
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("step", range(60))
+@pytest.mark.parametrize("way", WAYS)
+def test_what_a_window_held_back_in_shadow_does_not_leave_once_an_order_has_it_enforced(
+    way: type[Line], step: int, late: bool
+) -> None:
+    road, line = Tightened(late=late), way(slow=False)
+
+    async def main() -> str:
+        task = asyncio.ensure_future(road.travel(line))
+        for _ in range(step):
+            await asyncio.sleep(0)
+        left, running = texts(line), len(road.live)
+        for live in road.live:
+            live.tighten()
+        await task
+        return left if running else "".join(WORDS)
+
+    left = asyncio.run(main())
+    (outcome,) = road.notes.outcomes
+    # No text leaves after the order but what the window has cleared: it never cleared the third word.
+    assert len(texts(line)) <= max(len(left), len("one two ")), (left, texts(line))
+    assert left == "".join(WORDS) or outcome.ending is Ending.BLOCKED_OUTPUT

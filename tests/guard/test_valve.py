@@ -73,6 +73,17 @@ def test_a_watermark_never_moves_back() -> None:
     assert texts(valve.release()) == [b"a"]
 
 
+def test_an_order_lowers_a_watermark_to_where_text_is_held_from_and_never_raises_one() -> None:
+    one, other, valve = channel(0), channel(1), Valve()
+    valve.clear(one, 9)
+    valve.put([Event(b"ab", one, 2), Event(b"c", one, 3)])
+    valve.lower({one: 2, other: 5})
+    assert texts(valve.release()) == [b"ab"]
+    valve.put([Event(b"d", other, 1)])
+    valve.clear(one, 3)
+    assert texts(valve.release()) == [b"c"]
+
+
 def test_events_do_not_overtake_one_another() -> None:
     valve, first, second = Valve(), channel(0), channel(1)
     valve.put([Event(b"a", first, 1), Event(b"b", second, 1), Event(b"end")])
