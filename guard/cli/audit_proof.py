@@ -25,12 +25,14 @@ from guard.audit.sealer import logs, open_sealer
 from guard.audit.segments import LedgerError
 from guard.audit.timestamp_authority import Authority
 from guard.audit.timestamp_form import TimestampError
+from guard.audit.timestamps import sizes
 from guard.audit.tree import ProofError
 from guard.audit.verify import verify
 from guard.cli.audit_report import as_json, as_text
 from guard.cli.options import add_config
 from guard.cli.progress import Progress
 from guard.policy.load import Config, load
+from guard.policy.timestamp_ca import read_timestamp_ca
 from guard.serve import witnessing
 from guard.serve.sealing import key_ring, log_key
 
@@ -115,7 +117,9 @@ def _verify(arguments: argparse.Namespace) -> int:
     try:
         key = _trusted_key(arguments)
         earlier = [_note(path) for path in arguments.from_checkpoint]
-        report = verify(_folder(arguments), key, earlier, _progress(begun), _authority(arguments))
+        audit = _folder(arguments)
+        authority = _authority(arguments) or _own_authority(arguments, audit)
+        report = verify(audit, key, earlier, _progress(begun), authority)
     except (LedgerError, NoteError, TimestampError) as error:
         sys.stderr.write(f"guard: {error}\n")
         return UNREADABLE
@@ -277,6 +281,14 @@ def _authority(arguments: argparse.Namespace) -> Authority | None:
     if arguments.timestamp_ca is None:
         return None
     return Authority(_read(arguments.timestamp_ca, MAX_CA_BYTES))
+
+
+def _own_authority(arguments: argparse.Namespace, audit: Path) -> Authority | None:
+    """This host's own, for what there is: a log that was just begun has no time stamp yet."""
+    if arguments.config is None or not sizes(audit):
+        return None
+    roots = read_timestamp_ca(load(arguments.config))
+    return None if roots is None else Authority(roots)
 
 
 def _key_in(path: Path, algorithm: Algorithm) -> Key:

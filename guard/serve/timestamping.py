@@ -88,7 +88,9 @@ class Timestamping:
                 await asyncio.to_thread(self._recall, settings.every_seconds)
             note = await asyncio.to_thread(read_head, self._audit / FLEET)
             size = 0 if note is None else parse_checkpoint(note.text).size
-            if note is not None and size > self._size:
+            if note is None or size <= self._size:
+                self._since = None
+            else:
                 self._since = self._clock.steady() if self._since is None else self._since
                 if self._clock.steady() >= self._next:
                     self._next = self._clock.steady() + min(RETRY_SECONDS, settings.every_seconds)

@@ -63,6 +63,8 @@ def test_a_request_is_proved_to_have_stood_when_it_was_stamped(
             wait_until(
                 lambda: "\nguard_audit_timestamp_late 0.0" in guard.get("/metrics").text, "the figures are there"
             )
+        assert main(["audit", "verify", "--config", str(config)]) == 0  # under the authority that it names itself
+        assert "their signatures checked" in capsys.readouterr().out
         shutil.copytree(audit, copy)
         ours = ["--key", str(tmp_path / "log.vkey")]
         told = subprocess.run([GUARD, "audit", "key", "--config", str(config)], capture_output=True, check=True)

@@ -125,6 +125,12 @@ def test_a_restart_neither_asks_again_nor_forgets_what_waits(host: Host) -> None
     assert host.stamped() == [2, 3]
 
 
+def test_a_restart_without_anything_new_lets_nothing_wait(host: Host) -> None:
+    host.turn(host.begun())
+    host.turn(host.begun(), after=10 * LATE)
+    assert (len(host.tsa.asked), host.figure("lag_seconds"), host.figure("late")) == (1, 0.0, 0.0)
+
+
 def test_a_clock_that_was_put_back_delays_no_time_stamp_for_longer_than_one_turn_of_them(host: Host) -> None:
     host.turn(host.begun())
     host.clock.wall -= 1_000_000.0
