@@ -2,11 +2,13 @@
 """Check a proof of ASL Guard's request log with nothing but Python: no package, no network, no guard.
 
     guard audit prove ID > proof.json          on the guard's host
-    python3 check_proof.py proof.json --key log.vkey [--witness witness.vkey]
+    python3 check_proof.py proof.json --key log.vkey [--witness witness.vkey] [--stamps DIR]
 
 It shows that the records in the file stood in the log whose key you were given, byte for byte, and were not changed
 since the head in it was signed. It does not show when that was (a witness's cosignature does), nor that nothing was
-left out of the log. Exit codes: 0 proved, 1 not proved, 2 cannot be read.
+left out of the log. Of a time stamp (RFC 3161) it shows that it is over a head that covers the records, and says the
+time in it, but NOT who signed it: --stamps writes the head and the time stamp out for OpenSSL, which does. Exit codes:
+0 proved, 1 not proved, 2 cannot be read. All of it is one file, so that an auditor can read it and run it alone.
 
 Ed25519 is written out below after RFC 8032. It only verifies, with public inputs: it is not constant-time and need
 not be.
@@ -168,6 +170,72 @@ def head_of(note: str, key: Key) -> tuple[str, int, bytes]:
     return origin, int(size), base64.b64decode(root, validate=True)
 
 
+# Time stamps, RFC 3161: what the answer of an authority states. Its signature is not checked here.
+SIGNED_DATA = bytes.fromhex("06092a864886f70d010702")
+TST_INFO = bytes.fromhex("060b2a864886f70d0109100104")
+SHA256 = bytes.fromhex("0609608648016503040201")
+
+
+def elements(data: bytes) -> list[tuple[int, bytes, bytes]]:
+    """Tag, content and all bytes of each element of DER that stands here."""
+    found = []
+    at = 0
+    while at < len(data):
+        start, tag, length = at, data[at], data[at + 1]
+        at += 2
+        if length >= 0x80:
+            count = length - 0x80
+            length = int.from_bytes(data[at : at + count], "big")
+            at += count
+            if not 1 <= count <= 3:
+                raise UnprovedError("the time stamp is not DER")
+        if at + length > len(data):
+            raise UnprovedError("the time stamp is cut off")
+        found.append((tag, data[at : at + length], data[start : at + length]))
+        at += length
+    return found
+
+
+def inside(data: bytes) -> list[tuple[int, bytes, bytes]]:
+    """The elements inside the only one that stands here."""
+    ((_, content, _),) = elements(data)
+    return elements(content)
+
+
+def stamp_of(answer: bytes) -> tuple[bytes, str]:
+    """The SHA-256 hash that an answer is over, and the time it states."""
+    status, *token = inside(answer)
+    if elements(status[1])[0][2] != b"\x02\x01\x00" or not token:
+        raise UnprovedError("no time stamp was granted")
+    kind, content = elements(token[0][1])
+    info, wrapped = elements(inside(content[1])[2][1])
+    if kind[2] != SIGNED_DATA or info[2] != TST_INFO:
+        raise UnprovedError("the time stamp is something else")
+    _, _, imprint, _, moment = inside(elements(wrapped[1])[0][1])[:5]
+    algorithm, hashed = elements(imprint[1])
+    if not algorithm[1].startswith(SHA256) or moment[0] != 0x18:
+        raise UnprovedError("the time stamp is over another kind of hash than SHA-256")
+    when = moment[1].decode("ascii")
+    if not when.endswith("Z") or not when[:14].isdigit():
+        raise UnprovedError("the time stamp's time is not UTC")
+    return hashed[1], f"{when[:4]}-{when[4:6]}-{when[6:8]}T{when[8:10]}:{when[10:12]}:{when[12:14]}Z"
+
+
+def check_stamp(log: dict[str, Any], key: Key) -> tuple[bytes, bytes, str]:
+    """The stamped head, the answer over it, and its time; the head must be of the fleet log and cover the records'."""
+    stamp, fleet = log["stamp"], log["fleet"]
+    whole, count, top = head_of(stamp["checkpoint"], key)
+    if whole != key.name:
+        raise UnprovedError("the head that was stamped is not one of this log")
+    path = [base64.b64decode(each, validate=True) for each in stamp["path"]]
+    check_inclusion(leaf_hash(FLEET_KIND, log["checkpoint"].encode()), fleet["index"], count, path, top)
+    data, answer = stamp["checkpoint"].encode(), base64.b64decode(stamp["answer"], validate=True)
+    imprint, when = stamp_of(answer)
+    if imprint != hashlib.sha256(data).digest():
+        raise UnprovedError("the time stamp is over something else")
+    return data, answer, when
+
+
 def check(proof: dict[str, Any], key: Key, witness: Key | None) -> list[str]:
     """What is proved, a line each; raises UnprovedError."""
     if proof["format"] != FORMAT:
@@ -206,6 +274,23 @@ def check(proof: dict[str, Any], key: Key, witness: Key | None) -> list[str]:
             _, signatures = witness.signatures(fleet["checkpoint"])
             time = max(int.from_bytes(each[:8], "big") for each in signatures)
             said.append(f"witnessed: {witness.name} saw the log with it at {time} (seconds since 1970)")
+        if log.get("stamp") is not None:
+            _, _, when = check_stamp(log, key)
+            said.append(f"time-stamped: {when}, as the time stamp says; who signed it is NOT checked here (--stamps)")
+    return said
+
+
+def write_stamps(proof: dict[str, Any], key: Key, folder: Path) -> list[str]:
+    """Write each time stamp and its head into a new folder; returns the commands that check who signed them."""
+    folder.mkdir()
+    said = []
+    for number, log in enumerate(proof["logs"]):
+        if log.get("stamp") is not None:
+            data, answer, _ = check_stamp(log, key)
+            head, reply = folder / f"{number}.checkpoint", folder / f"{number}.tsr"
+            head.write_bytes(data)
+            reply.write_bytes(answer)
+            said.append(f"check with: openssl ts -verify -data {head} -in {reply} -CAfile CA.pem")
     return said
 
 
@@ -215,6 +300,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("proof", type=Path, help="the file that `guard audit prove` wrote")
     parser.add_argument("--key", type=Path, required=True, help="the log's public key, from somebody you trust")
     parser.add_argument("--witness", type=Path, help="the public key of a witness that must have cosigned it")
+    parser.add_argument("--stamps", type=Path, metavar="DIR", help="write time stamps to this new folder, for openssl")
     parser.add_argument("--show", action="store_true", help="print the records as well")
     given = parser.parse_args(arguments)
     try:
@@ -228,6 +314,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     try:
         said = check(proof, key, witness)
+        if given.stamps:
+            said += write_stamps(proof, key, given.stamps)
+    except OSError as error:
+        print(f"cannot be written: {error}", file=sys.stderr)
+        return 2
     except (UnprovedError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         words = error if isinstance(error, UnprovedError) else "the file is not a proof"
         print(f"NOT PROVED: {words}", file=sys.stderr)

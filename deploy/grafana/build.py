@@ -263,6 +263,16 @@ RECORD: Final = (
         query(f"max by (instance) (guard_audit_ship_lag_seconds{{{HERE}}})", "{{instance}}"),
     ),
     graph(
+        "Newest head without a time stamp",
+        "Seconds where time stamps are asked for (audit.timestamp), and by how much the clocks differ. "
+        "Runbook GuardAuditNotTimestamped.",
+        "s",
+        query(f"max by (instance) (guard_audit_timestamp_lag_seconds{{{HERE}}})", "{{instance}}"),
+        query(
+            f"max by (instance) (guard_audit_timestamp_clock_difference_seconds{{{HERE}}})", "{{instance}} clock ahead"
+        ),
+    ),
+    graph(
         "Records not yet on disk",
         "Accepted and not yet durable: near 0 when the disk keeps up. A rising line is a disk that does not.",
         "short",

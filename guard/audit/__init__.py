@@ -12,7 +12,8 @@ lies where, ``contents`` opens them, ``retention`` and ``holds`` say when they g
 
 That nothing was changed is for signed heads to show: ``tree`` and ``tiles`` hash, ``checkpoint``, ``note``, ``epochs``
 and ``signing_keys`` sign, ``sealer`` brings what is durable under a head, ``fleet`` keeps the heads of all writers,
-``verify``, ``rehash`` and ``findings`` check all of it, ``proof`` one record, ``cosigning`` is the witness's part.
+``verify``, ``rehash`` and ``findings`` check all of it, ``proving`` and ``proof`` one record, ``cosigning`` is the
+witness's part, ``timestamps``, ``timestamp_form`` and ``timestamp_authority`` that of RFC 3161.
 
 A CRC alone finds accidents, not forgery.
 """

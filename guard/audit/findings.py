@@ -49,3 +49,17 @@ class Rehashed:
     open: dict[str, None] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
     heads: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """The time stamps over heads of the fleet log: how many, from when to when, and the longest time without one.
+
+    ``checked`` tells whether they were held to an authority's certificates, or only say what they say.
+    """
+
+    count: int
+    first: float
+    last: float
+    widest: float
+    checked: bool

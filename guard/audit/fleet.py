@@ -81,12 +81,14 @@ class FleetLog:
             self._segment = None
 
 
-def entries(audit: Path, *, newest: bool = False) -> Iterator[tuple[int, Note | str]]:
+def entries(audit: Path, *, newest: bool = False, after: int = 0) -> Iterator[tuple[int, Note | str]]:
     """Every head ever signed with its sequence, oldest first, or what is wrong with it; raises OSError.
 
-    With ``newest`` only those of the last two segments.
+    With ``newest`` only those of the last two segments, with ``after`` only of segments with one behind that sequence.
     """
-    for path in listing(audit / FLEET)[-NEWEST if newest else 0 :]:
+    paths = listing(audit / FLEET)
+    begun = [path for path in paths if first_of(path) <= after + 1]
+    for path in paths[-NEWEST if newest else max(0, len(begun) - 1) :]:
         for frame in SegmentReader(path).read():
             if frame.kind != HEAD_KIND:
                 yield frame.sequence, f"kind {frame.kind} is no signed head"

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 from guard.audit.checkpoint import Checkpoint, parse_checkpoint
 from guard.audit.cosigning import cosigned_heads
 from guard.audit.epochs import FILE, Chain, epoch_key_name, judge_chain, read_chain
-from guard.audit.findings import Expected, Finding, Place, Rehashed
+from guard.audit.findings import Expected, Finding, Place, Rehashed, Stamps
 from guard.audit.fleet import entries
 from guard.audit.heads import CHECKPOINT, read_head, trusted_head
 from guard.audit.leaf_reader import SealError
@@ -23,7 +24,11 @@ from guard.audit.read import FLEET
 from guard.audit.rehash import rehash
 from guard.audit.sealer import logs
 from guard.audit.segments import LedgerError, describe
+from guard.audit.timestamp_authority import Authority
+from guard.audit.timestamp_form import TimestampError
+from guard.audit.timestamps import Stamped, sizes, stamped
 
+_CLOCKS: Final = 60.0  # seconds by which an authority's own clocks may differ
 _DELETED: Final = re.compile(r"([^/\s]+)/seg-([0-9]{20})\.log:([0-9]{1,20})")
 
 
@@ -36,6 +41,7 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     epochs: int = 0
+    stamps: Stamps | None = None
 
     @property
     def intact(self) -> bool:
@@ -49,15 +55,20 @@ class Report:
 
 
 def verify(
-    audit: Path, key: Key, earlier: Sequence[Note] = (), progress: Callable[[int], None] = lambda _: None
+    audit: Path,
+    key: Key,
+    earlier: Sequence[Note] = (),
+    progress: Callable[[int], None] = lambda _: None,
+    authority: Authority | None = None,
 ) -> Report:
     """Verify everything below an audit folder under the log's key; raises LedgerError for what cannot be read.
 
     ``earlier`` are heads kept elsewhere, of a writer or of the fleet log: the only way to notice that everything was
-    put back to an earlier state together. ``progress`` is told of bytes read.
+    put back to an earlier state together. ``progress`` is told of bytes read. With an ``authority`` there must be time
+    stamps, and each must be its own; without one they are only held to what they are over.
     """
     try:
-        return _Verification(audit, key, earlier, progress).run()
+        return _Verification(audit, key, earlier, progress, authority).run()
     except SealError:
         raise
     except OSError as error:
@@ -65,8 +76,16 @@ def verify(
 
 
 class _Verification:
-    def __init__(self, audit: Path, key: Key, earlier: Sequence[Note], progress: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        audit: Path,
+        key: Key,
+        earlier: Sequence[Note],
+        progress: Callable[[int], None],
+        authority: Authority | None,
+    ) -> None:
         self._audit = audit
+        self._authority = authority
         self._key = key
         self._earlier = earlier
         self._progress = progress
@@ -86,6 +105,7 @@ class _Verification:
                 self._expect(head, f"epoch {epoch.number}")
         self._kept()
         self._cosigned()
+        self._stamped()
         fleet = self._head(FLEET)
         self._entries()
         directories = {path.name: path for path in logs(self._audit)}
@@ -198,6 +218,37 @@ class _Verification:
                     self._find(FLEET, f"{place}: not signed by the key of {self._key.name}")
             except NoteError as error:
                 self._find(FLEET, f"{place}: {error}")
+
+    def _stamped(self) -> None:
+        """Heads that were stamped with the time count too, and the times must go on as the log did."""
+        found: list[Stamped] = []
+        for size in sizes(self._audit):
+            place = f"the time stamp over {size} entries"
+            try:
+                each = stamped(self._audit, size)
+                if self._authority is not None:
+                    self._authority.check(each.answer, each.note.encode())
+                if not signed_by(each.note, self._key):
+                    self._find(FLEET, f"{place}: its head is not signed by the key of {self._key.name}")
+                    continue
+                head = parse_checkpoint(each.note.text)
+            except (LedgerError, NoteError) as error:
+                self._find(FLEET, f"{place}: {error}")
+                continue
+            except TimestampError as error:
+                self._find(FLEET, f"{place}: the authority {error}")
+                continue
+            self._epoch_of(each.note, head, place)
+            self._expect(head, place)
+            if found and each.token.time < found[-1].token.time - _CLOCKS:
+                self._find(FLEET, f"{place}: is older than the one over {found[-1].size} entries")
+            found.append(each)
+        if self._authority is not None and not found:
+            self._find(FLEET, "no head of this log has a time stamp of the authority that was given")
+        if found:
+            times = [each.token.time for each in found]
+            widest = max((after - before for before, after in pairwise(times)), default=0.0)
+            self._report.stamps = Stamps(len(times), times[0], times[-1], widest, self._authority is not None)
 
     def _forgive(self) -> None:
         """What retention deleted and recorded is no loss: a notice, not a finding."""

@@ -16,23 +16,29 @@ from guard.app import SYSTEM_CLOCK, log_disk, storage
 from guard.audit.heads import CHECKPOINT, read_head, trusted_head
 from guard.audit.ledger import Ledger
 from guard.audit.note import MAX_NOTE_BYTES, Algorithm, Key, Note, NoteError, parse_key, parse_note
-from guard.audit.proof import MAX_PROOF_BYTES, NotYetError, Proof, check_proof, decode_proof, encode_proof, prove
+from guard.audit.proof import MAX_PROOF_BYTES, Proof, check_proof, decode_proof, encode_proof
+from guard.audit.proving import NotYetError, prove
 from guard.audit.records import Kind
 from guard.audit.render import moment, printable
 from guard.audit.repair import rebuild_tiles
 from guard.audit.sealer import logs, open_sealer
 from guard.audit.segments import LedgerError
+from guard.audit.timestamp_authority import Authority
+from guard.audit.timestamp_form import TimestampError
+from guard.audit.timestamps import sizes
 from guard.audit.tree import ProofError
 from guard.audit.verify import verify
 from guard.cli.audit_report import as_json, as_text
 from guard.cli.options import add_config
 from guard.cli.progress import Progress
 from guard.policy.load import Config, load
+from guard.policy.timestamp_ca import read_timestamp_ca
 from guard.serve import witnessing
 from guard.serve.sealing import key_ring, log_key
 
 Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for it
 UNREADABLE: Final = 2
+MAX_CA_BYTES: Final = 1_048_576
 PROVABLE: Final = {kind.name.lower(): kind for kind in Kind if kind not in {Kind.OPENED, Kind.CONTROL}}
 _PATIENCE_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.2
@@ -53,6 +59,7 @@ def add(group: Commands[argparse.ArgumentParser]) -> None:
         metavar="FILE",
         help="a head that was kept elsewhere",
     )
+    _add_authority(whole)
     whole.add_argument("--json", action="store_true", help="the whole report as one JSON object")
     whole.set_defaults(run=_verify)
     proof = group.add_parser("prove", help="print a proof that the records of one request stand in the log")
@@ -71,6 +78,7 @@ def add(group: Commands[argparse.ArgumentParser]) -> None:
     check.add_argument(
         "--witness", type=Path, action="append", default=[], metavar="FILE", help="must have cosigned it"
     )
+    _add_authority(check)
     check.set_defaults(run=_check)
     key = group.add_parser("key", help="print the log's public key, for auditors and witnesses")
     add_config(key)
@@ -95,13 +103,24 @@ def _add_key(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key", type=Path, metavar="FILE", help="the log's public key, from somebody you trust")
 
 
+def _add_authority(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--timestamp-ca",
+        type=Path,
+        metavar="FILE",
+        help="root certificates (PEM) of the time-stamping authority: its time stamps must be there, and are checked",
+    )
+
+
 def _verify(arguments: argparse.Namespace) -> int:
     begun = time.monotonic()
     try:
         key = _trusted_key(arguments)
         earlier = [_note(path) for path in arguments.from_checkpoint]
-        report = verify(_folder(arguments), key, earlier, _progress(begun))
-    except (LedgerError, NoteError) as error:
+        audit = _folder(arguments)
+        authority = _authority(arguments) or _own_authority(arguments, audit)
+        report = verify(audit, key, earlier, _progress(begun), authority)
+    except (LedgerError, NoteError, TimestampError) as error:
         sys.stderr.write(f"guard: {error}\n")
         return UNREADABLE
     if arguments.json:
@@ -155,12 +174,13 @@ def _check(arguments: argparse.Namespace) -> int:
     try:
         key = _trusted_key(arguments)
         witnesses = [_key_in(path, Algorithm.COSIGNATURE) for path in arguments.witness]
+        authority = _authority(arguments)
         data = _read(arguments.proof, MAX_PROOF_BYTES)
-    except (LedgerError, NoteError) as error:
+    except (LedgerError, NoteError, TimestampError) as error:
         sys.stderr.write(f"guard: {error}\n")
         return UNREADABLE
     try:
-        checked = check_proof(decode_proof(data), key, witnesses)
+        checked = check_proof(decode_proof(data), key, witnesses, authority)
     except ProofError as error:
         sys.stderr.write(f"guard: NOT PROVED: {printable(str(error))}\n")
         return 1
@@ -169,6 +189,9 @@ def _check(arguments: argparse.Namespace) -> int:
         sys.stdout.write(f"proved: {printable(what)}\n")
     for name, at in checked.witnessed:
         sys.stdout.write(f"witnessed: {printable(name)} saw the log with it at {moment(at)}\n")
+    if checked.stamped is not None:
+        doubt = "" if authority is not None else ", as the token says; its signature is NOT checked (--timestamp-ca)"
+        sys.stdout.write(f"time-stamped: the log with it stood at {moment(checked.stamped)}{doubt}\n")
     return 0
 
 
@@ -251,6 +274,21 @@ def _trusted_key(arguments: argparse.Namespace) -> Key:
     if arguments.config is None:
         raise LedgerError("give --key: nothing can vouch for its own key")
     return log_key(load(arguments.config))
+
+
+def _authority(arguments: argparse.Namespace) -> Authority | None:
+    """Whose time stamps must be there, None if nobody's."""
+    if arguments.timestamp_ca is None:
+        return None
+    return Authority(_read(arguments.timestamp_ca, MAX_CA_BYTES))
+
+
+def _own_authority(arguments: argparse.Namespace, audit: Path) -> Authority | None:
+    """This host's own, for what there is: a log that was just begun has no time stamp yet."""
+    if arguments.config is None or not sizes(audit):
+        return None
+    roots = read_timestamp_ca(load(arguments.config))
+    return None if roots is None else Authority(roots)
 
 
 def _key_in(path: Path, algorithm: Algorithm) -> Key:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from guard.audit.findings import Finding
-from guard.audit.render import printable
+from guard.audit.render import moment, printable
 from guard.audit.verify import Report
 
 _SHOWN_OPEN: Final = 20
@@ -30,6 +30,10 @@ def as_text(report: Report) -> str:
     for log in report.logs:
         unsigned = f", {log.size - log.signed} of them not signed yet" if log.size > log.signed else ""
         out(f"{log.writer}: {log.size} records{unsigned}; {log.heads} signed heads compared\n")
+    if stamps := report.stamps:
+        said_by = "their signatures checked" if stamps.checked else "their signatures NOT checked (--timestamp-ca)"
+        span = f"{moment(stamps.first)} to {moment(stamps.last)}, at most {stamps.widest:.0f} s apart"
+        out(f"time stamps: {stamps.count}, from {span}; {said_by}\n")
     verdict = "intact" if report.intact else "NOT INTACT"
     out(f"{report.origin}: {verdict}, {len(report.findings)} findings, {report.epochs} epochs\n")
     return "".join(said)

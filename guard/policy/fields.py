@@ -34,6 +34,7 @@ _SCOPE = r"^(all|[a-z]{1,32}:.{1,257})$"
 _WORD = r"^[!-~]{1,128}$"
 _HEADER = r"^[A-Za-z][A-Za-z0-9-]{0,63}$"
 _JSON_PATH = r"^[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64}){0,7}$"
+_OID = r"^[0-2](\.(0|[1-9][0-9]{0,17})){1,20}$"
 _ORIGIN = r"^[a-z0-9]([a-z0-9._-]*/)*[a-z0-9._-]*[a-z0-9]$"
 
 PATTERN_WORDS = {
@@ -45,6 +46,7 @@ PATTERN_WORDS = {
     _HOST: "must be a host name or an address",
     _RULES: "must be a file of the folder rules, such as rules/demo.yaml",
     _EVIDENCE: "must be a file of the folder evidence, such as evidence/demo.yaml",
+    _OID: "must be an object identifier, such as 1.2.840.113549",
     _ORIGIN: "must be an address without its scheme, such as guard.example.com/log",
     _SCOPE: "must be all, or a kind and a name, such as model:demo",
     _WORD: "must be printable ASCII without blanks, at most 128 characters",
@@ -130,6 +132,13 @@ def _witness_key(value: str) -> str:
     hashed = hashlib.sha256(name.encode() + b"\n" + material).hexdigest()
     if not name.isprintable() or " " in name or len(material) != 33 or material[0] != 4 or identifier != hashed[:8]:  # noqa: PLR2004
         raise ValueError("must be the key that `guard audit witness` prints when it begins: name+id+base64")
+    return value
+
+
+def _oid(value: str) -> str:
+    first, _, rest = value.partition(".")
+    if first in {"0", "1"} and int(rest.partition(".")[0]) > 39:  # noqa: PLR2004 - X.660: the two share a number
+        raise ValueError("must be an object identifier, such as 1.2.840.113549: the second number is above 39")
     return value
 
 
@@ -250,6 +259,7 @@ PortlessHost = Annotated[Host, AfterValidator(_portless)]
 RulesFile = Annotated[str, StringConstraints(pattern=_RULES)]
 EvidenceFileName = Annotated[str, StringConstraints(pattern=_EVIDENCE)]
 Origin = Annotated[str, StringConstraints(pattern=_ORIGIN, max_length=128)]
+Oid = Annotated[str, StringConstraints(pattern=_OID), AfterValidator(_oid)]
 ScopeText = Annotated[str, StringConstraints(pattern=_SCOPE, max_length=300), AfterValidator(_scope)]
 Word = Annotated[str, StringConstraints(pattern=_WORD, max_length=128)]
 HeaderName = Annotated[str, StringConstraints(pattern=_HEADER)]

@@ -10,10 +10,11 @@ from guard.policy.config import Config
 from guard.policy.content import check_content
 from guard.policy.secret import read_secret, read_secret_bytes
 from guard.policy.source import ConfigError, Problem
+from guard.policy.timestamp_ca import read_timestamp_ca
 
 
 def lacking(config: Config, *, secrets: bool = True) -> Iterator[Problem]:
-    """Read what the process needs to begin and yield what is wrong: pepper, signing key, keys of texts and copies.
+    """Read what the process needs to begin and yield what is wrong: the pepper, the keys, whose time stamps count.
 
     Without ``secrets`` none is read, and only what can be told without them is.
     """
@@ -38,6 +39,7 @@ def lacking(config: Config, *, secrets: bool = True) -> Iterator[Problem]:
     if guard.storage.ship is not None and guard.storage.ship.to.startswith("s3:") and find_spec("boto3") is None:
         words = "needs the package boto3: pip install 'asl-guard[s3]'"
         yield config.problem("guard.yaml", ("storage", "ship", "to"), words)
+    yield from _told(lambda: read_timestamp_ca(config))
     yield from _told(lambda: check_content(config, secrets=secrets))
 
 

@@ -37,6 +37,7 @@ from guard.policy.secret_ref import SecretRef
 from guard.policy.sign_in import EmergencyToken, ProxySignIn, SessionLimits
 from guard.policy.ssh_key import KeyKind, read_key
 from guard.policy.storage import StorageConfig
+from guard.policy.timestamp import TimestampConfig
 
 
 class ClientCertificates(StrEnum):
@@ -186,6 +187,9 @@ class AuditConfig(Frozen):
     )
     witnesses: Annotated[tuple[WitnessConfig, ...], Field(max_length=8), AfterValidator(unique("the key", "key"))] = (
         Field(default=(), description="Who is asked to cosign each new head; requests never wait for them.")
+    )
+    timestamp: TimestampConfig | None = Field(
+        default=None, description="Who stamps heads with the time (RFC 3161); null: nobody. Requests never wait for it."
     )
 
 

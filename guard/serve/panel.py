@@ -13,6 +13,7 @@ from guard.serve.handling import Handling
 from guard.serve.judging import Judging
 from guard.serve.sealing import Sealing
 from guard.serve.tending import Tending
+from guard.serve.timestamping import Timestamping
 
 
 class Panel:
@@ -24,6 +25,7 @@ class Panel:
         judging: Judging,
         sealing: Sealing,
         cosigning: Cosigning,
+        timestamping: Timestamping,
         handling: Handling,
         acts: Acts,
         drilling: Drilling,
@@ -34,6 +36,7 @@ class Panel:
         self._judging = judging
         self._sealing = sealing
         self._cosigning = cosigning
+        self._timestamping = timestamping
         self._handling = handling
         self._acts = acts
         self._drilling = drilling
@@ -67,9 +70,10 @@ class Panel:
         return self._drilling.findings
 
     def log_health(self) -> LogHealth:
-        """How the request log is: sealed, and witnessed where witnesses are asked."""
+        """How the request log is: sealed, and witnessed and stamped with the time where that is asked for."""
         troubles = [f"{writer}: {why}" for writer, why in sorted(self._sealing.failing.items())]
         troubles += [f"witness {each.key.name}: {each.problem}" for each in self._cosigning.witnesses if each.problem]
+        troubles += [f"time stamps: {each}" for each in (self._timestamping.problem,) if each]
         return LogHealth(tuple(troubles), self._sealing.sealed)
 
     def leaving(self) -> bool:

@@ -63,6 +63,7 @@ from guard.serve.spreading import Spreading
 from guard.serve.stepping import Stepping
 from guard.serve.telling import Telling
 from guard.serve.tending import Tending
+from guard.serve.timestamping import Timestamping
 from guard.state.directory import OrderDirectory
 from guard.state.issuer import Issuer
 from guard.state.orders import ENTROPY_BYTES, order_id
@@ -141,9 +142,17 @@ class Supervisor:
         self._reloading = Reloading(beginning, current, snapshots, spreading, approvals, desk, self._take)
         self._sealing = Sealing(config, ring, self._durable, self._acts, meter, self._log, clock)
         self._cosigning = Cosigning(config, ring.log.key, meter, self._log, clock)
+        self._timestamping = Timestamping(config, meter, self._log, clock, os.urandom)
         self._copies = Copies(config, ring.log.key, meter, self._log, clock)
         self._panel = Panel(
-            self._tending, self._judging, self._sealing, self._cosigning, self._handling, self._acts, self._drilling
+            self._tending,
+            self._judging,
+            self._sealing,
+            self._cosigning,
+            self._timestamping,
+            self._handling,
+            self._acts,
+            self._drilling,
         )
         self._entrance = Entrance(self._people, admin_of(config), clock, os.urandom, self._drills_in.holder)
         known = self._handling.known
@@ -279,6 +288,7 @@ class Supervisor:
             self._reloading,
             self._sealing,
             self._cosigning,
+            self._timestamping,
             self._copies,
         )
         self._telling.begin(self._switches.state)

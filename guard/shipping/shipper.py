@@ -27,6 +27,8 @@ from guard.audit.read import FLEET
 from guard.audit.sealer import logs
 from guard.audit.segments import LedgerError, describe
 from guard.audit.tiles import WIDTH
+from guard.audit.timestamps import ANSWER, HEAD, folder, sizes
+from guard.audit.timestamps import FOLDER as TIMESTAMPS
 from guard.shipping.cursor import Cursor, Position
 from guard.shipping.edges import edge, newest_heads
 from guard.shipping.heads import read_heads, same_head, signed_head
@@ -219,6 +221,19 @@ class Shipper:
                 if not same_head(conflict.existing, note):
                     raise
             self._count(len(note.encode()))
+            self._cursor.move(source, Position(next=size + 1))
+        self._timestamps(size)
+
+    def _timestamps(self, signed: int) -> None:
+        """The time stamps over heads that the copy covers by now, each with its head first."""
+        source = f"{FLEET}/{TIMESTAMPS}"
+        before = self._cursor.at(source).next - 1
+        for size in (each for each in sizes(self._audit) if before < each <= signed):
+            for suffix in (HEAD, ANSWER):
+                path = folder(self._audit) / f"{size:020}{suffix}"
+                data = path.read_bytes()
+                self._store.put(f"{self._folder}/{path.relative_to(self._audit)}", data, self._keep(None))
+                self._count(len(data))
             self._cursor.move(source, Position(next=size + 1))
 
     def _piece(self, source: str, piece: Piece, signed: int | None) -> Position:

@@ -435,6 +435,24 @@ _ALL = (
         ("witness",),
     ),
     _metric(
+        "guard_audit_timestamp_lag_seconds",
+        Kind.GAUGE,
+        _S,
+        "How long a head of the log has waited for a time stamp over it or a newer one; 0 where none are asked for.",
+    ),
+    _metric(
+        "guard_audit_timestamp_late",
+        Kind.GAUGE,
+        _S,
+        "1 while it has waited for longer than audit.timestamp.late_seconds.",
+    ),
+    _metric(
+        "guard_audit_timestamp_clock_difference_seconds",
+        Kind.GAUGE,
+        _S,
+        "By how much this host's clock was ahead of the last time stamp when that came; negative if it was behind.",
+    ),
+    _metric(
         "guard_audit_ship_lag_seconds",
         Kind.GAUGE,
         _S,

@@ -77,6 +77,8 @@ class Event(StrEnum):
     INDEX_FAILED = "index_failed"
     WITNESS_FAILED = "witness_failed"
     WITNESS_ANSWERS = "witness_answers"
+    TIMESTAMP_FAILED = "timestamp_failed"
+    TIMESTAMPED_AGAIN = "timestamped_again"
     SHIP_FAILED = "ship_failed"
     SHIPS_AGAIN = "ships_again"
     COPIES_OVERDUE = "copies_overdue"

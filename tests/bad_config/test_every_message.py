@@ -18,6 +18,7 @@ ELSEWHERE = {
     "cannot be read (.*)": "a fault of the system: tests/guard/policy/test_load.py",
     ".* .* has thresholds: only a framework can have them": "two files: tests/journeys/test_further_standards.py",
     "needs the package boto3: pip install 'asl-guard[s3]'": "what is not there: tests/guard/policy/test_necessary.py",
+    "needs the extra timestamp: pip install 'asl-guard[timestamp]'": "tests/guard/policy/test_timestamp_ca.py",
     "must be less than {lt}": "no field has such a bound",
     "must be a finite number": "the words of YAML that are taken know no other number",
 }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,17 @@ from hypothesis import strategies as st
 from guard.audit.frames import compact
 from guard.audit.heads import read_head
 from guard.audit.note import Algorithm, Signer
-from guard.audit.proof import Proof, encode_proof, prove
+from guard.audit.proof import Proof, encode_proof
+from guard.audit.proving import prove
 from guard.audit.read import FLEET
 from guard.audit.segments import SegmentReader, listing
 from guard.audit.signing_keys import load_key, new_key
+from guard.audit.timestamps import stamped
 from guard.audit.verify import verify
 from tests.guard.audit.sealed_log import Guard, grown, write
+from tests.guard.audit.stamping import stamp
+from tests.parts.debian import command
+from tests.parts.timestamp_authority import TimestampAuthority
 
 CHECKER = Path(__file__).resolve().parents[2] / "deploy" / "check_proof.py"
 
@@ -231,6 +238,44 @@ def test_a_witness_that_is_demanded_must_have_cosigned(guard: Guard, tmp_path: P
     assert (code, "witnessed: witness.example/w1 saw the log with it at 1700009999" in out) == (0, True)
     handed_over(guard, tmp_path, replace(made, logs=(replace(log, fleet=None),)))
     assert run(folder, "--key", "log.vkey", "--witness", "w.vkey")[0] == 1
+
+
+def test_a_time_stamp_is_told_and_openssl_checks_who_signed_it(tmp_path: Path) -> None:
+    tsa = TimestampAuthority(tmp_path / "tsa")
+    guard = grown(tmp_path / "host", rounds=1)
+    stamp(guard.audit, tsa)
+    write(guard.audit, "worker-0", 100, 1)
+    guard.seal()
+    made = prove(guard.audit, "asl-guard/test", "worker-0-5")
+    folder = handed_over(guard, tmp_path / "auditor", made)
+    code, out, _ = run(folder, "--key", "log.vkey", "--stamps", "stamps")
+    token = stamped(guard.audit, 2).token
+    moment = datetime.fromtimestamp(token.time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert f"time-stamped: {moment}, as the time stamp says; who signed it is NOT checked here" in out
+    assert code == 0
+    (said,) = [line for line in out.splitlines() if line.startswith("check with: ")]
+    words = said.removeprefix("check with: ").replace("CA.pem", str(tsa.pem)).split()
+    checked = subprocess.run([command("openssl", "openssl"), *words[1:]], cwd=folder, capture_output=True, check=False)
+    assert checked.returncode == 0
+    assert run(folder, "--key", "log.vkey", "--stamps", "stamps")[0] == 2  # nothing is overwritten
+    (log,) = made.logs
+    assert log.stamp is not None
+    replace, given = msgspec.structs.replace, log.stamp
+    answer = bytearray(base64.b64decode(given.answer))
+    at = answer.index(token.imprint)
+    answer[at] ^= 1
+    for changed, words_of in (
+        (replace(given, answer=base64.b64encode(answer).decode()), "the time stamp is over something else"),
+        (replace(given, answer=base64.b64encode(answer[:200]).decode()), "the time stamp is cut off"),
+        (replace(given, answer="MAUwAwIBAg=="), "no time stamp was granted"),
+        (replace(given, answer="AAAA"), "the file is not a proof"),
+        (replace(given, checkpoint=log.checkpoint), "not one of this log"),
+        (replace(given, path=given.path[:-1]), "the path"),
+    ):
+        handed_over(guard, folder, replace(made, logs=(replace(log, stamp=changed),)))
+        code, out, err = run(folder, "--key", "log.vkey")
+        assert (code, out) == (1, "")
+        assert words_of in err
 
 
 def test_what_cannot_be_read_is_told_apart(guard: Guard, tmp_path: Path) -> None:

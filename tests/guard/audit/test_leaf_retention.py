@@ -11,7 +11,8 @@ import pytest
 from guard.audit.holds import Hold
 from guard.audit.leaf_retention import DueSegment, delete_segment, due_segments
 from guard.audit.ledger import Ledger
-from guard.audit.proof import check_proof, prove
+from guard.audit.proof import check_proof
+from guard.audit.proving import prove
 from guard.audit.segments import LedgerError, SegmentReader, listing
 from guard.audit.verify import verify
 from tests.guard.audit.fakes import Clock

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from guard.audit.heads import read_head
 from guard.audit.note import Algorithm, Signer
-from guard.audit.proof import Proof, check_proof, decode_proof, encode_proof, prove
+from guard.audit.proof import Proof, check_proof, decode_proof, encode_proof
+from guard.audit.proving import prove
 from guard.audit.read import FLEET
 from guard.audit.records import Kind
 from guard.audit.segments import LedgerError, listing

@@ -6,6 +6,7 @@ It is one file because it is one list of what an intruder may try.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,10 +29,15 @@ from guard.audit.read import FLEET
 from guard.audit.segments import LedgerError, SegmentReader, listing
 from guard.audit.signing_keys import FOLDER, load_key, new_key
 from guard.audit.tiles import TileReader, TileWriter, tile_path
+from guard.audit.timestamp_authority import Authority
+from guard.audit.timestamp_form import request
+from guard.audit.timestamps import keep, stamped
 from guard.audit.tree import leaf_hash, root
 from guard.audit.verify import Report, verify
 from tests.guard.audit.fakes import Clock, exchange
 from tests.guard.audit.sealed_log import Guard, grown, write
+from tests.guard.audit.stamping import stamp
+from tests.parts.timestamp_authority import TimestampAuthority
 
 
 def judged(guard: Guard, *earlier: Note) -> Report:
@@ -487,3 +493,89 @@ def test_an_index_that_is_damaged_or_of_less_or_of_another_file_hides_nothing(gu
     guard.seal()
     grow(segments(guard)[-1], stride=1)
     assert judged(guard).intact
+
+
+@pytest.fixture(scope="module")
+def tsa(tmp_path_factory: pytest.TempPathFactory) -> TimestampAuthority:
+    return TimestampAuthority(tmp_path_factory.mktemp("tsa") / "own")
+
+
+@pytest.fixture
+def stamped_log(tmp_path: Path, tsa: TimestampAuthority) -> Guard:
+    guard = grown(tmp_path, rounds=1, requests=2)
+    stamp(guard.audit, tsa)
+    write(guard.audit, "worker-0", 10, 2)
+    guard.seal()
+    stamp(guard.audit, tsa)
+    return guard
+
+
+def told(guard: Guard, authority: Authority | None = None) -> list[str]:
+    return [each.what for each in verify(guard.audit, guard.ring().log.key, authority=authority).findings]
+
+
+def test_time_stamps_are_counted_and_checked_where_the_authority_is_given(
+    stamped_log: Guard, tsa: TimestampAuthority
+) -> None:
+    for authority in (None, Authority(tsa.pem.read_bytes())):
+        report = verify(stamped_log.audit, stamped_log.ring().log.key, authority=authority)
+        assert report.intact, report.findings
+        assert report.stamps is not None
+        assert (report.stamps.count, report.stamps.checked) == (2, authority is not None)
+        assert report.stamps.first <= report.stamps.last == report.stamps.first + report.stamps.widest
+
+
+def test_time_stamps_of_another_authority_are_found_out_only_under_its_certificates(
+    stamped_log: Guard, tmp_path: Path
+) -> None:
+    other = TimestampAuthority(tmp_path / "other")
+    assert told(stamped_log) == []
+    found = told(stamped_log, Authority(other.pem.read_bytes()))
+    assert [one.partition(": ")[0] for one in found] == [
+        "the time stamp over 2 entries",
+        "the time stamp over 3 entries",
+        "no head of this log has a time stamp of the authority that was given",
+    ]
+
+
+def test_a_log_without_time_stamps_does_not_pass_where_they_are_demanded(
+    tmp_path: Path, tsa: TimestampAuthority
+) -> None:
+    guard = grown(tmp_path, rounds=1, requests=1)
+    assert told(guard) == []
+    assert verify(guard.audit, guard.ring().log.key).stamps is None
+    assert told(guard, Authority(tsa.pem.read_bytes())) == [
+        "no head of this log has a time stamp of the authority that was given"
+    ]
+
+
+def test_a_log_that_was_put_back_behind_a_time_stamp_is_told(stamped_log: Guard, tmp_path: Path) -> None:
+    shutil.copytree(stamped_log.audit / "fleet" / "timestamps", tmp_path / "timestamps")
+    shutil.rmtree(stamped_log.audit)
+    shutil.rmtree(stamped_log.state / "audit-keys" / "epoch", ignore_errors=True)
+    write(stamped_log.audit, "worker-0", 0, 1)
+    stamped_log.seal()
+    shutil.copytree(tmp_path / "timestamps", stamped_log.audit / "fleet" / "timestamps")
+    assert any("the time stamp over 3 entries" in each for each in told(stamped_log))
+
+
+def test_a_time_stamp_over_anything_but_a_head_of_this_log_is_a_finding(
+    stamped_log: Guard, tsa: TimestampAuthority, tmp_path: Path
+) -> None:
+    other = grown(tmp_path / "other", rounds=2, requests=1)
+    stamp(other.audit, tsa)
+    shutil.copytree(
+        other.audit / "fleet" / "timestamps", stamped_log.audit / "fleet" / "timestamps", dirs_exist_ok=True
+    )
+    assert len([one for one in told(stamped_log) if "the time stamp over 4 entries" in one]) == 1
+
+
+def test_time_stamps_must_go_on_as_the_log_did(
+    stamped_log: Guard, tsa: TimestampAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = stamped(stamped_log.audit, 2).note
+    again = tsa.answer(request(hashlib.sha256(note.encode()).digest(), bytes(8)))
+    keep(stamped_log.audit, note, again)  # the smaller head is stamped after the larger one
+    assert told(stamped_log) == []  # by less than an authority's clocks may differ
+    monkeypatch.setattr("guard.audit.verify._CLOCKS", 0.0)
+    assert told(stamped_log) == ["the time stamp over 3 entries: is older than the one over 2 entries"]

@@ -22,6 +22,7 @@ class Parts:
     failing: dict[str, str] = field(default_factory=dict)
     sealed: bool = True
     witnesses: tuple[Any, ...] = ()
+    problem: str = ""
     findings: tuple[str, ...] = ("one",)
     open: tuple[Any, ...] = ("case",)
     acts: list[tuple[str, ...]] = field(default_factory=list)
@@ -47,7 +48,7 @@ class Witness:
 def panel(parts: Parts) -> Panel:
     """Put it over these parts."""
     each = cast(Any, parts)
-    return Panel(each, each, each, each, each, each, each)
+    return Panel(each, each, each, each, each, each, each, each)
 
 
 def test_numbers_are_handed_on() -> None:
@@ -61,11 +62,18 @@ def test_numbers_are_handed_on() -> None:
     assert not found.leaving()
 
 
-def test_what_is_wrong_with_the_log_is_named_with_its_writer_or_witness() -> None:
+def test_what_is_wrong_with_the_log_is_named_with_its_writer_witness_or_authority() -> None:
     parts = Parts(
-        failing={"worker-1": "a gap", "all": "no space"}, witnesses=(Witness("cannot be reached"), Witness(""))
+        failing={"worker-1": "a gap", "all": "no space"},
+        witnesses=(Witness("cannot be reached"), Witness("")),
+        problem="answered with status 503",
     )
-    assert panel(parts).log_health().troubles == ("all: no space", "worker-1: a gap", "witness w1: cannot be reached")
+    assert panel(parts).log_health().troubles == (
+        "all: no space",
+        "worker-1: a gap",
+        "witness w1: cannot be reached",
+        "time stamps: answered with status 503",
+    )
 
 
 def test_an_act_goes_on_record() -> None:

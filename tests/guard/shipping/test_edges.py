@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.audit.checkpoint import Checkpoint
-from guard.audit.proof import check_proof, decode_proof, encode_proof, prove
+from guard.audit.proof import check_proof, decode_proof, encode_proof
+from guard.audit.proving import prove
 from guard.audit.read import FLEET
 from guard.audit.segments import LedgerError, listing
 from guard.audit.tiles import WIDTH, TileReader, TileWriter, tile_path
