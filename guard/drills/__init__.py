@@ -12,6 +12,8 @@ Every way in which people and machines stop a model is walked, as far as that ne
 | the engine of a fleet | `engine`: an order put there alone, for the self-test model of this host (its version) |
 | lease expiry | a lease of this model's own, which lapses once a day in a fleet |
 
+A served model is stopped by a drill only where a person names it twice (`disruptive`).
+
 A webhook of the operator's cannot be walked: it would stop what it is bound to, and the guard would only show that it
 knows its own secret, not that the sender does (`guard_hook_last_authentic_timestamp_seconds` shows that). An emergency
 token, and a sign-in by a trusted proxy, are known here by a digest and a name: nobody here can say them.

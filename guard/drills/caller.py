@@ -16,7 +16,6 @@ from guard.drills.forms import ANSWER, HOLD, TICK, Form, code_of
 from guard.drills.places import CREDENTIAL
 
 _TAIL: Final = 16_384
-_LOOK_SECONDS: Final = 0.01
 _PATIENCE: Final = 120.0  # whoever asks bounds each step more tightly
 _TERMINATORS: Final = (b"[DONE]", b"message_stop", b"response.completed")
 _OK: Final = 200
@@ -143,14 +142,13 @@ class Caller:
         """Begin an exchange that does not end by itself."""
         held = Held(form, self._steady)
         self._held.append(held)
-        name = f"{HOLD} {os.getpid()}.{next(self._names)}"
+        name = f"{os.getpid()}.{next(self._names)}"
 
         async def asked() -> None:
-            while name not in (await self._model.get("/held")).json():  # noqa: ASYNC110 - there is no event for it
-                await asyncio.sleep(_LOOK_SECONDS)
+            (await self._model.get(f"/held/{name}")).raise_for_status()
 
         async def pieces() -> AsyncIterator[bytes]:
-            body = form.ask(name, streamed=form.streams)
+            body = form.ask(f"{HOLD} {name}", streamed=form.streams)
             async with self._client.stream("POST", form.path, content=body) as response:
                 async for piece in response.aiter_raw():
                     yield piece

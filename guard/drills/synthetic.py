@@ -1,6 +1,6 @@
 """The model behind the self-test alias: a little server within the worker, on a socket in the state folder.
 
-It also says which questions it holds unanswered: a drill must stop what has reached the model, not only its door.
+It also says when it holds a question unanswered: a drill must stop what has reached the model, not only its door.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from guard.drills.forms import FORMS, HOLD, Form
 TICK_SECONDS: Final = 0.02
 MAX_REQUEST: Final = 65_536
 LONGEST_SECONDS: Final = 120.0
-_LIST: Final = b"GET /held "
-_NAMED: Final = re.compile(rf"{HOLD} [0-9.]{{1,40}}")
+_ASKED: Final = b"GET /held/"
+_NAMED: Final = re.compile(rf"{HOLD} ([0-9.]{{1,40}})")
 _PATHS: Final = {form.path.encode(): form for form in FORMS.values()}
 _STREAM: Final = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -31,6 +31,7 @@ class Synthetic:
         self._server: asyncio.Server | None = None
         self._talking: set[asyncio.Task[None]] = set()
         self._held: set[str] = set()
+        self._more = asyncio.Condition()
 
     async def open(self, sock: socket.socket) -> None:
         """Answer on this listening socket."""
@@ -58,8 +59,11 @@ class Synthetic:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
-        if head.startswith(_LIST):
-            await _write(sorted(self._held), writer)
+        if head.startswith(_ASKED):
+            name = head[len(_ASKED) :].partition(b" ")[0].decode("ascii", "replace")
+            async with self._more:
+                await self._more.wait_for(lambda: name in self._held)
+            await _write({"held": name}, writer)
             return
         length = next((line[16:] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length: ")), b"0")
         asked = json.loads(await reader.readexactly(min(int(length), MAX_REQUEST)))
@@ -67,11 +71,13 @@ class Synthetic:
         if asked.get("stream"):
             await _tick(form, reader, writer)
         elif held := _NAMED.search(_prompt(asked)):
-            self._held.add(held[0])
+            async with self._more:
+                self._held.add(held[1])
+                self._more.notify_all()
             try:
                 await reader.read()  # whoever waits for an answer is to be cut while the model is silent
             finally:
-                self._held.discard(held[0])
+                self._held.discard(held[1])
         else:
             await _write(form.whole, writer)
             await reader.read()
