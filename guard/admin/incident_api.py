@@ -86,10 +86,10 @@ class IncidentApi:
         ]
 
     async def _list(self, request: Request, _: Person) -> Response:
-        """Tell the open ones, the most urgent first, and with ``?all=1`` the closed ones, the newest first."""
+        """Tell those of which something is to be done, the most urgent first; with ``?all=1`` the rest after them."""
         cases, damaged = await asyncio.to_thread(self._desk.all)
-        closed_too = request.query_params.get("all") == "1"
-        found = [case for case in most_urgent_first(cases) if closed_too or case.incident.closed is None]
+        everything = request.query_params.get("all") == "1"
+        found = [case for case in most_urgent_first(cases) if everything or case.pending]
         now = self._clock.now()
         told = [case.fields(now) for case in found[:MOST]]
         return JSONResponse({"incidents": told, "more": max(0, len(found) - MOST), "damaged": list(damaged)})

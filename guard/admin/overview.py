@@ -68,7 +68,7 @@ class Instruments(Protocol):
         """Until when evidence holds."""
 
     def incidents(self) -> tuple[Case, ...]:
-        """Every open incident, as it was looked at a second ago at most."""
+        """Every incident of which something is to be done, as it was looked at a second ago at most."""
 
     def incident_findings(self) -> tuple[str, ...]:
         """What keeps incidents from being known, in a line each."""
@@ -158,7 +158,8 @@ class Overview:
     """All of it; ``at`` is seconds since the epoch, ``unreadable`` says why the orders cannot be read, if so.
 
     ``stops`` are the strongest and newest, ``kinds`` count all; ``fleet`` is None for a guard that is no part of one,
-    and ``rules`` counts the orders in force that push rules. ``incidents`` are the open ones, most urgent first.
+    and ``rules`` counts the orders in force that push rules. ``incidents`` are those of which
+    something is to be done, most urgent first.
     """
 
     at: float

@@ -72,8 +72,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     one.add_argument("--reference", required=True, metavar="TEXT", help="what was told to whom, or why it need not be")
     one = _command(group, "close", _close, "end it; refused until every surface has reported its fix", of_one=True)
     one.add_argument("--resolution", required=True, metavar="TEXT", help="how it ended")
-    one = _command(group, "list", _list, "the incidents that are not closed", writes=False)
-    one.add_argument("--all", action="store_true", help="closed ones too")
+    one = _command(group, "list", _list, "the incidents that are not closed, or whose clocks still run", writes=False)
+    one.add_argument("--all", action="store_true", help="all others too")
     one.add_argument("--json", action="store_true", help="as JSON, one object a line")
     one = _command(group, "show", _show, "everything about one", of_one=True, writes=False)
     one.add_argument("--json", action="store_true", help="as JSON")
@@ -164,7 +164,7 @@ def _list(arguments: argparse.Namespace, desk: IncidentDesk) -> int:
     for line in damaged:
         out(line)
     for case in cases:
-        if arguments.all or case.incident.closed is None:
+        if arguments.all or case.pending:
             if arguments.json:
                 sys.stdout.write(json.dumps(case.fields(time.time())) + "\n")
             else:

@@ -39,6 +39,11 @@ class Case:
         return tuple(sorted((due for due in self.dues if due.done is None), key=lambda due: due.at))
 
     @property
+    def pending(self) -> bool:
+        """Whether something of it is to be done: it is open, or closed while somebody outside must still be told."""
+        return self.incident.closed is None or bool(self.running)
+
+    @property
     def why_not_closed(self) -> str:
         """Why it may not close, or nothing."""
         return self.incident.why_not_closed(self.surfaces)
@@ -66,13 +71,14 @@ def case_of(config: Config, read: Read) -> Case | None:
 
 
 def most_urgent_first(cases: Iterable[Case]) -> tuple[Case, ...]:
-    """Sort: open ones before closed ones, then by the nearest clock, then by severity; closed ones newest first."""
+    """Sort: open ones by the nearest clock, then by severity; closed ones whose clocks run; the rest, newest first."""
 
-    def urgency(case: Case) -> tuple[float, int, str]:
+    def urgency(case: Case) -> tuple[bool, float, int, str]:
         running = case.running
-        return running[0].at if running else float("inf"), -case.incident.severity, case.id
+        nearest = running[0].at if running else float("inf")
+        return case.incident.closed is not None, nearest, -case.incident.severity, case.id
 
     found = tuple(cases)
-    still = sorted((case for case in found if case.incident.closed is None), key=urgency)
-    over = sorted((case for case in found if case.incident.closed is not None), key=lambda case: case.id, reverse=True)
+    still = sorted((case for case in found if case.pending), key=urgency)
+    over = sorted((case for case in found if not case.pending), key=lambda case: case.id, reverse=True)
     return (*still, *over)

@@ -67,7 +67,7 @@ class Handling:
         self._ordered: dict[Ground, str] = {}
         self._recorded: frozenset[str] | None = None
         self._failed = ""
-        self.open: tuple[Case, ...] = ()
+        self.pending: tuple[Case, ...] = ()
         self._damaged = 0
 
     async def watch(self) -> None:
@@ -201,9 +201,9 @@ class Handling:
         for name in _GAUGES:
             self._meter.forget(name)
         self._meter.set(self._meter.bind("guard_incidents_damaged"), float(damaged))
-        still = tuple(each for each in found if each.incident.closed is None)
-        if still != self.open:  # whoever compares what he has seen finds the same one, without looking into it
-            self.open = still
+        still = tuple(each for each in found if each.pending)
+        if still != self.pending:  # whoever compares what he has seen finds the same one, without looking into it
+            self.pending = still
         self._damaged = damaged
         open_ones: dict[tuple[str, str], int] = {}
         nearest: dict[tuple[str, str], float] = {}

@@ -58,8 +58,8 @@ class Panel:
         return tuple(Lapse(*each) for each in self._judging.lapses)
 
     def incidents(self) -> tuple[Case, ...]:
-        """Every open incident, as it was looked at last."""
-        return self._handling.open
+        """Every incident of which something is to be done, as it was looked at last."""
+        return self._handling.pending
 
     def incident_findings(self) -> tuple[str, ...]:
         """What keeps incidents from being known, in a line each."""

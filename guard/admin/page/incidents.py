@@ -7,7 +7,7 @@ from typing import Final
 from guard.admin.overview import Overview
 from guard.admin.page.frame import Visitor, now, page
 from guard.admin.page.html import Content, Html, tag
-from guard.admin.page.parts import region, table
+from guard.admin.page.parts import region, sentence, table
 from guard.admin.times import moment, since
 from guard.incidents.case import Case
 from guard.incidents.clocks import Due
@@ -39,23 +39,28 @@ def incidents(seen: Overview, visitor: Visitor) -> Html:
             tag("a", "Open an incident…", href=OPEN, id="open-incident") if visitor.may_open else None,
             class_="links",
         ),
-        note=f"{len(cases)} open" if cases else "",
+        note=_number(cases) if cases else "",
     )
 
 
 def nearest(seen: Overview) -> str:
-    """Say how many are open and which clock runs out first; the first of them is the one with that clock."""
-    number = len(seen.incidents)
-    words = f"{number} {'incident' if number == 1 else 'incidents'} open"
-    running = seen.incidents[0].running
-    return f"{words}, {running[0].clock} {left(running[0], seen.at)}" if running else words
+    """Say how many are open and which clock runs out first, of a closed one too."""
+    due = min((each.running[0] for each in seen.incidents if each.running), key=lambda due: due.at, default=None)
+    words = _number(seen.incidents)
+    return words if due is None else f"{words}, {due.clock} {left(due, seen.at)}"
+
+
+def _number(cases: tuple[Case, ...]) -> str:
+    number = sum(each.incident.closed is None for each in cases)
+    return f"{number or 'no'} {'incident' if number == 1 else 'incidents'} open"
 
 
 def listing(cases: tuple[Case, ...], damaged: tuple[str, ...], at: float, visitor: Visitor) -> bytes:
     """Return the page of all incidents; ``cases`` are in the order in which they are shown."""
-    still = [each for each in cases if each.incident.closed is None]
-    over = [each for each in cases if each.incident.closed is not None]
-    title = f"{len(still)} {'incident' if len(still) == 1 else 'incidents'} open" if still else "No incident is open"
+    still = [each for each in cases if each.pending]
+    over = [each for each in cases if not each.pending]
+    title = sentence(_number(cases)).removesuffix(".")
+    note = "and closed ones whose clocks still run" if any(each.incident.closed for each in still) else ""
     opened: Content = tag("p", "None is open.", class_="soft")
     if still:
         opened = table("Open incidents", _HEADS, [_row(each, at) for each in still[:SHOWN_OPEN]], "incidents")
@@ -80,7 +85,7 @@ def listing(cases: tuple[Case, ...], damaged: tuple[str, ...], at: float, visito
             data_say=title,
             aria_labelledby="state-title",
         ),
-        region("open", "Open", opened, _more(len(still) - SHOWN_OPEN)),
+        region("open", "Open", opened, _more(len(still) - SHOWN_OPEN), note=note),
         region("closed", "Closed", closed, _more(len(over) - SHOWN_CLOSED)),
         tag("p", tag("a", "Back to the control page", href="/control")),
         visitor=visitor,

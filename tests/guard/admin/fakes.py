@@ -119,7 +119,7 @@ class Behind:
     all_places: tuple[Place, ...] = (Place("0", True, 0),)
     all_reports: tuple[ModelReport, ...] = ()
     all_lapses: tuple[Lapse, ...] = ()
-    open_incidents: tuple[Case, ...] = ()
+    pending: tuple[Case, ...] = ()
     troubles_of_incidents: tuple[str, ...] = ()
     health: LogHealth = field(default_factory=lambda: LogHealth((), sealed=True))
     readiness: Readiness = field(default_factory=lambda: Readiness(True, 1, 1, ()))
@@ -198,7 +198,7 @@ class Behind:
 
     def incidents(self) -> tuple[Case, ...]:
         """As the test says."""
-        return self.open_incidents
+        return self.pending
 
     def incident_findings(self) -> tuple[str, ...]:
         """As the test says."""

@@ -75,7 +75,7 @@ def test_without_incidents_the_pages_say_so(counter: Counter) -> None:
     counter.sign_in()
     assert "None is open." in counter.get().text
     page = counter.get(PAGE).text
-    assert "No incident is open" in page
+    assert "No incidents open" in page
     assert "None yet." in page
 
 
@@ -83,7 +83,7 @@ def test_the_front_page_counts_them_names_the_nearest_clock_and_links_each(count
     counter.sign_in()
     late = counter.desk.open(BEN, "demo", "late one", severity=3, discovered=NOW - 14 * HOUR)
     many = [late] + [counter.desk.open(BEN, "demo", f"number {each}", severity=3) for each in range(SHOWN_FRONT)]
-    counter.behind.open_incidents = tuple(many)
+    counter.behind.pending = tuple(many)
     page = counter.get().text
     assert f"{SHOWN_FRONT + 1} incidents open, answer late by 2 h" in page
     assert f'href="{PAGE}/{late.id}"' in page
@@ -91,11 +91,11 @@ def test_the_front_page_counts_them_names_the_nearest_clock_and_links_each(count
     assert "and 1 more" in page
     assert "imminent risk not known" in page
     assert "0 of 2 surfaces" in page
-    counter.behind.open_incidents = (late,)
+    counter.behind.pending = (late,)
     assert "1 incident open, answer late by 2 h" in counter.get().text
 
 
-def test_the_list_shows_open_ones_first_and_closed_ones_with_their_end(counter: Counter) -> None:
+def test_the_list_shows_open_ones_first_and_those_that_are_over_with_their_end(counter: Counter) -> None:
     counter.sign_in("vic")
     over = fixed(counter)
     counter.desk.close(BEN, over, "the rules hold")
@@ -103,9 +103,24 @@ def test_the_list_shows_open_ones_first_and_closed_ones_with_their_end(counter: 
     page = counter.get(PAGE).text
     assert page.index(still) < page.index(over)
     assert "1 incident open" in page
-    assert "the rules hold" in page
     assert "not partner, public" in page
     assert "Open an incident…" not in page  # a viewer looks
+    assert "and closed ones whose clocks still run" in page
+    assert "the rules hold" not in page
+    for clock in ("day", "half-month"):
+        counter.desk.report(BEN, over, clock, "letter 1")
+    page = counter.get(PAGE).text
+    assert "and closed ones whose clocks still run" not in page
+    assert "the rules hold" in page
+
+
+def test_a_closed_incident_of_which_somebody_must_be_told_is_on_the_front_page(counter: Counter) -> None:
+    counter.sign_in()
+    over = fixed(counter)
+    counter.behind.pending = (counter.desk.close(BEN, over, "the rules hold"),)
+    page = counter.get().text
+    assert "no incidents open, day due in 1 d" in page
+    assert "demo, closed" in page
 
 
 def test_what_cannot_be_told_as_an_incident_is_said(counter: Counter) -> None:
@@ -165,7 +180,7 @@ def test_words_of_people_are_shown_and_never_markup(counter: Counter) -> None:
     counter.sign_in()
     one = counter.desk.open(Actor("<b>Ben", Source.HOST), "demo", "<script>alert(1)</script>").id
     counter.desk.triage(BEN, one, 1, '"><img src=x>', Imminent.NO, "</textarea>")
-    counter.behind.open_incidents = (counter.desk.find(one),)
+    counter.behind.pending = (counter.desk.find(one),)
     for path in ("/control", PAGE, f"{PAGE}/{one}"):
         page = counter.get(path).text
         assert "<script>alert" not in page
@@ -225,8 +240,8 @@ def test_a_stop_prefills_the_form_and_is_named_by_the_incident(counter: Counter)
     assert 'value="INC-42"' in page
     answer = send(counter, f"{PAGE}/open?stop={stop}", f"{PAGE}/open", model="demo", summary="INC-42")
     one = answer.headers["location"].removeprefix(f"{PAGE}/")
-    counter.behind.open_incidents = (counter.desk.find(one),)
-    assert counter.behind.open_incidents[0].incident.orders == (stop,)
+    counter.behind.pending = (counter.desk.find(one),)
+    assert counter.behind.pending[0].incident.orders == (stop,)
     front = counter.get().text
     assert f'href="{PAGE}/{one}"' in front
     assert f"open?stop={stop}" not in front

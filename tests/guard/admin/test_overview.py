@@ -214,10 +214,10 @@ def test_what_is_open_is_named(counter: Counter) -> None:
     )
 
 
-def test_open_incidents_are_shown_the_most_urgent_first(counter: Counter) -> None:
+def test_pending_are_shown_the_most_urgent_first(counter: Counter) -> None:
     by = Actor("Ana", ByWay.PAGE)
     mild, bad = (counter.desk.open(by, "demo", "x", severity=severity) for severity in (1, 4))
-    counter.behind.open_incidents = (mild, bad)
+    counter.behind.pending = (mild, bad)
     assert [each.id for each in look(counter).incidents] == [bad.id, mild.id]
 
 

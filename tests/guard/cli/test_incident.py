@@ -79,8 +79,7 @@ def test_an_incident_from_its_discovery_to_its_export(shell: Shell, config: Path
         shell("mitigate", one, "--surface", surface, "--how", "rules of release 2", "--who", "cleo")
     assert "day: " in shell("report", one, "--clock", "day", "--reference", "letter 1", "--who", "ana")
     shell("close", one, "--resolution", "the rules hold", "--who", "ben")
-    assert one not in shell("list")
-    assert f"{one} closed" in shell("list", "--all")
+    assert f"{one} closed severity 3 demo half-month: " in shell("list")  # somebody must still be told
     found = json.loads(shell("show", one, "--json"))
     assert found["stage"] == "closed"
     assert found["commander"] == "ben"
@@ -136,6 +135,8 @@ def test_a_closed_incident_takes_reports_alone(shell: Shell) -> None:
     again = ("triage", one, "--severity", "4", "--commander", "ben", "--imminent-risk", "no")
     assert "another incident" in shell(*again, code=4)
     shell("report", one, "--clock", "half-month", "--reference", "final report")
+    assert one not in shell("list")
+    assert f"{one} closed" in shell("list", "--all")
 
 
 def test_what_is_late_is_said_to_be(shell: Shell) -> None:

@@ -70,13 +70,15 @@ def test_a_model_that_is_gone_leaves_the_legal_clocks(config: Config) -> None:
     assert [due.clock for due in found.dues] == ["half-month"]
 
 
-@given(st.permutations(range(4)))
-def test_the_most_urgent_stands_first_and_closed_ones_last(config: Config, order: list[int]) -> None:
-    late, mild, over, before = Story(began=BEGAN), Story(began=BEGAN + HOUR), Story(began=BEGAN), Story(began=0.0)
+@given(st.permutations(range(5)))
+def test_the_most_urgent_stands_first_and_what_is_over_last(config: Config, order: list[int]) -> None:
+    late, mild, told, over, before = (Story(began=at) for at in (BEGAN, BEGAN + HOUR, 1.0, BEGAN, 0.0))
     cases = [
         case(config, late, late.opened(severity=4)),
         case(config, mild, mild.opened(severity=1)),
-        case(config, over, over.opened(), over.closed()),
-        case(config, before, before.opened(), before.closed()),
+        case(config, told, told.opened(severity=4), told.closed()),  # a report is due, though it is closed
+        case(config, over, over.opened(severity=1), over.closed()),
+        case(config, before, before.opened(severity=1), before.closed()),
     ]
     assert most_urgent_first(cases[each] for each in order) == tuple(cases)
+    assert [each.pending for each in cases] == [True, True, True, False, False]

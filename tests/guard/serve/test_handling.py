@@ -211,13 +211,13 @@ def test_the_control_page_is_told_each_open_incident(tmp_path: Path) -> None:
     desk.folder.add(story.opened())
     desk.folder.add(story.triaged(severity=2))
     desk.look(2.0)
-    (case,) = desk.handling.open
+    (case,) = desk.handling.pending
     assert (case.id, case.incident.stage, case.running[0].clock) == (story.id, "triaged", "answer")
     desk.folder.add(story.mitigated("public"))
     desk.folder.add(story.mitigated("partner"))
     desk.folder.add(story.closed())
     desk.look(3.0)
-    assert (desk.handling.open, desk.handling.findings) == ((), ())
+    assert (desk.handling.pending, desk.handling.findings) == ((), ())
 
 
 def test_the_record_says_by_which_way_an_event_came(tmp_path: Path) -> None:

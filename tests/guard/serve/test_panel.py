@@ -24,7 +24,7 @@ class Parts:
     witnesses: tuple[Any, ...] = ()
     problem: str = ""
     findings: tuple[str, ...] = ("one",)
-    open: tuple[Any, ...] = ("case",)
+    pending: tuple[Any, ...] = ("case",)
     acts: list[tuple[str, ...]] = field(default_factory=list)
 
     async def record(self, *act: str) -> None:
