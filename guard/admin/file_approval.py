@@ -85,8 +85,12 @@ def read_file(text: str) -> File:
             named = resume.parse(raw)
         except order.OrderError:
             raise wrong from None
-        scopes = tuple((f"lifts {each.scope}", each.order) for each in named.lifts)
-        return File(text, "Resume", (*scopes, ("why", named.reason), ("until", instant_text(named.expires))))
+        lifts = tuple((f"lifts {each.scope}", f"{each.order}{_given(each)}") for each in named.lifts)
+        return File(text, "Resume", (*lifts, ("why", named.reason), ("until", instant_text(named.expires))))
     what = (("subject", found.subject), ("before", found.before or "anything"), ("after", found.after))
     title = found.act.value.replace("_", " ").capitalize()
     return File(text, title, (*what, ("why", found.reason), ("until", instant_text(found.expires))), _LOOK)
+
+
+def _given(lift: resume.Lift) -> str:
+    return f", {lift.mode} by {lift.who}" if lift.mode else ""

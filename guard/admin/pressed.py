@@ -21,7 +21,8 @@ def keys_of(operators: OperatorsFile | None, inside: Inside) -> Keys | None:
     person = None if operators is None else operators.person(inside.person.name)
     if person is None or operators is None or operators.webauthn is None:
         return None
-    return Keys(operators.webauthn.rp_id, tuple(each.credential for each in person.passkeys))
+    where = operators.webauthn
+    return Keys(where.rp_id, tuple(each.credential for each in person.passkeys), where.synced)
 
 
 def pressed(fields: Mapping[str, str], inside: Inside) -> Approver:

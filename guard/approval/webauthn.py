@@ -125,6 +125,8 @@ def verify(assertion: Assertion, message: bytes, key: Passkey, where: WebAuthn) 
         raise BadSignature("is made by a key that asked for no PIN, finger or face")
     if assertion.flags & _BACKED_UP and not assertion.flags & _BACKUP_ELIGIBLE:
         raise BadSignature("says of its key what cannot be: copied, and not to be copied")
+    if assertion.flags & _BACKUP_ELIGIBLE and not where.synced:
+        raise BadSignature("is made with a key that is copied between devices, which webauthn.synced does not allow")
     signed = assertion.authenticator_data + hashlib.sha256(assertion.client_data).digest()
     public = read_public(key.public_key).public
     try:

@@ -363,6 +363,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("operators/*/passkeys", widened(W), "another key approves for the person"),
     Rule("operators/*/expires", rising(W), "the person may approve for longer"),
     Rule("webauthn/rp_id", presence(added=W, removed=S), "keys made for another name approve"),
+    Rule("webauthn/synced", rising(W), "keys that an account copies between devices approve"),
     Rule("webauthn/origins", widened(W), "keys approve on another page"),
     # The process
     Rule("guard/version", always(N), "the form of the file"),

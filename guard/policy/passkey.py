@@ -1,8 +1,8 @@
 """Passkeys and security keys of persons (WebAuthn Level 3), and the pages on which they count.
 
 A browser names a credential by its id in base64url and gives its public key as SubjectPublicKeyInfo; both stand in
-operators.yaml, each in its one form. Taken are ES256 (P-256) and EdDSA (Ed25519). Weakness: whether a key can be copied
-between devices (a synced passkey) is not known from it.
+operators.yaml, each in its one form. Taken are ES256 (P-256) and EdDSA (Ed25519). Weakness: whether a key leaves its
+device is what the key itself says at each use; nobody attests it.
 """
 
 from __future__ import annotations
@@ -125,6 +125,11 @@ class WebAuthn(Frozen):
         AfterValidator(unique("the origin")),
     ] = Field(
         description="The control pages' addresses as browsers write them, such as https://guard.example.com:9443."
+    )
+
+    synced: bool = Field(
+        default=False,
+        description="Whether keys count that an account copies between devices: they are as safe as the account.",
     )
 
     @model_validator(mode="after")

@@ -69,23 +69,28 @@ class Holder:
         self.page.get_by_role("button", name="Approve with your key").click()
 
 
+def plugged(page: Page, **more: Any) -> tuple[CDPSession, str]:
+    """Put a security key that asks for a PIN into the browser of this page."""
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("WebAuthn.enable")
+    options = {
+        "protocol": "ctap2",
+        "transport": "usb",
+        "hasResidentKey": True,
+        "hasUserVerification": True,
+        "isUserVerified": True,
+        "automaticPresenceSimulation": True,
+        **more,
+    }
+    return devtools, devtools.send("WebAuthn.addVirtualAuthenticator", {"options": options})["authenticatorId"]
+
+
 @contextmanager
 def holder(browser: Browser, url: str, token: str) -> Iterator[Holder]:
-    """Let somebody sign in, with a security key that asks for a PIN."""
+    """Let somebody sign in, with a key."""
     with visit(browser, url) as seen:
         page = seen.signed_in(token)
-        devtools = page.context.new_cdp_session(page)
-        devtools.send("WebAuthn.enable")
-        options = {
-            "protocol": "ctap2",
-            "transport": "usb",
-            "hasResidentKey": True,
-            "hasUserVerification": True,
-            "isUserVerified": True,
-            "automaticPresenceSimulation": True,
-        }
-        key = devtools.send("WebAuthn.addVirtualAuthenticator", {"options": options})["authenticatorId"]
-        yield Holder(seen, page, devtools, key)
+        yield Holder(seen, page, *plugged(page))
 
 
 def peopled(directory: Path, port: int, tokens: dict[str, str], lines: Mapping[str, str]) -> Change:
@@ -198,6 +203,16 @@ def test_an_ssh_signature_and_a_passkey_are_two_approvals(night: Night) -> None:
     night.ana.get_by_role("button", name="Resume as approved").click()
     expect(night.ana.locator("#state-title")).to_have_text("Nothing is stopped")
     expect(night.ana.locator("#history tbody tr").first).to_contain_text("approved by dev (passkey), carla (ssh)")
+
+
+def test_a_key_that_an_account_copies_is_not_shown_where_none_counts(night: Night, browser: Browser) -> None:
+    with visit(browser, night.url, storage_state=night.carla.page.context.storage_state()) as seen:
+        page = seen.page("/control/passkey")
+        plugged(page, transport="internal", defaultBackupEligibility=True, defaultBackupState=True)
+        page.get_by_role("button", name="Make a passkey").click()
+        said = "Nothing was done: an account copies this key between devices. Take a security key."
+        expect(page.locator("#key-said")).to_have_text(said)
+        expect(page.get_by_label("The lines")).to_be_hidden()
 
 
 def test_a_key_that_does_not_know_its_owner_approves_nothing(night: Night) -> None:

@@ -28,10 +28,14 @@ _NUMBER = {2: "Two", 3: "Three"}
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The passkeys of who looks at the page: the ids of their credentials, and the domain that they are made for."""
+    """The passkeys of who looks at the page: the ids of their credentials, and the domain that they are made for.
+
+    ``synced`` is whether keys count that an account copies between devices.
+    """
 
     rp_id: str
     credentials: tuple[str, ...]
+    synced: bool = False
 
 
 def ask_approval(

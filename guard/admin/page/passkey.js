@@ -7,11 +7,14 @@ const base64url = (buffer) => base64(buffer).replaceAll("+", "-").replaceAll("/"
 const known = (form) =>
   form.dataset.credentials.split(" ").filter(Boolean).map((id) => ({ type: "public-key", id: bytes(id) }));
 const LONGEST_MS = 120000;
+const FLAGS = 32; // the byte of authenticator data that says what kind of key it is
+const COPIED = 8;
 
 function why(error) {
   if (error.name === "NotAllowedError") return "the key was not used, or it could not make sure that it was you.";
   if (error.name === "SecurityError") return "this page's address is not one that the keys are made for.";
   if (error.name === "InvalidStateError") return "this key is known already.";
+  if (error.name === "Copied") return "an account copies this key between devices. Take a security key.";
   return `the browser says ${error.name}.`;
 }
 
@@ -79,6 +82,8 @@ if (making) {
     });
     const key = made.response.getPublicKey();
     if (!key) throw new DOMException("", "NotSupportedError");
+    const flags = new Uint8Array(made.response.getAuthenticatorData())[FLAGS];
+    if (flags & COPIED && !("synced" in making.dataset)) throw new DOMException("", "Copied");
     const lines = document.getElementById("lines");
     lines.value = [
       "    passkeys:",

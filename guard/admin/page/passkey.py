@@ -28,6 +28,7 @@ def make_passkey(visitor: Visitor, keys: Keys | None) -> bytes:
                 tag("div", tag("button", "Make a passkey", type="button", class_="go", hidden=True), class_="buttons"),
                 data_make=keys.rp_id,
                 data_person=visitor.name,
+                data_synced=keys.synced,
                 data_credentials=" ".join(keys.credentials),
             ),
             tag("p", id="key-said", role="alert", class_="refused", hidden=True),

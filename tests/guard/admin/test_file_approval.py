@@ -68,7 +68,7 @@ def test_a_resume_that_was_written_elsewhere_is_read_too(desk: Desk) -> None:
     stopped = desk.stops()
     text = desk.asks()
     asked = send(desk, "ana", text)
-    assert f"<dt>lifts model:strict</dt><dd>{stopped}</dd>" in asked.text
+    assert f"<dt>lifts model:strict</dt><dd>{stopped}, stop by Ana</dd>" in asked.text
     assert given(send(desk, "ana", text, **fields(PASSKEYS["ana"].answer(text.encode())))).startswith(
         b"-----BEGIN WEBAUTHN"
     )

@@ -111,6 +111,7 @@ def test_one_person_with_two_keys_is_one(desk: Desk) -> None:
         ({"rp_id": "example.com"}, "made for another domain than guard.example.com"),
         ({"flags": 0x01}, "asked for no PIN, finger or face"),
         ({"flags": 0x04}, "nobody touched"),
+        ({"flags": 0x0D}, "copied between devices, which webauthn.synced does not allow"),
         ({"type": "webauthn.create"}, "is no assertion"),
         ({"crossOrigin": True}, "within a page of another site"),
         ({"challenge": "AAAA"}, "another statement was approved"),

@@ -46,7 +46,12 @@ def test_a_page_of_each_origin_and_a_browser_that_says_more_are_taken() -> None:
     check(KEY.sign(MESSAGE, origin="https://two.guard.example.com"))
     check(KEY.sign(MESSAGE, crossOrigin=None))
     check(KEY.sign(MESSAGE, other_keys_can_be_added_here="do not compare clientDataJSON against a template"))
-    check(KEY.sign(MESSAGE, flags=0x1D))  # a key that is copied between devices, and says so
+
+
+@pytest.mark.parametrize("flags", [0x05, 0x0D, 0x1D])
+def test_a_key_that_is_copied_between_devices_counts_where_the_file_allows_it(flags: int) -> None:
+    where = WHERE.model_copy(update={"synced": True})
+    verify(parse(KEY.sign(MESSAGE, flags=flags)), MESSAGE, KEY.passkey, where)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +76,8 @@ def test_a_page_of_each_origin_and_a_browser_that_says_more_are_taken() -> None:
         ({"flags": 0x01}, "asked for no PIN"),
         ({"flags": 0x00}, "nobody touched"),
         ({"flags": 0x15}, "cannot be: copied"),
+        ({"flags": 0x0D}, "copied between devices, which webauthn.synced does not allow"),
+        ({"flags": 0x1D}, "copied between devices, which webauthn.synced does not allow"),
         ({"client_data": b"[]"}, "client data that is no JSON object"),
         ({"client_data": b"\xff"}, "client data that is not JSON"),
         ({"client_data": b'{"a": NaN}'}, "client data that is not JSON"),

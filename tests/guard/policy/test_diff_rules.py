@@ -151,6 +151,7 @@ CASES: tuple[tuple[Any, ...], ...] = (
     ("operators/p/passkeys", ["a"], ["b"], W), ("operators/p/passkeys", ["a", "b"], ["b"], S),
     ("operators/p/passkeys", [], ["a"], W), ("webauthn/rp_id", None, "a.example", W),
     ("webauthn/rp_id", "a.example", None, S), ("webauthn/rp_id", "a.example", "b.example", W),
+    ("webauthn/synced", False, True, W), ("webauthn/synced", True, False, S),
     ("webauthn/origins", None, ["https://a"], W), ("webauthn/origins", ["https://a"], None, S),
     ("webauthn/origins", ["https://a"], ["https://a", "https://b"], W),
     ("operators/p/expires", "2027-01-01", "2027-02-01", W), ("operators/p/expires", "2027-02-01", "2027-01-01", S),
