@@ -149,6 +149,17 @@ def _durable_intent(view: View) -> str | None:
     return "request_log is not set to durable before_forward and parts true"
 
 
+def _parts_on_two_devices(view: View) -> str | None:
+    mounts = [mount for mount in view.enforced(SafeguardKind.REQUEST_LOG) if isinstance(mount, RequestLogMount)]
+    if not mounts:
+        return "request_log is not mounted with mode enforce and on_failure block"
+    if not mounts[0].settings.parts_durable:
+        return "request_log is not set to parts_durable true"
+    if view.config.guard.storage.audit_second is None:
+        return "guard.yaml names no second device for the log (`storage.audit_second`)"
+    return None
+
+
 def _limits_per_key(view: View) -> str | None:
     if not any(view.enforced(SafeguardKind.LIMITS)):
         return "limits is not mounted with mode enforce and on_failure block"
@@ -242,6 +253,7 @@ def _monitored(view: View, at: datetime) -> str | None:
 CHECKS: Mapping[CheckName, Callable[[View], str | None]] = MappingProxyType(
     {
         CheckName.DURABLE_INTENT: _durable_intent,
+        CheckName.PARTS_ON_TWO_DEVICES: _parts_on_two_devices,
         CheckName.LIMITS_PER_KEY: _limits_per_key,
         CheckName.LISTED_OPERATIONS: _listed_operations,
         CheckName.AUTHENTICATED: _authenticated,

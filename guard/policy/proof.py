@@ -57,6 +57,11 @@ CHECKS: Final[Mapping[CheckName, Proof]] = MappingProxyType(
             "guard_audit_records_total",
             f"{_TESTS}a_model_whose_requests_may_be_forwarded_before_they_are_on_disk_is_not_served",
         ),
+        CheckName.PARTS_ON_TWO_DEVICES: Proof(
+            "The request log has each text on two devices before its release, and a failure of either is its own.",
+            "guard_audit_records_total",
+            f"{_TESTS}a_model_whose_answers_are_not_on_two_devices_before_they_are_sent_is_not_served",
+        ),
         CheckName.LIMITS_PER_KEY: Proof(
             "Limits are enforced, and every tier that may use the model has a rate for each key.",
             _UNMET,

@@ -28,6 +28,7 @@ _UNVERIFIED: Final = "unverified"
 # Where a model's file has what a check without parameters looks at.
 _PLACES: Final[Mapping[CheckName, Place]] = {
     CheckName.DURABLE_INTENT: ("safeguards", 0, "settings"),
+    CheckName.PARTS_ON_TWO_DEVICES: ("safeguards", 0, "settings"),
     CheckName.LIMITS_PER_KEY: ("safeguards",),
     CheckName.LISTED_OPERATIONS: ("operations",),
     CheckName.CONTROLS_AS_REPORTED: ("evidence",),

@@ -44,6 +44,7 @@ class CheckName(StrEnum):
     MOUNTED_ANY_MODE = "mounted_any_mode"
     SCREENS = "screens"
     DURABLE_INTENT = "durable_intent"
+    PARTS_ON_TWO_DEVICES = "parts_on_two_devices"
     LIMITS_PER_KEY = "limits_per_key"
     LISTED_OPERATIONS = "listed_operations"
     AUTHENTICATED = "authenticated"
@@ -248,6 +249,7 @@ class PlainRow(_Row):
 
     check: Literal[
         CheckName.DURABLE_INTENT,
+        CheckName.PARTS_ON_TWO_DEVICES,
         CheckName.LIMITS_PER_KEY,
         CheckName.LISTED_OPERATIONS,
         CheckName.AUTHENTICATED,

@@ -792,7 +792,8 @@ CASES = (
          "evidence/demo.yaml:5: attestations[0].sha256: must be 64 lower-case hexadecimal digits"),
     Case("an unknown check", STANDARD, "check: mounted\n    with: {safeguard: kill_switch}", "check: prayed",
          "standards/own.yaml:11: rows[0].check: must be null or one of: attested, mounted, mounted_any_mode, "
-         "screens, durable_intent, limits_per_key, listed_operations, authenticated, declared_levels, "
+         "screens, durable_intent, parts_on_two_devices, limits_per_key, listed_operations, authenticated, "
+         "declared_levels, "
          "level_defined, custom_profile, signed_bundle, both_axes_raised, threshold, thresholds_within_levels, "
          "same_weights_declared, "
          "variant_evaluated, reported_model, controls_as_reported, retention, overdue_stops, "

@@ -141,6 +141,19 @@ def test_a_model_whose_requests_may_be_forwarded_before_they_are_on_disk_is_not_
         assert not is_served(with_mount(config, "request_log", settings=weaker))
 
 
+def test_a_model_whose_answers_are_not_on_two_devices_before_they_are_sent_is_not_served() -> None:
+    config = with_row("parts_on_two_devices")
+    assert not is_served(config)
+    durable = settings_of(config, "request_log").model_copy(update={"parts_durable": True})
+    one = with_mount(config, "request_log", settings=durable)
+    assert not is_served(one)
+    storage = one.guard.storage.model_copy(update={"audit_second": "/second"})
+    both = replace(one, guard=one.guard.model_copy(update={"storage": storage}))
+    compiled = Compiled(both, NOW.timestamp())
+    assert compiled.ask(key="first").forwarded
+    assert compiled.timeline == ["intent", "on disk", "sent", "part", "on disk", "outcome", "on disk", "left", "left"]
+
+
 def test_a_model_without_limits_for_each_key_is_not_served() -> None:
     config = with_row("limits_per_key")
     assert is_served(config)

@@ -295,6 +295,7 @@ UNSEEN: Final = frozenset(
         CheckName.BOTH_AXES_RAISED,
         CheckName.CONTROLS_AS_REPORTED,
         CheckName.COPIES,
+        CheckName.PARTS_ON_TWO_DEVICES,
         CheckName.DIALS,
         CheckName.DRILLS,
         CheckName.REPORTING_CLOCK,

@@ -171,6 +171,20 @@ def test_durable_intent_wants_the_record_on_disk_before_the_request_is_forwarded
     assert why(without_mount(config, "request_log")) == words
 
 
+def test_parts_on_two_devices_wants_both_devices_and_parts_that_are_durable() -> None:
+    config = with_row("parts_on_two_devices")
+    storage = config.guard.storage.model_copy(update={"audit_second": "/second"})
+    durable = settings_of(config, "request_log").model_copy(update={"parts_durable": True})
+    assert why(config) == "request_log is not set to parts_durable true"
+    one = with_mount(config, "request_log", settings=durable)
+    assert why(one) == "guard.yaml names no second device for the log (`storage.audit_second`)"
+    both = replace(one, guard=one.guard.model_copy(update={"storage": storage}))
+    assert why(both) is None
+    words = "request_log is not mounted with mode enforce and on_failure block"
+    assert why(with_mount(both, "request_log", mode="shadow")) == words
+    assert why(without_mount(both, "request_log")) == words
+
+
 def test_limits_per_key_wants_limits_and_a_rate_in_every_tier_of_the_model() -> None:
     config = with_row("limits_per_key")
     assert why(config) is None
