@@ -14,6 +14,8 @@ import zlib
 from dataclasses import dataclass
 from enum import StrEnum
 
+from msgspec import Struct
+
 from guard.audit.compression import CompressionError, expanded, squeezed_leaf
 from guard.audit.part_leaf import PackedError, unpack
 
@@ -29,7 +31,9 @@ MAX_SEQUENCE = 2**64 - 1
 
 _HEAD = struct.Struct(">4sBBIQ")
 _CRC = struct.Struct(">I")
-HEADER = _HEAD.size + _CRC.size
+_BEGIN = struct.Struct(">4sBBIQI")  # both
+_VERSIONS = frozenset({VERSION, COMPACT, PACKED})
+HEADER = _BEGIN.size
 
 
 class End(StrEnum):
@@ -45,8 +49,7 @@ class End(StrEnum):
     SEQUENCE = "sequence"
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True, gc=False):
     """One whole frame; ``offset`` is where it begins in its segment and ``size`` how long it is there, in bytes."""
 
     kind: int
@@ -94,7 +97,7 @@ def _encode(version: int, kind: int, sequence: int, payload: bytes) -> bytes:
     return head + _CRC.pack(zlib.crc32(payload, zlib.crc32(head))) + payload
 
 
-def payload_length(head: bytes) -> int:
+def payload_length(head: bytes | bytearray) -> int:
     """How long the payload after these `HEADER` bytes says it is, at most ``MAX_PAYLOAD``; 0 for too few bytes."""
     return min(_HEAD.unpack_from(head)[3], MAX_PAYLOAD) if len(head) >= HEADER else 0
 
@@ -108,7 +111,8 @@ class Scanner:
 
     def __init__(self, first: int | None = None, offset: int = 0) -> None:
         """Begin at this offset, where a frame begins."""
-        self._buffer = bytearray()
+        self._rest = bytearray()  # the beginning of a frame, and how many bytes it takes to judge it again
+        self._wanted = 0
         self._next = first
         self.offset = offset
         self.end = End.COMPLETE
@@ -117,13 +121,18 @@ class Scanner:
         """The frames that these bytes complete; none after the scan has stopped for good."""
         if self.end not in {End.COMPLETE, End.TORN}:
             return []
-        buffer = self._buffer
-        buffer += data
+        rest = self._rest
+        if rest:
+            rest += data
+            if len(rest) < self._wanted:
+                return []
+            data = bytes(rest)
+            rest.clear()
         frames: list[Frame] = []
         at = 0
         self.end = End.COMPLETE
-        while at < len(buffer):
-            frame = self._cut(buffer, at)
+        while at < len(data):
+            frame = self._cut(data, at)
             if isinstance(frame, End):
                 self.end = frame
                 break
@@ -131,28 +140,28 @@ class Scanner:
             at += frame.size
             self._next = frame.sequence + 1
             self.offset = frame.offset + frame.size
-        del buffer[:at]
-        if self.end is not End.TORN:
-            buffer.clear()
+        if self.end is End.TORN:
+            rest += data[at:]
+            self._wanted = HEADER + payload_length(rest) if len(rest) >= HEADER else 0
         return frames
 
-    def _cut(self, buffer: bytearray, at: int) -> Frame | End:
+    def _cut(self, data: bytes, at: int) -> Frame | End:
         # What is too short to be judged is torn; what already differs from a frame is named at once.
-        if not MAGIC.startswith(bytes(buffer[at : at + len(MAGIC)])):
+        if len(data) - at < HEADER:
+            return End.TORN if MAGIC.startswith(data[at : at + len(MAGIC)]) else End.NOT_A_FRAME
+        magic, version, kind, length, sequence, expected = _BEGIN.unpack_from(data, at)
+        if magic != MAGIC:
             return End.NOT_A_FRAME
-        if len(buffer) - at < HEADER:
-            return End.TORN
-        _, version, kind, length, sequence = _HEAD.unpack_from(buffer, at)
         if length > MAX_PAYLOAD:
             return End.TOO_LONG
-        if len(buffer) - at < HEADER + length:
+        begin = at + HEADER
+        if len(data) - begin < length:
             return End.TORN
-        payload = bytes(buffer[at + HEADER : at + HEADER + length])
-        (expected,) = _CRC.unpack_from(buffer, at + _HEAD.size)
-        if zlib.crc32(payload, zlib.crc32(buffer[at : at + _HEAD.size])) != expected:
+        payload = data[begin : begin + length]
+        if zlib.crc32(payload, zlib.crc32(data[at : at + _HEAD.size])) != expected:
             return End.CHECKSUM
         # Only with a good checksum is another version a newer writer's and not a damaged byte.
-        if version not in {VERSION, COMPACT, PACKED}:
+        if version not in _VERSIONS:
             return End.VERSION
         if self._next is not None and sequence != self._next:
             return End.SEQUENCE

@@ -95,6 +95,19 @@ def test_feeding_in_pieces_gives_the_same_frames(payloads: list[bytes], size: in
 
 
 @pytest.mark.parametrize(
+    ("pieces", "end"),
+    [
+        ((frames.MAGIC[:2], b"x"), End.NOT_A_FRAME),
+        ((frames.MAGIC + b"\x01\x01", b"\xff" * 4 + bytes(12)), End.TOO_LONG),
+        ((encode(1, 7, b"abc")[:-2], b"xx"), End.CHECKSUM),
+    ],
+)
+def test_what_comes_in_pieces_is_named_as_soon_as_it_differs(pieces: tuple[bytes, bytes], end: End) -> None:
+    scanner = Scanner(7)
+    assert [scanner.end for piece in pieces if scanner.feed(piece) == []] == [End.TORN, end]
+
+
+@pytest.mark.parametrize(
     ("data", "end"),
     [
         (b"", End.COMPLETE),

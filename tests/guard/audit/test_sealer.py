@@ -5,9 +5,9 @@ It is one file because all of it is one promise of the sealer.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from guard.audit.checkpoint import Checkpoint, parse_checkpoint
@@ -172,7 +172,7 @@ def rewritten(path: Path, number: int) -> None:
     found = list(SegmentReader(path).read())
     data = bytearray(found[number].payload)
     data[-2] ^= 1
-    found[number] = replace(found[number], payload=bytes(data))
+    found[number] = msgspec.structs.replace(found[number], payload=bytes(data))
     path.write_bytes(b"".join(compact(one.kind, one.sequence, one.payload) for one in found))
 
 

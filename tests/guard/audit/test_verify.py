@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from guard.audit.checkpoint import Checkpoint
 from guard.audit.epochs import FILE, read_chain
@@ -69,7 +70,7 @@ def changed(frame: Frame) -> Frame:
         data = bytearray(payload)
         data[len(data) // 2] ^= 1
         payload = bytes(data)
-    return replace(frame, payload=payload)
+    return structs.replace(frame, payload=payload)
 
 
 @pytest.fixture
@@ -199,7 +200,11 @@ def test_two_records_that_changed_places_are_named(guard: Guard, renumbered: boo
     path = segments(guard)[1]
     found = frames(path)
     one, two = found[3], found[4]
-    moved = [replace(two, sequence=one.sequence), replace(one, sequence=two.sequence)] if renumbered else [two, one]
+    moved = (
+        [structs.replace(two, sequence=one.sequence), structs.replace(one, sequence=two.sequence)]
+        if renumbered
+        else [two, one]
+    )
     put(path, [*found[:3], *moved, *found[5:]])
     bad = first(guard)
     assert (bad.place.segment, bad.place.offset, bad.place.sequence) == (path.name, one.offset, one.sequence)
@@ -357,9 +362,11 @@ def test_entries_of_the_fleet_log_are_judged(tmp_path: Path) -> None:
     text = parse_note(found[0].payload).text
     other = Signer("asl-guard/test", load_key(new_key(), "here"))
     cases: dict[str, Frame] = {
-        "not signed by the key of asl-guard/test": replace(found[0], payload=Note(text, (other.sign(text),)).encode()),
-        "not a signed note": replace(found[0], payload=b"no note"),
-        "kind 6": replace(found[0], kind=6, payload=b"{}"),
+        "not signed by the key of asl-guard/test": structs.replace(
+            found[0], payload=Note(text, (other.sign(text),)).encode()
+        ),
+        "not a signed note": structs.replace(found[0], payload=b"no note"),
+        "kind 6": structs.replace(found[0], kind=6, payload=b"{}"),
     }
     for words, forged in cases.items():
         put(path, [forged, *found[1:]])
