@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
@@ -47,8 +48,9 @@ class Limits:
 class Arrival:
     """A request that was understood; ``started`` is a performance counter's reading.
 
-    ``stricter`` is whether an order has it judged by its model's stricter pipeline. ``diverting`` says who answers in
-    place of a model of which a rung keeps prompts of some categories; None for one that has no such rung.
+    ``stricter`` is whether an order has it judged by its model's stricter pipeline. ``diverting`` says who answers what
+    a rung of some categories keeps from its model, ``replaced`` how the model's replacement would take it now, if it
+    would; both are None for a model without.
     """
 
     exchange: Exchange
@@ -59,6 +61,7 @@ class Arrival:
     started: float
     stricter: bool = False
     diverting: Diverting[Arrival] | None = None
+    replaced: Callable[[], Arrival | None] | None = None
 
     @property
     def pipeline(self) -> Pipeline:
@@ -134,7 +137,7 @@ class Arrivals:
             raise Refused(Code.BAD_REQUEST, str(bad)) from None
         exchange = self.exchange(reply.request, caller, serving, dialect, request)
         asked = Arrival(exchange, request, dialect, serving, path.decode("ascii"), started)
-        if self._ladder is None or not serving.rungs:
+        if self._ladder is None or not (serving.rungs or serving.replacement):
             return asked
         return self.on_ladder(asked, partial(dialect.read_request, fields))
 
@@ -147,11 +150,9 @@ class Arrivals:
         ladder, serving = self._ladder, asked.serving
         if ladder is None:
             return asked
-        try:
+        instead = order = None
+        with suppress(Unavailable):
             order = ladder.detour(asked.exchange)
-        except Unavailable:
-            order = None
-        instead = None
         if order is not None:
             alias = serving.replacement if order.mode is Mode.DE_DEPLOYED else serving.fallback
             instead = self._stand_in(ladder, asked, alias, read, asked.exchange.id)
@@ -159,28 +160,27 @@ class Arrivals:
 
     def _on_rung(self, ladder: Ladder, arrival: Arrival, read: Callable[[Grants], Request]) -> Arrival:
         """Return how strictly it is judged, and who answers it if its prompt is of a category that falls back."""
-        serving, exchange, diverting = arrival.serving, arrival.exchange, None
+        serving, exchange, diverting, other = arrival.serving, arrival.exchange, None, arrival.serving.replacement
         if serving.fallback_for:
             # Whoever stands in already has nobody to stand in for it.
             alias, identity = "" if exchange.asked else serving.fallback, exchange.id + DIVERTED
             instead = partial(self._stand_in, ladder, arrival, alias, read, identity)
             diverting = Diverting(ladder, exchange, serving.fallback_for, serving.fallback_by, instead)
-        return replace(arrival, stricter=self._tightened(arrival), diverting=diverting)
+        replaced = partial(self._stand_in, ladder, arrival, other, read, exchange.id) if other else None
+        return replace(arrival, stricter=self._tightened(arrival), diverting=diverting, replaced=replaced)
 
     def _stand_in(
         self, ladder: Ladder, asked: Arrival, alias: str, read: Callable[[Grants], Request], identity: str
     ) -> Arrival | None:
         """Return the request as another model answers it, on its own rung; None where it does not."""
         dialect, caller = asked.dialect, asked.exchange.caller
-        try:
+        with suppress(Refused, BadField, Unavailable):
             other = self.serving(alias, dialect, caller)
             request = read(other.grants)
             exchange = self.exchange(identity, caller, other, dialect, request, asked=asked.serving.model)
-            if ladder.covering(exchange) is not None:
-                return None
-        except (Refused, BadField, Unavailable):
-            return None
-        return self._on_rung(ladder, replace(asked, exchange=exchange, request=request, serving=other), read)
+            if ladder.covering(exchange) is None:
+                return self._on_rung(ladder, replace(asked, exchange=exchange, request=request, serving=other), read)
+        return None
 
     def _tightened(self, arrival: Arrival) -> bool:
         if self._ladder is None or arrival.serving.stricter is None:

@@ -14,9 +14,10 @@ from guard.reply import Reply
 from guard.serving import Answer, Serving
 from guard.valve import Valve
 from guard.wire.dialect import TOLD, AnswerReader, Naming
+from safeguards.access import Access
 from safeguards.decision import Ending, Outcome, Released
 from safeguards.ports import Clock
-from safeguards.verdict import Block, Code
+from safeguards.verdict import PASS, Block, Code
 
 # From here on an event that the dialect does not have ends the answer (law 2).
 STRICT_ASL: Final = 3
@@ -109,7 +110,7 @@ class Traveller:
         if reply.ended or code is Code.CALLER_GONE:
             return TOLD[code].status if code is Code.CALLER_GONE else 0
         if not reply.started:
-            body = dialect.error(code, self.naming.request, _order_of(end.block, self.serving.replacement))
+            body = dialect.error(code, self.naming.request, _order_of(end.block, self.arrival))
             headers = retry_headers(code, end.block)
             await reply.finish(reply.whole(TOLD[code].status, body, *headers))
         elif not self.arrival.request.streamed:
@@ -151,12 +152,22 @@ class Traveller:
         )
 
 
-def _order_of(block: Block, replacement: str) -> str:
-    """Name the order, so that a caller can ask about it; the name of a file is the operator's own."""
+def _order_of(block: Block, arrival: Arrival) -> str:
+    """Name the order, so that a caller can ask about it; the name of a file is the operator's own.
+
+    What replaces a model is named where it would answer this caller: not while it is stopped, nor without a grant.
+    """
     if block.code not in _ORDERED or block.rule.startswith("file:"):
         return ""
-    instead = f"Use {replacement} instead. " if replacement and block.code is Code.DE_DEPLOYED else ""
+    found = arrival.replaced() if block.code is Code.DE_DEPLOYED and arrival.replaced is not None else None
+    instead = f"Use {found.exchange.model} instead. " if found is not None and _granted(found) else ""
     return f"{instead}Order {block.rule}."
+
+
+def _granted(arrival: Arrival) -> bool:
+    """Whether the model's own access lets the caller in."""
+    mounts = (mount for mount in arrival.pipeline.mounts if mount.enforce and mount.safeguard.kind == Access.kind)
+    return all(mount.safeguard.admit(arrival.exchange) == PASS for mount in mounts)
 
 
 def retry_headers(code: Code, block: Block | None) -> list[tuple[bytes, bytes]]:

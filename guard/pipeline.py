@@ -21,12 +21,11 @@ from guard.wire.dialect import Request
 from safeguards.base import Safeguard
 from safeguards.decision import Decision, Failure, Outcome, Target, Unavailable
 from safeguards.exchange import Channel, Exchange
-from safeguards.verdict import Block, Cleared, Code, Pass
+from safeguards.verdict import FAILURES, Block, Cleared, Code, Pass
 
 _log = logging.getLogger("guard.pipeline")
 _MINT: Final = object()
 CLOSE_SECONDS: Final = 10.0
-_FAILURES: Final = frozenset({Code.SAFEGUARD_FAILED, Code.LOG_UNAVAILABLE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,7 +359,7 @@ class Pipeline:
 
 def _weight(decision: Decision) -> int:
     """Order what a watcher said: a hit tells more than a failure that denies, and that more than one that passed."""
-    return 0 if not decision.denied else 1 if decision.code in _FAILURES else 2
+    return 0 if not decision.denied else 1 if decision.code in FAILURES else 2
 
 
 async def _close_all(waiting: Sequence[tuple[Mount, Awaitable[None]]], exchange: Exchange) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Code(StrEnum):
@@ -39,6 +40,10 @@ class Code(StrEnum):
     POLICY_CHANGED = "policy_changed"
     CALLER_GONE = "caller_gone"
     INTERNAL = "internal"
+
+
+FAILURES: Final = frozenset({Code.SAFEGUARD_FAILED, Code.LOG_UNAVAILABLE})
+"""What a safeguard that could not judge denies with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,8 +103,9 @@ class Telling:
     def begin(self, state: State) -> None:
         """Tell what was ordered since somebody last did; where nobody ever did, nothing of before is news."""
         self._set_up()
+        known: tuple[Order, ...] = (*state.stops, *state.rules, *(resume.order for resume in state.resumes))
+        self._orders.begin([each.id for each in known])
         if self._orders.first:
-            known: tuple[Order, ...] = (*state.stops, *state.rules, *(resume.order for resume in state.resumes))
             self._orders.note([each.id for each in known])
             return
         for stop in sorted(state.stops, key=lambda each: each.id):

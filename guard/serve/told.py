@@ -37,11 +37,16 @@ class ToldOrders:
         # Where lines may have been dropped, what is older than all that is kept was told long ago. Before that nothing
         # is: an order is also older than all others where a clock was set back (law 11).
         self._oldest = min(self._ids) if len(self._ids) >= KEPT else ""
+        self._forgotten: set[str] | None = None
         self._lines = len(self._ids)
 
     def __contains__(self, order: str) -> bool:
         """Whether it was told, or is older than what is remembered where some was forgotten."""
-        return order in self._ids or order < self._oldest
+        return order in self._ids or (order < self._oldest if self._forgotten is None else order in self._forgotten)
+
+    def begin(self, there: Iterable[str]) -> None:
+        """Take these for all that was ordered before now: whatever else comes is news, however old its id makes it."""
+        self._forgotten = {order for order in there if order < self._oldest}
 
     def note(self, orders: Iterable[str]) -> None:
         """These are told."""
@@ -59,6 +64,8 @@ class ToldOrders:
         aside = self._path.with_name(f".{FILE}.{os.getpid()}")
         self._write(aside, kept, os.O_TRUNC)
         aside.replace(self._path)
+        if self._forgotten is not None:
+            self._forgotten |= self._ids - set(kept)
         self._ids, self._oldest, self._lines = set(kept), kept[0], len(kept)
 
     def _write(self, path: Path, orders: Iterable[str], how: int) -> None:

@@ -12,7 +12,7 @@ from guard.telemetry.metric import AuthFailure, Cut, Phase, Unscanned
 from safeguards.decision import Decision, Ending, Outcome, Target
 from safeguards.exchange import Exchange
 from safeguards.rapid_response import NAME as RAPID_RESPONSE
-from safeguards.verdict import Code
+from safeguards.verdict import FAILURES, Code
 
 _CUTS = {
     Ending.BLOCKED_INPUT: Cut.SAFEGUARD,
@@ -157,10 +157,12 @@ def _decided(meter: Meter, model: str, route: str, decision: Decision) -> None:
     meter.inc(decided)
     meter.observe(duration, decision.seconds)
     if decision.failure is not None:
-        action = "block" if decision.blocked else "allow"
+        # What was blocked for another reason than its failure let that failure pass before.
+        failed_closed = decision.blocked and decision.code in FAILURES
+        action = "block" if failed_closed else "allow"
         meter.inc(meter.bind("guard_safeguard_errors_total", decision.safeguard, decision.failure, action))
         # A mount in shadow was not required; one that is enforced and let its own failure pass left a hole.
-        if decision.enforced and not decision.blocked:
+        if decision.enforced and not failed_closed:
             unscanned(meter, model, route, Unscanned.FAILED_OPEN)
 
 

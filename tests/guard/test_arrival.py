@@ -325,3 +325,16 @@ def test_a_category_falls_back_to_nobody_who_is_stopped() -> None:
     diverting = read(in_part(given(Mode.FALLBACK).merge(given(Mode.STOP, model="small"))), GOOD).diverting
     assert diverting is not None
     assert diverting.instead() is None
+
+
+@pytest.mark.parametrize(("mode", "named"), [(None, True), (Mode.STOP, False), (Mode.DE_DEPLOYED, False)])
+def test_what_replaces_a_model_is_who_would_answer_this_caller_now(mode: Mode | None, named: bool) -> None:
+    road = Two(given(Mode.DE_DEPLOYED).merge(given(*([mode] if mode else []), model="small")))
+    road.change(rungs=frozenset(), replacement="small")
+    replaced = read(road, GOOD).replaced
+    assert replaced is not None
+    assert (replaced() is not None) is named
+    road.small = replace(road.small, surfaces=frozenset({"partner"}))
+    assert replaced() is None
+    road.change(replacement="")
+    assert read(road, GOOD).replaced is None

@@ -271,13 +271,15 @@ def test_a_model_that_cannot_turn_newcomers_away_alone_is_not_served() -> None:
     refused(compiled, "no_new_principals", key=late[1].id)
 
 
-def test_a_model_without_a_replacement_is_not_served_and_a_withdrawn_one_names_it() -> None:
+def test_a_model_without_a_replacement_is_not_served_and_a_withdrawn_one_names_it(tmp_path: Path) -> None:
     config = with_row("replacement_declared")
     assert not is_served(config)
     replaced = with_policy(config, ladder=Ladder(de_deployed=DeDeployed(replacement="small")))
     assert is_served(replaced)
-    compiled = Compiled(replaced, NOW.timestamp(), ladder=merged([ordered(Rung.DE_DEPLOYED)]))
-    got = compiled.ask(key=config.tiers.keys[0].id)
+    write_configuration(tmp_path, models=[ModelSpec(asl=3), ModelSpec("small", 2, "http://127.0.0.1:8")], now=NOW)
+    write_ladder(tmp_path, "demo", {"de_deployed": {"replacement": "small"}})
+    compiled = Compiled(load(tmp_path), NOW.timestamp(), ladder=merged([ordered(Rung.DE_DEPLOYED)]))
+    got = compiled.ask()
     assert (got.code, got.forwarded, b"Use small instead." in got.body) == ("de_deployed", False, True)
 
 

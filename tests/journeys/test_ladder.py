@@ -315,6 +315,12 @@ def test_a_model_that_is_withdrawn_names_its_replacement_and_leaves_the_list(hos
         assert (answer.status, answer.code, answer.headers["x-should-retry"]) == (410, "de_deployed", "false")
         assert "Use small instead. Order " in answer.json["error"]["message"]
         assert listed(host) == {"old", "small"}
+    # It is named to those whom it would answer: not without a grant, nor while it is stopped itself.
+    told = host.ask(key=host.credentials.slow).json["error"]["message"]
+    host.order("stop", "model:small")
+    for message in (told, host.ask().json["error"]["message"]):
+        assert "instead" not in message
+        assert "Order " in message
 
 
 def test_a_replacement_that_is_to_answers_what_is_asked_of_a_withdrawn_model(host: Host) -> None:

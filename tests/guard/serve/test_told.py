@@ -58,3 +58,18 @@ def test_an_order_of_a_clock_that_was_set_back_is_news(tmp_path: Path) -> None:
     early, late = ids(2)
     ToldOrders(tmp_path).note([late])
     assert early not in ToldOrders(tmp_path)
+
+
+def test_an_order_of_a_clock_that_was_set_back_is_news_once_also_where_much_was_forgotten(tmp_path: Path) -> None:
+    early, *many = ids(2 * KEPT + 2)
+    ToldOrders(tmp_path).note(many[:KEPT])
+    told = ToldOrders(tmp_path)
+    told.begin(many[:KEPT])
+    assert early not in told
+    told.note([early])
+    for begin in range(KEPT, len(many), 100):  # which drops the oldest lines from the file
+        told.note(many[begin : begin + 100])
+    assert early in told
+    again = ToldOrders(tmp_path)
+    again.begin([early, *many])
+    assert all(order in again for order in (early, *many))

@@ -92,14 +92,22 @@ def test_a_decision_says_its_verdict_what_was_done_and_the_mode(
 
 @pytest.mark.parametrize("failure", Failure)
 @pytest.mark.parametrize(
-    ("enforced", "blocked", "hole"), [(True, True, False), (True, False, True), (False, False, False)]
+    ("enforced", "code", "hole"),
+    [
+        (True, Code.SAFEGUARD_FAILED, False),
+        (True, Code.LOG_UNAVAILABLE, False),
+        (True, Code.CONTENT_BLOCKED, True),  # it let its failure pass, and blocked later text
+        (True, None, True),
+        (False, None, False),
+    ],
 )
 def test_a_failure_is_counted_and_one_that_passed_while_enforced_is_unscanned(
-    failure: Failure, *, enforced: bool, blocked: bool, hole: bool
+    failure: Failure, *, enforced: bool, code: Code | None, hole: bool
 ) -> None:
-    decision = Decision("remote", Target.INPUT, enforced, blocked, blocked, 0.02, failure=failure)
+    blocked = code is not None
+    decision = Decision("remote", Target.INPUT, enforced, blocked, blocked, 0.02, code, failure=failure)
     meter = ended(replace(OUTCOME, decisions=(decision,)))
-    action = "block" if blocked else "allow"
+    action = "block" if blocked and not hole else "allow"
     assert counted(meter, "guard_safeguard_errors_total") == {("remote", failure.value, action): 1.0}
     assert counted(meter, "guard_unscanned_total") == ({("demo", ROUTE, "failed_open"): 1.0} if hole else {})
 
