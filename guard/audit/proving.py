@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,10 +129,15 @@ def _prove_stamped(
     anchor = Anchor(
         index, _encoded(inclusion(index, fleet.reader.size, fleet.reader.node)), fleet.note.encode().decode()
     )
-    # A copy may lack the partial tiles of just that size; those of a larger tree have the same hashes.
+    # A copy lacks the partial tiles of just these sizes; those of its newest heads have the same hashes.
     path = inclusion(index, stamp.size, widest.reader.node)
     stamped = Stamp(_encoded(path), stamp.note.encode().decode(), base64.b64encode(stamp.answer).decode())
-    return ProvenLog(note.encode().decode(), _records(directory, frames, note), anchor, stamped)
+    known = (widest.newest.get(f"{origin}/{directory.name}", (0, note))[1], read_head(directory))
+    largest = max(parse_checkpoint(each.text).size for each in (note, *known) if each is not None)
+    for size in sorted({largest, parse_checkpoint(note.text).size}):
+        with contextlib.suppress(TileError):
+            return ProvenLog(note.encode().decode(), _records(directory, frames, note, size), anchor, stamped)
+    return None
 
 
 def _first_head(audit: Path, origin: str, writer: str, last: int) -> tuple[int, Note] | None:
@@ -162,9 +168,10 @@ def _prove_alone(directory: Path, frames: list[Frame]) -> ProvenLog:
     return ProvenLog(own.encode().decode(), _records(directory, frames, own))
 
 
-def _records(directory: Path, frames: list[Frame], note: Note) -> tuple[ProvenRecord, ...]:
+def _records(directory: Path, frames: list[Frame], note: Note, tiles: int = 0) -> tuple[ProvenRecord, ...]:
+    """The records under the head in a note, from its own tiles or those of a tree of at least its size; TileError."""
     size = parse_checkpoint(note.text).size
-    reader = TileReader(directory, size)
+    reader = TileReader(directory, tiles or size)
     return tuple(
         ProvenRecord(
             frame.sequence - 1,

@@ -38,6 +38,22 @@ def test_time_stamps_are_in_the_copy_once_it_covers_them_and_there_they_verify_a
         assert check_proof(proof, key(guard), authority=authority).stamped == stamped(copy, size).token.time
 
 
+def test_a_copy_that_was_made_long_after_a_time_stamp_proves_by_it(tmp_path: Path) -> None:
+    tsa = TimestampAuthority(tmp_path / "tsa")
+    guard, store = grown(tmp_path / "host", rounds=1, requests=2), MemoryStore()
+    stamp(guard.audit, tsa)
+    sealer = guard.sealer()
+    for number in range(20):
+        write(guard.audit, "worker-0", 50 + number, 1)
+        sealer.round({})
+    sealer.close()
+    assert shipper(guard, store).round() == ()
+    copy = store.to(tmp_path / "copy")
+    for request in ("worker-0-1", "worker-1-0"):
+        checked = check_proof(prove(copy, "asl-guard/test", request), key(guard))
+        assert checked.stamped == stamped(copy, 2).token.time
+
+
 def test_a_time_stamp_over_a_head_that_the_copy_lacks_waits(tmp_path: Path) -> None:
     tsa = TimestampAuthority(tmp_path / "tsa")
     guard, store = grown(tmp_path / "host", rounds=1, requests=1), MemoryStore()
