@@ -196,7 +196,7 @@ def test_the_pages_read_well_to_a_screen_reader(browser: Browser, office: Stand)
         page = mine.signed_in(office.credentials.responder)
         one = open_one(page, office, "heard by ear")
         for path, words in (
-            ("/control/incidents", ["[level=1]", '- region "Open"', '- region "Closed"', "- columnheader"]),
+            ("/control/incidents", ["[level=1]", '- region "Open', '- region "Closed"', "- columnheader"]),
             (f"/control/incidents/{one}", ['- region "Clocks', '- region "Triage"', '- form "Triage"', "- table"]),
             ("/control/incidents/open", ['"Open an incident" [level=1]', 'textbox "What was found']),
         ):
