@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from guard.admin.entrance import Inside
-from guard.admin.page.approval import Keys
+from guard.admin.page.press import Keys
 from guard.approval.sshsig import BadSignature
 from guard.approval.webauthn import Assertion, armour
 from guard.policy.operators import OperatorsFile

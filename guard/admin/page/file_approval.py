@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from guard.admin.page.approval import Keys, press
 from guard.admin.page.frame import Visitor, page, secret
 from guard.admin.page.html import Content, tag
 from guard.admin.page.parts import sentence
+from guard.admin.page.press import Keys, press
 from guard.state.orders import MAX_APPROVAL
 
 SHOWN = 60

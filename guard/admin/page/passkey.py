@@ -5,9 +5,9 @@ Nothing of it is sent to the guard, and nobody is trusted by having made one: th
 
 from __future__ import annotations
 
-from guard.admin.page.approval import Keys
 from guard.admin.page.frame import Visitor, page
 from guard.admin.page.html import Content, tag
+from guard.admin.page.press import Keys
 
 
 def make_passkey(visitor: Visitor, keys: Keys | None) -> bytes:
