@@ -346,6 +346,8 @@ def test_a_full_drill_writes_evidence_that_an_attestation_can_name(
         each for each in cases("host", fleet=False) if str(each.scope) in {"org:guard-selftest", "operation:messages"}
     ]
     monkeypatch.setattr("guard.drills.walk.cases", lambda *_, **__: iter(chosen))
+    # Forty-four exchanges at once, on whatever machine this is: how fast it is nobody asks here.
+    monkeypatch.setattr("guard.cli.drill.ground_of", lambda config: replace(ground_of(config), deadline=30.0))
     out = tmp_path / "evidence.json"
     code, told = host.drill(capsys, "--full", "--out", str(out))
     assert code == 0, told
