@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from guard.wire.dialect import Naming
 from guard.wire.openai_answer import StreamReader
-from guard.wire.repeated import LONGEST, MAX_TRIES, Repeated
+from guard.wire.repeated import LONGEST, MAX_TRIES, MOST_AROUND, Repeated
 from guard.wire.sse import BadStream
 
 BEFORE, AFTER = b'data: {"id":"x","choices":[{"index":0,"delta":{"content":', b'},"finish_reason":null}]}'
@@ -97,6 +97,14 @@ def test_a_read_of_any_length_up_to_the_longest_is_taken() -> None:
 def test_a_text_that_stands_in_its_event_twice_teaches_nothing() -> None:
     assert learnt(b'"x"').texts(event(b'"a"')) is None
     assert Repeated().texts(event(b'"a"')) is None
+
+
+def test_what_is_long_around_its_text_is_not_remembered() -> None:
+    for room, expected in ((MOST_AROUND, ["a"]), (MOST_AROUND + 1, None)):
+        padding = b" " * (room - len(event(b"")))
+        repeated = Repeated()
+        repeated.learn(padding + event(b'"once"'), b'"once"')
+        assert repeated.texts(padding + event(b'"a"')) == expected
 
 
 def test_shapes_that_never_come_again_are_soon_not_learnt_any_more() -> None:
