@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
+from guard.policy.compile import RAPID_RESPONSE_SECONDS
 from guard.policy.floor import Unmet
-from guard.policy.model import Operation
+from guard.policy.model import Mode, OnFailure, Operation, Target
+from safeguards.ports import Screen
+from safeguards.rapid_response import NAME as RAPID_RESPONSE
 from safeguards.verdict import Code
+
+SIDES: Final = {Target.INPUT: "the prompt", Target.OUTPUT: "every part of the answer"}
 
 
 class Says(StrEnum):
@@ -72,3 +79,29 @@ class Answer:
     status: int | None
     upstream: str | None
     watched_by: tuple[str, ...]
+
+
+def screening(screens: Sequence[Screen], before: Sequence[Asked]) -> Iterator[Asked]:
+    """Each rule order that screens this exchange, behind what its model mounts; one that cannot be used refuses."""
+    ended = any(each.says is Says.REFUSES for each in before)
+    for order, screen in enumerate(screens, len(before) + 1):
+        says = Says.NOT_ASKED if ended else Says.JUDGES if screen.classifier is not None else Says.REFUSES
+        ended = ended or says is Says.REFUSES
+        sides = [SIDES[side] for side, asked in zip(Target, (screen.input, screen.output), strict=True) if asked]
+        yield Asked(
+            order=order,
+            use=RAPID_RESPONSE,
+            name=named(screen),
+            mode=Mode.ENFORCE,
+            on_failure=OnFailure.BLOCK,
+            deadline_seconds=RAPID_RESPONSE_SECONDS,
+            asks=f"judges {' and '.join(sides)} by the rules of the order",
+            says=says,
+            code=Code.SAFEGUARD_FAILED if says is Says.REFUSES else None,
+            reason=screen.why if says is Says.REFUSES else "",
+        )
+
+
+def named(screen: Screen) -> str:
+    """Return how a rule order is told among the safeguards."""
+    return f"rule order {screen.order}"

@@ -7,6 +7,7 @@ pipeline of the model; only its text is missing, so what judges texts is named a
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
@@ -15,7 +16,7 @@ from guard.arrival import Arrival, Arrivals, Limits
 from guard.callers import holder_of
 from guard.credentials import Callers, digest
 from guard.diverting import Diverting
-from guard.hypothetical import Answer, Asked, Question, Says, Step
+from guard.hypothetical import SIDES, Answer, Asked, Question, Says, Step, named, screening
 from guard.live import LiveExchanges
 from guard.pipeline import Mount, Pipeline
 from guard.policy.compile import Models, Ports
@@ -29,7 +30,7 @@ from guard.wire.dialect import TOLD, Dialect, Request
 from guard.wire.routes import ROUTES
 from safeguards.decision import Decision, Unavailable
 from safeguards.exchange import Exchange
-from safeguards.ports import Clock
+from safeguards.ports import Clock, Screens
 from safeguards.verdict import Code
 
 ASKS: Final[Mapping[SafeguardKind, str]] = MappingProxyType(
@@ -42,7 +43,6 @@ ASKS: Final[Mapping[SafeguardKind, str]] = MappingProxyType(
         SafeguardKind.CLASSIFIER: "judges text",
     }
 )
-_SIDES: Final = {Target.INPUT: "the prompt", Target.OUTPUT: "every part of the answer"}
 _ID: Final = "hypothetical"
 _PEPPER: Final = b"of no real key"
 _NAMED: Final = 20
@@ -60,14 +60,14 @@ def default_question(
     return Question(key, model, operation, surface)
 
 
-async def why(config: Config, question: Question, ports: Ports) -> Answer:
-    """Answer from this configuration and these ports; what they count or write is theirs.
+async def why(config: Config, question: Question, ports: Ports, pushed: Screens | None = None) -> Answer:
+    """Answer from this configuration and these ports; what they count or write is theirs, ``pushed`` the rule orders.
 
     The surface must exist. Raises ConfigError where the configuration cannot be compiled.
     """
     models = Models(config, ports)
     try:
-        return await _Asking(config, question, ports, models).answer()
+        return await _Asking(config, question, ports, models, pushed).answer()
     finally:
         await models.aclose()
 
@@ -75,9 +75,12 @@ async def why(config: Config, question: Question, ports: Ports) -> Answer:
 class _Asking:
     """One question on its way."""
 
-    def __init__(self, config: Config, question: Question, ports: Ports, models: Models) -> None:
+    def __init__(
+        self, config: Config, question: Question, ports: Ports, models: Models, pushed: Screens | None
+    ) -> None:
         self._config = config
         self._question = question
+        self._pushed = pushed
         self._clock = ports.clock
         self._path, self._dialect = _route(question.operation)
         given = config.guard.limits
@@ -121,8 +124,12 @@ class _Asking:
         if taken.stricter:
             self._pass("ladder", f"{serving.model} is stricter: what is in shadow for that blocks as well")
         safeguards = tuple([each async for each in self._asked(taken)])
+        screens = () if self._pushed is None else self._pushed.covering(taken.exchange)
+        safeguards += tuple(screening(screens, safeguards))
         by = next((each for each in safeguards if each.says is Says.REFUSES), None)
-        return self._ended(safeguards, None if by is None else by.code, serving)
+        found = self._ended(safeguards, None if by is None else by.code, serving)
+        watching = tuple(named(each) for each in screens if each.output) if found.forwarded else ()
+        return replace(found, watched_by=found.watched_by + watching)
 
     def _scope(self) -> dict[str, object]:
         headers = [(b"authorization", b"Bearer " + _credential(self._question.key))]
@@ -248,7 +255,7 @@ def _reason(decision: Decision) -> str:
 
 def _asks(policy: MountPolicy) -> str:
     if isinstance(policy, ClassifierMount):
-        return f"judges {' and '.join(_SIDES[side] for side in policy.settings.screens)} by {policy.settings.rules}"
+        return f"judges {' and '.join(SIDES[side] for side in policy.settings.screens)} by {policy.settings.rules}"
     return ASKS[policy.use]
 
 

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from guard.admin.switchboard import served_by
 from guard.approval.profiles import with_profiles
 from guard.cli import why_recorded
 from guard.cli.audit_access import add_person
@@ -27,6 +28,7 @@ from guard.policy.config import Config
 from guard.policy.load import load
 from guard.policy.model import Operation
 from guard.policy.report import instant
+from guard.pushed_rules import PushedRules, screen_of
 from guard.resuming import ResumeJudge
 from guard.serve.leases import as_leased
 from guard.shipping.status import CopiesBehind
@@ -103,9 +105,10 @@ def run(arguments: argparse.Namespace) -> int:
         with tempfile.TemporaryDirectory(prefix="guard-why-") as aside:
             # On another day today's counters say nothing.
             meters = _meters(config, state / "counters" if arguments.at is None else None, Path(aside))
-            switches = as_leased(_switches(config, state, clock), config, state, SystemClock())
+            orders = _switches(config, state, clock)
+            switches = as_leased(orders, config, state, SystemClock())
             ports = Ports(switches, meters, _Unwritten(), clock, CopiesBehind(state, clock), switches)
-            found = asyncio.run(why(config, question, ports))
+            found = asyncio.run(why(config, question, ports, _pushed(config, orders, clock)))
     except OSError as problem:  # 1 would say that the request is refused
         return fail(f"it cannot be judged: {problem.strerror}: {problem.filename}", _INVALID)
     if arguments.json:
@@ -160,6 +163,16 @@ def _switches(config: Config, state: Path, clock: SystemClock) -> Ladder:
         return FileSwitches(OrderDirectory(state, create=False), clock, judge)
     except FileNotFoundError:
         return _Unreadable() if living(state) else State()
+
+
+def _pushed(config: Config, orders: Ladder, clock: SystemClock) -> PushedRules:
+    """The rule orders in force on this host, compiled as a worker compiles them when it begins."""
+    state = orders.state if isinstance(orders, FileSwitches) else State()
+    pushed = PushedRules(served_by(config), clock.now)
+    pushed.follow(state)
+    pushed.take({order: screen_of(order) for order in pushed.lacking})
+    pushed.follow(state)
+    return pushed
 
 
 def _meters(config: Config, counters: Path | None, aside: Path) -> SharedBuckets:

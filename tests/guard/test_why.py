@@ -10,15 +10,20 @@ from types import MappingProxyType
 
 import pytest
 
+from guard.admin.switchboard import served_by
 from guard.hypothetical import Answer, Question, Says
 from guard.policy.compile import Ports
 from guard.policy.config import Config
 from guard.policy.load import load
 from guard.policy.model import Operation, SafeguardKind
+from guard.pushed_rules import PushedRules, screen_of
 from guard.why import ASKS, default_question, why
+from safeguards.decision import Target
+from safeguards.verdict import Code
 from tests.guard.policy.test_floor import CLOSING, with_evidence, with_evidence_mounted, with_tiers
 from tests.guard.policy.test_floor import NOW as TODAY
 from tests.guard.road import Still
+from tests.guard.state.parts import merged, rule
 from tests.parts.compiled import Buckets, Journal, Switch
 from tests.parts.configuration import ModelSpec, write_configuration
 
@@ -97,3 +102,33 @@ def test_a_key_made_before_a_lapse_is_told_apart_from_a_new_one() -> None:
         for key in (first, second)
     }
     assert codes == {"first": None, "second": "evidence_expired"}
+
+
+def test_each_rule_order_that_screens_it_is_named_and_one_that_cannot_be_used_refuses(config: Config) -> None:
+    orders = [rule("model:demo", 1), rule("model:open", 2), replace(rule("all", 3), screens=(Target.INPUT,))]
+    pushed = PushedRules(served_by(config), lambda: 1_700_000_500.0)
+    pushed.take({order: screen_of(order) for order in orders})
+    pushed.follow(merged(orders))
+    question = Question("app", "demo", Operation.CHAT, "public")
+
+    def asked() -> Answer:
+        return asyncio.run(
+            why(config, question, Ports(Switch(), Buckets(), Journal([]), Still(NOW.timestamp())), pushed)
+        )
+
+    found = asked()
+    names = [f"rule order {orders[0].id}", f"rule order {orders[2].id}"]
+    assert [(each.name, each.says, each.mode) for each in found.safeguards[-2:]] == [
+        (name, Says.JUDGES, "enforce") for name in names
+    ]
+    assert [each.order for each in found.safeguards] == list(range(1, len(found.safeguards) + 1))
+    assert found.forwarded
+    assert found.watched_by[-1] == names[0]
+    pushed.take({orders[0]: replace(screen_of(orders[0]), classifier=None, why="rule marker: it is broken")})
+    pushed.follow(merged(orders))
+    found = asked()
+    assert (found.forwarded, found.code, found.watched_by) == (False, Code.SAFEGUARD_FAILED, ())
+    assert [(each.says, each.reason) for each in found.safeguards[-2:]] == [
+        (Says.REFUSES, "rule marker: it is broken"),
+        (Says.NOT_ASKED, ""),
+    ]

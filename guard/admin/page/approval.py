@@ -1,6 +1,7 @@
 """What two people approve to resume a model at ASL-3, the ways to, who has, and what is still lacking.
 
 Neither the statement nor a signature ever stands in an address, only a name for the statement.
+It is one file, so that each way to approve is seen to be of the same statement.
 """
 
 from __future__ import annotations

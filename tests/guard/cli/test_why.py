@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from guard.cli import main
+from guard.state.directory import OrderDirectory
+from tests.guard.state.parts import rule
 from tests.parts.configuration import ModelSpec, write_configuration
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -41,6 +43,20 @@ def test_what_would_be_forwarded_is_0_and_every_safeguard_is_told(
         assert said in out
     assert max(len(line) for line in out.splitlines()) <= 110
     assert not (tmp_path / "var").exists(), "asking makes nothing"
+
+
+def test_a_pushed_rule_is_named_by_its_order(
+    asking: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order, other = rule("model:demo"), rule("model:bare", 2)
+    for each in (order, other):
+        OrderDirectory(tmp_path / "var" / "state").put(each)
+    assert main([*asking, "--as", "app", "--model", "demo", *AT]) == 0
+    out = capsys.readouterr().out
+    assert f"patterns or rule order {order.id} objects to the text" in " ".join(out.split())
+    assert f"7. rule order {order.id} (rapid_response) [judges the prompt and every part" in " ".join(out.split())
+    assert "FORBIDDEN" not in out
+    assert other.id not in out
 
 
 def test_what_would_be_refused_is_1_with_its_code_and_its_rows(
