@@ -13,7 +13,7 @@ from guard.audit.read import ALWAYS, Entry, Item, follow, iter_records, search
 from guard.audit.records import Intent, Outcome
 from guard.audit.render import json_line, line
 from guard.audit.segments import LedgerError
-from guard.cli import audit_export, audit_proof, audit_retention, audit_search, audit_ship
+from guard.cli import audit_export, audit_proof, audit_recover, audit_retention, audit_search, audit_ship
 from guard.cli.audit_access import RefusedError, add_access, audit_folder, failed, open_contents, texts
 from guard.cli.options import add_config, instant
 from guard.cli.progress import Progress
@@ -38,6 +38,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     show.add_argument("id", help="the request's id, as in the answer's x-request-id")
     show.set_defaults(run=_show)
     audit_proof.add(group)
+    audit_recover.add(group)
     for parser in (tail, show):
         add_config(parser)
         add_access(parser)

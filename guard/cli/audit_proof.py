@@ -1,10 +1,8 @@
-"""``guard audit verify``, ``prove``, ``check-proof``, ``key`` and ``recover``: that the log is what was recorded."""
+"""``guard audit verify``, ``prove``, ``check-proof``, ``key`` and ``witness``: that the log is what was recorded."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import getpass
 import json
 import sys
 import time
@@ -12,16 +10,12 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
-from guard.app import SYSTEM_CLOCK, log_disk, storage
-from guard.audit.heads import CHECKPOINT, read_head, trusted_head
-from guard.audit.ledger import Ledger
+from guard.app import storage
 from guard.audit.note import MAX_NOTE_BYTES, Algorithm, Key, Note, NoteError, parse_key, parse_note
 from guard.audit.proof import MAX_PROOF_BYTES, Proof, check_proof, decode_proof, encode_proof
 from guard.audit.proving import NotYetError, prove
 from guard.audit.records import Kind
 from guard.audit.render import moment, printable
-from guard.audit.repair import rebuild_tiles
-from guard.audit.sealer import logs, open_sealer
 from guard.audit.segments import LedgerError
 from guard.audit.timestamp_authority import Authority
 from guard.audit.timestamp_form import TimestampError
@@ -30,11 +24,10 @@ from guard.audit.tree import ProofError
 from guard.audit.verify import verify
 from guard.cli.audit_report import as_json, as_text
 from guard.cli.options import add_config
-from guard.cli.progress import Progress
-from guard.policy.load import Config, load
+from guard.policy.load import load
 from guard.policy.timestamp_ca import read_timestamp_ca
 from guard.serve import witnessing
-from guard.serve.sealing import key_ring, log_key
+from guard.serve.sealing import log_key
 
 Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for it
 UNREADABLE: Final = 2
@@ -90,9 +83,6 @@ def add(group: Commands[argparse.ArgumentParser]) -> None:
     witness.add_argument("--host", default="127.0.0.1", help="the address to listen on")
     witness.add_argument("--port", type=int, default=9191, help="the port to listen on")
     witness.set_defaults(run=_witness)
-    recover = group.add_parser("recover", help="repair what a crash left while the guard is not running")
-    add_config(recover)
-    recover.set_defaults(run=_recover)
 
 
 def _add_copy(parser: argparse.ArgumentParser) -> None:
@@ -210,52 +200,6 @@ def _witness(arguments: argparse.Namespace) -> int:
     except LedgerError as error:
         sys.stderr.write(f"guard: {error}\n")
         return 1
-
-
-def _recover(arguments: argparse.Namespace) -> int:
-    try:
-        return asyncio.run(_recovered(load(arguments.config)))
-    except LedgerError as error:
-        sys.stderr.write(f"guard: {error}\n")
-        return 1
-
-
-async def _recovered(config: Config) -> int:
-    """Do what a start does to every log, also to those of workers that are no longer configured, and seal the rest."""
-    audit = storage(config)[1]
-    ring = key_ring(config)
-    # Held until the end: a running guard has it, and one that starts meanwhile must not.
-    disk = log_disk(config)
-    own = Ledger.open(audit / "supervisor", SYSTEM_CLOCK, disk=disk)
-    code, progress = 0, Progress("records")
-    try:
-        for directory in logs(audit):
-            if directory.name != "supervisor":
-                Ledger.open(directory, SYSTEM_CLOCK, disk=disk).close()
-            try:
-                note = read_head(directory)
-                if note is not None:
-                    origin = f"{ring.origin}/{directory.name}"
-                    head = trusted_head(note, origin, ring.log.key, directory / CHECKPOINT)
-                    rebuild_tiles(directory, head, progress)
-                    progress.end()
-            except LedgerError as error:
-                sys.stderr.write(f"guard: {error}\n")
-                code = 1
-            else:
-                sys.stdout.write(f"{directory.name}: recovered\n")
-        await own.control(
-            who=getpass.getuser(), what="recover", subject="the request log", reason="guard audit recover"
-        )
-    finally:
-        own.close()
-    sealer = open_sealer(audit, ring, SYSTEM_CLOCK, config.guard.audit.epoch_seconds)
-    try:
-        while any(each.behind for each in sealer.round({}).writers):
-            continue
-    finally:
-        sealer.close()
-    return code
 
 
 def _folder(arguments: argparse.Namespace) -> Path:

@@ -1,4 +1,4 @@
-"""``guard audit verify``, ``prove``, ``check-proof``, ``key`` and ``recover``: what they print and their exit codes."""
+"""``guard audit verify``, ``prove``, ``check-proof`` and ``key``: what they print and their exit codes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from pathlib import Path
 import pytest
 
 from guard.audit.heads import read_head
-from guard.audit.ledger import Ledger
 from guard.audit.note import Algorithm, Signer
 from guard.audit.read import FLEET
 from guard.audit.sealer import open_sealer
 from guard.audit.segments import listing
 from guard.audit.signing_keys import load_key, new_key, open_keys
-from guard.audit.tiles import tile_path
 from guard.cli import audit_proof, main
 from tests.guard.audit.fakes import Clock
 from tests.guard.audit.sealed_log import write
@@ -168,38 +166,6 @@ def test_a_proof_is_checked_with_a_key_from_elsewhere(
     monkeypatch.setattr(audit_proof, "MAX_PROOF_BYTES", 10)
     code, _, err = run(capsys, "check-proof", proof, "--config", config)
     assert (code, "longer than 10 bytes" in err) == (2, True)
-
-
-def test_recovery_mends_what_a_crash_left(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    audit = config / "var" / "audit"
-    last = listing(audit / "worker-0")[-1]
-    last.write_bytes(last.read_bytes() + b"\xf5ASG half")
-    (audit / "worker-0" / tile_path(0, 0)).unlink()
-    assert run(capsys, "verify", "--config", config)[0] == 1
-    code, out, err = run(capsys, "recover", "--config", config)
-    assert (code, out, err) == (0, "supervisor: recovered\nworker-0: recovered\n", "")
-    code, out, _ = run(capsys, "verify", "--config", config)
-    assert code == 0
-    assert "supervisor" in out
-    code, out, _ = run(capsys, "tail", "--json", "--config", config)
-    assert any(json.loads(line).get("what") == "recover" for line in out.splitlines())
-    assert any(json.loads(line).get("what") == "torn_tail" for line in out.splitlines())
-
-
-def test_recovery_makes_no_tampering_good_and_leaves_a_running_guard_alone(
-    config: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    audit = config / "var" / "audit"
-    tiles = (audit / "worker-0" / tile_path(0, 0)).read_bytes()
-    listing(audit / "worker-0")[2].unlink()
-    code, _, err = run(capsys, "recover", "--config", config)
-    assert (code, "are not those that were signed" in err) == (1, True)
-    assert (audit / "worker-0" / tile_path(0, 0)).read_bytes() == tiles
-    assert run(capsys, "verify", "--config", config)[0] == 1
-    running = Ledger.open(audit / "supervisor", Clock())
-    code, _, err = run(capsys, "recover", "--config", config)
-    running.close()
-    assert (code, "in use by process" in err) == (1, True)
 
 
 def test_a_long_verification_says_how_far_it_is(
