@@ -16,7 +16,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from guard.approval.resume import approvers
+from guard.approval.resume import SKEW_SECONDS, approvers
 from guard.approval.verify import NotApproved, Signed
 from guard.policy.config import Config
 from guard.policy.ssh_key import read_key
@@ -25,8 +25,6 @@ from guard.state.issuer import genuine, issuer_id, own_issuer
 from guard.state.merge import Judged
 from guard.state.orders import ResumeOrder
 from guard.state.shown import Shown
-
-SKEW_SECONDS: Final = 60.0
 
 
 class ResumeJudge:

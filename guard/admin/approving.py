@@ -13,7 +13,7 @@ from guard.admin.switchboard import ResumeRefusedError, Switchboard
 from guard.approval import webauthn
 from guard.approval.order import instant_text
 from guard.approval.port import PEOPLE, ROLES
-from guard.approval.resume import ResumeApproval
+from guard.approval.resume import ResumeApproval, too_early
 from guard.approval.sshsig import NAMESPACE, BadSignature
 from guard.approval.sshsig import parse as parse_signature
 from guard.approval.verify import Heard, Kind, NotApproved, Signed, hear, may_sign
@@ -155,6 +155,8 @@ def _made_with(block: bytes) -> bytes:
 def _standing(board: Switchboard, statement: str, at: float) -> tuple[ResumeApproval, tuple[str, ...]]:
     """Read the statement, and say what of it does not hold any more."""
     named = board.named(statement)
+    if early := too_early(named, at):
+        return named, (early,)
     if at >= named.expires:
         return named, (f"it has expired at {instant_text(named.expires)}",)
     try:

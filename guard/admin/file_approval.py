@@ -56,7 +56,7 @@ class FileApprovals:
     async def approve(self, _: Request, inside: Inside, fields: Mapping[str, str]) -> Response:
         """Say what the file is about; with what a key answered, give back the approval, if it counts."""
         try:
-            file = read_file(fields.get("file", ""))
+            file = read_file(fields.get("file", ""), self._clock.now())
         except (OrderError, order.OrderError) as wrong:
             return html(ask_file(visitor(inside), f"This is no file that is approved: {wrong}."), 400)
         keys = keys_of(self._board.operators, inside)
@@ -74,8 +74,11 @@ class FileApprovals:
         return html(give(approver.signature, visitor(inside)))
 
 
-def read_file(text: str) -> File:
-    """Read what was pasted, in words for who approves it; raises OrderError, of orders or of approvals."""
+def read_file(text: str, now: float) -> File:
+    """Read what was pasted, in words for who approves it; raises OrderError, of orders or of approvals.
+
+    A resume for a later hour is refused; an order may begin later, and the page says when.
+    """
     text = statement_of(text)
     raw = text.encode("ascii", "replace")
     try:
@@ -85,11 +88,18 @@ def read_file(text: str) -> File:
             named = resume.parse(raw)
         except order.OrderError:
             raise wrong from None
+        if early := resume.too_early(named, now):
+            raise OrderError(early) from None
         lifts = tuple((f"lifts {each.scope}", f"{each.order}{_given(each)}") for each in named.lifts)
         return File(text, "Resume", (*lifts, ("why", named.reason), ("until", instant_text(named.expires))))
     what = (("subject", found.subject), ("before", found.before or "anything"), ("after", found.after))
     title = found.act.value.replace("_", " ").capitalize()
-    return File(text, title, (*what, ("why", found.reason), ("until", instant_text(found.expires))), _LOOK)
+    return File(
+        text,
+        title,
+        (*what, ("why", found.reason), ("from", instant_text(found.issued)), ("until", instant_text(found.expires))),
+        _LOOK,
+    )
 
 
 def _given(lift: resume.Lift) -> str:

@@ -28,6 +28,7 @@ from guard.admin.page.waiting import SHOWN, Waits
 from guard.admin.pressed import keys_of, pressed
 from guard.admin.switchboard import ResumeRefusedError, Switchboard
 from guard.admin.visiting import may_approve, may_resume, refuse, visitor
+from guard.approval.resume import too_early
 from guard.approval.sshsig import BadSignature
 from guard.state.merge import TWO_PERSON_ASL, told_people
 from guard.state.orders import MAX_REASON, Source
@@ -210,8 +211,10 @@ class Resumes:
         return self._shown(asked, inside, wrong=f"Not approved: {why}")
 
     def _ask(self, statement: str, target: str, inside: Inside) -> Asked:
-        """Let a statement wait in the name of who asks; raises OrderError for what is none."""
+        """Let a statement wait in the name of who asks; raises OrderError for what is none, or is for another day."""
         named = self._board.named(statement)
+        if early := too_early(named, self._clock.now()):
+            raise OrderError(early)
         return self.asked.ask(statement, target, inside.person.name, named.expires)
 
     def _shown(

@@ -27,6 +27,7 @@ LONGEST_SECONDS: Final = 3_600
 _ID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _NONCE: Final = re.compile(r"[0-9a-f]{32}")
+SKEW_SECONDS: Final = 60
 _KEYS: Final = frozenset({"version", "act", "lifts", "reason", "issued", "expires", "nonce"})
 _LIFT_KEYS: Final = {
     1: frozenset({"order", "scope", "sha256"}),
@@ -73,6 +74,16 @@ class ResumeApproval:
             raise OrderError(f"expires: later than issued, by at most {LONGEST_SECONDS} seconds")
         if not _NONCE.fullmatch(self.nonce):
             raise OrderError("nonce: 32 lower-case hexadecimal digits")
+
+
+def too_early(approval: ResumeApproval, at: float) -> str:
+    """Say in words that a statement's hour is still to come; empty when it has begun.
+
+    Nobody should approve one: what is signed today would lift a stop on a day of which nobody knows anything yet.
+    """
+    if approval.issued <= at + SKEW_SECONDS:
+        return ""
+    return f"it holds only from {instant_text(approval.issued)}; ask again then"
 
 
 def canonical(approval: ResumeApproval) -> bytes:

@@ -20,7 +20,8 @@ from typing import Final
 from guard.audit.body_places import FOLDER
 from guard.audit.directory import prepare
 from guard.audit.disk import FILE_MODE, Disk, LocalDisk, UncopiedError
-from guard.audit.segments import LedgerError, describe, listing
+from guard.audit.records import Kind
+from guard.audit.segments import LedgerError, SegmentReader, describe, listing
 
 NEWEST: Final = 2  # segments of a folder that a crash can have left different; older ones are as long or were lost
 _FRESH: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
@@ -88,12 +89,21 @@ class TwoDisks:
         return min(self._disk.links(descriptor), self._other.links(self._twins[descriptor]))
 
     def settle(self, writer: Path) -> None:
-        """As `Disk.settle`: give the second what it lacks of the first; LedgerError if it has what the first lacks."""
+        """As `Disk.settle`: give the second what it lacks of the first.
+
+        What it has and the first lacks is set aside if it was only begun; else that is a LedgerError.
+        """
         copy = twin(self._first, self._second, writer)
+        begun: list[Path] = []
         for folder in _folders(copy) if copy.is_dir() else ():
             known = {path.name for path in listing(twin(self._second, self._first, folder))}
-            if more := [path for path in listing(folder) if path.name not in known]:
+            paths = listing(folder)
+            more = [path for path in paths if path.name not in known]
+            if more and not (more == paths[-1:] and _only_begun(more[0], leaves=folder == copy)):
                 raise LedgerError(f"{more[0]}: is not in {self._first}; put the second folder's log there first")
+            begun += more
+        for path in begun:
+            self._aside(path)
         for folder in _folders(writer):
             paths = listing(folder)
             for path in paths:
@@ -109,14 +119,18 @@ class TwoDisks:
             copy.flush()
             os.fsync(copy.fileno())
         if there.exists():
-            there.replace(there.with_suffix(f".other-{there.stat().st_size}"))
+            self._aside(there)
         fresh.replace(there)
         self._other.sync_directory(there.parent)
 
+    def _aside(self, there: Path) -> None:
+        there.replace(there.with_suffix(f".other-{there.stat().st_size}"))
+        self._other.sync_directory(there.parent)
+
     def discard(self, path: Path) -> None:
-        """As `Disk.discard`."""
-        self._disk.discard(path)
-        self._other.discard(twin(self._first, self._second, path))
+        """As `Disk.discard`; the second's goes first, and while that cannot go the first's stays."""
+        with contextlib.suppress(OSError):
+            self.remove(path)
 
     def remove(self, path: Path) -> None:
         """As `Disk.remove`; the second's copy goes first, so that whoever tries again finds the first's."""
@@ -145,6 +159,13 @@ def _write(disk: Disk, descriptor: int, data: bytes | memoryview) -> None:
         if wrote <= 0:
             raise OSError(0, "the file took no bytes")
         rest = rest[wrote:]
+
+
+def _only_begun(path: Path, *, leaves: bool) -> bool:
+    """Whether a segment holds nothing but what every start writes again: its opening, and what was found on the way."""
+    frames = SegmentReader(path).read()
+    next(frames, None)
+    return all(leaves and frame.kind == Kind.RECOVERED for frame in frames)
 
 
 def _same(path: Path, there: Path, *, whole: bool) -> bool:

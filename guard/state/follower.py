@@ -233,7 +233,7 @@ class Follower:
             return False
         if isinstance(order, ResumeOrder) and order.version == 1:
             return False  # it would count by the permission of its file alone, so it may not come by another way
-        if order is not None and drills_stop(order):
+        if order is not None and drills_stop(order) and self._may_be(entry, held):
             self._drills.add(entry.order)
             if not self._drilled_here(order):
                 return False
@@ -249,6 +249,10 @@ class Follower:
         self._directory.adopt(entry.order, entry.raw)
         self._stood_in(entry.order, _covered(order))
         return True
+
+    def _may_be(self, entry: Entry, held: frozenset[str]) -> bool:
+        """Whether nothing else goes by this id here: a text that looks like a drill's must not hide an order."""
+        return entry.order not in held or self._directory.bytes_of(entry.order) == entry.raw
 
     def _drilled_here(self, order: Order) -> bool:
         """Whether a drill of this very host gave this stop by the engine just now; others' and old ones are nothing."""

@@ -6,6 +6,7 @@ It is one file because the shapes and the two readers are one argument that noth
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -346,7 +347,9 @@ class StreamReader(_Reader):
     def _learn(self, read: bytes, event: bytes) -> None:
         """Take the next events for which it can be done by what this one, which a read brought alone, looks like."""
         if self._repeated.learns:
-            self._repeated.learn(read, bytes(_RAW.decode(event).choices[0].delta.content))
+            # A member that is there twice may say something else at first, which is no text.
+            with suppress(msgspec.ValidationError):
+                self._repeated.learn(read, bytes(_RAW.decode(event).choices[0].delta.content))
 
     def finish(self) -> list[Event]:
         """The body has ended: only after ``[DONE]`` is that an answer."""

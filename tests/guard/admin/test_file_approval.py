@@ -74,6 +74,16 @@ def test_a_resume_that_was_written_elsewhere_is_read_too(desk: Desk) -> None:
     )
 
 
+def test_a_resume_for_a_later_hour_is_refused_before_a_key_is_asked(desk: Desk) -> None:
+    desk.stops()
+    desk.counter.clock.at += 7200.0
+    text = desk.asks()
+    desk.counter.clock.at -= 7200.0
+    answer = send(desk, "ana", text)
+    assert answer.status_code == 400
+    assert "it holds only from" in answer.text
+
+
 @pytest.mark.parametrize("text", ["", "{}", "ü", "x" * 17_000, canonical(order()).decode() + "x"])
 def test_what_is_no_file_that_is_approved_is_said(text: str, desk: Desk) -> None:
     answer = send(desk, "ana", text)

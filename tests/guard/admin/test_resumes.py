@@ -242,6 +242,21 @@ def test_a_statement_that_was_written_elsewhere_can_be_brought_and_approved_here
     assert again.lifted() == [("rita", ("ana", "ben"), ("passkey", "passkey"))]
 
 
+def test_a_statement_for_a_later_hour_is_not_approved_in_advance(desk: Desk) -> None:
+    desk.stops()
+    clock = desk.counter.clock
+    clock.at += 7200.0
+    later = desk.asks()
+    again = Desk(Counter(desk.counter.config, desk.counter.state))  # of which no page has heard
+    again.counter.people.take(desk.counter.people)
+    browser = again.as_("rita")
+    refused = browser.post("/control/resume/approved", form=browser.form(), target="x", approval=later, signatures="")
+    assert refused.status_code == 400
+    assert "t holds only from" in refused.text
+    assert again.presses("ana", later).status_code == 404  # it does not wait
+    assert "Waiting for approval" not in browser.get().text
+
+
 def test_what_is_ordered_holds_what_the_keys_answered(desk: Desk) -> None:
     desk.stops()
     text = desk.asks()

@@ -1,4 +1,7 @@
-"""The log on two devices: what was told durable is on both, whatever fails, and the second is a log of its own."""
+"""The log on two devices: what was told durable is on both, whatever fails, and the second is a log of its own.
+
+It is one file, because every fault is one of the same desk of two disks.
+"""
 
 from __future__ import annotations
 
@@ -289,6 +292,32 @@ def test_a_first_that_lost_what_the_second_has_is_not_written_to(desk: Desk) -> 
     desk.open().close()
     assert desk.intents(desk.first) == ["r1"]
     assert not any(isinstance(item, Damage) for item in iter_records(desk.first))
+
+
+def test_a_segment_that_only_the_second_kept_of_a_start_is_set_aside(desk: Desk) -> None:
+    log = desk.open()
+    log.intent(exchange("r1"), durable=False, keep=KEEP)
+    log.close()
+    desk.open().close()
+    (desk.first / "w1" / sorted(path.name for path in (desk.first / "w1").glob("seg-*.log"))[-1]).unlink()
+    desk.open().close()
+    assert desk.same()
+    assert desk.intents(desk.second) == ["r1"]
+    assert [path.name for path in (desk.second / "w1").glob("*.other-*")]
+
+
+def test_what_cannot_be_taken_from_the_second_stays_in_the_first(desk: Desk) -> None:
+    log = desk.open()
+    log.close()
+    disk = TwoDisks(desk.first, desk.second, desk.one, desk.other)
+    (path,) = (desk.first / "w1").glob("seg-*.log")
+    desk.other.directory_error = IO
+    disk.discard(path)
+    assert path.exists()
+    desk.other.directory_error = None
+    disk.discard(path)
+    assert not path.exists()
+    assert not desk.files(desk.second)
 
 
 def test_what_is_removed_is_removed_from_both_and_may_be_missing_from_the_second(tmp_path: Path, second: Path) -> None:

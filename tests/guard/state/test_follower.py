@@ -211,6 +211,18 @@ def test_a_drill_that_comes_by_the_engine_is_taken_by_its_own_host_alone_and_whi
     run(test)
 
 
+def test_a_drill_in_the_place_of_an_order_that_is_held_here_hides_nothing(tmp_path: Path) -> None:
+    async def test() -> None:
+        engine = SharedDirectory(tmp_path / "shared")
+        host = Host(tmp_path / "host", engine)
+        real = stop("all", 1000)
+        host.directory.put(real)
+        await engine.put(real.id, encode(replace(stop("model:guard-selftest", 1000), id=real.id)))
+        assert "has another text there than here" in await host.turn()
+
+    run(test)
+
+
 def test_a_drills_stop_that_is_removed_when_it_was_lifted_is_no_reason_to_read_all_again(tmp_path: Path) -> None:
     async def test() -> None:
         engine = SharedDirectory(tmp_path / "shared")

@@ -669,3 +669,11 @@ def test_a_stream_reads_the_same_whatever_the_cuts(chunks: list[Any], places: li
 def test_an_event_in_which_texts_judged_apart_would_be_read_as_one_is_refused(choices: list[Any]) -> None:
     with pytest.raises(BadStream):
         StreamReader(NAMING, 1).feed(sse({"choices": choices}))
+
+
+def test_an_event_that_names_its_text_twice_is_read_as_the_last_says_and_remembered_by_nobody() -> None:
+    reader = StreamReader(NAMING, 1)
+    twice = b'data: {"choices":[{"index":0,"delta":{},"delta":{"content":"hello"}}]}\n\n'
+    for _ in range(3):
+        (event,) = reader.feed(twice)
+        assert b'"hello"' in event.data
