@@ -149,6 +149,7 @@ class Traveller:
             prompt_tokens=None if reader is None else reader.prompt_tokens,
             completion_tokens=None if reader is None else reader.completion_tokens,
             dropped_fields=0 if reader is None else reader.dropped,
+            answered_as="" if self.instead is None else self.instead.exchange.id,
         )
 
 

@@ -91,7 +91,11 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one exchange ended and what left the guard; times are seconds, durations monotonic."""
+    """How one exchange ended and what left the guard; times are seconds, durations monotonic.
+
+    ``answered_as`` is the id under which another model answers what a rung kept from this one, and then nobody was told
+    of this end.
+    """
 
     ending: Ending
     status: int
@@ -108,3 +112,4 @@ class Outcome:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     dropped_fields: int = 0
+    answered_as: str = ""

@@ -125,6 +125,7 @@ def outcome(
         sealed.body,
         flagged,
         exchange.framework,
+        ended.answered_as,
     )
 
 

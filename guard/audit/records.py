@@ -155,6 +155,7 @@ class Outcome(_Record, frozen=True, gc=False):
     body: str = ""
     flagged: str = ""
     framework: str = ""
+    answered_as: str = ""
 
 
 class Recovered(_Record, frozen=True, gc=False):

@@ -141,7 +141,8 @@ def _by_operator(exchange: Exchange, outcome: Outcome) -> bool:
 
     What an order stopped has an ending of its own and is not among these.
     """
-    if outcome.code is Code.POLICY_CHANGED or (exchange.asked and outcome.ending is Ending.DENIED):
+    detoured = outcome.answered_as or (exchange.asked and outcome.ending is Ending.DENIED)
+    if outcome.code is Code.POLICY_CHANGED or detoured:
         return True
     return any(decision.blocked and decision.safeguard == RAPID_RESPONSE for decision in outcome.decisions)
 

@@ -444,7 +444,7 @@ def test_a_prompt_that_is_kept_from_its_model_is_answered_by_another_under_a_rec
     assert (sent.exchange.model, sent.exchange.asked) == ("small", "demo")
     (kept,), (answered,) = road.first.outcomes, road.second.outcomes
     assert (kept.ending, kept.code, kept.status) == (Ending.BLOCKED_INPUT, Code.CONTENT_BLOCKED, 0)
-    assert kept.reason == "a rule; small answers, as id0x"
+    assert (kept.reason, kept.answered_as) == ("a rule; small answers, as id0x", "id0x")
     assert [each.blocked for each in kept.decisions] == [False, True]
     assert (answered.ending, answered.status, kept.sent_bytes) == (Ending.SERVED, 200, 0)
     assert [each.exchange.model for each in road.notes.began_with] == ["demo", "small"]

@@ -294,3 +294,10 @@ def test_what_a_pushed_rule_blocks_or_fails_is_kept_apart(name: str, code: Code)
     blocked = Decision(name, Target.INPUT, enforced=True, denied=True, blocked=True, seconds=0.0, code=code)
     outcome = replace(OUTCOME, ending=Ending.BLOCKED_INPUT, code=code, decisions=(ALLOWED, blocked))
     assert not_judged(EXCHANGE, outcome) == ({("demo", "blocked_input"): 1.0} if name != "patterns" else {})
+
+
+def test_what_a_rung_kept_for_another_model_moves_no_band() -> None:
+    blocked = replace(OUTCOME, ending=Ending.BLOCKED_INPUT, code=Code.CONTENT_BLOCKED)
+    name = "guard_requests_not_judged_total"
+    assert counted(ended(replace(blocked, answered_as="r1x")), name) == {("demo", "blocked_input"): 1.0}
+    assert counted(ended(blocked), name) == {}
