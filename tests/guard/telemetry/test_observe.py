@@ -1,4 +1,7 @@
-"""What one record adds to which series."""
+"""What one record adds to which series.
+
+It is one file, because every series is counted from the same few records.
+"""
 
 from __future__ import annotations
 
