@@ -1,8 +1,10 @@
 """What may be done to an incident, by whichever way it is asked for: the rules are here, and the event file is the act.
 
 The command line, the control page and the admin API call these; who may is asked before. It closes when every surface
-has reported its fix (row I9). Weakness: between looking and writing nothing is locked, so that a frozen writer holds up
-nobody; of two acts at the very same moment both are on record, and `guard.incidents.incident.fold` says which holds.
+has reported its fix (row I9). Each event sorts behind those that are there, even where the clock was set back since:
+what counts is the order in which things were done. Weakness: between looking and writing nothing is locked, so that a
+frozen writer holds up nobody; of two acts at the very same moment both are on record, and
+`guard.incidents.incident.fold` says which holds. It is one file because every act is signed, checked and added alike.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Any, Final
 from guard.incidents.case import Case, case_of
 from guard.incidents.events import (
     ID,
+    LATEST,
     MAX_REQUESTS,
     MAX_WORDS,
     Closed,
@@ -26,6 +29,8 @@ from guard.incidents.events import (
     Source,
     Stepped,
     Triaged,
+    after,
+    made,
 )
 from guard.incidents.folder import MAX_INCIDENTS, IncidentFolder
 from guard.incidents.story import done
@@ -117,7 +122,7 @@ class IncidentDesk:
 
     def last(self) -> str:
         """Return the id of the newest incident, or nothing: what whoever opens one has seen; raises OSError."""
-        return next(reversed(self._folder.ids()), "")
+        return _latest(self._folder.ids())
 
     # Acting.
 
@@ -151,7 +156,7 @@ class IncidentDesk:
             other = None if one <= (seen or "") else self._folder.read(one, self._known).incident
             if other is not None and (other.opened.model, other.closed) == (model, None):
                 raise ChangedError(other.opened)
-        signed = self._signed(by)
+        signed = self._signed(by, _latest(there))
         opened = Opened(
             **signed,
             model=model,
@@ -175,9 +180,10 @@ class IncidentDesk:
         seen: str | None = None,
     ) -> Case:
         """Say how bad it is, who commands, and whether there is imminent risk; the last one holds."""
-        _unchanged(self._still_open(one, seen), Triaged, seen)
+        case = self._still_open(one, seen)
+        _unchanged(case, Triaged, seen)
         triaged = Triaged(
-            **self._signed(by, one),
+            **self._next(by, case),
             severity=severity,
             commander=_name("commander", commander),
             imminent=imminent,
@@ -193,7 +199,7 @@ class IncidentDesk:
             raise EventError(f"surface: the model is not served on that surface; it is on: {on}")
         _unchanged(case, Mitigated, seen, surface)
         mitigated = Mitigated(
-            **self._signed(by, one),
+            **self._next(by, case),
             surface=surface,
             how=words_of("how", how),
             policy=self._config.digest,
@@ -209,7 +215,7 @@ class IncidentDesk:
             raise EventError(f"clock: guard.yaml has no clock of that name; it has: {there}")
         _unchanged(case, Reported, seen, clock)
         reported = Reported(
-            **self._signed(by, one),
+            **self._next(by, case),
             clock=clock,
             reference=words_of("reference", reference),
         )
@@ -222,15 +228,18 @@ class IncidentDesk:
         if why := case.why_not_closed:
             raise IncidentRefusedError(f"not closed: {why}")
         closed = Closed(
-            **self._signed(by, one),
+            **self._next(by, case),
             resolution=words_of("resolution", resolution),
         )
         return self._added(closed)
 
-    def _signed(self, by: Actor, one: str = "") -> dict[str, Any]:
-        """Return what every event has; without an incident it is the first of one."""
+    def _next(self, by: Actor, case: Case) -> dict[str, Any]:
+        return self._signed(by, case.events[-1].id, case.id)
+
+    def _signed(self, by: Actor, newest: str, one: str = "") -> dict[str, Any]:
+        """Return what every event has, behind the ``newest`` there is; without an incident it is the first of one."""
         now = self._now()
-        event = self._new_id(now)
+        event = self._new_id(after(newest, now))
         who = "".join(letter if letter.isprintable() else "?" for letter in by.who[:MAX_NAME]) or "unknown"
         return {"id": event, "incident": one or event, "at": now, "who": who, "source": by.source}
 
@@ -273,6 +282,11 @@ def _unchanged(case: Case, kind: type[Event], seen: str | None, about: str = "")
     last = _last(case, kind, about)
     if seen is not None and last is not None and last.id != seen:
         raise ChangedError(last)
+
+
+def _latest(ids: Sequence[str]) -> str:
+    """Return the last of these, or nothing; a name that somebody made up has no say in what comes behind it."""
+    return next((one for one in reversed(ids) if made(one) < LATEST), "")
 
 
 def _is_word(text: str) -> bool:

@@ -119,7 +119,9 @@ def fold(events: Iterable[Event], damaged: tuple[str, ...] = ()) -> Incident | N
     """Make an incident of its events, in whatever order they come; None without its first.
 
     Of two events of one kind the later id holds; the first closing is the end: a triage or a fix that two people wrote
-    at the same moment changes nothing after it but the record. The same events always make the same incident.
+    at the same moment changes nothing after it but the record. What sorts behind it and was missing so far counts all
+    the same: nothing closes before it is triaged and fixed, so it was there first, under a clock that was set back
+    later (ids of before did not heed that). The same events always make the same incident.
     """
     opened: Opened | None = None
     triaged: Triaged | None = None
@@ -132,7 +134,9 @@ def fold(events: Iterable[Event], damaged: tuple[str, ...] = ()) -> Incident | N
         match event:
             case Opened():
                 opened = event
-            case Triaged() | Mitigated() if closed is not None:
+            case Triaged() if closed is not None and triaged is not None:
+                pass
+            case Mitigated(surface=surface) if closed is not None and surface in mitigated:
                 pass
             case Triaged():
                 triaged = event

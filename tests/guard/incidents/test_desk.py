@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -296,3 +297,47 @@ def test_events_that_were_read_already_are_not_read_again(office: Office) -> Non
     (office.folder.path / one / f"{one}.json").write_text("{")
     desk = IncidentDesk(office.config, office.folder, lambda: office.now, lambda _: "", {one: opened}.get)
     assert desk.find(one).incident.opened == opened
+
+
+def test_a_clock_that_is_set_back_loses_no_triage_and_no_fix(office: Office) -> None:
+    one = office.triaged(severity=1)
+    for surface in SURFACES:
+        office.desk.mitigate(ANA, one, surface, "x")
+    office.now -= 200
+    assert office.desk.triage(BEN, one, 4, "Ben", Imminent.YES).incident.severity == 4
+    seen = newest(office.desk.find(one), Triaged)
+    office.desk.triage(BEN, one, 3, "Ben", Imminent.YES, seen=seen)
+    with pytest.raises(ChangedError, match="meanwhile Ben has triaged it"):
+        office.desk.triage(ANA, one, 0, "Ana", Imminent.NO, seen=seen)
+    case = office.desk.close(BEN, one, "x")
+    assert (case.incident.stage, case.unfixed, case.incident.severity) == ("closed", (), 3)
+    assert [each.id for each in case.events] == sorted(each.id for each in case.events)
+    assert case.events[-1].at == office.now  # what the clock said is kept
+
+
+def test_what_is_done_within_one_millisecond_keeps_its_order(office: Office) -> None:
+    desk = IncidentDesk(office.config, office.folder, lambda: BEGAN, lambda now: order_id(now, os.urandom(10)))
+    for _ in range(5):
+        one = desk.open(ANA, "demo", "x").id
+        for severity in range(5):
+            assert desk.triage(ANA, one, severity, "Ben", Imminent.NO).incident.severity == severity
+        for surface in SURFACES:
+            desk.mitigate(ANA, one, surface, "x")
+        assert desk.close(ANA, one, "x").unfixed == ()
+
+
+def test_one_opened_under_a_clock_that_was_set_back_is_told_of(office: Office) -> None:
+    office.opened()
+    seen = office.desk.last()
+    office.now -= 200
+    first = office.opened(seen=seen)
+    assert office.desk.last() == first > seen
+    with pytest.raises(ChangedError, match="meanwhile Ana has opened one"):
+        office.opened(seen=seen)
+
+
+def test_a_name_that_somebody_made_up_has_no_say_in_what_comes_behind_it(office: Office) -> None:
+    one = office.opened()
+    (office.folder.path / ("7" + "Z" * 25)).mkdir()
+    assert office.desk.last() == one
+    assert one < office.opened() == office.desk.last()
