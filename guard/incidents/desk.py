@@ -38,6 +38,7 @@ from guard.policy.config import Config
 
 MAX_NAME: Final = 128
 SHOWN: Final = 20
+ROOM: Final = 100  # of all that are read, for those that are opened at the same moment
 
 
 class UnknownIncidentError(LookupError):
@@ -101,18 +102,25 @@ class IncidentDesk:
 
     def find(self, one: str) -> Case:
         """Return the incident of this id; raises UnknownIncidentError or OSError."""
-        if ID.fullmatch(one) is not None and one in self._folder.ids():
+        if self._folder.has(one):
             found = case_of(self._config, self._folder.read(one, self._known))
             if found is not None:
                 return found
         raise UnknownIncidentError("there is no incident of that id")
 
     def all(self) -> tuple[tuple[Case, ...], tuple[str, ...]]:
-        """Return every incident, oldest first, and in words what cannot be told as one; raises OSError."""
+        """Return the incidents, oldest first, and in words what cannot be told as one; raises OSError."""
         cases: list[Case] = []
         damaged: list[str] = []
-        for one in self._folder.ids():
-            read = self._folder.read(one, self._known)
+        ids, left = self._folder.newest()
+        if left:
+            damaged.append(f"{left} older incidents are not read: there are more than {MAX_INCIDENTS}")
+        for one in ids:
+            try:
+                read = self._folder.read(one, self._known)
+            except OSError as problem:
+                damaged.append(f"{one} cannot be read: {problem.strerror or problem}")
+                continue
             case = case_of(self._config, read)
             if case is None:
                 damaged.append(f"{read.id} damaged: {', '.join(read.damaged) or 'without its first event'}")
@@ -148,10 +156,8 @@ class IncidentDesk:
         if discovered is not None and discovered > self._now():
             raise EventError("discovered: lies in the future")
         there = self._folder.ids()
-        if len(there) >= MAX_INCIDENTS:
-            raise IncidentRefusedError(
-                f"there are {MAX_INCIDENTS} incidents, and no more are read: archive closed ones"
-            )
+        if len(there) >= MAX_INCIDENTS - ROOM:
+            raise IncidentRefusedError(f"there are {len(there)} incidents, the most there may be: archive closed ones")
         for one in there if seen is not None else ():
             other = None if one <= (seen or "") else self._folder.read(one, self._known).incident
             if other is not None and (other.opened.model, other.closed) == (model, None):

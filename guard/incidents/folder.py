@@ -24,7 +24,7 @@ _RECORDED: Final = ".recorded"
 
 
 class TooManyError(OSError):
-    """More incidents or events than are ever read."""
+    """More events than are ever read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +76,24 @@ class IncidentFolder:
             _sync(directory)
 
     def ids(self) -> tuple[str, ...]:
-        """The incidents, oldest first; raises OSError, TooManyError among them."""
+        """The incidents, oldest first, however many; raises OSError."""
         try:
             names = os.listdir(self.path)  # noqa: PTH208 - as above
         except FileNotFoundError:
             return ()
-        if len(names) > MAX_INCIDENTS:
-            raise TooManyError(f"incidents/ holds more than {MAX_INCIDENTS} folders")
         return tuple(sorted(name for name in names if ID.fullmatch(name)))
+
+    def newest(self) -> tuple[tuple[str, ...], int]:
+        """The incidents that are read, oldest first, and how many older ones are left out; raises OSError."""
+        ids = self.ids()
+        return ids[-MAX_INCIDENTS:], max(0, len(ids) - MAX_INCIDENTS)
+
+    def has(self, one: str) -> bool:
+        """Whether there is an incident of this id; raises OSError."""
+        try:
+            return ID.fullmatch(one) is not None and stat.S_ISDIR(os.lstat(self.path / one).st_mode)
+        except FileNotFoundError:
+            return False
 
     def read(self, one: str, known: Callable[[str], Event | None] = lambda _: None) -> Read:
         """Read an incident; events that ``known`` has are taken from there, since none ever changes. Raises OSError."""
@@ -105,8 +115,8 @@ class IncidentFolder:
         return Read(one, tuple(events), tuple(damaged))
 
     def all(self) -> Iterator[Read]:
-        """Read every incident, oldest first; raises OSError."""
-        for one in self.ids():
+        """Read the incidents, oldest first; raises OSError."""
+        for one in self.newest()[0]:
             yield self.read(one)
 
     def recorded(self) -> frozenset[str]:

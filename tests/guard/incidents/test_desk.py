@@ -1,4 +1,7 @@
-"""What may be done to an incident and what not, asked of the desk itself: no shell and no page."""
+"""What may be done to an incident and what not, asked of the desk itself: no shell and no page.
+
+It is one file because every test asks the same office.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ import pytest
 from guard.incidents.case import Case
 from guard.incidents.desk import (
     MAX_NAME,
+    ROOM,
     Actor,
     ChangedError,
     IncidentDesk,
@@ -270,10 +274,33 @@ def test_two_who_open_one_for_the_same_model_are_told_of_one_another(office: Off
 
 
 def test_no_more_are_opened_than_are_read(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guard.incidents.desk.MAX_INCIDENTS", 1)
-    office.opened()
-    with pytest.raises(IncidentRefusedError, match="there are 1 incidents, and no more are read"):
+    monkeypatch.setattr("guard.incidents.desk.MAX_INCIDENTS", ROOM + 1)
+    one = office.opened()
+    with pytest.raises(IncidentRefusedError, match="there are 1 incidents, the most there may be"):
         office.opened()
+    office.desk.triage(ANA, one, 1, "Ben", Imminent.NO)
+
+
+def test_too_many_keep_nobody_from_handling_one_and_the_rest_is_said(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = office.opened(), office.opened()
+    for module in ("desk", "folder"):
+        monkeypatch.setattr(f"guard.incidents.{module}.MAX_INCIDENTS", 1)
+    cases, damaged = office.desk.all()
+    assert [each.id for each in cases] == [second]
+    assert damaged == ("1 older incidents are not read: there are more than 1",)
+    assert office.desk.triage(ANA, first, 1, "Ben", Imminent.NO).incident.severity == 1
+
+
+def test_one_that_cannot_be_read_is_said_and_hides_no_other(office: Office) -> None:
+    one = office.opened()
+    (office.folder.path / ("0" * 26)).write_text("no folder")
+    cases, damaged = office.desk.all()
+    assert [each.id for each in cases] == [one]
+    assert damaged == (f"{'0' * 26} cannot be read: Not a directory",)
+    with pytest.raises(UnknownIncidentError):
+        office.desk.find("0" * 26)
 
 
 def test_a_name_is_made_to_fit_and_never_the_reason_of_a_refusal(office: Office) -> None:
