@@ -32,7 +32,7 @@ from guard.incidents.events import (
     after,
     made,
 )
-from guard.incidents.folder import MAX_INCIDENTS, IncidentFolder
+from guard.incidents.folder import MAX_INCIDENTS, IncidentFolder, TooManyError
 from guard.incidents.story import done
 from guard.policy.config import Config
 
@@ -257,7 +257,10 @@ class IncidentDesk:
         return case
 
     def _added(self, event: Event) -> Case:
-        self._folder.add(event)
+        try:
+            self._folder.add(event)
+        except TooManyError as full:
+            raise IncidentRefusedError(str(full)) from None
         return self.find(event.incident)
 
 

@@ -69,6 +69,22 @@ class Incident:
         """The surfaces that have not reported a fix (I9)."""
         return tuple(sorted(set(surfaces) - self.mitigated.keys()))
 
+    def needs(self, event: Event) -> bool:
+        """Whether it has nothing yet that says what this event says: each surface, clock and step counts by itself."""
+        match event:
+            case Opened():
+                return False
+            case Triaged():
+                return self.triaged is None
+            case Mitigated():
+                return event.surface not in self.mitigated
+            case Reported():
+                return event.clock not in self.reported
+            case Stepped():
+                return not any((each.cause, each.model) == (event.cause, event.model) for each in self.stepped)
+            case Closed():
+                return self.closed is None
+
     def why_not_closed(self, surfaces: Collection[str]) -> str:
         """Why it may not close, or nothing."""
         if self.closed is not None:

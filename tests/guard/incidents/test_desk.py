@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from guard.incidents.case import Case
 from guard.incidents.desk import (
@@ -37,7 +38,7 @@ from guard.incidents.events import (
     Stepped,
     Triaged,
 )
-from guard.incidents.folder import IncidentFolder
+from guard.incidents.folder import IncidentFolder, TooManyError
 from guard.policy.load import load
 from guard.state.orders import order_id
 from tests.guard.incidents.stories import BEGAN, HOUR, write
@@ -368,3 +369,46 @@ def test_a_name_that_somebody_made_up_has_no_say_in_what_comes_behind_it(office:
     (office.folder.path / ("7" + "Z" * 25)).mkdir()
     assert office.desk.last() == one
     assert one < office.opened() == office.desk.last()
+
+
+def repeat(act: Act) -> None:
+    for _ in range(30):
+        act()
+
+
+def test_one_that_is_filled_can_still_be_fixed_closed_and_reported(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guard.incidents.folder.MAX_EVENTS", 30)
+    monkeypatch.setattr("guard.incidents.folder.RESERVE", 10)
+    one = office.opened()
+    floods: list[Act] = [
+        lambda: office.desk.triage(ANA, one, 1, "Ben", Imminent.YES),
+        lambda: office.desk.report(ANA, one, "half-month", "x"),
+        lambda: office.desk.mitigate(ANA, one, "public", "x"),
+    ]
+    for flood in floods:
+        with pytest.raises(IncidentRefusedError, match="room for none of a kind that it has already"):
+            repeat(flood)
+    step = Stepped(
+        id=order_id(office.now + 1, b"\xff" * 10), incident=one, at=BEGAN, who="guard", order="0" * 26, reason="late"
+    )
+    office.folder.add(step)
+    with pytest.raises(TooManyError):
+        office.folder.add(structs.replace(step, id=order_id(office.now + 2, b"\xff" * 10)))
+    office.desk.mitigate(ANA, one, "partner", "x")
+    assert office.desk.close(ANA, one, "x").incident.stage == "closed"
+    assert office.desk.report(ANA, one, "day", "x").running == ()
+
+
+def test_the_first_triage_has_room_however_many_fixes_there_are(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guard.incidents.folder.MAX_EVENTS", 20)
+    monkeypatch.setattr("guard.incidents.folder.RESERVE", 10)
+    one = office.opened()
+    with pytest.raises(IncidentRefusedError):
+        repeat(lambda: office.desk.mitigate(ANA, one, "public", "x"))
+    office.desk.triage(ANA, one, 1, "Ben", Imminent.NO)
+    office.desk.mitigate(ANA, one, "partner", "x")
+    assert office.desk.close(ANA, one, "x").unfixed == ()

@@ -60,6 +60,7 @@ def test_a_name_that_is_no_id_is_no_incident(tmp_path: Path) -> None:
 def test_more_than_is_ever_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, story = IncidentFolder(tmp_path), Story()
     monkeypatch.setattr(folder_module, "MAX_EVENTS", 2)
+    monkeypatch.setattr(folder_module, "RESERVE", 0)
     folder.add(story.opened())
     folder.add(story.triaged())
     with pytest.raises(TooManyError):
@@ -122,3 +123,16 @@ def test_what_cannot_be_written_leaves_nothing_that_looks_damaged(
         with pytest.raises(OSError, match="No space left"):
             folder.add(story.triaged())
     assert folder.read(opened.id).events == (opened,)
+
+
+def test_what_is_written_halfway_takes_nobodys_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, story = IncidentFolder(tmp_path), Story()
+    monkeypatch.setattr(folder_module, "MAX_EVENTS", 2)
+    monkeypatch.setattr(folder_module, "RESERVE", 0)
+    opened = story.opened()
+    folder.add(opened)
+    for number in range(5):
+        (tmp_path / "incidents" / story.id / f".{opened.id}.{number}").write_text("{")
+    triaged = story.triaged()
+    folder.add(triaged)
+    assert folder.read(story.id).events == (opened, triaged)

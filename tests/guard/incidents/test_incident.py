@@ -105,3 +105,16 @@ def test_what_had_to_be_there_to_close_it_counts_even_where_its_id_sorts_behind_
     triaged, fixes = story.triaged(severity=3), (story.mitigated("public"), story.mitigated("partner"))
     found = folded(opened, closed, triaged, *fixes)
     assert (found.stage, found.severity, found.unfixed(["public", "partner"])) == ("closed", 3, ())
+
+
+def test_it_needs_what_it_has_not_got_yet_and_each_only_once() -> None:
+    story = Story()
+    so_far: list[Any] = [story.opened()]
+    for make in (story.triaged, story.mitigated, story.reported, story.stepped, story.closed):
+        event = make()
+        assert folded(*so_far).needs(event)
+        so_far.append(event)
+        assert not folded(*so_far).needs(event)
+    assert folded(*so_far).needs(story.mitigated("partner"))
+    assert folded(*so_far).needs(story.reported("half-month"))
+    assert not folded(*so_far).needs(story.opened())
