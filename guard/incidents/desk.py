@@ -80,13 +80,15 @@ class IncidentDesk:
         folder: IncidentFolder,
         now: Callable[[], float],
         new_id: Callable[[float], str],
+        is_stop: Callable[[str], bool],
         known: Callable[[str], Event | None] = lambda _: None,
     ) -> None:
-        """Take names and clocks, the files, the time, what makes an id for a moment, and events read already."""
+        """Take names and clocks, the files, the time, what makes an id for a moment, stops, and events read already."""
         self._config = config
         self._folder = folder
         self._now = now
         self._new_id = new_id
+        self._is_stop = is_stop
         self._known = known
 
     def take(self, config: Config) -> None:
@@ -151,6 +153,8 @@ class IncidentDesk:
             raise EventError(f"model: there is none of that name; there are: {', '.join(self.models[:SHOWN])}")
         if stop and ID.fullmatch(stop) is None:
             raise EventError("stop: is no id of an order")
+        if stop and not self._is_stop(stop):  # an export reads the log from there on
+            raise EventError("stop: there is no stop order of that id here")
         if len(requests) > MAX_REQUESTS or not all(_is_word(each) for each in requests):
             raise EventError(f"requests: at most {MAX_REQUESTS} ids, of at most {MAX_NAME} characters without a space")
         if discovered is not None and discovered > self._now():

@@ -59,13 +59,18 @@ class Office:
         self.folder = IncidentFolder(directory / "var" / "state")
         self.config = load(directory)
         self.now = BEGAN
+        self.stops = {"0" * 26}
 
         def tick() -> float:
             self.now += 1.0
             return self.now
 
         self.desk = IncidentDesk(
-            self.config, self.folder, tick, lambda now: order_id(now, next(numbers).to_bytes(10, "big"))
+            self.config,
+            self.folder,
+            tick,
+            lambda now: order_id(now, next(numbers).to_bytes(10, "big")),
+            self.stops.__contains__,
         )
 
     def opened(self, **more: Any) -> str:
@@ -168,6 +173,7 @@ BAD: list[tuple[str, Callable[[IncidentDesk, str], Case]]] = [
     ("requests: at most 100", lambda desk, _: desk.open(ANA, "demo", "x", requests=["r"] * (MAX_REQUESTS + 1))),
     ("requests: at most 100", lambda desk, _: desk.open(ANA, "demo", "x", requests=["two words"])),
     ("requests: at most 100", lambda desk, _: desk.open(ANA, "demo", "x", requests=["r" * (MAX_NAME + 1)])),
+    ("stop: there is no stop order of that id here", lambda desk, _: desk.open(ANA, "demo", "x", stop="1" * 26)),
     ("stop: is no id", lambda desk, _: desk.open(ANA, "demo", "x", stop="../../etc")),
     ("severity", lambda desk, one: desk.triage(ANA, one, -1, "Ben", Imminent.NO)),
     ("commander: 1 to 128", lambda desk, one: desk.triage(ANA, one, 1, " ", Imminent.NO)),
@@ -323,7 +329,7 @@ def test_events_that_were_read_already_are_not_read_again(office: Office) -> Non
     one = office.opened()
     opened = office.desk.find(one).incident.opened
     (office.folder.path / one / f"{one}.json").write_text("{")
-    desk = IncidentDesk(office.config, office.folder, lambda: office.now, lambda _: "", {one: opened}.get)
+    desk = IncidentDesk(office.config, office.folder, lambda: office.now, lambda _: "", bool, {one: opened}.get)
     assert desk.find(one).incident.opened == opened
 
 
@@ -344,7 +350,7 @@ def test_a_clock_that_is_set_back_loses_no_triage_and_no_fix(office: Office) -> 
 
 
 def test_what_is_done_within_one_millisecond_keeps_its_order(office: Office) -> None:
-    desk = IncidentDesk(office.config, office.folder, lambda: BEGAN, lambda now: order_id(now, os.urandom(10)))
+    desk = IncidentDesk(office.config, office.folder, lambda: BEGAN, lambda now: order_id(now, os.urandom(10)), bool)
     for _ in range(5):
         one = desk.open(ANA, "demo", "x").id
         for severity in range(5):
