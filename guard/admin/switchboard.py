@@ -433,6 +433,10 @@ class Switchboard:
         """Everything that was ever ordered."""
         return self._directory.snapshot(self._judge)
 
+    def is_stop(self, order: str) -> bool:
+        """Whether there is a stop order of this id, lifted or not."""
+        return self._directory.is_stop(order)
+
     def obeyed(self, order: str, expected: Collection[str] = ()) -> Obeyed:
         """Ask who has applied an order; ``expected`` names workers that must have."""
         return Obeyed(*waiting_for(self._path, order, expected))

@@ -28,6 +28,7 @@ from guard.incidents.events import WORST, EventError, Imminent, Source
 from guard.incidents.folder import IncidentFolder
 from guard.policy.config import Config
 from guard.policy.load import load
+from guard.state.directory import OrderDirectory
 from guard.state.orders import ENTROPY_BYTES, order_id
 from guard.state.snapshots import SnapshotError
 
@@ -103,14 +104,27 @@ def _command(
 
 def _run(run: Command, arguments: argparse.Namespace) -> int:
     config = _policy(run, arguments.config)
-    folder = IncidentFolder(state_of(config.directory, config.guard))
-    desk = IncidentDesk(config, folder, time.time, lambda now: order_id(now, os.urandom(ENTROPY_BYTES)))
+    state = state_of(config.directory, config.guard)
+    desk = IncidentDesk(
+        config,
+        IncidentFolder(state),
+        time.time,
+        lambda now: order_id(now, os.urandom(ENTROPY_BYTES)),
+        lambda order: _is_stop(state, order),
+    )
     try:
         return run(arguments, desk)
     except (EventError, UnknownIncidentError) as problem:
         return fail(str(problem), USAGE)
     except IncidentRefusedError as refusal:
         return fail(str(refusal), REFUSED)
+
+
+def _is_stop(state: Path, order: str) -> bool:
+    try:
+        return OrderDirectory(state, create=False).is_stop(order)
+    except FileNotFoundError:
+        return False  # nothing was ever ordered here
 
 
 def _policy(run: Command, directory: Path) -> Config:

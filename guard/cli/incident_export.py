@@ -40,7 +40,7 @@ def add(group: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def _export(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
     folder = IncidentFolder(config.directory / config.guard.storage.state)
-    if arguments.incident not in folder.ids():
+    if not folder.has(arguments.incident):
         sys.stderr.write("guard: there is no incident of that id\n")
         return 2
     if arguments.out.exists():

@@ -97,7 +97,9 @@ def belonging(audit: Path, read: Read, passed: Callable[[int], None] = lambda _:
     for request in () if incident is None else dict.fromkeys(incident.opened.requests):
         _keep(found, search(audit, request, lambda _: passed(next(looked))))
     names = (read.id, *(() if incident is None else incident.orders))
-    since = min(made(name) for name in names) - SLACK_SECONDS
+    # An id may be later than the clock was.
+    begun = () if incident is None else (incident.opened.at,)
+    since = min([*begun, *(made(name) for name in names)]) - SLACK_SECONDS
     for item in iter_records(audit, since):
         passed(next(looked))
         if _names(item, names):

@@ -1,8 +1,10 @@
 """What may be done to an incident, by whichever way it is asked for: the rules are here, and the event file is the act.
 
 The command line, the control page and the admin API call these; who may is asked before. It closes when every surface
-has reported its fix (row I9). Weakness: between looking and writing nothing is locked, so that a frozen writer holds up
-nobody; of two acts at the very same moment both are on record, and `guard.incidents.incident.fold` says which holds.
+has reported its fix (row I9). Each event sorts behind those that are there, even where the clock was set back since:
+what counts is the order in which things were done. Weakness: between looking and writing nothing is locked, so that a
+frozen writer holds up nobody; of two acts at the very same moment both are on record, and
+`guard.incidents.incident.fold` says which holds. It is one file because every act is signed, checked and added alike.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Any, Final
 from guard.incidents.case import Case, case_of
 from guard.incidents.events import (
     ID,
+    LATEST,
     MAX_REQUESTS,
     MAX_WORDS,
     Closed,
@@ -26,13 +29,16 @@ from guard.incidents.events import (
     Source,
     Stepped,
     Triaged,
+    after,
+    made,
 )
-from guard.incidents.folder import MAX_INCIDENTS, IncidentFolder
+from guard.incidents.folder import MAX_INCIDENTS, IncidentFolder, TooManyError
 from guard.incidents.story import done
 from guard.policy.config import Config
 
 MAX_NAME: Final = 128
 SHOWN: Final = 20
+ROOM: Final = 100  # of all that are read, for those that are opened at the same moment
 
 
 class UnknownIncidentError(LookupError):
@@ -74,13 +80,15 @@ class IncidentDesk:
         folder: IncidentFolder,
         now: Callable[[], float],
         new_id: Callable[[float], str],
+        is_stop: Callable[[str], bool],
         known: Callable[[str], Event | None] = lambda _: None,
     ) -> None:
-        """Take names and clocks, the files, the time, what makes an id for a moment, and events read already."""
+        """Take names and clocks, the files, the time, what makes an id for a moment, stops, and events read already."""
         self._config = config
         self._folder = folder
         self._now = now
         self._new_id = new_id
+        self._is_stop = is_stop
         self._known = known
 
     def take(self, config: Config) -> None:
@@ -96,18 +104,25 @@ class IncidentDesk:
 
     def find(self, one: str) -> Case:
         """Return the incident of this id; raises UnknownIncidentError or OSError."""
-        if ID.fullmatch(one) is not None and one in self._folder.ids():
+        if self._folder.has(one):
             found = case_of(self._config, self._folder.read(one, self._known))
             if found is not None:
                 return found
         raise UnknownIncidentError("there is no incident of that id")
 
     def all(self) -> tuple[tuple[Case, ...], tuple[str, ...]]:
-        """Return every incident, oldest first, and in words what cannot be told as one; raises OSError."""
+        """Return the incidents, oldest first, and in words what cannot be told as one; raises OSError."""
         cases: list[Case] = []
         damaged: list[str] = []
-        for one in self._folder.ids():
-            read = self._folder.read(one, self._known)
+        ids, left = self._folder.newest()
+        if left:
+            damaged.append(f"{left} older incidents are not read: there are more than {MAX_INCIDENTS}")
+        for one in ids:
+            try:
+                read = self._folder.read(one, self._known)
+            except OSError as problem:
+                damaged.append(f"{one} cannot be read: {problem.strerror or problem}")
+                continue
             case = case_of(self._config, read)
             if case is None:
                 damaged.append(f"{read.id} damaged: {', '.join(read.damaged) or 'without its first event'}")
@@ -117,7 +132,7 @@ class IncidentDesk:
 
     def last(self) -> str:
         """Return the id of the newest incident, or nothing: what whoever opens one has seen; raises OSError."""
-        return next(reversed(self._folder.ids()), "")
+        return _latest(self._folder.ids())
 
     # Acting.
 
@@ -138,20 +153,20 @@ class IncidentDesk:
             raise EventError(f"model: there is none of that name; there are: {', '.join(self.models[:SHOWN])}")
         if stop and ID.fullmatch(stop) is None:
             raise EventError("stop: is no id of an order")
+        if stop and not self._is_stop(stop):  # an export reads the log from there on
+            raise EventError("stop: there is no stop order of that id here")
         if len(requests) > MAX_REQUESTS or not all(_is_word(each) for each in requests):
             raise EventError(f"requests: at most {MAX_REQUESTS} ids, of at most {MAX_NAME} characters without a space")
         if discovered is not None and discovered > self._now():
             raise EventError("discovered: lies in the future")
         there = self._folder.ids()
-        if len(there) >= MAX_INCIDENTS:
-            raise IncidentRefusedError(
-                f"there are {MAX_INCIDENTS} incidents, and no more are read: archive closed ones"
-            )
+        if len(there) >= MAX_INCIDENTS - ROOM:
+            raise IncidentRefusedError(f"there are {len(there)} incidents, the most there may be: archive closed ones")
         for one in there if seen is not None else ():
             other = None if one <= (seen or "") else self._folder.read(one, self._known).incident
             if other is not None and (other.opened.model, other.closed) == (model, None):
                 raise ChangedError(other.opened)
-        signed = self._signed(by)
+        signed = self._signed(by, _latest(there))
         opened = Opened(
             **signed,
             model=model,
@@ -175,9 +190,10 @@ class IncidentDesk:
         seen: str | None = None,
     ) -> Case:
         """Say how bad it is, who commands, and whether there is imminent risk; the last one holds."""
-        _unchanged(self._still_open(one, seen), Triaged, seen)
+        case = self._still_open(one, seen)
+        _unchanged(case, Triaged, seen)
         triaged = Triaged(
-            **self._signed(by, one),
+            **self._next(by, case),
             severity=severity,
             commander=_name("commander", commander),
             imminent=imminent,
@@ -193,7 +209,7 @@ class IncidentDesk:
             raise EventError(f"surface: the model is not served on that surface; it is on: {on}")
         _unchanged(case, Mitigated, seen, surface)
         mitigated = Mitigated(
-            **self._signed(by, one),
+            **self._next(by, case),
             surface=surface,
             how=words_of("how", how),
             policy=self._config.digest,
@@ -209,7 +225,7 @@ class IncidentDesk:
             raise EventError(f"clock: guard.yaml has no clock of that name; it has: {there}")
         _unchanged(case, Reported, seen, clock)
         reported = Reported(
-            **self._signed(by, one),
+            **self._next(by, case),
             clock=clock,
             reference=words_of("reference", reference),
         )
@@ -222,15 +238,18 @@ class IncidentDesk:
         if why := case.why_not_closed:
             raise IncidentRefusedError(f"not closed: {why}")
         closed = Closed(
-            **self._signed(by, one),
+            **self._next(by, case),
             resolution=words_of("resolution", resolution),
         )
         return self._added(closed)
 
-    def _signed(self, by: Actor, one: str = "") -> dict[str, Any]:
-        """Return what every event has; without an incident it is the first of one."""
+    def _next(self, by: Actor, case: Case) -> dict[str, Any]:
+        return self._signed(by, case.events[-1].id, case.id)
+
+    def _signed(self, by: Actor, newest: str, one: str = "") -> dict[str, Any]:
+        """Return what every event has, behind the ``newest`` there is; without an incident it is the first of one."""
         now = self._now()
-        event = self._new_id(now)
+        event = self._new_id(after(newest, now))
         who = "".join(letter if letter.isprintable() else "?" for letter in by.who[:MAX_NAME]) or "unknown"
         return {"id": event, "incident": one or event, "at": now, "who": who, "source": by.source}
 
@@ -242,7 +261,10 @@ class IncidentDesk:
         return case
 
     def _added(self, event: Event) -> Case:
-        self._folder.add(event)
+        try:
+            self._folder.add(event)
+        except TooManyError as full:
+            raise IncidentRefusedError(str(full)) from None
         return self.find(event.incident)
 
 
@@ -273,6 +295,11 @@ def _unchanged(case: Case, kind: type[Event], seen: str | None, about: str = "")
     last = _last(case, kind, about)
     if seen is not None and last is not None and last.id != seen:
         raise ChangedError(last)
+
+
+def _latest(ids: Sequence[str]) -> str:
+    """Return the last of these, or nothing; a name that somebody made up has no say in what comes behind it."""
+    return next((one for one in reversed(ids) if made(one) < LATEST), "")
 
 
 def _is_word(text: str) -> bool:

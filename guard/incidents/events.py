@@ -17,12 +17,13 @@ MAX_EVENT_BYTES: Final = 65_536
 MAX_REQUESTS: Final = 100
 MAX_WORDS: Final = 500
 WORST: Final = 4
+LATEST: Final = 32_503_680_000.0  # the year 3000, in seconds since the epoch
 ID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 Words = Annotated[str, Meta(min_length=1, max_length=MAX_WORDS)]
 Word = Annotated[str, Meta(min_length=1, max_length=128)]
-Moment = Annotated[float, Meta(ge=0.0, lt=32_503_680_000.0)]  # before the year 3000
+Moment = Annotated[float, Meta(ge=0.0, lt=LATEST)]
 StepCause = Literal["overdue", "finding"]
 Severity = Annotated[int, Meta(ge=0, le=WORST)]
 
@@ -48,7 +49,9 @@ class Source(StrEnum):
 
 
 class _Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag=str.lower, kw_only=True):
-    """``id`` sorts by time; ``at`` is seconds since the epoch; ``who`` is a person, or ``guard`` itself.
+    """``id`` sorts by when it was done, ``at`` is seconds since the epoch; ``who`` is a person, or ``guard`` itself.
+
+    Where the clock was set back an id is later than ``at``, which is what the clock said (`after`).
 
     ``source`` is None in what the guard does itself, and in events of before.
     """
@@ -143,6 +146,8 @@ def decode(raw: bytes) -> Event:
             raise EventError(f"{name}: at most {MAX_WORDS} printable characters")
     if ID.fullmatch(event.id) is None or ID.fullmatch(event.incident) is None:
         raise EventError("id, incident: 26 characters of Crockford's base 32, the first 0 to 7")
+    if made(event.id) >= LATEST:
+        raise EventError("id: made before the year 3000")  # nothing could be made behind it
     if isinstance(event, Opened) and event.id != event.incident:
         raise EventError("incident: its first event gives it its id")
     return event
@@ -156,3 +161,8 @@ def made(one: str) -> float:
     for letter in one[:10]:
         number = number << 5 | _ALPHABET.index(letter)
     return number / 1000.0
+
+
+def after(newest: str, now: float) -> float:
+    """Return the moment to make an id of that sorts behind ``newest``: now, unless the clock was set back since."""
+    return max(now, made(newest) + 0.0015)  # half a millisecond more, since what makes ids rounds down

@@ -19,12 +19,13 @@ from guard.incidents.incident import Incident, fold
 
 MAX_INCIDENTS: Final = 10_000
 MAX_EVENTS: Final = 1_000
+RESERVE: Final = 250  # of those, for what an incident has not got yet: the guard's steps may be two for each alias
 _SUFFIX: Final = ".json"
 _RECORDED: Final = ".recorded"
 
 
 class TooManyError(OSError):
-    """More incidents or events than are ever read."""
+    """More events than are ever read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,15 @@ class IncidentFolder:
     def add(self, event: Event) -> None:
         """Write one event: whole and on the disk when this returns; raises OSError or EventError.
 
-        FileExistsError when there is an event of that id already.
+        FileExistsError when there is an event of that id already, TooManyError when it has too many: the last of the
+        room is for what the incident has not got yet, and may need to be closed (`Incident.needs`).
         """
         raw = encode(event)
         folder = self.path / event.incident
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if len(os.listdir(folder)) >= MAX_EVENTS:  # noqa: PTH208 - names are counted, not paths
-            raise TooManyError(f"the incident has {MAX_EVENTS} events")
+        there = sum(1 for _ in _names(folder))
+        if there >= MAX_EVENTS or (there >= MAX_EVENTS - RESERVE and not self._needs(event)):
+            raise TooManyError(f"the incident has {there} events, and room for none of a kind that it has already")
         aside = folder / f".{event.id}.{os.getpid()}"
         try:
             fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -76,20 +79,30 @@ class IncidentFolder:
             _sync(directory)
 
     def ids(self) -> tuple[str, ...]:
-        """The incidents, oldest first; raises OSError, TooManyError among them."""
+        """The incidents, oldest first, however many; raises OSError."""
         try:
             names = os.listdir(self.path)  # noqa: PTH208 - as above
         except FileNotFoundError:
             return ()
-        if len(names) > MAX_INCIDENTS:
-            raise TooManyError(f"incidents/ holds more than {MAX_INCIDENTS} folders")
         return tuple(sorted(name for name in names if ID.fullmatch(name)))
+
+    def newest(self) -> tuple[tuple[str, ...], int]:
+        """The incidents that are read, oldest first, and how many older ones are left out; raises OSError."""
+        ids = self.ids()
+        return ids[-MAX_INCIDENTS:], max(0, len(ids) - MAX_INCIDENTS)
+
+    def has(self, one: str) -> bool:
+        """Whether there is an incident of this id; raises OSError."""
+        try:
+            return ID.fullmatch(one) is not None and stat.S_ISDIR(os.lstat(self.path / one).st_mode)
+        except FileNotFoundError:
+            return False
 
     def read(self, one: str, known: Callable[[str], Event | None] = lambda _: None) -> Read:
         """Read an incident; events that ``known`` has are taken from there, since none ever changes. Raises OSError."""
         events: list[Event] = []
         damaged: list[str] = []
-        names = sorted(name for name in os.listdir(self.path / one) if not name.startswith("."))  # noqa: PTH208
+        names = sorted(_names(self.path / one))
         for name in names[: MAX_EVENTS + 1]:
             number = name.removesuffix(_SUFFIX)
             try:
@@ -105,8 +118,8 @@ class IncidentFolder:
         return Read(one, tuple(events), tuple(damaged))
 
     def all(self) -> Iterator[Read]:
-        """Read every incident, oldest first; raises OSError."""
-        for one in self.ids():
+        """Read the incidents, oldest first; raises OSError."""
+        for one in self.newest()[0]:
             yield self.read(one)
 
     def recorded(self) -> frozenset[str]:
@@ -127,6 +140,10 @@ class IncidentFolder:
         finally:
             os.close(fd)
 
+    def _needs(self, event: Event) -> bool:
+        incident = self.read(event.incident).incident
+        return incident is not None and incident.needs(event)
+
     def _adopt(self, fd: int, folder: Path) -> None:
         """Give root's files to the state folder's owner, so that the guard can read them."""
         owner = self.path.parent.stat()
@@ -134,6 +151,11 @@ class IncidentFolder:
             os.fchown(fd, owner.st_uid, owner.st_gid)
             for directory in (self.path, folder):
                 os.chown(directory, owner.st_uid, owner.st_gid)
+
+
+def _names(folder: Path) -> Iterator[str]:
+    """Yield the names of what may be an event: what is being written begins with a dot."""
+    return (name for name in os.listdir(folder) if not name.startswith("."))  # noqa: PTH208 - names, not paths
 
 
 def _load(path: Path) -> Event:

@@ -69,6 +69,22 @@ class Incident:
         """The surfaces that have not reported a fix (I9)."""
         return tuple(sorted(set(surfaces) - self.mitigated.keys()))
 
+    def needs(self, event: Event) -> bool:
+        """Whether it has nothing yet that says what this event says: each surface, clock and step counts by itself."""
+        match event:
+            case Opened():
+                return False
+            case Triaged():
+                return self.triaged is None
+            case Mitigated():
+                return event.surface not in self.mitigated
+            case Reported():
+                return event.clock not in self.reported
+            case Stepped():
+                return not any((each.cause, each.model) == (event.cause, event.model) for each in self.stepped)
+            case Closed():
+                return self.closed is None
+
     def why_not_closed(self, surfaces: Collection[str]) -> str:
         """Why it may not close, or nothing."""
         if self.closed is not None:
@@ -119,7 +135,9 @@ def fold(events: Iterable[Event], damaged: tuple[str, ...] = ()) -> Incident | N
     """Make an incident of its events, in whatever order they come; None without its first.
 
     Of two events of one kind the later id holds; the first closing is the end: a triage or a fix that two people wrote
-    at the same moment changes nothing after it but the record. The same events always make the same incident.
+    at the same moment changes nothing after it but the record. What sorts behind it and was missing so far counts all
+    the same: nothing closes before it is triaged and fixed, so it was there first, under a clock that was set back
+    later (ids of before did not heed that). The same events always make the same incident.
     """
     opened: Opened | None = None
     triaged: Triaged | None = None
@@ -132,7 +150,9 @@ def fold(events: Iterable[Event], damaged: tuple[str, ...] = ()) -> Incident | N
         match event:
             case Opened():
                 opened = event
-            case Triaged() | Mitigated() if closed is not None:
+            case Triaged() if closed is not None and triaged is not None:
+                pass
+            case Mitigated(surface=surface) if closed is not None and surface in mitigated:
                 pass
             case Triaged():
                 triaged = event

@@ -16,7 +16,7 @@ from guard.incidents.case import Case, case_of
 from guard.incidents.clocks import ANSWER
 from guard.incidents.events import Event as IncidentEvent
 from guard.incidents.events import EventError, Mitigated, Opened, Reported, StepCause, Stepped, Triaged
-from guard.incidents.folder import IncidentFolder
+from guard.incidents.folder import MAX_INCIDENTS, IncidentFolder
 from guard.incidents.incident import Incident
 from guard.incidents.story import act, words
 from guard.policy.lineage import aliases_of, surfaces_of
@@ -33,6 +33,7 @@ from guard.telemetry.metric import Cause
 from safeguards.ports import Clock
 
 TICK_SECONDS: Final = 1.0
+SHOWN: Final = 20
 Record = Callable[[str, str, str, str], Awaitable[None]]
 _GAUGES: Final = ("guard_incidents_open", "guard_incident_due_timestamp_seconds", "guard_incidents_damaged")
 
@@ -69,6 +70,7 @@ class Handling:
         self._failed = ""
         self.pending: tuple[Case, ...] = ()
         self._damaged = 0
+        self._unread: tuple[str, ...] = ()
 
     async def watch(self) -> None:
         """Look for ever; a look that fails is logged and the next one comes."""
@@ -90,22 +92,35 @@ class Handling:
     def findings(self) -> tuple[str, ...]:
         """What keeps incidents from being known, in a line each."""
         damaged = (f"{self._damaged} files among the incidents are no events",) if self._damaged else ()
-        return damaged + ((f"Incidents: {self._failed}",) if self._failed else ())
+        return damaged + self._unread + ((f"Incidents: {self._failed}",) if self._failed else ())
 
     def known(self, event: str) -> IncidentEvent | None:
         """Return an event that was read already: none ever changes."""
         return self._known.get(event)
 
     async def look(self) -> None:
-        """Read what there is, record what is new, act on what is late, and measure; raises OSError."""
+        """Read what can be read, record what is new, act on what is late, and measure; raises OSError.
+
+        Of too many the newest are read, and those that were pending; one that cannot be read hides no other.
+        """
         if self._recorded is None:
             self._recorded = self._folder.recorded()
         found: list[Case] = []
         damaged = 0
-        for one in self._folder.ids():
+        ids, left = self._folder.newest()
+        unread: list[str] = []
+        if left:
+            kept = tuple(case.id for case in self.pending if case.id < ids[0])
+            ids = (*kept, *ids)
+            if left > len(kept):
+                unread.append(f"{left - len(kept)} older incidents are not read: there are more than {MAX_INCIDENTS}")
+        for one in ids:
             try:
                 read = self._folder.read(one, self.known)
             except FileNotFoundError:
+                continue
+            except OSError as problem:
+                unread.append(f"incident {one} cannot be read: {problem.strerror or problem}")
                 continue
             damaged += len(read.damaged)
             for event in read.events:
@@ -119,7 +134,11 @@ class Handling:
         for case in found:
             self._late(case)
             self._severe(case.incident)
-        self._measure(found, damaged)
+        self._measure(found, damaged, len(unread))
+        self._unread, before = tuple(unread[:SHOWN]), self._unread
+        for each in self._unread:
+            if each not in before:
+                self._log.emit(Level.ERROR, Event.INCIDENTS_UNREADABLE, reason=each)
 
     async def _remember(self, event: IncidentEvent) -> None:
         """Put an event on record, unless that was done before this start; after a crash between it may be twice."""
@@ -197,10 +216,10 @@ class Handling:
                 # The order may stand without its event: the next look finds it, and writes the event alone.
                 self._say(f"incident {incident.id}: {type(problem).__name__}")
 
-    def _measure(self, found: list[Case], damaged: int) -> None:
+    def _measure(self, found: list[Case], damaged: int, unread: int) -> None:
         for name in _GAUGES:
             self._meter.forget(name)
-        self._meter.set(self._meter.bind("guard_incidents_damaged"), float(damaged))
+        self._meter.set(self._meter.bind("guard_incidents_damaged"), float(damaged + unread))
         still = tuple(each for each in found if each.pending)
         if still != self.pending:  # whoever compares what he has seen finds the same one, without looking into it
             self.pending = still

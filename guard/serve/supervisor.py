@@ -157,7 +157,7 @@ class Supervisor:
         self._entrance = Entrance(self._people, admin_of(config), clock, os.urandom, self._drills_in.holder)
         known = self._handling.known
         self._desk = IncidentDesk(
-            config, folder, clock.now, lambda now: order_id(now, os.urandom(ENTROPY_BYTES)), known
+            config, folder, clock.now, lambda now: order_id(now, os.urandom(ENTROPY_BYTES)), board.is_stop, known
         )
         exports = Exporting(folder, audit, self._ledger, clock)
         self._site = Site(board, self, self._panel, self._entrance, clock, self._desk, exports)

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guard.state.merge import Judge, StandingStop, State
-from guard.state.orders import MAX_ORDER_BYTES, Order, decode, encode, is_order_id
+from guard.state.orders import MAX_ORDER_BYTES, Order, StopOrder, decode, encode, is_order_id
 from guard.state.scope import EVERYTHING, OrderError, Scope
 
 MAX_FILES = 20_000
@@ -141,6 +141,10 @@ class OrderDirectory:
             return os.read(fd, MAX_ORDER_BYTES + 1)
         finally:
             os.close(fd)
+
+    def is_stop(self, order: str) -> bool:
+        """Whether there is a stop order of this id, lifted or not, that can be read."""
+        return is_order_id(order) and isinstance(self._look(f"{order}{_SUFFIX}", order), StopOrder)
 
     def trip(self, scope: Scope) -> str:
         """Put an empty STOP file there, which needs no space on the disk; returns the name to remove by hand."""

@@ -296,7 +296,12 @@ _ALL = (
         MITIGATION,
         severity=tuple(map(str, range(5))),
     ),
-    _metric("guard_incidents_damaged", Kind.GAUGE, _S, "Files among the incidents that are no events."),
+    _metric(
+        "guard_incidents_damaged",
+        Kind.GAUGE,
+        _S,
+        "Files among the incidents that are no events, and incidents that are not read.",
+    ),
     _metric(
         "guard_hook_received_total",
         Kind.COUNTER,

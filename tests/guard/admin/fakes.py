@@ -275,7 +275,11 @@ class Counter:
         self.entrance = Entrance(self.people, self.config.guard.admin, self.clock, self._randomness, drill)
         self.folder = IncidentFolder(self.state)
         self.desk = IncidentDesk(
-            self.config, self.folder, self.clock.now, lambda now: order_id(now, self._randomness(ENTROPY_BYTES))
+            self.config,
+            self.folder,
+            self.clock.now,
+            lambda now: order_id(now, self._randomness(ENTROPY_BYTES)),
+            self.board.is_stop,
         )
         site = Site(self.board, self.behind, self.behind, self.entrance, self.clock, self.desk, self.exports)
         self.app = admin_app(

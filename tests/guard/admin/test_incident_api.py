@@ -17,6 +17,7 @@ from guard.incidents.events import Source
 from guard.policy.load import load
 from guard.policy.model import Role
 from guard.policy.roles import Act, may
+from guard.state.orders import Source as StopSource
 from tests.guard.admin.fakes import NOW, TOKENS, Counter, register
 from tests.guard.incidents.stories import HOUR, write
 
@@ -44,9 +45,10 @@ def opened(counter: Counter, **more: Any) -> str:
 
 
 def test_an_incident_goes_its_whole_way_by_the_api(counter: Counter) -> None:
-    one = opened(counter, severity=2, discovered=NOW - HOUR, requests=["r1"], stop="0" * 26)
+    stop = counter.board.stop("model:demo", "INC-42", "Ben", StopSource.CLI).order
+    one = opened(counter, severity=2, discovered=NOW - HOUR, requests=["r1"], stop=stop)
     told = ask(counter, "GET", f"{ALL}/{one}").json()
-    assert (told["stage"], told["opened_by"], told["stop"], told["requests"]) == ("open", "Ana", "0" * 26, ["r1"])
+    assert (told["stage"], told["opened_by"], told["stop"], told["requests"]) == ("open", "Ana", stop, ["r1"])
     assert told["not_mitigated"] == ["partner", "public"]
     assert [(each["clock"], each["at"]) for each in told["clocks"]] == [("answer", NOW + 47 * HOUR)]
     one = f"{ALL}/{one}"
@@ -121,6 +123,7 @@ def test_nobody_without_a_valid_token_sees_or_does_anything(counter: Counter) ->
         ("", {"model": "demo", "summary": "x", "discovered": NOW + 1}, "discovered: lies in the future"),
         ("", {"model": "demo", "summary": "x", "discovered": -1}, "discovered"),
         ("", {"model": "demo", "summary": "x", "stop": "y"}, "stop: is no id"),
+        ("", {"model": "demo", "summary": "x", "stop": "0" * 26}, "stop: there is no stop order of that id here"),
         ("/triage", {"severity": 1, "commander": "x", "imminent_risk": "maybe"}, "imminent_risk"),
         ("/triage", {"severity": 1.5, "commander": "x", "imminent_risk": "no"}, "severity"),
         ("/mitigate", {"surface": "public", "how": "a\nb"}, "how: 1 to 500"),

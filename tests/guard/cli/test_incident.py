@@ -16,8 +16,10 @@ from guard.incidents.folder import IncidentFolder
 from guard.policy.bundle import read_bundle
 from guard.policy.load import load
 from guard.serve.remembering import note
+from guard.state.directory import OrderDirectory
 from guard.state.snapshots import Snapshots
 from tests.guard.incidents.stories import write
+from tests.guard.state.parts import stop as ordered
 
 RESPONSE = {"max_hours": 48, "severe_max_hours": 12}
 
@@ -158,10 +160,15 @@ def test_the_export_holds_the_records_of_its_requests(shell: Shell, config: Path
     assert kept["requests"] == ["0" * 28]
 
 
-def test_an_incident_names_the_stop_that_it_was_opened_for(shell: Shell) -> None:
-    one = opened(shell, "--stop", "0" * 26)
-    assert json.loads(shell("show", one, "--json"))["stop"] == "0" * 26
-    assert f"stop: {'0' * 26}" in shell("show", one)
+def test_an_incident_names_the_stop_that_it_was_opened_for(shell: Shell, config: Path) -> None:
+    stop = ordered("model:demo")
+    unknown = ("open", "--model", "demo", "--summary", "x", "--stop", stop.id)
+    assert "stop: there is no stop order of that id here" in shell(*unknown, code=2)
+    OrderDirectory(config / "var" / "state").put(stop)
+    one = opened(shell, "--stop", stop.id)
+    assert json.loads(shell("show", one, "--json"))["stop"] == stop.id
+    assert f"stop: {stop.id}" in shell("show", one)
+    assert "stop: there is no stop order" in shell(*unknown[:-1], "0" * 26, code=2)
     assert "stop: is no id" in shell("open", "--model", "demo", "--summary", "x", "--stop", "../x", code=2)
 
 

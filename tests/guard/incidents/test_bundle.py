@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from guard.audit.ledger import Ledger
 from guard.incidents import bundle as bundling
@@ -138,3 +139,9 @@ def test_whoever_has_waited_long_enough_ends_it(tmp_path: Path) -> None:
 def test_an_id_tells_when_it_was_made() -> None:
     assert made(Story().opened().id) == BEGAN
     assert made("no id") == 0.0
+
+
+def test_what_was_done_long_before_the_time_in_its_id_belongs_to_it(tmp_path: Path) -> None:
+    opened = structs.replace(Story(began=BEGAN + 100 * 24 * HOUR).opened(), at=BEGAN)
+    written(tmp_path, [(BEGAN, "incident open", f"{opened.id} {opened.id}")])
+    assert acts(tmp_path, Read(opened.id, (opened,), ())) == ["incident open"]

@@ -1,18 +1,24 @@
-"""What may be done to an incident and what not, asked of the desk itself: no shell and no page."""
+"""What may be done to an incident and what not, asked of the desk itself: no shell and no page.
+
+It is one file because every test asks the same office.
+"""
 
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from guard.incidents.case import Case
 from guard.incidents.desk import (
     MAX_NAME,
+    ROOM,
     Actor,
     ChangedError,
     IncidentDesk,
@@ -32,7 +38,7 @@ from guard.incidents.events import (
     Stepped,
     Triaged,
 )
-from guard.incidents.folder import IncidentFolder
+from guard.incidents.folder import IncidentFolder, TooManyError
 from guard.policy.load import load
 from guard.state.orders import order_id
 from tests.guard.incidents.stories import BEGAN, HOUR, write
@@ -53,13 +59,18 @@ class Office:
         self.folder = IncidentFolder(directory / "var" / "state")
         self.config = load(directory)
         self.now = BEGAN
+        self.stops = {"0" * 26}
 
         def tick() -> float:
             self.now += 1.0
             return self.now
 
         self.desk = IncidentDesk(
-            self.config, self.folder, tick, lambda now: order_id(now, next(numbers).to_bytes(10, "big"))
+            self.config,
+            self.folder,
+            tick,
+            lambda now: order_id(now, next(numbers).to_bytes(10, "big")),
+            self.stops.__contains__,
         )
 
     def opened(self, **more: Any) -> str:
@@ -162,6 +173,7 @@ BAD: list[tuple[str, Callable[[IncidentDesk, str], Case]]] = [
     ("requests: at most 100", lambda desk, _: desk.open(ANA, "demo", "x", requests=["r"] * (MAX_REQUESTS + 1))),
     ("requests: at most 100", lambda desk, _: desk.open(ANA, "demo", "x", requests=["two words"])),
     ("requests: at most 100", lambda desk, _: desk.open(ANA, "demo", "x", requests=["r" * (MAX_NAME + 1)])),
+    ("stop: there is no stop order of that id here", lambda desk, _: desk.open(ANA, "demo", "x", stop="1" * 26)),
     ("stop: is no id", lambda desk, _: desk.open(ANA, "demo", "x", stop="../../etc")),
     ("severity", lambda desk, one: desk.triage(ANA, one, -1, "Ben", Imminent.NO)),
     ("commander: 1 to 128", lambda desk, one: desk.triage(ANA, one, 1, " ", Imminent.NO)),
@@ -269,10 +281,33 @@ def test_two_who_open_one_for_the_same_model_are_told_of_one_another(office: Off
 
 
 def test_no_more_are_opened_than_are_read(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guard.incidents.desk.MAX_INCIDENTS", 1)
-    office.opened()
-    with pytest.raises(IncidentRefusedError, match="there are 1 incidents, and no more are read"):
+    monkeypatch.setattr("guard.incidents.desk.MAX_INCIDENTS", ROOM + 1)
+    one = office.opened()
+    with pytest.raises(IncidentRefusedError, match="there are 1 incidents, the most there may be"):
         office.opened()
+    office.desk.triage(ANA, one, 1, "Ben", Imminent.NO)
+
+
+def test_too_many_keep_nobody_from_handling_one_and_the_rest_is_said(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = office.opened(), office.opened()
+    for module in ("desk", "folder"):
+        monkeypatch.setattr(f"guard.incidents.{module}.MAX_INCIDENTS", 1)
+    cases, damaged = office.desk.all()
+    assert [each.id for each in cases] == [second]
+    assert damaged == ("1 older incidents are not read: there are more than 1",)
+    assert office.desk.triage(ANA, first, 1, "Ben", Imminent.NO).incident.severity == 1
+
+
+def test_one_that_cannot_be_read_is_said_and_hides_no_other(office: Office) -> None:
+    one = office.opened()
+    (office.folder.path / ("0" * 26)).write_text("no folder")
+    cases, damaged = office.desk.all()
+    assert [each.id for each in cases] == [one]
+    assert damaged == (f"{'0' * 26} cannot be read: Not a directory",)
+    with pytest.raises(UnknownIncidentError):
+        office.desk.find("0" * 26)
 
 
 def test_a_name_is_made_to_fit_and_never_the_reason_of_a_refusal(office: Office) -> None:
@@ -294,5 +329,92 @@ def test_events_that_were_read_already_are_not_read_again(office: Office) -> Non
     one = office.opened()
     opened = office.desk.find(one).incident.opened
     (office.folder.path / one / f"{one}.json").write_text("{")
-    desk = IncidentDesk(office.config, office.folder, lambda: office.now, lambda _: "", {one: opened}.get)
+    desk = IncidentDesk(office.config, office.folder, lambda: office.now, lambda _: "", bool, {one: opened}.get)
     assert desk.find(one).incident.opened == opened
+
+
+def test_a_clock_that_is_set_back_loses_no_triage_and_no_fix(office: Office) -> None:
+    one = office.triaged(severity=1)
+    for surface in SURFACES:
+        office.desk.mitigate(ANA, one, surface, "x")
+    office.now -= 200
+    assert office.desk.triage(BEN, one, 4, "Ben", Imminent.YES).incident.severity == 4
+    seen = newest(office.desk.find(one), Triaged)
+    office.desk.triage(BEN, one, 3, "Ben", Imminent.YES, seen=seen)
+    with pytest.raises(ChangedError, match="meanwhile Ben has triaged it"):
+        office.desk.triage(ANA, one, 0, "Ana", Imminent.NO, seen=seen)
+    case = office.desk.close(BEN, one, "x")
+    assert (case.incident.stage, case.unfixed, case.incident.severity) == ("closed", (), 3)
+    assert [each.id for each in case.events] == sorted(each.id for each in case.events)
+    assert case.events[-1].at == office.now  # what the clock said is kept
+
+
+def test_what_is_done_within_one_millisecond_keeps_its_order(office: Office) -> None:
+    desk = IncidentDesk(office.config, office.folder, lambda: BEGAN, lambda now: order_id(now, os.urandom(10)), bool)
+    for _ in range(5):
+        one = desk.open(ANA, "demo", "x").id
+        for severity in range(5):
+            assert desk.triage(ANA, one, severity, "Ben", Imminent.NO).incident.severity == severity
+        for surface in SURFACES:
+            desk.mitigate(ANA, one, surface, "x")
+        assert desk.close(ANA, one, "x").unfixed == ()
+
+
+def test_one_opened_under_a_clock_that_was_set_back_is_told_of(office: Office) -> None:
+    office.opened()
+    seen = office.desk.last()
+    office.now -= 200
+    first = office.opened(seen=seen)
+    assert office.desk.last() == first > seen
+    with pytest.raises(ChangedError, match="meanwhile Ana has opened one"):
+        office.opened(seen=seen)
+
+
+def test_a_name_that_somebody_made_up_has_no_say_in_what_comes_behind_it(office: Office) -> None:
+    one = office.opened()
+    (office.folder.path / ("7" + "Z" * 25)).mkdir()
+    assert office.desk.last() == one
+    assert one < office.opened() == office.desk.last()
+
+
+def repeat(act: Act) -> None:
+    for _ in range(30):
+        act()
+
+
+def test_one_that_is_filled_can_still_be_fixed_closed_and_reported(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guard.incidents.folder.MAX_EVENTS", 30)
+    monkeypatch.setattr("guard.incidents.folder.RESERVE", 10)
+    one = office.opened()
+    floods: list[Act] = [
+        lambda: office.desk.triage(ANA, one, 1, "Ben", Imminent.YES),
+        lambda: office.desk.report(ANA, one, "half-month", "x"),
+        lambda: office.desk.mitigate(ANA, one, "public", "x"),
+    ]
+    for flood in floods:
+        with pytest.raises(IncidentRefusedError, match="room for none of a kind that it has already"):
+            repeat(flood)
+    step = Stepped(
+        id=order_id(office.now + 1, b"\xff" * 10), incident=one, at=BEGAN, who="guard", order="0" * 26, reason="late"
+    )
+    office.folder.add(step)
+    with pytest.raises(TooManyError):
+        office.folder.add(structs.replace(step, id=order_id(office.now + 2, b"\xff" * 10)))
+    office.desk.mitigate(ANA, one, "partner", "x")
+    assert office.desk.close(ANA, one, "x").incident.stage == "closed"
+    assert office.desk.report(ANA, one, "day", "x").running == ()
+
+
+def test_the_first_triage_has_room_however_many_fixes_there_are(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guard.incidents.folder.MAX_EVENTS", 20)
+    monkeypatch.setattr("guard.incidents.folder.RESERVE", 10)
+    one = office.opened()
+    with pytest.raises(IncidentRefusedError):
+        repeat(lambda: office.desk.mitigate(ANA, one, "public", "x"))
+    office.desk.triage(ANA, one, 1, "Ben", Imminent.NO)
+    office.desk.mitigate(ANA, one, "partner", "x")
+    assert office.desk.close(ANA, one, "x").unfixed == ()

@@ -47,6 +47,7 @@ def test_what_is_written_is_read_back(event: Any) -> None:
         ({"who": "\u202edlo"}, "who: at most"),
         ({"at": -1}, "at"),
         ({"id": "nothing"}, "id, incident"),
+        ({"id": "7" + "Z" * 25}, "id: made before the year 3000"),
         ({"incident": "0" * 26}, "its first event gives it its id"),
         ({"requests": ["r"] * 101}, "requests"),
     ],

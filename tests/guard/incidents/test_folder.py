@@ -60,14 +60,26 @@ def test_a_name_that_is_no_id_is_no_incident(tmp_path: Path) -> None:
 def test_more_than_is_ever_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, story = IncidentFolder(tmp_path), Story()
     monkeypatch.setattr(folder_module, "MAX_EVENTS", 2)
-    monkeypatch.setattr(folder_module, "MAX_INCIDENTS", 1)
+    monkeypatch.setattr(folder_module, "RESERVE", 0)
     folder.add(story.opened())
     folder.add(story.triaged())
     with pytest.raises(TooManyError):
         folder.add(story.mitigated())
-    folder.add(Story(began=story.now + 1).opened())
-    with pytest.raises(TooManyError):
-        folder.ids()
+
+
+def test_of_too_many_the_newest_are_read_and_the_rest_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, old, new = IncidentFolder(tmp_path), Story(), Story(began=Story().now + 1)
+    monkeypatch.setattr(folder_module, "MAX_INCIDENTS", 1)
+    folder.add(old.opened())
+    folder.note_recorded(old.id)  # a file of the guard's own is no incident
+    assert folder.newest() == ((old.id,), 0)
+    folder.add(new.opened())
+    assert folder.newest() == ((new.id,), 1)
+    assert folder.ids() == (old.id, new.id)
+    assert [read.id for read in folder.all()] == [new.id]
+    assert folder.has(old.id)
+    assert not folder.has("0" * 26)
+    assert not folder.has(".recorded")
 
 
 def test_what_breaks_a_rule_leaves_no_file(tmp_path: Path) -> None:
@@ -111,3 +123,16 @@ def test_what_cannot_be_written_leaves_nothing_that_looks_damaged(
         with pytest.raises(OSError, match="No space left"):
             folder.add(story.triaged())
     assert folder.read(opened.id).events == (opened,)
+
+
+def test_what_is_written_halfway_takes_nobodys_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, story = IncidentFolder(tmp_path), Story()
+    monkeypatch.setattr(folder_module, "MAX_EVENTS", 2)
+    monkeypatch.setattr(folder_module, "RESERVE", 0)
+    opened = story.opened()
+    folder.add(opened)
+    for number in range(5):
+        (tmp_path / "incidents" / story.id / f".{opened.id}.{number}").write_text("{")
+    triaged = story.triaged()
+    folder.add(triaged)
+    assert folder.read(story.id).events == (opened, triaged)

@@ -87,7 +87,7 @@ def test_after_the_first_closing_nothing_changes_it_but_reports_and_the_guards_o
     story = Story()
     events: list[Any] = [story.opened(), story.triaged(severity=1), story.mitigated("public"), story.closed()]
     before = folded(*events)
-    after = folded(*events, story.triaged(severity=4), story.mitigated("partner"), story.closed())
+    after = folded(*events, story.triaged(severity=4), story.mitigated("public"), story.closed())
     assert after == before
     assert folded(*events, story.reported(), story.stepped()).reported
 
@@ -97,3 +97,24 @@ def test_the_stops_that_belong_to_it_are_the_one_it_was_opened_for_and_those_the
     opened = story.opened(stop="1" * 26)
     assert folded(opened, story.stepped()).orders == ("1" * 26, "0" * 26)
     assert folded(Story().opened()).orders == ()
+
+
+def test_what_had_to_be_there_to_close_it_counts_even_where_its_id_sorts_behind_the_closing() -> None:
+    story = Story()
+    opened, closed = story.opened(), story.closed()
+    triaged, fixes = story.triaged(severity=3), (story.mitigated("public"), story.mitigated("partner"))
+    found = folded(opened, closed, triaged, *fixes)
+    assert (found.stage, found.severity, found.unfixed(["public", "partner"])) == ("closed", 3, ())
+
+
+def test_it_needs_what_it_has_not_got_yet_and_each_only_once() -> None:
+    story = Story()
+    so_far: list[Any] = [story.opened()]
+    for make in (story.triaged, story.mitigated, story.reported, story.stepped, story.closed):
+        event = make()
+        assert folded(*so_far).needs(event)
+        so_far.append(event)
+        assert not folded(*so_far).needs(event)
+    assert folded(*so_far).needs(story.mitigated("partner"))
+    assert folded(*so_far).needs(story.reported("half-month"))
+    assert not folded(*so_far).needs(story.opened())

@@ -255,6 +255,37 @@ def test_what_keeps_incidents_from_being_known_is_said(tmp_path: Path, monkeypat
     asyncio.run(watched())
 
 
+def test_too_many_incidents_stop_no_clock_that_runs_and_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, old, new = Desk(tmp_path), Story(), Story(began=BEGAN + 1)
+    desk.folder.add(old.opened())
+    desk.look()
+    for module in ("incidents.folder", "serve.handling"):
+        monkeypatch.setattr(f"guard.{module}.MAX_INCIDENTS", 1)
+    for number in range(2):
+        desk.folder.add(Story(began=BEGAN - HOUR - number).opened())  # older ones that nobody has looked at yet
+    desk.folder.add(new.opened())
+    assert "guard_incidents_damaged 1" in desk.look(1)
+    assert desk.handling.findings == ("2 older incidents are not read: there are more than 1",)
+    assert {case.id for case in desk.handling.pending} == {old.id, new.id}
+    desk.look(49)
+    assert desk.stopped == ["demo"]
+    assert [len(desk.folder.read(one).events) for one in (old.id, new.id)] == [2, 2]
+
+
+def test_an_incident_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+    desk, story = Desk(tmp_path), Story()
+    desk.folder.add(story.opened())
+    (desk.folder.path / ("0" * 26)).write_text("no folder")
+    assert "guard_incidents_damaged 1" in desk.look(49)
+    assert desk.stopped == ["demo"]
+    assert desk.handling.findings == (f"incident {'0' * 26} cannot be read: Not a directory",)
+    (desk.folder.path / ("0" * 26)).unlink()
+    assert "guard_incidents_damaged 0" in desk.look(50)
+    assert not desk.handling.findings
+
+
 SEVERE: dict[str, Any] = {**STOPS, "trip_from_severity": 3}
 
 

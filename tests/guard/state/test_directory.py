@@ -44,6 +44,18 @@ def test_a_missing_directory_is_not_made_for_who_only_wants_to_look(tmp_path: Pa
     assert not (tmp_path / "state").exists()
 
 
+def test_only_a_stop_order_that_is_there_and_can_be_read_is_one(tmp_path: Path) -> None:
+    directory = OrderDirectory(tmp_path)
+    first, second = stop("all", 1), stop("model:demo", 2)
+    lift = resume(first)
+    directory.put(first)
+    directory.put(lift)
+    assert [directory.is_stop(each.id) for each in (first, lift, second)] == [True, False, False]
+    (directory.orders / f"{second.id}.json").write_text("{")
+    for name in (second.id, "", "STOP", "../orders/" + first.id):
+        assert not directory.is_stop(name)
+
+
 def test_an_order_is_never_overwritten(tmp_path: Path) -> None:
     directory = OrderDirectory(tmp_path)
     order = stop("model:demo")
