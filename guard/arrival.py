@@ -28,6 +28,7 @@ from safeguards.verdict import Code
 
 Routes = Mapping[bytes, Dialect]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Read = Callable[[Grants], Request]
 _METHOD: Final = "POST"
 # Anthropic's SDK says so on its beta namespace; the word changes nothing here and goes nowhere.
 _BETA: Final = (b"beta=true", b"/v1/messages")
@@ -49,8 +50,7 @@ class Arrival:
     """A request that was understood; ``started`` is a performance counter's reading.
 
     ``stricter`` is whether an order has it judged by its model's stricter pipeline. ``diverting`` says who answers what
-    a rung of some categories keeps from its model, ``replaced`` how the model's replacement would take it now, if it
-    would; both are None for a model without.
+    a rung of some categories keeps from its model, ``replaced`` how its replacement would take it now; or are None.
     """
 
     exchange: Exchange
@@ -141,7 +141,7 @@ class Arrivals:
             return asked
         return self.on_ladder(asked, partial(dialect.read_request, fields))
 
-    def on_ladder(self, asked: Arrival, read: Callable[[Grants], Request]) -> Arrival:
+    def on_ladder(self, asked: Arrival, read: Read) -> Arrival:
         """Return who answers and how strictly, by the orders in force; ``read`` understands the request anew.
 
         Another model answers only under its own policy, where nothing stops it either, and not in place of one that
@@ -158,7 +158,7 @@ class Arrivals:
             instead = self._stand_in(ladder, asked, alias, read, asked.exchange.id)
         return instead or self._on_rung(ladder, asked, read)
 
-    def _on_rung(self, ladder: Ladder, arrival: Arrival, read: Callable[[Grants], Request]) -> Arrival:
+    def _on_rung(self, ladder: Ladder, arrival: Arrival, read: Read) -> Arrival:
         """Return how strictly it is judged, and who answers it if its prompt is of a category that falls back."""
         serving, exchange, diverting, other = arrival.serving, arrival.exchange, None, arrival.serving.replacement
         if serving.fallback_for:
@@ -170,14 +170,14 @@ class Arrivals:
         return replace(arrival, stricter=self._tightened(arrival), diverting=diverting, replaced=replaced)
 
     def _stand_in(
-        self, ladder: Ladder, asked: Arrival, alias: str, read: Callable[[Grants], Request], identity: str
+        self, ladder: Ladder, asked: Arrival, alias: str, read: Read, name: str, *, charged: bool = False
     ) -> Arrival | None:
         """Return the request as another model answers it, on its own rung; None where it does not."""
-        dialect, caller = asked.dialect, asked.exchange.caller
         with suppress(Refused, BadField, Unavailable):
+            dialect, caller, model = asked.dialect, asked.exchange.caller, asked.serving.model
             other = self.serving(alias, dialect, caller)
             request = read(other.grants)
-            exchange = self.exchange(identity, caller, other, dialect, request, asked=asked.serving.model)
+            exchange = replace(self.exchange(name, caller, other, dialect, request, model), charged=charged)
             if ladder.covering(exchange) is None:
                 return self._on_rung(ladder, replace(asked, exchange=exchange, request=request, serving=other), read)
         return None

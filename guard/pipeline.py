@@ -141,9 +141,15 @@ class Pipeline:
         """Start the record of one exchange's decisions."""
         return Judgement(exchange, tallies=[Tally() for _ in self.watchers])
 
-    async def admit(self, judgement: Judgement, request: Request) -> Admitted | Decision:
-        """Ask every safeguard about the prompt, in order; the first enforced denial is the answer."""
+    async def admit(
+        self, judgement: Judgement, request: Request, goes_on: Callable[[Decision], bool] | None = None
+    ) -> Admitted | Decision:
+        """Ask every safeguard about the prompt, in order; the first enforced denial is the answer.
+
+        It ends the asking too, except where it ``goes_on`` to hear whether another has a reason of its own.
+        """
         exchange = judgement.exchange
+        blocked: Decision | None = None
         for mount in self.mounts:
             if mount.safeguard.rests and mount.safeguard.resting():
                 continue
@@ -164,8 +170,10 @@ class Pipeline:
             decision = _decision(mount, Target.INPUT, verdict, failure, seconds)
             judgement.admissions.append(decision)
             if decision.blocked:
-                return decision
-        return Admitted(exchange, request, _MINT)
+                blocked = blocked or decision
+                if goes_on is None or not goes_on(decision):
+                    break
+        return blocked or Admitted(exchange, request, _MINT)
 
     def watch(self, judgement: Judgement, channel: Channel) -> int | Decision | Watching:
         """Ask every watching safeguard about a channel's fresh text.
@@ -300,29 +308,50 @@ class Pipeline:
                 return tally.denied
         return None
 
-    def divert(self, judgement: Judgement, categories: AbstractSet[str], judges: AbstractSet[str]) -> Decision | None:
-        """Keep a prompt from this model that was found to be of these categories, where nothing else blocks it.
+    def divert(
+        self, judgement: Judgement, categories: AbstractSet[str], judges: AbstractSet[str]
+    ) -> tuple[Decision, bool] | None:
+        """Keep a prompt from this model that was found to be of these categories, and say if another may answer it.
 
-        Returns the decision, on record as blocked: what blocked already for such a category, or else the first of the
-        ``judges`` (the names of mounts that can find them) that failed or only recorded it. A prompt that a judge in
-        shadow could not judge may be of any category. What a pushed rule blocks is nobody else's to answer.
+        Returns the first decision that keeps it, on record as blocked: one that blocks for such a category, or else of
+        one of the ``judges`` (the names of mounts that can find them) that failed or only recorded it. None where there
+        is none, or a mount blocks for anything else: then that is the answer, after `carry_out` where it is called for.
+
+        No other may answer what was found to be of a further category too, what a judge or an enforced classifier could
+        not judge, which may be of any, nor what not every mount was asked about.
         """
-        *_, last = judgement.admissions
-        if last.blocked:
-            return last if last.safeguard in judges and last.category in categories else None
-        for at, decision in enumerate(judgement.admissions):
-            if decision.safeguard not in judges:
-                continue
-            if decision.failure is not None:
-                code, reason = decision.code or Code.SAFEGUARD_FAILED, decision.reason or decision.failure.value
-                kept = decision._replace(enforced=True, denied=True, blocked=True, code=code, reason=reason)
-            elif decision.denied and not categories.isdisjoint({decision.category, *decision.also}):
-                kept = decision._replace(enforced=True, blocked=True)
-            else:
-                continue
-            judgement.admissions[at] = kept
-            return kept
-        return None
+        blocking, found, free = None, None, self._all_asked(judgement)
+        for at, (mount, decision) in enumerate(zip(self.mounts, judgement.admissions, strict=False)):
+            failed = decision.failure is not None
+            of = {decision.category, *decision.also}
+            if decision.denied and (mount.enforce or decision.blocked):
+                if not falls_back(decision, categories, judges):
+                    return None
+                blocking = at if blocking is None else blocking
+            elif decision.safeguard in judges and (failed or (decision.denied and not categories.isdisjoint(of))):
+                found = at if found is None else found
+                free = free and not failed and of <= categories
+            elif failed and mount.enforce and mount.safeguard.kind == "classifier":
+                free = False
+        place = found if blocking is None else blocking
+        if place is None:
+            return None
+        kept = judgement.admissions[place]._replace(enforced=True, denied=True, blocked=True)
+        if kept.failure is not None:
+            kept = kept._replace(code=kept.code or Code.SAFEGUARD_FAILED, reason=kept.reason or kept.failure.value)
+        judgement.admissions[place] = kept
+        return kept, free and kept.code is Code.CONTENT_BLOCKED
+
+    def _all_asked(self, judgement: Judgement) -> bool:
+        unasked = (mount.safeguard for mount in self.mounts[len(judgement.admissions) :])
+        return all(safeguard.rests and safeguard.resting() for safeguard in unasked)
+
+    def charged(self, judgement: Judgement) -> bool:
+        """Return whether this prompt has been counted against the rate of its key."""
+        return any(
+            mount.safeguard.kind == "limits" and not decision.denied and decision.failure is None
+            for mount, decision in zip(self.mounts, judgement.admissions, strict=False)
+        )
 
     async def before_last(self, judgement: Judgement, outcome: Outcome) -> Decision | None:
         """Let safeguards finish before the caller gets the last of his answer; returns the first that blocks it."""
@@ -355,6 +384,12 @@ class Pipeline:
             except Exception as problem:  # noqa: BLE001 - logged, and the others still have to be told
                 _not_closed(mount, exchange, problem)
         return _close_all(waiting, exchange) if waiting else None
+
+
+def falls_back(decision: Decision, categories: AbstractSet[str], judges: AbstractSet[str]) -> bool:
+    """Return whether one of the ``judges`` denied, and for nothing but these categories."""
+    denied = decision.code is Code.CONTENT_BLOCKED and decision.safeguard in judges
+    return denied and categories >= {decision.category, *decision.also}
 
 
 def _weight(decision: Decision) -> int:

@@ -140,12 +140,12 @@ class _Journey(Traveller):
     async def _there_and_back(self, judgement: Judgement, live: Live) -> None:
         # 3 and 4: the request log is the first safeguard, so the intent is on record before anything else happens.
         pipeline = self.pipeline
-        admitted = await pipeline.admit(judgement, self.arrival.request)
+        diverting = self.arrival.diverting
+        goes_on = None if diverting is None else diverting.goes_on
+        admitted = await pipeline.admit(judgement, self.arrival.request, goes_on)
         if pipeline is not self.pipeline:  # tightened while a safeguard waited
             admitted = self.pipeline.carry_out(judgement) or admitted
-        diverting = self.arrival.diverting
-        kept = None if diverting is None or live.cause is not None else diverting.kept(self.pipeline, judgement)
-        if kept is not None:
+        if diverting is not None and live.cause is None and (kept := diverting.kept(self.pipeline, judgement)):
             end, self.instead = kept
             raise end
         if isinstance(admitted, Decision):

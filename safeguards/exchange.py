@@ -59,6 +59,7 @@ class Exchange:
     ``release`` is which version of the model it is, empty where its policy does not say. ``rungs`` are those of its
     ladder that its policy can answer, and ``asked`` is the model that the caller named, empty where that is ``model``.
     ``fallback_for`` are the categories of prompts that its rung ``fallback`` is for, empty where it is for everything.
+    ``charged`` is whether that model has already counted it against the rate of its key.
     ``scopes`` are the words by which a stop can name this exchange and ``case`` which modes hold for it: found once,
     because they are asked for before every send.
     """
@@ -80,6 +81,7 @@ class Exchange:
     rungs: frozenset[Mode] = frozenset()
     asked: str = ""
     fallback_for: frozenset[str] = frozenset()
+    charged: bool = False
     scopes: frozenset[str] = field(init=False, compare=False, repr=False)
     case: int = field(init=False, compare=False, repr=False)
 

@@ -31,10 +31,12 @@ class Limits(Safeguard):
         self._clock = clock
 
     def admit(self, exchange: Exchange) -> Admission:
-        """Take one from the key's bucket."""
+        """Take one from the key's bucket, which the models share: not for a request that another has counted."""
         rate = self._rates.get(exchange.caller.tier)
         if rate is None:
             return Block(Code.RATE_LIMITED, f"tier {exchange.caller.tier} has no rate", rule="no_rate")
+        if exchange.charged:
+            return PASS
         wait = self._meters.take(exchange.caller.key, rate.per_second, rate.burst, self._clock.steady())
         if wait > 0.0:
             return Block(Code.RATE_LIMITED, "the key's rate is used up", rule="rate", retry_after=wait)

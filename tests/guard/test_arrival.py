@@ -227,6 +227,7 @@ def test_another_model_answers_as_itself_and_the_exchange_says_for_whom() -> Non
     arrival = read(road, GOOD)
     assert (arrival.exchange.model, arrival.exchange.asl, arrival.exchange.asked) == ("small", 2, "demo")
     assert (arrival.serving, arrival.stricter) == (road.small, False)
+    assert not arrival.exchange.charged
     assert arrival.exchange.rungs == frozenset()
 
 
@@ -293,12 +294,15 @@ def test_a_fallback_of_some_categories_changes_nothing_before_the_prompt_is_judg
         frozenset({"cbrn"}),
         frozenset({"judge"}),
     )
-    instead = arrival.diverting.instead()
+    instead = arrival.diverting.instead(charged=False)
     assert instead is not None
     assert (instead.exchange.model, instead.exchange.asked) == ("small", "demo")
     assert instead.exchange.id == arrival.exchange.id + "x"
     assert instead.exchange.passages == arrival.exchange.passages
     assert (instead.diverting, instead.started) == (None, arrival.started)
+    charged = arrival.diverting.instead(charged=True)
+    assert charged is not None
+    assert (instead.exchange.charged, charged.exchange.charged) == (False, True)
 
 
 def test_who_answers_a_category_stands_on_its_own_rungs_and_sends_nothing_further() -> None:
@@ -307,24 +311,24 @@ def test_who_answers_a_category_stands_on_its_own_rungs_and_sends_nothing_furthe
     rungs = frozenset({Mode.STRICTER, Mode.FALLBACK})
     more = {"rungs": rungs, "stricter": stricter, "fallback": "demo", "fallback_for": frozenset({"cbrn"})}
     diverting = read(in_part(orders, **more), GOOD).diverting
-    instead = None if diverting is None else diverting.instead()
+    instead = None if diverting is None else diverting.instead(charged=True)
     assert instead is not None
     assert instead.pipeline is stricter
     assert instead.diverting is not None
-    assert instead.diverting.instead() is None
+    assert instead.diverting.instead(charged=True) is None
 
 
 @pytest.mark.parametrize("small", [{"unmet": ("L2.row",)}, {"audience": "internal"}, {"dialects": {}}])
 def test_a_category_falls_back_to_nobody_who_could_not_be_asked_himself(small: dict[str, Any]) -> None:
     diverting = read(in_part(given(Mode.FALLBACK), **small), GOOD).diverting
     assert diverting is not None
-    assert diverting.instead() is None
+    assert diverting.instead(charged=False) is None
 
 
 def test_a_category_falls_back_to_nobody_who_is_stopped() -> None:
     diverting = read(in_part(given(Mode.FALLBACK).merge(given(Mode.STOP, model="small"))), GOOD).diverting
     assert diverting is not None
-    assert diverting.instead() is None
+    assert diverting.instead(charged=False) is None
 
 
 @pytest.mark.parametrize(("mode", "named"), [(None, True), (Mode.STOP, False), (Mode.DE_DEPLOYED, False)])

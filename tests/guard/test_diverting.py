@@ -39,6 +39,12 @@ class Finds(Safeguard):
         return self._found
 
 
+class Rated(Safeguard):
+    """Counts every prompt."""
+
+    kind = "limits"
+
+
 def judged(found: Block | None, *, enforce: bool = False) -> tuple[Pipeline, Judgement]:
     pipeline = Pipeline([Mount("judge", Finds(found), enforce, False, 1.0)])
     judgement = pipeline.begin(ASKED)
@@ -51,6 +57,7 @@ class Small:
     """The request as the other model would answer it."""
 
     exchange: Exchange = field(default_factory=lambda: replace(ASKED, id="other", model="small"))
+    charged: bool = False
 
 
 def diverting(orders: object = FALLBACK) -> Diverting[Small]:
@@ -65,6 +72,34 @@ def test_a_hit_of_its_category_is_blocked_here_and_answered_by_the_other(enforce
     assert (end.ending, end.block.code, end.block.rule) == (Ending.BLOCKED_INPUT, Code.CONTENT_BLOCKED, "r1")
     assert end.block.reason == "a rule; small answers, as other"
     assert instead is not None
+
+
+@pytest.mark.parametrize("enforce", [True, False])
+def test_what_is_of_a_further_category_too_is_answered_by_nobody(enforce: bool) -> None:
+    pipeline, judgement = judged(replace(HIT, also=("fraud",)), enforce=enforce)
+    found = diverting().kept(pipeline, judgement)
+    assert (found is None) is enforce  # then the block is the answer as ever
+    assert found is None or (found[0].block.reason, found[1]) == ("a rule", None)
+
+
+@pytest.mark.parametrize("rated", [True, False])
+def test_the_other_is_told_whether_the_rate_of_the_key_was_taken(rated: bool) -> None:
+    first = [Mount("limits", Rated(), True, True, 1.0)] if rated else []
+    pipeline = Pipeline([*first, Mount("judge", Finds(HIT), True, True, 1.0)])
+    judgement = pipeline.begin(ASKED)
+    asyncio.run(pipeline.admit(judgement, Request("demo", streamed=False, passages=(), fields={})))
+    found = diverting().kept(pipeline, judgement)
+    assert found is not None
+    assert found[1] is not None
+    assert found[1].charged is rated
+
+
+def test_the_others_are_asked_only_on_the_rung_and_after_what_falls_back() -> None:
+    (block,) = judged(HIT, enforce=True)[1].admissions
+    assert diverting().goes_on(block)
+    assert not diverting(merged([])).goes_on(block)
+    for other in ({"also": ("fraud",)}, {"category": "fraud"}, {"safeguard": "x"}, {"code": Code.SAFEGUARD_FAILED}):
+        assert not diverting().goes_on(block._replace(**other))
 
 
 def test_without_an_order_nothing_is_kept() -> None:
@@ -90,6 +125,7 @@ def test_orders_that_cannot_be_known_keep_it_and_let_nobody_answer() -> None:
         def diverts(self, asked: Exchange) -> Stop | None:
             raise Unavailable(Failure.UNREACHABLE, "no orders")
 
+    assert not diverting(Unknown()).goes_on(judged(HIT, enforce=True)[1].admissions[0])
     found = diverting(Unknown()).kept(*judged(HIT))
     assert found is not None
     assert found[1] is None

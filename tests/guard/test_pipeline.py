@@ -9,13 +9,14 @@ import asyncio
 import time
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.pipeline import Admitted, Mount, Pipeline
+from guard.pipeline import Admitted, Mount, Pipeline, falls_back
 from guard.wire.dialect import Request
 from safeguards.base import Safeguard
 from safeguards.decision import Decision, Failure, Outcome, Target, Unavailable
@@ -355,6 +356,7 @@ def test_what_was_only_recorded_is_carried_out_once_the_same_mounts_are_enforced
 CRASH = RuntimeError("no text")
 FRAUD = replace(NO, category="fraud")
 BOTH = replace(NO, category="fraud", also=("other",))
+MORE = replace(NO, also=("fraud",))
 LIMITED = Block(Code.RATE_LIMITED, "too many")
 
 
@@ -362,9 +364,13 @@ LIMITED = Block(Code.RATE_LIMITED, "too many")
     ("shadowed", "enforced", "kept"),
     [
         (NO, PASS, "m0"),
-        (BOTH, PASS, "m0"),  # what is named first hides nothing
+        (BOTH, PASS, "m0 alone"),  # what is named first hides nothing, nor does what is named after it
+        (MORE, PASS, "m0 alone"),
         (PASS, NO, "m1"),
         (NO, NO, "m1"),
+        (MORE, NO, "m1 alone"),
+        (PASS, MORE, None),
+        (NO, MORE, None),
         (FRAUD, PASS, None),
         (PASS, PASS, None),
         (PASS, BOTH, None),  # it was blocked for what falls back nowhere
@@ -372,8 +378,9 @@ LIMITED = Block(Code.RATE_LIMITED, "too many")
         (NO, FRAUD, None),
         (NO, LIMITED, None),
         (NO, CRASH, None),
-        (CRASH, PASS, "m0"),
+        (CRASH, PASS, "m0 alone"),
         (CRASH, FRAUD, None),
+        (CRASH, NO, "m1 alone"),
     ],
 )
 def test_what_was_found_about_a_prompt_is_kept_from_its_model_where_nothing_else_blocks_it(
@@ -385,12 +392,87 @@ def test_what_was_found_about_a_prompt_is_kept_from_its_model_where_nothing_else
     judgement = pipeline.begin(EXCHANGE)
     blocked = asyncio.run(pipeline.admit(judgement, REQUEST))
     found = pipeline.divert(judgement, {"other"}, {"m0", "m1"})
-    assert (None if found is None else found.safeguard) == kept
-    assert isinstance(blocked, Decision) or found is None or found in judgement.admissions
-    if found is not None:
-        assert (found.enforced, found.denied, found.blocked) == (True, True, True)
-        assert found.code is (Code.SAFEGUARD_FAILED if shadowed is CRASH else Code.CONTENT_BLOCKED)
+    if found is None:
+        assert kept is None
+        assert isinstance(blocked, Decision) or (shadowed, enforced) in {(FRAUD, PASS), (PASS, PASS)}
+    else:
+        decision, free = found
+        assert f"{decision.safeguard}{'' if free else ' alone'}" == kept
+        assert decision in judgement.admissions
+        assert (decision.enforced, decision.denied, decision.blocked) == (True, True, True)
+        failed = (shadowed, decision.safeguard) == (CRASH, "m0")
+        assert decision.code is (Code.SAFEGUARD_FAILED if failed else Code.CONTENT_BLOCKED)
     assert pipeline.divert(judgement, {"other"}, set()) is None
+
+
+def onwards(*later: Mount) -> tuple[Admitted | Decision, tuple[Decision, bool] | None, list[str]]:
+    """Ask on after a block that falls back; what came of it, what is kept, and who was asked."""
+    pipeline = Pipeline([Mount("m0", Says(NO), True, True, 1.0), *later])
+    judgement = pipeline.begin(EXCHANGE)
+    goes_on = partial(falls_back, categories={"other"}, judges={"m0"})
+    answer = asyncio.run(pipeline.admit(judgement, REQUEST, goes_on))
+    return answer, pipeline.divert(judgement, {"other"}, {"m0"}), [each.safeguard for each in judgement.admissions]
+
+
+@pytest.mark.parametrize(
+    ("said", "enforce", "block", "free"),
+    [
+        (PASS, True, True, True),
+        (FRAUD, True, True, None),
+        (LIMITED, True, True, None),
+        (CRASH, True, True, None),
+        (CRASH, True, False, False),  # an enforced classifier might have blocked it
+        (FRAUD, False, True, True),  # in shadow it is on trial, as ever
+        (CRASH, False, True, True),
+    ],
+)
+def test_after_a_block_that_falls_back_the_others_are_asked_for_a_reason_of_their_own(
+    said: Any, enforce: bool, block: bool, free: bool | None
+) -> None:
+    answer, found, asked = onwards(Mount("m1", Says(said), enforce, block, 1.0))
+    assert isinstance(answer, Decision)
+    assert (answer.safeguard, answer.blocked) == ("m0", True)  # the first is the answer still
+    assert asked == ["m0", "m1"]
+    assert found == (None if free is None else (answer, free))
+
+
+def test_a_block_for_anything_else_ends_the_asking_and_a_pushed_rule_is_asked_last() -> None:
+    pushed = Resting(NO)
+    pushed.awake = True
+    _, found, asked = onwards(Mount("m1", Says(FRAUD), True, True, 1.0), Mount("m2", pushed, True, True, 1.0))
+    assert (found, asked) == (None, ["m0", "m1"])
+    assert onwards(Mount("m1", pushed, True, True, 1.0))[1:] == (None, ["m0", "m1"])
+    pushed.awake = False
+    assert onwards(Mount("m1", pushed, True, True, 1.0))[1] is not None
+
+
+def test_what_not_every_mount_was_asked_about_is_left_to_no_other_model() -> None:
+    pipeline = Pipeline([Mount(f"m{at}", Says(NO), True, True, 1.0) for at in range(2)])
+    judgement = pipeline.begin(EXCHANGE)
+    asyncio.run(pipeline.admit(judgement, REQUEST))
+    assert pipeline.divert(judgement, {"other"}, {"m0", "m1"}) == (judgement.admissions[0], False)
+    assert len(judgement.admissions) == 1
+
+
+@pytest.mark.parametrize("others", [(FRAUD, NO), (NO, FRAUD)])
+def test_what_is_enforced_since_blocks_for_its_own_reason_wherever_it_stands(others: tuple[Block, Block]) -> None:
+    mounts = [Mount(f"m{at}", Says(each), False, False, 1.0) for at, each in enumerate(others)]
+    stricter = Pipeline([replace(each, enforce=True) for each in mounts])
+    judgement = Pipeline(mounts).begin(EXCHANGE)
+    asyncio.run(Pipeline(mounts).admit(judgement, REQUEST))
+    assert stricter.carry_out(judgement) is not None
+    assert stricter.divert(judgement, {"other"}, {"m0", "m1"}) is None
+
+
+def test_a_prompt_is_charged_once_a_mount_of_limits_has_passed_it() -> None:
+    class Rated(Says):
+        kind = "limits"
+
+    for said, charged in ((PASS, True), (LIMITED, False), (CRASH, False)):
+        pipeline = Pipeline(mounts(Rated(said), enforce=False, block=False))
+        judgement = pipeline.begin(EXCHANGE)
+        asyncio.run(pipeline.admit(judgement, REQUEST))
+        assert pipeline.charged(judgement) is charged
 
 
 def test_what_a_pushed_rule_blocks_is_not_kept_for_another_model() -> None:

@@ -21,7 +21,7 @@ from safeguards.base import Safeguard
 from safeguards.decision import Ending
 from safeguards.exchange import Channel, Exchange
 from safeguards.mode import Mode
-from safeguards.verdict import PASS, Block, Cleared, Code
+from safeguards.verdict import PASS, Block, Cleared, Code, Pass
 from tests.guard.road import WORDS, Hesitant, Line, Road, Sudden, Wired, receiving, truncated
 from tests.guard.state.parts import merged, stop
 
@@ -527,6 +527,63 @@ def test_a_stop_that_came_while_the_prompt_was_judged_is_the_answer() -> None:
     asyncio.run(road.travel(line))
     assert [outcome.ending for outcome in road.notes.outcomes] == [Ending.STOPPED]
     assert road.model.sent == []
+
+
+class Other(Safeguard):
+    """A classifier that finds every prompt to be about something else, or counts it as a limit."""
+
+    def __init__(self, kind: str, found: Block | None) -> None:
+        """Take what it is and what it says."""
+        self.kind = kind  # type: ignore[misc]  # a kind for each, where a class has one
+        self._found = found
+
+    def admit(self, exchange: Exchange) -> Pass | Block:
+        """Say so."""
+        return self._found or PASS
+
+
+FRAUD = Block(Code.CONTENT_BLOCKED, "another rule", category="fraud", rule="r2")
+
+
+def test_what_a_later_mount_blocks_for_another_reason_is_answered_by_nobody() -> None:
+    road, line = Diverted(), Line()
+    log = road.serving.pipeline.mounts[0]
+    judge = Mount("judge", Finds(), True, True, 5.0)
+    road.change(pipeline=Pipeline([log, judge, Mount("later", Other("classifier", FRAUD), True, True, 5.0)]))
+    asyncio.run(road.travel(line))
+    assert (line.status, road.model.sent, road.second.outcomes) == (403, [], [])
+    (kept,) = road.notes.outcomes
+    assert [each.blocked for each in kept.decisions] == [False, True, True]
+
+
+def test_what_is_enforced_while_a_safeguard_waits_is_answered_by_nobody() -> None:
+    road, line = Diverted(), Line()
+
+    class Waits(Other):
+        async def admit(self, exchange: Exchange) -> Block:  # type: ignore[override]  # it awaits
+            for live in road.live:
+                live.tighten()
+            await asyncio.sleep(0)
+            return FRAUD
+
+    log = road.serving.pipeline.mounts[0]
+    other = Mount("other", Waits("classifier", FRAUD), False, True, 5.0)
+    mounts = [log, other, Mount("judge", Finds(), False, True, 5.0)]
+    road.change(pipeline=Pipeline(mounts), stricter=Pipeline([log, replace(other, enforce=True), mounts[2]]))
+    asyncio.run(road.travel(line))
+    assert (line.status, road.model.sent, road.second.outcomes) == (403, [], [])
+    (kept,) = road.notes.outcomes
+    assert (kept.reason, [each.blocked for each in kept.decisions]) == ("another rule", [False, True, False])
+
+
+@pytest.mark.parametrize("rated", [True, False])
+def test_a_prompt_counts_once_against_the_rate_of_its_key(rated: bool) -> None:
+    road, line = Diverted(), Line()
+    if rated:
+        limits = Mount("limits", Other("limits", None), True, True, 5.0)
+        road.change(pipeline=Pipeline([limits, *road.serving.pipeline.mounts]))
+    asyncio.run(road.travel(line))
+    assert [each.exchange.charged for each in road.model.sent] == [rated]
 
 
 class Window(Safeguard):

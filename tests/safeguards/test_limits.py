@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from safeguards.limits import Limits, Rate
 from safeguards.verdict import PASS, Block, Code
 from tests.safeguards.exchanges import StillClock, exchange
@@ -35,6 +37,15 @@ def test_a_key_without_room_is_told_how_long_to_wait() -> None:
     verdict = Limits(RATES, Meters(1.5), StillClock()).admit(exchange())
     assert isinstance(verdict, Block)
     assert (verdict.code, verdict.rule, verdict.retry_after) == (Code.RATE_LIMITED, "rate", 1.5)
+
+
+def test_what_another_model_has_counted_takes_nothing_and_still_needs_a_rate_here() -> None:
+    meters = Meters(1.5)
+    limits = Limits(RATES, meters, StillClock())
+    assert limits.admit(replace(exchange(), charged=True)) is PASS
+    verdict = limits.admit(replace(exchange(tier="silver"), charged=True))
+    assert isinstance(verdict, Block)
+    assert (verdict.rule, meters.asked) == ("no_rate", [])
 
 
 def test_a_tier_without_a_rate_is_blocked_and_takes_nothing() -> None:

@@ -46,7 +46,16 @@ def test_an_intent_has_every_field_of_the_exchange() -> None:
     fields = json.loads(records.encode(leaves.intent(asked, 5.0, 6.0, SEALED)))
     assert (fields["record"], fields["time"], fields["monotonic"]) == ("intent", 5.0, 6.0)
     for field in dataclasses.fields(asked):
-        if field.name not in {"caller", "passages", "scopes", "capabilities", "rungs", "fallback_for", "case"}:
+        if field.name not in {
+            "caller",
+            "passages",
+            "scopes",
+            "capabilities",
+            "rungs",
+            "fallback_for",
+            "charged",
+            "case",
+        }:
             assert fields[field.name] == getattr(asked, field.name)
     assert fields["capabilities"] == ["tools"]
     assert (fields["key"], fields["owner"], fields["tier"]) == ("key-1", "search team", "trusted")
