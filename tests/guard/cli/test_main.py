@@ -149,9 +149,11 @@ def test_ctrl_c_ends_a_command_that_follows_without_a_traceback(tmp_path: Path) 
     assert (process.returncode, out, err) == (130, b"", b"")
 
 
-# The command itself in a fresh interpreter, which says when it has begun to wait.
+# The command itself in a fresh interpreter, which says when it has begun to wait. What runs in the background, as this
+# suite may, ignores the key press, and so would all that it starts.
 WAITING = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from guard.cli import audit, main
 
 def wait():
