@@ -50,7 +50,7 @@ class Acts:
         self._clock = clock
         self._tell = tell
         self._telling = telling
-        self._writing: set[asyncio.Task[None]] = set()
+        self._writing: set[asyncio.Task[bool]] = set()
         self._state: State = switches.state
         self._gone: frozenset[str] = frozenset()
         self._unmeasured = False
@@ -156,12 +156,23 @@ class Acts:
             self._meter.set(key, 1.0 if alias in held else 0.0)
             self._meter.set(self._meter.bind("guard_ladder_rung", alias, self._board.rung(alias, state)), 1.0)
 
-    async def record(self, who: str, what: str, subject: str, reason: str) -> None:
-        """Put an act of control on record; a log that cannot be written never keeps a stop from being one."""
+    async def record(self, who: str, what: str, subject: str, reason: str) -> bool:
+        """Put an act of control on record, and say whether it is; a log that fails never keeps a stop from being one.
+
+        It ends only once the disk has it: whatever must go on when the disk does not uses `note`.
+        """
         try:
             await self._ledger.control(who=who, what=what, subject=subject, reason=reason)
         except Unavailable as failure:
             self._log.emit(Level.ERROR, Event.LOG_FAILED, reason=failure.reason)
+            return False
+        return True
+
+    def note(self, who: str, what: str, subject: str, reason: str) -> None:
+        """Put an act on record as `record` does, without waiting for the disk."""
+        writing = asyncio.ensure_future(self.record(who, what, subject, reason))
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
 
     async def settle(self) -> None:
         """Wait until everything remembered is on record."""
@@ -179,9 +190,7 @@ class Acts:
     ) -> None:
         """Log an act of control and put it on record, without waiting for the disk."""
         self._log.emit(level, event, who=who, subject=subject, reason=reason)
-        writing = asyncio.ensure_future(self.record(who, what, subject, reason))
-        self._writing.add(writing)
-        writing.add_done_callback(self._writing.discard)
+        self.note(who, what, subject, reason)
 
 
 def _others(state: State) -> frozenset[str]:

@@ -35,7 +35,7 @@ SETTLE_SECONDS: Final = 2.0
 AGAIN_SECONDS: Final = 300.0
 JITTER: Final = 0.2
 WHO: Final = "guard"
-Record = Callable[[str, str, str, str], Awaitable[None]]
+Record = Callable[[str, str, str, str], Awaitable[object]]
 
 
 class Drilling:

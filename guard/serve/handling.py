@@ -9,7 +9,7 @@ and the alarm stays.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from guard.incidents.case import Case, case_of
@@ -18,11 +18,12 @@ from guard.incidents.events import Event as IncidentEvent
 from guard.incidents.events import EventError, Mitigated, Opened, Reported, StepCause, Stepped, Triaged
 from guard.incidents.folder import MAX_INCIDENTS, IncidentFolder
 from guard.incidents.incident import Incident
-from guard.incidents.story import act, words
+from guard.incidents.story import act
 from guard.policy.lineage import aliases_of, surfaces_of
 from guard.policy.load import Config
 from guard.policy.notify import Occasion
 from guard.policy.response import OnOverdue, Response
+from guard.serve.noting import Noting, Record
 from guard.serve.stepping import WHO, Ground, Stepping
 from guard.serve.telling import Tell
 from guard.state.orders import ENTROPY_BYTES, order_id
@@ -34,7 +35,6 @@ from safeguards.ports import Clock
 
 TICK_SECONDS: Final = 1.0
 SHOWN: Final = 20
-Record = Callable[[str, str, str, str], Awaitable[None]]
 _GAUGES: Final = ("guard_incidents_open", "guard_incident_due_timestamp_seconds", "guard_incidents_damaged")
 
 
@@ -60,13 +60,12 @@ class Handling:
         self._meter = meter
         self._log = log
         self._clock = clock
-        self._record = record
+        self._noting = Noting(folder, record, log, clock)
         self._entropy = entropy
         self._tell = tell
         self._known: dict[str, IncidentEvent] = {}
-        self._fresh: list[Mitigated] = []
+        self._new: list[IncidentEvent] = []
         self._ordered: dict[Ground, str] = {}
-        self._recorded: frozenset[str] | None = None
         self._failed = ""
         self.pending: tuple[Case, ...] = ()
         self._damaged = 0
@@ -76,7 +75,7 @@ class Handling:
         """Look for ever; a look that fails is logged and the next one comes."""
         while True:
             try:
-                await self.look()
+                self.look()
                 self._failed = ""
             except OSError as problem:
                 self._say(problem.strerror or str(problem))
@@ -92,19 +91,18 @@ class Handling:
     def findings(self) -> tuple[str, ...]:
         """What keeps incidents from being known, in a line each."""
         damaged = (f"{self._damaged} files among the incidents are no events",) if self._damaged else ()
-        return damaged + self._unread + ((f"Incidents: {self._failed}",) if self._failed else ())
+        troubles = tuple(f"Incidents: {each}" for each in (self._failed, self._noting.problem) if each)
+        return damaged + self._unread + troubles
 
     def known(self, event: str) -> IncidentEvent | None:
         """Return an event that was read already: none ever changes."""
         return self._known.get(event)
 
-    async def look(self) -> None:
-        """Read what can be read, record what is new, act on what is late, and measure; raises OSError.
+    def look(self) -> None:
+        """Read what can be read, act on what is late, and only then tell and record what is new; raises OSError.
 
         Of too many the newest are read, and those that were pending; one that cannot be read hides no other.
         """
-        if self._recorded is None:
-            self._recorded = self._folder.recorded()
         found: list[Case] = []
         damaged = 0
         ids, left = self._folder.newest()
@@ -123,14 +121,11 @@ class Handling:
                 unread.append(f"incident {one} cannot be read: {problem.strerror or problem}")
                 continue
             damaged += len(read.damaged)
-            for event in read.events:
-                if event.id not in self._known:
-                    await self._remember(event)
-                    self._known[event.id] = event
+            self._new += [event for event in read.events if event.id not in self._known]
+            self._known.update({event.id: event for event in read.events})
             case = case_of(self._config, read)
             if case is not None:
                 found.append(case)
-                self._fixed(case.incident)
         for case in found:
             self._late(case)
             self._severe(case.incident)
@@ -139,26 +134,30 @@ class Handling:
         for each in self._unread:
             if each not in before:
                 self._log.emit(Level.ERROR, Event.INCIDENTS_UNREADABLE, reason=each)
+        self._remember(found)
 
-    async def _remember(self, event: IncidentEvent) -> None:
-        """Put an event on record, unless that was done before this start; after a crash between it may be twice."""
-        if event.id in (self._recorded or ()):
-            return
-        what = f"incident {act(event)}"
-        way = "" if event.source is None else f" by {event.source.value}"
-        await self._record(event.who, what, f"{event.incident} {event.id}{way}", words(event))
-        self._folder.note_recorded(event.id)
-        if isinstance(event, Mitigated):
-            self._fresh.append(event)
-        self._log.emit(Level.WARNING, Event.INCIDENT, who=event.who, subject=event.incident, reason=what)
-        if not isinstance(event, Stepped):  # that is an order, and told as one
-            self._tell(Occasion.INCIDENT, what, f"incident {event.incident}", event.who, _briefly(event))
+    async def settle(self) -> None:
+        """Wait until what is new is on record, as far as it can be."""
+        await self._noting.settle()
 
-    def _fixed(self, incident: Incident) -> None:
-        """Measure the fixes that are new: from the discovery to the fix, for each surface of its own (row I9)."""
-        mine, self._fresh = [each for each in self._fresh if each.incident == incident.id], []
+    def _remember(self, found: Sequence[Case]) -> None:
+        """Tell what is new and put it on record, last of all: nothing in it keeps a clock from acting."""
+        fresh = self._noting.new(self._new)
+        self._new = []
+        incidents = {case.id: case.incident for case in found}
+        for event in fresh:
+            what = f"incident {act(event)}"
+            self._log.emit(Level.WARNING, Event.INCIDENT, who=event.who, subject=event.incident, reason=what)
+            if not isinstance(event, Stepped):  # that is an order, and told as one
+                self._tell(Occasion.INCIDENT, what, f"incident {event.incident}", event.who, _briefly(event))
+            if isinstance(event, Mitigated) and event.incident in incidents:
+                self._fixed(incidents[event.incident], event)
+        self._noting.go_on()
+
+    def _fixed(self, incident: Incident, event: Mitigated) -> None:
+        """Measure a fix that is new: from the discovery to the fix, for each surface of its own (row I9)."""
         model = incident.opened.model
-        for event in mine if model in self._config.models else ():
+        if model in self._config.models:
             surface = event.surface if event.surface in surfaces_of(self._config, model) else ""
             key = self._meter.bind("guard_incident_mitigation_seconds", model, surface, str(incident.severity))
             self._meter.observe(key, event.at - incident.opened.discovered)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from guard.telemetry.observe import coverage_judged, policy_gone, policy_judged
 from safeguards.ports import Clock
 
 JUDGE_SECONDS: Final = 5.0
-Record = Callable[[str, str, str, str], Awaitable[None]]
+Note = Callable[[str, str, str, str], None]
 MAX_ROWS: Final = 50
 MAX_NAMED: Final = 10
 _DATED: Final = (
@@ -35,7 +35,7 @@ _DATED: Final = (
 class Judging:
     """Each model's standing against its standard, again and again."""
 
-    def __init__(self, config: Config, meter: Meter, log: JsonLog, clock: Clock, record: Record) -> None:
+    def __init__(self, config: Config, meter: Meter, log: JsonLog, clock: Clock, note: Note) -> None:
         """Take the policies, where the figures and lines go, the time, and what puts an act on record (row F3)."""
         self._config = config
         self._meter = meter
@@ -44,7 +44,7 @@ class Judging:
         self._routable: dict[str, bool] = {}
         self._lapsed: set[tuple[str, str]] = set()
         self._drift: dict[str, tuple[Deviation, ...]] = {}
-        self._record = record
+        self._note = note
         self._reports: dict[str, ModelReport] = {}
         self._lapses: list[tuple[str, str, float]] = []
 
@@ -53,7 +53,7 @@ class Judging:
         while True:
             try:
                 for what, subject, reason in self.judge():
-                    await self._record("guard", what, subject, reason)
+                    self._note("guard", what, subject, reason)
             except Exception as problem:  # noqa: BLE001 - workers judge for themselves; this must go on telling
                 self._log.failure(Event.INTERNAL_ERROR, problem)
             await asyncio.sleep(JUDGE_SECONDS)

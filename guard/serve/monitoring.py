@@ -10,7 +10,7 @@ as its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import inf
 from typing import Final
@@ -31,7 +31,7 @@ from safeguards.ports import Clock
 
 TICK_SECONDS: Final = 0.25
 """As often as workers report."""
-Record = Callable[[str, str, str, str], Awaitable[None]]
+Note = Callable[[str, str, str, str], None]
 News = tuple[str, str, str]
 _ALARM: Final = "alarm"
 
@@ -67,7 +67,7 @@ class Monitoring:
         meter: Meter,
         log: JsonLog,
         clock: Clock,
-        record: Record,
+        note: Note,
         tell: Tell,
     ) -> None:
         """Take the bands, what workers count, what moves a model down, and where figures, lines, acts and news go."""
@@ -76,7 +76,7 @@ class Monitoring:
         self._meter = meter
         self._log = log
         self._clock = clock
-        self._record = record
+        self._note = note
         self._tell = tell
         self._watched: dict[tuple[str, str], Watched] = {}
         self._late: set[str] = set()
@@ -123,7 +123,7 @@ class Monitoring:
         while True:
             try:
                 for what, subject, reason in self.look():
-                    await self._record(WHO, what, subject, reason)
+                    self._note(WHO, what, subject, reason)
             except Exception as problem:  # noqa: BLE001 - whatever it was, the next value must be seen
                 self._log.failure(Event.INTERNAL_ERROR, problem)
             await asyncio.sleep(TICK_SECONDS)

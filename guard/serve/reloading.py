@@ -52,7 +52,7 @@ class Desk:
 
     meter: Meter
     log: JsonLog
-    record: Callable[[str, str, str, str], Awaitable[None]]
+    record: Callable[[str, str, str, str], Awaitable[object]]
     clock: Clock
 
 

@@ -130,12 +130,14 @@ class Supervisor:
         record = self._acts.record
         self._handling = Handling(config, folder, stepping, meter, self._log, clock, record, os.urandom, telling.found)
         counters = self._exposition.counters
-        self._monitoring = Monitoring(config, counters, stepping, meter, self._log, clock, record, telling.found)
+        self._monitoring = Monitoring(
+            config, counters, stepping, meter, self._log, clock, self._acts.note, telling.found
+        )
         switch = HookSwitch(board, lambda: switches.state)
         self._drills_in = DrillEntrance(state, os.urandom)
         drills = drill_hooks(self._drills_in.secret, release_of(config))
         self._hooking = Hooking(beginning.checked.hooks, drills, switch, self._acts, meter, self._log, clock)
-        self._judging = Judging(config, meter, self._log, clock, self._acts.record)
+        self._judging = Judging(config, meter, self._log, clock, self._acts.note)
         self._drilling = Drilling(config, state, meter, self._log, clock, self._acts.record, os.urandom, telling.found)
         desk = Desk(meter, self._log, self._acts.record, clock)
         spreading = Spreading(self._tending, standing)

@@ -45,6 +45,7 @@ class Desk:
     response: dict[str, Any] | None = field(default_factory=lambda: STOPS)
     recorded: list[tuple[str, str, str, str]] = field(default_factory=list)
     told: list[tuple[str, ...]] = field(default_factory=list)
+    log_works: bool = True
 
     def __post_init__(self) -> None:
         """Write and open all."""
@@ -76,15 +77,23 @@ class Desk:
             lambda *news: self.told.append(news),
         )
 
-    async def record(self, *act: str) -> None:
-        """Take an act."""
+    async def record(self, *act: str) -> bool:
+        """Take an act, while the log works."""
         who, what, subject, reason = act
-        self.recorded.append((who, what, subject, reason))
+        if self.log_works:
+            self.recorded.append((who, what, subject, reason))
+        return self.log_works
 
     def look(self, hours: float = 0.0) -> str:
         """Look after so many hours from the beginning; returns the metrics."""
         self.clock.epoch = BEGAN + hours * HOUR
-        asyncio.run(self.handling.look())
+        self.clock.monotonic = 100.0 + hours * HOUR
+
+        async def to_the_end() -> None:
+            self.handling.look()
+            await self.handling.settle()
+
+        asyncio.run(to_the_end())
         return self.exposition.render("")[0].decode()
 
     @property
@@ -96,6 +105,70 @@ class Desk:
     def stopped(self) -> list[str]:
         """The models that are held."""
         return list(self.board.models_held())
+
+
+def test_a_log_that_cannot_be_written_keeps_no_clock_from_acting(tmp_path: Path) -> None:
+    desk, story = Desk(tmp_path, log_works=False), Story()
+    desk.folder.add(story.opened())
+    desk.look(49)
+    assert (desk.stopped, desk.acts) == (["demo"], [])
+    assert [what for _, what, *_ in desk.told] == ["incident open"]
+    assert desk.handling.findings == ("Incidents: the request log cannot be written",)
+    desk.log_works = True
+    desk.look(50)
+    desk.look(51)
+    assert desk.acts == ["incident open", "incident step"]
+    assert len(desk.told) == 1
+    assert not desk.handling.findings
+
+
+def test_a_log_that_hangs_keeps_no_look_from_the_next(tmp_path: Path) -> None:
+    desk, story = Desk(tmp_path), Story()
+    hanging = asyncio.Event()
+
+    async def hangs(*_: str) -> bool:
+        await hanging.wait()
+        return True
+
+    async def looks() -> None:
+        desk.record = hangs  # type: ignore[method-assign]  # a fault, put where the record is
+        desk.begin()
+        desk.folder.add(story.opened())
+        for hours in (47, 49, 50):
+            desk.clock.epoch = BEGAN + hours * HOUR
+            desk.handling.look()
+            await asyncio.sleep(0)
+        assert desk.stopped == ["demo"]
+        assert desk.folder.recorded() == frozenset()
+        hanging.set()
+        await desk.handling.settle()
+        assert len(desk.folder.recorded()) == 2
+
+    asyncio.run(looks())
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_note_of_what_is_recorded_that_fails_keeps_no_clock_from_acting(tmp_path: Path, readable: bool) -> None:
+    desk, story = Desk(tmp_path), Story()
+    desk.folder.add(story.opened())
+    if readable:
+        desk.look()
+        (desk.folder.path / ".recorded").unlink()
+    (desk.folder.path / ".recorded").mkdir()
+    desk.folder.add(story.triaged(severity=4))
+    if readable:
+        desk.look(49)
+        assert desk.acts == ["incident open", "incident triage"]
+        assert desk.handling.findings == ("Incidents: what is on record cannot be noted: Is a directory",)
+    else:
+        with pytest.raises(IsADirectoryError):
+            desk.look(49)
+        assert desk.acts == []
+    assert desk.stopped == ["demo"]
+    (desk.folder.path / ".recorded").rmdir()
+    desk.look(50)
+    assert desk.acts == ["incident open", "incident triage", "incident step"]
+    assert desk.handling.findings == ()
 
 
 def test_each_event_is_recorded_once_over_restarts(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from tests.safeguards.exchanges import StillClock
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
-async def unrecorded(*_: str) -> None:
+def unrecorded(*_: str) -> None:
     """Take an act that these tests do not look for."""
 
 
@@ -183,7 +183,7 @@ def test_what_is_new_is_put_on_record_while_it_is_watched(tmp_path: Path) -> Non
     write_configuration(tmp_path, now=NOW)
     clock, recorded = StillClock(epoch=NOW.timestamp()), asyncio.Queue[tuple[str, ...]]()
 
-    async def record(*act: str) -> None:
+    def record(*act: str) -> None:
         recorded.put_nowait(act)
 
     async def watch() -> tuple[str, ...]:

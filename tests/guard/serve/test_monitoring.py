@@ -88,7 +88,7 @@ class Stand:
             lambda *news: self.told.append(news),
         )
 
-    async def record(self, *_: str) -> None:
+    def record(self, *_: str) -> None:
         """Not asked here: `look` returns what is to be recorded."""
 
     def exchanges(self, seconds: float = 1.0, **endings: int) -> None:
