@@ -12,6 +12,8 @@ from guard.refusal import Refused
 from safeguards.verdict import Code
 
 UNIX = "unix"
+OF_DRILLS = "urn:asl-guard:drill"
+"""Whom the certificate of the guard's own drills is for: no proxy."""
 
 
 class ForgedHeaderError(Exception):
@@ -38,7 +40,8 @@ class Proxied:
         if not found:
             return ""
         address, certificate = peer(scope)
-        if not _pinned(address, settings.peers) or not _pinned(certificate, settings.certificates):
+        trusted = _pinned(address, settings.peers) and _pinned(certificate, settings.certificates)
+        if not trusted or certificate == OF_DRILLS:
             raise ForgedHeaderError(
                 f"{settings.header} from {address or 'nowhere'} ({certificate or 'no certificate'})"
             )

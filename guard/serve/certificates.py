@@ -20,7 +20,7 @@ from typing import Final
 
 from guard.policy.config import Config
 from guard.policy.file import UnreadableError, read_regular
-from guard.policy.process import ListenerTls
+from guard.policy.process import ClientCertificates, ListenerTls
 from guard.policy.secret import read_secret_bytes
 from guard.policy.source import ConfigError, Problem
 from guard.serve.tls import server_tls
@@ -44,7 +44,18 @@ class Certificates:
         self._tls = tls
         self._directory = directory
         self._problem = problem
+        self._admitted = ""
         self._seen = self._taken = self._stamp()
+        self.context, self.sha256 = self._read()
+
+    @property
+    def asks(self) -> bool:
+        """Whether nobody is let in without a certificate."""
+        return self._tls.client_certificates is ClientCertificates.REQUIRED
+
+    def admit(self, certificate: str) -> None:
+        """Take this very certificate (PEM) too from whoever connects, beside those that ``client_ca`` issued."""
+        self._admitted = certificate
         self.context, self.sha256 = self._read()
 
     def look(self) -> bool:
@@ -87,6 +98,8 @@ class Certificates:
             reference = self._tls.key
             names = {"certificate": self._tls.certificate, "key": reference.file or reference.env}
             raise self._refused(bad.key, f"{names.get(bad.key, self._tls.client_ca)} {bad}") from None
+        if self._admitted:
+            context.load_verify_locations(cadata=self._admitted)
         return context, self._fingerprint(certificate)
 
     def _fingerprint(self, certificate: bytes) -> str:

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from guard.admin.api import Person
 from guard.drills.bench import WHO
-from guard.drills.entry import AdminPlace, remove_admin_place, write_admin_place
+from guard.drills.entry import AdminPlace, Shown, remove_admin_place, write_admin_place
 from guard.policy.config import Config
 from guard.policy.model import Role
-from guard.policy.process import ClientCertificates
 from guard.refusal import Refused
+from guard.serve.certificates import Certificates
+from guard.serve.drill_certificate import drill_certificate
 from guard.telemetry.logs import Event, JsonLog
 from safeguards.verdict import Code
 
@@ -24,10 +25,14 @@ from safeguards.verdict import Code
 class DrillEntrance:
     """Of one supervisor; the token lies in the state folder, whose owner may write stop orders anyway."""
 
-    def __init__(self, state: Path, entropy: Callable[[int], bytes]) -> None:
-        """Make the token."""
+    def __init__(self, state: Path, entropy: Callable[[int], bytes], tls: Certificates | None = None) -> None:
+        """Make the token, and a certificate where the listener with this ``tls`` lets nobody in without one."""
         self._state = state
         self._token = f"dt-guard-{entropy(32).hex()}"
+        self._shown: Shown | None = None
+        if tls is not None and tls.asks:
+            self._shown = drill_certificate(entropy)
+            tls.admit(self._shown.certificate)
 
     @property
     def secret(self) -> bytes:
@@ -44,15 +49,12 @@ class DrillEntrance:
         """Write down where the admin listener is; where that cannot be done, drills by this path fail and say so."""
         admin = config.guard.admin
         host = admin.hosts[0] if admin.hosts else ""
-        certificate, missing, url = "", "", address
-        if admin.tls is not None:
-            certificate = str(config.directory / admin.tls.certificate)
-            if admin.tls.client_certificates is ClientCertificates.REQUIRED:
-                missing = "the admin listener asks for a client certificate, and drills have none"
+        url = address
+        certificate = "" if admin.tls is None else str(config.directory / admin.tls.certificate)
         if not address.startswith("unix:"):
             url = f"{'http' if admin.tls is None else 'https'}://{address}"
         try:
-            write_admin_place(self._state, AdminPlace(url, self._token, certificate, host, missing))
+            write_admin_place(self._state, AdminPlace(url, self._token, certificate, host, self._shown))
         except OSError as problem:
             log.failure(Event.INTERNAL_ERROR, problem)
 

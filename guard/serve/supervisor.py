@@ -134,7 +134,7 @@ class Supervisor:
             config, counters, stepping, meter, self._log, clock, self._acts.note, telling.found
         )
         switch = HookSwitch(board, lambda: switches.state)
-        self._drills_in = DrillEntrance(state, os.urandom)
+        self._drills_in = DrillEntrance(state, os.urandom, self._admin_tls)
         drills = drill_hooks(self._drills_in.secret, release_of(config))
         self._hooking = Hooking(beginning.checked.hooks, drills, switch, self._acts, meter, self._log, clock)
         self._judging = Judging(config, meter, self._log, clock, self._acts.note)

@@ -443,8 +443,9 @@ async def _ask(door: str, model: str) -> str:
         return (await caller.ask(FORMS[Operation.CHAT])).code
 
 
+@pytest.mark.parametrize("asked", ["none", "required"])
 def test_every_path_to_the_listener_goes_over_tls_to_exactly_the_certificate_that_is_configured(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    asked: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure(tmp_path)
     authority = Authority(tmp_path / "authority")
@@ -452,8 +453,11 @@ def test_every_path_to_the_listener_goes_over_tls_to_exactly_the_certificate_tha
     guard["workers"] = 1
     guard["admin"]["hosts"] = ["guard.example"]
     guard["admin"]["tls"] = {"certificate": "tls/listener.pem", "key": {"file": "tls/listener.key"}}
+    if asked == "required":
+        guard["admin"]["tls"] |= {"client_certificates": asked, "client_ca": "tls/callers.pem"}
     (tmp_path / "guard.yaml").write_text(json.dumps(guard))
     (tmp_path / "tls").mkdir()
+    (tmp_path / "tls" / "callers.pem").write_bytes(authority.pem.read_bytes())
     install(authority.issue("guard.example"), tmp_path / "tls")
     drill = ["drill", "--config", str(tmp_path), "--path", "admin"]
     with GuardProcess(tmp_path, ready=False) as process:
@@ -463,7 +467,18 @@ def test_every_path_to_the_listener_goes_over_tls_to_exactly_the_certificate_tha
             assert main([*drill[:-1], path]) == 0, capsys.readouterr()
         capsys.readouterr()
         place = tmp_path / "var" / "state" / "run" / "admin.json"
+        written = json.loads(place.read_text())
+        assert (written["shown"] is not None) == (asked == "required")
+        if asked == "required":
+            place.write_text(json.dumps({**written, "shown": None}))
+            assert main(drill) == 1, "nobody comes in without a certificate"
+            assert "FAILED, not_ordered" in capsys.readouterr().out
+            # Renewed certificates leave drills what they show.
+            install(authority.issue("guard.example"), tmp_path / "tls")
+            process.wait_for("certificate_renewed")
+            place.write_text(json.dumps(written))
+            assert main(drill) == 0, capsys.readouterr()
         other = authority.issue("guard.example").certificate
-        place.write_text(json.dumps({**json.loads(place.read_text()), "certificate": str(other)}))
+        place.write_text(json.dumps({**written, "certificate": str(other)}))
         assert main(drill) == 1
         assert "FAILED, not_ordered: ConnectError" in capsys.readouterr().out

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from guard.admin.proxied import ForgedHeaderError, Proxied, peer
+from guard.admin.proxied import OF_DRILLS, ForgedHeaderError, Proxied, peer
 from guard.policy.sign_in import ProxySignIn
 
 SPIFFE = "spiffe://example.com/proxy"
@@ -72,3 +72,9 @@ def test_without_the_header_nobody_is_named_whoever_asks() -> None:
 
 def test_who_is_at_the_other_end_is_told_without_an_edge_as_well() -> None:
     assert peer({"client": ("10.0.0.7", 1)}) == ("10.0.0.7", "")
+
+
+def test_the_certificate_of_drills_is_no_proxys_even_from_the_pinned_address() -> None:
+    for pins in ((("10.0.0.7",), ()), ((), (OF_DRILLS,))):
+        with pytest.raises(ForgedHeaderError):
+            proxied(*pins).name(scope("10.0.0.7", OF_DRILLS))

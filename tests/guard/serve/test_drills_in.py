@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from guard.policy.load import load
 from guard.refusal import Refused
 from guard.serve.drills_in import DrillEntrance
 from guard.telemetry.logs import JsonLog
+from tests.guard.serve.edge import listener_tls
+from tests.parts.certificates import Authority
 from tests.parts.configuration import write_configuration
 
 TLS = {"certificate": "tls/a.pem", "key": {"file": "tls/a.key"}}
@@ -46,9 +49,16 @@ def test_it_is_told_where_the_listener_is_and_what_it_proves_itself_with(tmp_pat
     assert opened(tmp_path / "c", "[::1]:9", tls=TLS) == AdminPlace("https://[::1]:9", token, certificate)
 
 
-def test_where_callers_must_show_a_certificate_drills_have_none(tmp_path: Path) -> None:
-    asked = {**TLS, "client_certificates": "required", "client_ca": "tls/ca.pem"}
-    assert "asks for a client certificate" in opened(tmp_path, "127.0.0.1:9", tls=asked).missing
+@pytest.mark.parametrize("clients", ["required", "optional", "none"])
+def test_they_have_a_certificate_where_the_listener_lets_nobody_in_without_one(clients: str, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    tls = listener_tls(authority, tmp_path, clients, None if clients == "none" else authority.pem).certificates
+    entrance = DrillEntrance(tmp_path, os.urandom, tls)
+    write_configuration(tmp_path / "config")
+    entrance.open(load(tmp_path / "config"), "127.0.0.1:9", JsonLog(SystemClock()))
+    shown = admin_place(tmp_path).shown
+    assert (shown is not None) == (clients == "required")
+    assert "PRIVATE" not in repr(admin_place(tmp_path))
 
 
 def test_the_token_is_made_at_each_start_and_is_of_a_drill_alone(tmp_path: Path) -> None:
