@@ -103,7 +103,7 @@ ALLOWED: dict[str, set[str]] = {
     "guard.notices": {"guard.policy"},
     "guard.pushed_rules": {"guard.classifiers", "guard.state"},
     "guard.resuming": {"guard.approval", "guard.policy", "guard.state"},
-    "guard.drills": {"guard.admin", "guard.policy", "guard.state"},
+    "guard.drills": {"guard.admin", "guard.policy", "guard.state", "guard.upstream"},
     "guard.rehearsing": {"guard.drills", "guard.state"},
     "guard.selftest": {
         "guard.arrival",
