@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final, Self
@@ -14,12 +14,15 @@ import httpx
 
 from guard.drills.forms import ANSWER, HOLD, TICK, Form, code_of
 from guard.drills.places import CREDENTIAL
+from guard.upstream.endpoint import Endpoint
+from guard.upstream.pool import Pool
+from guard.upstream.transport import PoolTransport
 
 _TAIL: Final = 16_384
 _PATIENCE: Final = 120.0  # whoever asks bounds each step more tightly
 _TERMINATORS: Final = (b"[DONE]", b"message_stop", b"response.completed")
 _OK: Final = 200
-_ONCE: Final = httpx.Limits(max_keepalive_connections=0)
+_NAME: Final = "selftest"
 _HEADERS: Final = {"authorization": f"Bearer {CREDENTIAL.decode()}", "content-type": "application/json"}
 
 
@@ -105,18 +108,26 @@ class Held:
         return Ended(at, code_of(tail), any(each in end for each in _TERMINATORS))
 
 
+def _calling(socket: str, headers: Mapping[str, str]) -> httpx.AsyncClient:
+    """Return what asks over a socket, with a connection for each exchange.
+
+    Not by httpx's own transport: what that uses for sockets (anyio's raw ones) tells the loop of an InvalidStateError
+    when a stream is left in the turn in which more of it comes.
+    """
+    endpoint = Endpoint(_NAME, 80, unix=socket)
+    pool = Pool(endpoint, max_idle=0, rest_seconds=0.0, connect_seconds=_PATIENCE, first_byte_seconds=_PATIENCE)
+    return httpx.AsyncClient(
+        base_url=f"http://{_NAME}", transport=PoolTransport(pool), headers=headers, trust_env=False
+    )
+
+
 class Caller:
     """One worker's door, inside an ``async with`` block."""
 
     def __init__(self, address: str, model: str, steady: Callable[[], float]) -> None:
         """Take the paths of the door's and the synthetic model's sockets, and the time."""
-        # Its own: no TLS, no proxy of the environment, and a connection for each exchange.
-        road = httpx.AsyncHTTPTransport(uds=address, verify=False, limits=_ONCE)
-        self._client = httpx.AsyncClient(
-            base_url="http://selftest", transport=road, headers=_HEADERS, timeout=_PATIENCE, trust_env=False
-        )
-        behind = httpx.AsyncHTTPTransport(uds=model, verify=False, limits=_ONCE)
-        self._model = httpx.AsyncClient(base_url="http://model", transport=behind, timeout=_PATIENCE, trust_env=False)
+        self._client = _calling(address, _HEADERS)
+        self._model = _calling(model, {})
         self._steady = steady
         self._held: list[Held] = []
         self._names = itertools.count()

@@ -14,7 +14,6 @@ The caller stops `processes` with SIGTERM, reads their CPU time and memory, chil
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from pathlib import Path
 from guard.credentials import digest, new_secret
 from tests.benchmarks.before import environment
 from tests.benchmarks.process import Process
+from tests.parts.ports import free_port
 
 
 class GuardUnavailableError(RuntimeError):
@@ -54,9 +54,7 @@ def start(upstream_url: str, workdir: Path, log: Path, source: Path | None = Non
     if shutil.which("guard", path=str(Path(sys.executable).parent)) is None:
         raise GuardUnavailableError("the command guard is not installed beside this Python")
     pepper, key = "p" * 32, new_secret("sk-guard", "bench", lambda count: b"b" * count)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    port = free_port()
     for name, text in _files(upstream_url, port, digest(pepper.encode(), key.encode())).items():
         path = workdir / name
         path.parent.mkdir(parents=True, exist_ok=True)

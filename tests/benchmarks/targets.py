@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from tests.benchmarks import guard_target
 from tests.benchmarks.compile import CACHE, build
 from tests.benchmarks.process import LOAD_CORE, PROXY_CORE, Process, on_core, start, stop
 from tests.parts import debian
+from tests.parts.ports import free_port
 
 MODEL = "bench"
 LITELLM = "1.106.2"
@@ -119,13 +119,6 @@ class Target:
     def pids(self) -> tuple[int, ...]:
         """The processes whose cost is the target's; none for the way without a proxy."""
         return tuple(process.pid for process in self.processes)
-
-
-def free_port() -> int:
-    """Find a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def nginx_program() -> tuple[Path, dict[str, str]]:

@@ -26,8 +26,8 @@ from guard.credentials import digest, new_secret
 from guard.policy.load import load
 from tests.browser.stand import PATIENCE_MS, Change, Stand, Visit, stand, visit
 from tests.browser.test_control import CONTRAST
-from tests.parts.debian import free_port
 from tests.parts.guard_process import wait_until
+from tests.parts.ports import free_port
 from tests.parts.raw_caller import RawCaller
 
 APPROVERS: Final = ("carla", "dev")

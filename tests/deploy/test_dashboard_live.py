@@ -21,8 +21,9 @@ import pytest
 
 from guard.credentials import digest, new_secret
 from tests.deploy.expressions import DEPLOY, Expression, of_alerts, of_annotations, of_panels, variables
-from tests.parts.debian import Server, free_port
+from tests.parts.debian import Server
 from tests.parts.llama import LlamaServer
+from tests.parts.ports import free_port
 from tests.parts.prometheus import Prometheus
 
 GUARD = Path(sys.executable).with_name("guard")

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import httpx
 
-from tests.parts.debian import Server, free_port
+from tests.parts.debian import Server
 from tests.parts.llama import LlamaServer
+from tests.parts.ports import free_port
 
 GUARD = str(Path(sys.executable).with_name("guard"))
 

@@ -21,6 +21,7 @@ from tests.guard.serve.edge import install
 from tests.parts.certificates import Authority, Issued
 from tests.parts.configuration import Credentials, ModelSpec, write_configuration
 from tests.parts.guard_process import GuardProcess, wait_until
+from tests.parts.ports import free_port
 from tests.parts.upstream import ScriptedUpstream, says
 
 TLS = {"certificate": "tls/listener.pem", "key": {"file": "tls/listener.key"}}
@@ -196,11 +197,6 @@ def test_one_exchange_more_than_the_bound_is_refused_over_tls_too(authority: Aut
 def status(directory: Path, *more: str) -> int:
     token = directory / "secrets" / "viewer.token"
     return main(["status", "--json", "--config", str(directory), "--token-file", str(token), *more])
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 def test_the_administration_over_tls_is_found_by_the_configuration_alone(

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.parts.debian import Server, binary, command, environment, free_port, unpacked
+from tests.parts.debian import Server, binary, command, environment, unpacked
+from tests.parts.ports import free_port
 
 # The program looks for a template of its package at this place and nowhere else. In a namespace of its own, which
 # needs no right, it sees its package's files there.

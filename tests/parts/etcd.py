@@ -13,7 +13,8 @@ from typing import Final, Self
 
 import httpx
 
-from tests.parts.debian import binary, environment, free_port, unpacked
+from tests.parts.debian import binary, environment, unpacked
+from tests.parts.ports import free_port
 
 _PACKAGE: Final = "etcd-server"
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from tests.parts.debian import Server, free_port
+from tests.parts.debian import Server
+from tests.parts.ports import free_port
 from tests.parts.scripted_model import SCRIPTS, write_scripted_model
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from guard.state.postgres_schema import schema
-from tests.parts.debian import binary, environment, free_port, unpacked
+from tests.parts.debian import binary, environment, unpacked
+from tests.parts.ports import free_port
 
 _PACKAGE: Final = "postgresql-15"
 _CLIENT: Final = "postgresql-client-15"

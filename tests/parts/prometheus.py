@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.parts.debian import Server, binary, environment, free_port
+from tests.parts.debian import Server, binary, environment
+from tests.parts.ports import free_port
 
 
 class Prometheus(Server):

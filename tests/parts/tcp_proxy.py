@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 from typing import Self
 
-from tests.parts.debian import free_port
+from tests.parts.ports import free_port
 
 
 class TcpProxy:

@@ -12,8 +12,8 @@ import pytest
 from guard.cli import main
 from guard.policy.load import load, read_secret
 from guard.policy.model import SecretRef, ServerKind
-from tests.parts.debian import free_port
 from tests.parts.inference_servers import CHAT, listing, methods, played, plays
+from tests.parts.ports import free_port
 from tests.parts.upstream import Script, ScriptedUpstream, answer, sends
 
 

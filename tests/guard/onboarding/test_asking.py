@@ -9,7 +9,7 @@ from time import monotonic
 import pytest
 
 from guard.onboarding.asking import MAX_BYTES, Answer, Asking, NoAnswerError, Probe
-from tests.parts.debian import free_port
+from tests.parts.ports import free_port
 from tests.parts.upstream import Peer, Received, Script, ScriptedUpstream, answer, sends
 
 ENDLESS = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n"

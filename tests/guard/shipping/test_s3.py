@@ -15,6 +15,7 @@ import pytest
 from guard.shipping.s3 import S3Place, S3Store
 from guard.shipping.store import ConflictError, StoreError
 from tests.guard.shipping.moto_server import ACCESS_KEY, REGION, SECRET_KEY, MotoServer
+from tests.parts.ports import free_port
 
 
 def place(url: str, bucket: str = "bucket", lock: str | None = None) -> S3Place:
@@ -70,10 +71,8 @@ def test_a_store_that_takes_and_never_answers_is_given_up() -> None:
 
 
 def test_nobody_there_is_told_without_credentials_and_content() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        port = gone.getsockname()[1]
     with pytest.raises(StoreError) as told:
-        S3Store(place(f"http://127.0.0.1:{port}")).put("one", b"FORBIDDEN-MARKER")
+        S3Store(place(f"http://127.0.0.1:{free_port()}")).put("one", b"FORBIDDEN-MARKER")
     words = str(told.value)
     assert words == "one: EndpointConnectionError"
     assert told.value.__cause__ is None

@@ -18,8 +18,8 @@ from guard.state.places import Patience
 from tests.guard.state.engines import etcd, stop
 from tests.guard.state.test_postgres_engine import until_answered
 from tests.parts.certificates import Authority
-from tests.parts.debian import free_port
 from tests.parts.etcd import Etcd
+from tests.parts.ports import free_port
 from tests.parts.tcp_proxy import TcpProxy
 
 HASTY = Patience(0.3, 0.3)

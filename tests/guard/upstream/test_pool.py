@@ -28,6 +28,7 @@ from tests.guard.upstream.scripted_server import (
     until,
     whole,
 )
+from tests.parts.ports import free_port
 
 Factory = Callable[[], asyncio.AbstractEventLoop]
 both_loops = pytest.mark.parametrize("loop", LOOPS, ids=("asyncio", "uvloop"))
@@ -380,8 +381,7 @@ def test_a_connect_that_takes_too_long_or_is_cancelled_leaves_nothing(loop: Fact
 @both_loops
 def test_a_port_where_nobody_listens_and_a_name_nobody_has_are_connect_failures(loop: Factory) -> None:
     async def main() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
+        port = free_port()
         for host in ("localhost", "name.invalid"):
             pool = Pool(Endpoint(host, port), max_idle=1, rest_seconds=0, connect_seconds=20, first_byte_seconds=20)
             assert await refusal(pool) is UpstreamFailure.CONNECT
