@@ -93,10 +93,11 @@ def packed(kind: int, sequence: int, payload: bytes) -> bytes:
 
 
 def _encode(version: int, kind: int, sequence: int, payload: bytes) -> bytes:
-    if len(payload) > MAX_PAYLOAD:
-        raise ValueError(f"payload: {len(payload)} bytes, at most {MAX_PAYLOAD}")
+    size = len(payload)
+    if size > MAX_PAYLOAD:
+        raise ValueError(f"payload: {size} bytes, at most {MAX_PAYLOAD}")
     try:
-        head = _HEAD.pack(MAGIC, version, kind, len(payload), sequence)
+        head = _HEAD.pack(MAGIC, version, kind, size, sequence)
     except struct.error:
         raise ValueError(f"kind {kind} or sequence {sequence} is out of range") from None
     return head + _CRC.pack(zlib.crc32(payload, zlib.crc32(head))) + payload

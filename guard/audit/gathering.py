@@ -44,10 +44,12 @@ class Gathered:
         if not frames:
             return
         follows = (frames[0].sequence, frames[0].offset) == (found.last + 1, found.end)
+        self._found = None
         if follows and found.end - found.begin <= MOST_BYTES:
-            found.take(frames)
-        else:
-            self._found = None
+            # Whatever a worker wrote, it must not keep any log from being sealed.
+            with contextlib.suppress(Exception):
+                found.take(frames)
+                self._found = found
 
     def growing(self, segment: Path) -> Collected | None:
         """What there is of the segment that is read now."""

@@ -186,7 +186,7 @@ _KINDS: Final = frozenset(Kind)
 def _named(frame: Frame) -> _Named | None:
     try:
         named = _DECODER.decode(frame.payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return named if frame.kind in _KINDS else None
 

@@ -186,3 +186,28 @@ def test_a_frame_that_no_index_understands_ends_what_is_gathered(tmp_path: Path)
     assert (kept.last, kept.end) == (1, len(frames[0]))
     gathered.take(found[2:])
     assert gathered.growing(segment) is None
+
+
+def test_a_record_that_no_index_takes_keeps_nothing_from_being_sealed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard = Guard(tmp_path)
+    directory = guard.audit / "worker-0"
+    directory.mkdir()
+    deep = b'{"time":1.5,"id":"r1","deep":' + 100_000 * b"[" + 100_000 * b"]" + b"}"
+    fine = b'{"record":"control","time":1.5,"monotonic":1.5,"who":"a","what":"b","subject":"c","reason":"d"}'
+    segment = directory / "seg-00000000000000000001.log"
+    segment.write_bytes(encode(Kind.CONTROL, 1, fine) + encode(Kind.CONTROL, 2, deep))
+    sealer, indexer = guard.sealer(), Indexer(stride=1)
+    (state,) = sealer.round({}).writers
+    assert (state.size, state.problem) == (2, "")
+    assert indexer.round([directory], gathered=sealer.gathered) == ""
+    with Index(segment) as index:
+        assert index.last is not None
+        assert index.last.last == 1
+    monkeypatch.setattr("guard.audit.gathering.Collected.take", lambda *_: 1 / 0)
+    with segment.open("ab") as file:
+        file.write(encode(Kind.CONTROL, 3, fine))
+    (state,) = sealer.round({}).writers
+    assert (state.size, state.problem) == (3, "")
+    sealer.close()
