@@ -34,6 +34,7 @@ _CRC = struct.Struct(">I")
 _BEGIN = struct.Struct(">4sBBIQI")  # both
 _VERSIONS = frozenset({VERSION, COMPACT, PACKED})
 HEADER = _BEGIN.size
+_CHECKED = _HEAD.size
 
 
 class End(StrEnum):
@@ -50,13 +51,17 @@ class End(StrEnum):
 
 
 class Frame(Struct, frozen=True, gc=False):
-    """One whole frame; ``offset`` is where it begins in its segment and ``size`` how long it is there, in bytes."""
+    """One whole frame; ``offset`` is where it begins in its segment and ``size`` how long it is there, in bytes.
+
+    ``packed`` is the leaf that its payload was made of, if it is a packed one.
+    """
 
     kind: int
     sequence: int
     offset: int
     payload: bytes
     size: int
+    packed: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +93,11 @@ def packed(kind: int, sequence: int, payload: bytes) -> bytes:
 
 
 def _encode(version: int, kind: int, sequence: int, payload: bytes) -> bytes:
-    if len(payload) > MAX_PAYLOAD:
-        raise ValueError(f"payload: {len(payload)} bytes, at most {MAX_PAYLOAD}")
+    size = len(payload)
+    if size > MAX_PAYLOAD:
+        raise ValueError(f"payload: {size} bytes, at most {MAX_PAYLOAD}")
     try:
-        head = _HEAD.pack(MAGIC, version, kind, len(payload), sequence)
+        head = _HEAD.pack(MAGIC, version, kind, size, sequence)
     except struct.error:
         raise ValueError(f"kind {kind} or sequence {sequence} is out of range") from None
     return head + _CRC.pack(zlib.crc32(payload, zlib.crc32(head))) + payload
@@ -129,53 +135,65 @@ class Scanner:
             data = bytes(rest)
             rest.clear()
         frames: list[Frame] = []
-        at = 0
+        at, size, offset, following = 0, len(data), self.offset, self._next
         self.end = End.COMPLETE
-        while at < len(data):
-            frame = self._cut(data, at)
-            if isinstance(frame, End):
-                self.end = frame
+        while at < size:  # every frame of every log comes by here
+            begin = at + HEADER
+            if size < begin:
+                self.end = _wrong(data, at)
                 break
-            frames.append(frame)
-            at += frame.size
-            self._next = frame.sequence + 1
-            self.offset = frame.offset + frame.size
+            magic, version, kind, length, sequence, expected = _BEGIN.unpack_from(data, at)
+            stop = begin + length
+            payload = data[begin:stop]
+            if (
+                magic != MAGIC
+                or size < stop
+                or length > MAX_PAYLOAD
+                or zlib.crc32(payload, zlib.crc32(data[at : at + _CHECKED])) != expected
+                or version not in _VERSIONS
+                or (following is not None and sequence != following)
+            ):
+                self.end = _wrong(data, at)
+                break
+            leaf = b""
+            if version != VERSION:
+                try:
+                    if version == PACKED:
+                        leaf = payload
+                        payload = unpack(leaf)
+                    else:
+                        payload = expanded(payload, min(MAX_PAYLOAD, MAX_EXPANSION * length))
+                except (PackedError, CompressionError):
+                    self.end = End.COMPRESSION
+                    break
+            frames.append(Frame(kind, sequence, offset, payload, HEADER + length, leaf))
+            following = sequence + 1
+            offset += HEADER + length
+            at = stop
+        self.offset, self._next = offset, following
         if self.end is End.TORN:
             rest += data[at:]
             self._wanted = HEADER + payload_length(rest) if len(rest) >= HEADER else 0
         return frames
 
-    def _cut(self, data: bytes, at: int) -> Frame | End:
-        # What is too short to be judged is torn; what already differs from a frame is named at once.
-        if len(data) - at < HEADER:
-            return End.TORN if MAGIC.startswith(data[at : at + len(MAGIC)]) else End.NOT_A_FRAME
-        magic, version, kind, length, sequence, expected = _BEGIN.unpack_from(data, at)
-        if magic != MAGIC:
-            return End.NOT_A_FRAME
-        if length > MAX_PAYLOAD:
-            return End.TOO_LONG
-        begin = at + HEADER
-        if len(data) - begin < length:
-            return End.TORN
-        payload = data[begin : begin + length]
-        if zlib.crc32(payload, zlib.crc32(data[at : at + _HEAD.size])) != expected:
-            return End.CHECKSUM
-        # Only with a good checksum is another version a newer writer's and not a damaged byte.
-        if version not in _VERSIONS:
-            return End.VERSION
-        if self._next is not None and sequence != self._next:
-            return End.SEQUENCE
-        if version == COMPACT:
-            try:
-                payload = expanded(payload, min(MAX_PAYLOAD, MAX_EXPANSION * length))
-            except CompressionError:
-                return End.COMPRESSION
-        elif version == PACKED:
-            try:
-                payload = unpack(payload)
-            except PackedError:
-                return End.COMPRESSION
-        return Frame(kind, sequence, self.offset, payload, HEADER + length)
+
+def _wrong(data: bytes, at: int) -> End:
+    """Why no frame begins there, or not the next one."""
+    # What is too short to be judged is torn; what already differs from a frame is named at once.
+    if len(data) - at < HEADER:
+        return End.TORN if MAGIC.startswith(data[at : at + len(MAGIC)]) else End.NOT_A_FRAME
+    magic, version, _, length, _, expected = _BEGIN.unpack_from(data, at)
+    begin = at + HEADER
+    if magic != MAGIC:
+        return End.NOT_A_FRAME
+    if length > MAX_PAYLOAD:
+        return End.TOO_LONG
+    if len(data) - begin < length:
+        return End.TORN
+    if zlib.crc32(data[begin : begin + length], zlib.crc32(data[at : at + _CHECKED])) != expected:
+        return End.CHECKSUM
+    # Only with a good checksum is another version a newer writer's and not a damaged byte.
+    return End.VERSION if version not in _VERSIONS else End.SEQUENCE
 
 
 def scan(data: bytes, first: int | None = None) -> Scan:

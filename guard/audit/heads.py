@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from guard.audit.checkpoint import Checkpoint, parse_checkpoint
 from guard.audit.copies import newest
+from guard.audit.gathering import Gathered
 from guard.audit.leaf_reader import Leaves, SealError
 from guard.audit.note import MAX_NOTE_BYTES, Key, Note, NoteError, parse_note, signed_by
 from guard.audit.repair import mend_tiles
@@ -52,8 +52,18 @@ def trusted_head(note: Note, origin: str, key: Key, place: object) -> Checkpoint
 class GrowingLog:
     """The tree of one writer's directory; ``head`` is what may be signed next and ``signed`` what was."""
 
-    def __init__(self, directory: Path, origin: str, key: Key, floor: Checkpoint | None = None) -> None:
-        """Go on from what is on disk; ``floor`` is a head known to have been signed. Raises SealError and OSError."""
+    def __init__(
+        self,
+        directory: Path,
+        origin: str,
+        key: Key,
+        floor: Checkpoint | None = None,
+        gathered: Gathered | None = None,
+    ) -> None:
+        """Go on from what is on disk; ``floor`` is a head known to have been signed. Raises SealError and OSError.
+
+        ``gathered`` gets what the index wants of the segments that are read here.
+        """
         self.directory = directory
         self.origin = origin
         self._floor = floor
@@ -64,8 +74,8 @@ class GrowingLog:
         self._tree = self._restore(size)
         # From here on what was signed is only compared: a log that was changed or rolled back is not signed on.
         self._known = TileReader(directory, size)
-        self._leaves = Leaves(directory, size - size % WIDTH + 1)
-        self._waiting: deque[tuple[int, bytes]] = deque()
+        self._leaves = Leaves(directory, size - size % WIDTH + 1, gathered)
+        self._waiting: list[bytes] = []  # the leaves that follow the tree's
         self.flushed = True
 
     @property
@@ -93,21 +103,20 @@ class GrowingLog:
             raise SealError(f"{self.directory}: ends at record {durable}, but {self.signed.size} were signed")
         if len(self._waiting) < MAX_UNSIGNED:
             try:
-                self._take(self._leaves.read(BUDGET_BYTES))
+                self._take(self._leaves.runs(BUDGET_BYTES))
             except TileError as error:
                 raise SealError(str(error)) from None
         if durable is None and self._waiting:
             self._leaves.sync()
-            durable = self._waiting[-1][0]
+            durable = self.size + len(self._waiting)
         upto = self.size if durable is None else durable
-        while self._waiting and self._waiting[0][0] <= upto:
-            self._tree.append(self._waiting[0][1])
-            self._waiting.popleft()
-            self.flushed = False
-            if self._floor is not None and self.size == self._floor.size:
+        if self._floor is not None and self.size < self._floor.size <= upto:
+            self._append(self._floor.size)
+            if self.size == self._floor.size:
                 if self._tree.root() != self._floor.root:
                     raise SealError(f"{self.directory}: the first {self.size} records are not those that were signed")
                 self._floor = None
+        self._append(upto)
         return max(0, upto - self.size)
 
     def flush(self, now: float) -> None:
@@ -126,12 +135,24 @@ class GrowingLog:
         self.signed = head
         write_atomically(self.directory / CHECKPOINT, note.encode(), durable=False)
 
-    def _take(self, leaves: Iterable[tuple[int, bytes]]) -> None:
-        for sequence, leaf in leaves:
-            if sequence > self.size:
-                self._waiting.append((sequence, leaf))
-            elif sequence <= self._known.size and leaf not in {VOID, self._known.leaf(sequence - 1)}:
-                raise SealError(f"{self.directory}: record {sequence} is not the one that was signed")
+    def _append(self, upto: int) -> None:
+        """Take what waits into the tree up to this record; raises OSError."""
+        before = self.size
+        some = self._waiting[: max(0, upto - before)]
+        if some:
+            self.flushed = False
+            try:
+                self._tree.extend(some)
+            finally:
+                del self._waiting[: self.size - before]
+
+    def _take(self, runs: Iterable[tuple[int, list[bytes]]]) -> None:
+        for first, leaves in runs:
+            known = self.size + 1 - first  # of the first run only: `Leaves` begins with the tree's last tile
+            for sequence, leaf in enumerate(leaves[: max(0, known)], first):
+                if sequence <= self._known.size and leaf not in {VOID, self._known.leaf(sequence - 1)}:
+                    raise SealError(f"{self.directory}: record {sequence} is not the one that was signed")
+            self._waiting += leaves[known:] if known > 0 else leaves
 
     def _restore(self, size: int) -> TileWriter:
         """The tree of the signed size: from its tiles, or from the records where a power cut took the youngest."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,7 @@ from guard.audit.index import (
     offset_of,
     path_of,
 )
+from guard.audit.part_leaf import about
 from guard.audit.records import Kind
 from guard.audit.segments import SegmentReader, first_of
 
@@ -76,36 +78,57 @@ class Collected:
         self._earliest, self._latest = float("inf"), float("-inf")
         self._entries: list[bytes] = []
         self._values: dict[str, set[str]] = {name: set() for name in _VALUES}
-        self._keys: dict[str, bytes] = {}
+        self._keys: dict[str | bytes, bytes] = {}  # by the id, as its hex digits or as they are packed
         self.whole = True
+
+    @property
+    def begin(self) -> int:
+        """The offset at which it began."""
+        return self._begin
 
     @property
     def end(self) -> int:
         """The offset up to which it has come."""
         return self._end
 
-    def take(self, frame: Frame) -> None:
-        """Take the next frame in."""
+    @property
+    def last(self) -> int:
+        """The sequence of the last frame, the one before the first if there is none."""
+        return self._last
+
+    def follows(self, last: int, end: int) -> bool:
+        """Tell whether it begins right after a frame of this sequence that ends at this offset."""
+        return (self._first, self._begin) == (last + 1, end)
+
+    def take(self, frames: Iterable[Frame]) -> None:
+        """Take the next frames in, in their order."""
         if not self.whole:
             return
-        try:
-            named = _DECODER.decode(frame.payload)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            self.whole = False
-            return
-        if frame.kind not in _KINDS:
-            self.whole = False
-            return
-        if named.id:
-            key = self._keys.get(named.id)
-            if key is None:
-                key = self._keys[named.id] = key_of(named.id)
-            self._entries.append(entry(key, frame.offset))
-        if frame.kind == Kind.INTENT:
-            for name in _VALUES:
-                self._values[name].add(getattr(named, name))
-        self._earliest, self._latest = min(self._earliest, named.time), max(self._latest, named.time)
-        self._last, self._at, self._end = frame.sequence, frame.offset, frame.offset + frame.size
+        entries, keys, newest = self._entries, self._keys, None
+        earliest, latest = self._earliest, self._latest
+        for frame in frames:
+            one: str | bytes
+            if frame.packed and frame.kind == Kind.PART:  # what its JSON would say, and most frames are of this kind
+                time, one = about(frame.packed)
+            else:
+                named = _named(frame)
+                if named is None:
+                    self.whole = False
+                    break
+                time, one = named.time, named.id
+                if frame.kind == Kind.INTENT:
+                    for name in _VALUES:
+                        self._values[name].add(getattr(named, name))
+            if one:
+                key = keys.get(one)
+                if key is None:
+                    key = keys[one] = key_of(one if isinstance(one, str) else one.hex())
+                entries.append(entry(key, frame.offset))
+            earliest, latest = min(earliest, time), max(latest, time)
+            newest = frame
+        if newest is not None:
+            self._earliest, self._latest = earliest, latest
+            self._last, self._at, self._end = newest.sequence, newest.offset, newest.offset + newest.size
 
     def run(self, segment: Path) -> bytes:
         """The run, empty if there is no frame to index; raises OSError, and ValueError for too long a segment."""
@@ -119,8 +142,8 @@ class Collected:
 
     def joined(self, before: Index) -> Collected:
         """This after all the runs of an index, as one; raises StaleIndexError and OSError."""
-        self._entries += before.entries()
-        facts = before.facts()
+        entries, facts = before.entries(), before.facts()
+        self._entries += entries
         for name in _VALUES:
             known: frozenset[str] | None = getattr(facts, name)
             self._values[name] |= known if known is not None else {str(each) for each in range(MOST_VALUES + 1)}
@@ -160,10 +183,19 @@ class Collected:
 _KINDS: Final = frozenset(Kind)
 
 
-def index_sealed(segment: Path) -> None:
+def _named(frame: Frame) -> _Named | None:
+    try:
+        named = _DECODER.decode(frame.payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return named if frame.kind in _KINDS else None
+
+
+def index_sealed(segment: Path, known: Collected | None = None) -> None:
     """Make the index of a segment that nobody writes any more, one run, unless it has one that is whole.
 
-    Raises OSError, and ValueError for a segment that is too long to have one.
+    ``known`` is what was read of it to its end, or of what its index lacks; it is used up. Raises OSError, and
+    ValueError for a segment that is too long to have one.
     """
     with contextlib.suppress(FileNotFoundError, StaleIndexError), Index(segment) as index:
         reach = bound(segment, index)
@@ -173,16 +205,18 @@ def index_sealed(segment: Path) -> None:
                 index.entries()
                 index.facts()
                 return
-            rest = _read(segment, last.last + 1, last.end)
+            rest = _rest(segment, last.last + 1, last.end, known)
             put(segment, rest.joined(index).run(segment))
             return
-    put(segment, _read(segment, first_of(segment), 0).run(segment))
+    put(segment, _rest(segment, first_of(segment), 0, known).run(segment))
 
 
-def _read(segment: Path, first: int, begin: int) -> Collected:
+def _rest(segment: Path, first: int, begin: int, known: Collected | None) -> Collected:
+    """All from the frame ``first`` at ``begin`` on: what is known, if it is that, or it is read."""
+    if known is not None and known.follows(first - 1, begin):
+        return known
     found = Collected(first, begin)
-    for frame in SegmentReader(segment, begin, first).read():
-        found.take(frame)
+    found.take(SegmentReader(segment, begin, first).read())
     return found
 
 
@@ -206,24 +240,25 @@ def put(segment: Path, run: bytes) -> None:
     draft.replace(path)
 
 
-def grow(segment: Path, stride: int = STRIDE_BYTES) -> int:
+def grow(segment: Path, stride: int = STRIDE_BYTES, known: Collected | None = None) -> int:
     """Index what was added to a segment that is written, if it is a stride or more; returns how many bytes that was.
 
-    Raises OSError, and ValueError for a segment that is too long to be indexed.
+    ``known`` is what was read of it already: if it is what the index lacks, no more is read, and it is used up unless
+    it is less than a stride. Raises OSError, and ValueError for a segment that is too long to be indexed.
     """
     first, begin, whole = first_of(segment), 0, 0
     with contextlib.suppress(FileNotFoundError, StaleIndexError), Index(segment) as index:
         reach = bound(segment, index)
         if reach is not None:
             first, begin, whole = reach[0].last + 1, reach[0].end, index.runs[-1].size
-            if len(index.runs) >= MOST_RUNS and reach[1] - begin >= stride:
-                found = _read(segment, first, begin)
+            if len(index.runs) >= MOST_RUNS and _reach(reach[1], first, begin, known) - begin >= stride:
+                found = _rest(segment, first, begin, known)
                 read = found.end - begin
                 put(segment, found.joined(index).run(segment))
                 return read
-    if segment.stat().st_size - begin < stride:
+    if _reach(segment.stat().st_size, first, begin, known) - begin < stride:
         return 0
-    found = _read(segment, first, begin)
+    found = _rest(segment, first, begin, known)
     run = found.run(segment)
     if run and not whole:
         put(segment, run)
@@ -231,6 +266,10 @@ def grow(segment: Path, stride: int = STRIDE_BYTES) -> int:
         os.truncate(path_of(segment), whole)  # half a run that a kill left would hide what follows it
         _write(path_of(segment), run, os.O_APPEND)
     return found.end - begin
+
+
+def _reach(size: int, first: int, begin: int, known: Collected | None) -> int:
+    return known.end if known is not None and known.follows(first - 1, begin) else size
 
 
 def _write(path: Path, data: bytes, flag: int) -> None:

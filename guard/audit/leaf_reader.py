@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from guard.audit.frames import Scanner
+from guard.audit.gathering import Gathered
 from guard.audit.segments import CHUNK, LedgerError, describe, first_of, listing
 from guard.audit.tree import VOID, leaf_hash
+
+_MOST_VOID: Final = 65_536  # leaves at once of sequences that no record has
 
 
 class SealError(LedgerError):
@@ -21,18 +25,25 @@ class Leaves:
     A segment that a later one follows is synced before its end is passed: whoever wrote it may have been killed.
     """
 
-    def __init__(self, directory: Path, first: int = 1) -> None:
-        """Begin with the record of this sequence."""
+    def __init__(self, directory: Path, first: int = 1, gathered: Gathered | None = None) -> None:
+        """Begin with the record of this sequence; ``gathered`` is told of every frame that is read on the way."""
         self._directory = directory
+        self._gathered = gathered
         self.next = first
         self._path: Path | None = None
         self._scanner = Scanner()
         self._position = 0
 
     def read(self, budget: int) -> Iterator[tuple[int, bytes]]:
-        """What came since the last call, as sequence and leaf, until about ``budget`` bytes are read.
+        """What came since the last call, as sequence and leaf; otherwise as `runs`."""
+        for first, leaves in self.runs(budget):
+            yield from enumerate(leaves, first)
 
-        Raises SealError when a later segment writes records again that were read already, OSError when the disk fails.
+    def runs(self, budget: int) -> Iterator[tuple[int, list[bytes]]]:
+        """What came since the last call: leaves that follow one another, with the sequence of the first.
+
+        It ends when about ``budget`` bytes are read. Raises SealError when a later segment writes records again that
+        were read already, OSError when the disk fails.
         """
         # Listed before reading: whatever is not the newest now gets no more bytes.
         paths = [path for path in listing(self._directory) if self._path is None or path.name >= self._path.name]
@@ -43,10 +54,13 @@ class Leaves:
                 yield from self._enter(path)
             while budget > 0 and (data := self._chunk(path)):
                 budget -= len(data)
-                for frame in self._scanner.feed(data):
-                    if frame.sequence >= self.next:
-                        self.next = frame.sequence + 1
-                        yield frame.sequence, leaf_hash(frame.kind, frame.payload)
+                frames = self._scanner.feed(data)
+                if self._gathered is not None and frames:
+                    self._gathered.take(frames)
+                fresh = [leaf_hash(frame.kind, frame.payload) for frame in frames if frame.sequence >= self.next]
+                if fresh:
+                    self.next = frames[-1].sequence + 1
+                    yield self.next - len(fresh), fresh
             if budget <= 0:
                 return
             if at + 1 < len(paths):
@@ -57,14 +71,17 @@ class Leaves:
         if self._path is not None:
             _sync(self._path)
 
-    def _enter(self, path: Path) -> Iterator[tuple[int, bytes]]:
+    def _enter(self, path: Path) -> Iterator[tuple[int, list[bytes]]]:
         first = first_of(path)
         if self._path is not None and first < self.next:
             raise SealError(f"{path}: begins at record {first} again, though there were {self.next - 1} before it")
         self._path, self._scanner, self._position = path, Scanner(first), 0
-        for sequence in range(self.next, first):
-            self.next = sequence + 1
-            yield sequence, VOID
+        if self._gathered is not None:
+            self._gathered.begin(path)
+        while self.next < first:
+            count = min(first - self.next, _MOST_VOID)
+            self.next += count
+            yield self.next - count, [VOID] * count
 
     def _chunk(self, path: Path) -> bytes:
         try:

@@ -22,6 +22,8 @@ _KEPT: Final = 128  # beside the kind: the text is kept, so its commitment and p
 
 _BARE: Final = struct.Struct(">BBBdQII")
 _SEALED: Final = struct.Struct(">BBBdQII32s8sI")
+_TIME: Final = struct.Struct(">d")
+_BEFORE_TIME: Final = 3
 _PLACE: Final = struct.Struct(">HHI")
 _CLASS: Final = "content-"
 _EPOCH: Final = date(2020, 1, 1).toordinal()
@@ -86,23 +88,35 @@ def pack(
 
 def unpack(data: bytes) -> bytes:
     """The JSON of the leaf; raises PackedError."""
-    kept = bool(data) and data[0] >= _KEPT
-    layout = _SEALED if kept else _BARE
-    if not layout.size < len(data) <= layout.size + _MOST_ID:
-        raise PackedError("a packed leaf of another size")
-    kind, choice, part, time, micro, start, chars, *rest = layout.unpack_from(data)
-    if kept:
+    if data and data[0] >= _KEPT:
+        at = _SEALED.size
+        if not at < len(data) <= at + _MOST_ID:
+            raise PackedError("a packed leaf of another size")
+        kind, choice, part, time, micro, start, chars, commitment, place, offset = _SEALED.unpack_from(data)
         kind -= _KEPT
-        commitment, place, offset = rest
         tail = f',"commitment":"{commitment.hex()}","body":"{_place(place)}:{offset}"'
     else:
+        at = _BARE.size
+        if not at < len(data) <= at + _MOST_ID:
+            raise PackedError("a packed leaf of another size")
+        kind, choice, part, time, micro, start, chars = _BARE.unpack_from(data)
         tail = ""
     if kind >= len(KINDS) or not (_EARLIEST <= time < _LATEST and _SHORTEST_MICRO <= micro < _LONGEST_MICRO):
         raise PackedError("a packed leaf with fields that none has")
     return (
-        f'{{"record":"part","time":{time!r},"monotonic":{micro / 1e6!r},"id":"{data[layout.size :].hex()}",'
-        f'"channel":"{KINDS[kind]}[{f"{choice}.{part}" if part else choice}]","start":{start},"chars":{chars}{tail}}}'
+        f'{{"record":"part","time":{time!r},"monotonic":{micro / 1e6!r},"id":"{data[at:].hex()}",'
+        f'"channel":"{_channel(kind, choice, part)}","start":{start},"chars":{chars}{tail}}}'
     ).encode()
+
+
+def about(data: bytes) -> tuple[float, bytes]:
+    """When the part of a leaf that `unpack` takes came, and the packed id of its request."""
+    return _TIME.unpack_from(data, _BEFORE_TIME)[0], data[(_SEALED if data[0] >= _KEPT else _BARE).size :]
+
+
+@lru_cache(maxsize=256)
+def _channel(kind: int, choice: int, part: int) -> str:
+    return f"{KINDS[kind]}[{f'{choice}.{part}' if part else choice}]"
 
 
 @lru_cache(maxsize=64)

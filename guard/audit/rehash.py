@@ -115,10 +115,11 @@ class _Rehash:
             with path.open("rb") as file:
                 while data := file.read(CHUNK):
                     self._progress(len(data))
-                    for frame in scanner.feed(data):
+                    frames = scanner.feed(data)
+                    for frame in frames:
                         self._record(path.name, frame)
-                        if collected is not None:
-                            collected.take(frame)
+                    if collected is not None:
+                        collected.take(frames)
             if collected is not None and hides(path, collected):
                 self._hiding.append(path)
         except OSError as error:

@@ -16,6 +16,7 @@ from typing import Final
 from guard.audit.checkpoint import Checkpoint
 from guard.audit.epochs import Epoch
 from guard.audit.fleet import FleetLog, last_heads
+from guard.audit.gathering import Gathered
 from guard.audit.heads import CHECKPOINT, GrowingLog, read_head
 from guard.audit.leaf_reader import SealError
 from guard.audit.note import Note
@@ -64,6 +65,7 @@ class Sealer:
             self._fleet.close()
             raise
         self._logs: dict[str, GrowingLog] = {}
+        self.gathered: dict[str, Gathered] = {}  # by the writer's name: what was read, for the indexes
         self._problems: dict[str, tuple[float, str]] = {}
         self._head = read_head(self._fleet.directory)
 
@@ -131,7 +133,9 @@ class Sealer:
             return
         origin = f"{self._ring.origin}/{name}"
         try:
-            self._logs[name] = GrowingLog(self._audit / name, origin, self._ring.log.key, self._floors.get(origin))
+            floor, gathered = self._floors.get(origin), Gathered()
+            self._logs[name] = GrowingLog(self._audit / name, origin, self._ring.log.key, floor, gathered)
+            self.gathered[name] = gathered
         except (SealError, OSError) as error:
             self._trouble(name, error)
         else:
@@ -142,7 +146,7 @@ class Sealer:
             behind = log.advance(durable)
             log.flush(self._clock.steady())
         except SealError as error:
-            del self._logs[name]
+            del self._logs[name], self.gathered[name]
             self._trouble(name, error)
         except OSError as error:
             self._trouble(name, error)

@@ -13,7 +13,7 @@ import math
 import os
 import shutil
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -130,6 +130,13 @@ class TileWriter:
             self._rows.append([complete_root(split(reader.hashes(level - 1, each))) for each in range(first, count)])
             level += 1
         self._written = [0] * len(self._rows)  # a power cut may have taken the partial tiles
+        self.size = size  # leaves
+        # Full tiles that were not synced yet: those of this flush, and older ones with the time of theirs.
+        self._fresh: list[Path] = []
+        self._young: deque[tuple[float, Path]] = deque()
+
+    def root(self) -> bytes:
+        """The root over all of them; it is asked for once for many leaves, so it is made then, a thousand hashes."""
         found = []
         for row in reversed(self._rows):
             begin = 0
@@ -137,41 +144,44 @@ class TileWriter:
                 if len(row) & step:
                     found.append(complete_root(row[begin : begin + step]))
                     begin += step
-        self._frontier = Frontier(size, found)
-        # Full tiles that were not synced yet: those of this flush, and older ones with the time of theirs.
-        self._fresh: list[Path] = []
-        self._young: deque[tuple[float, Path]] = deque()
-
-    @property
-    def size(self) -> int:
-        """How many leaves there are."""
-        return self._frontier.size
-
-    def root(self) -> bytes:
-        """The root over all of them."""
-        return self._frontier.root()
+        return Frontier(self.size, found).root()
 
     def append(self, leaf: bytes) -> None:
         """Add a leaf; writes the tiles that it fills. Raises OSError, and the leaf is then not added."""
-        row, level, size = self._rows[0], 0, self._frontier.size
-        if len(row) == WIDTH - 1:
-            filled, hashes = [], leaf
-            while level < len(self._rows) and len(self._rows[level]) == WIDTH - 1:
-                whole = [*self._rows[level], hashes]
-                self._full(level, (size >> HEIGHT * level) // WIDTH, b"".join(whole))
-                filled.append(level)
-                hashes = complete_root(whole)
-                level += 1
-            for each in filled:
-                self._rows[each].clear()
-                self._written[each] = 0
-            if level == len(self._rows):
-                self._rows.append([])
-                self._written.append(0)
-            self._rows[level].append(hashes)
+        if len(self._rows[0]) == WIDTH - 1:
+            self._fill(leaf)
         else:
-            row.append(leaf)
-        self._frontier.append(leaf)
+            self._rows[0].append(leaf)
+        self.size += 1
+
+    def extend(self, leaves: Sequence[bytes]) -> None:
+        """Add many; on OSError those are added that ``size`` counts."""
+        begin = 0
+        while begin < len(leaves):
+            row = self._rows[0]
+            some = leaves[begin : begin + WIDTH - 1 - len(row)]
+            row += some
+            self.size += len(some)
+            begin += len(some)
+            if begin < len(leaves):
+                self.append(leaves[begin])
+                begin += 1
+
+    def _fill(self, leaf: bytes) -> None:
+        filled, level, hashes = [], 0, leaf
+        while level < len(self._rows) and len(self._rows[level]) == WIDTH - 1:
+            whole = [*self._rows[level], hashes]
+            self._full(level, (self.size >> HEIGHT * level) // WIDTH, b"".join(whole))
+            filled.append(level)
+            hashes = complete_root(whole)
+            level += 1
+        for each in filled:
+            self._rows[each].clear()
+            self._written[each] = 0
+        if level == len(self._rows):
+            self._rows.append([])
+            self._written.append(0)
+        self._rows[level].append(hashes)
 
     def flush(self, now: float = 0.0) -> None:
         """Write the partial tiles of the tree as it stands, at ``now`` (steady seconds); raises OSError."""

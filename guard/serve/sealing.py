@@ -116,7 +116,8 @@ class Sealing:
         self._unindexed = problem
 
     def _index(self) -> str:
-        return self._indexer.round(logs(self._audit))
+        gathered = {} if self._sealer is None else self._sealer.gathered
+        return self._indexer.round(logs(self._audit), gathered=gathered)
 
     async def close(self) -> None:
         """Seal what the ended writers left, and give everything back."""

@@ -55,6 +55,7 @@ def test_the_json_of_a_packed_leaf_is_that_of_its_record(
         return
     record = leaves.part(exchange(one.hex()), growing, time, monotonic, commitment.hex(), body)
     assert unpack(packed) == records.encode(record)
+    assert part_leaf.about(packed) == (record.time, bytes.fromhex(record.id))
 
 
 def test_a_packed_leaf_takes_less_than_a_hundred_bytes() -> None:

@@ -121,6 +121,38 @@ def test_a_leaf_whose_tile_cannot_be_written_is_not_added(tmp_path: Path) -> Non
     assert writer.root() == complete_root([leaf(number) for number in range(256)])
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 700), max_size=6))
+def test_many_leaves_at_once_are_added_as_one_by_one(tmp_path_factory: pytest.TempPathFactory, runs: list[int]) -> None:
+    directory = tmp_path_factory.mktemp("log")
+    many, one = TileWriter(directory / "many"), TileWriter(directory / "one")
+    for count in runs:
+        some = [leaf(number) for number in range(many.size, many.size + count)]
+        many.extend(some)
+        for each in some:
+            one.append(each)
+        assert (many.size, many.root()) == (one.size, one.root())
+    many.flush()
+    one.flush()
+    written = [
+        {path.relative_to(base): path.read_bytes() for path in base.rglob("*") if path.is_file()}
+        for base in (directory / "many", directory / "one")
+    ]
+    assert written[0] == written[1]
+
+
+def test_where_many_leaves_end_at_a_tile_that_cannot_be_written_they_go_on_later(tmp_path: Path) -> None:
+    writer, leaves = TileWriter(tmp_path), [leaf(number) for number in range(600)]
+    (tmp_path / "tile").mkdir()
+    (tmp_path / "tile" / "0").write_text("not a directory")
+    with pytest.raises(OSError, match=r"directory|exists"):
+        writer.extend(leaves)
+    assert (writer.size, writer.root()) == (255, naive_tree.mth(leaves[:255]))
+    (tmp_path / "tile" / "0").unlink()
+    writer.extend(leaves[255:])
+    assert (writer.size, writer.root()) == (600, naive_tree.mth(leaves))
+
+
 def test_the_tail_must_fit_the_size(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="tail of 3"):
         TileWriter(tmp_path, 3, [leaf(0)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Coroutine
-from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -13,7 +12,6 @@ import pytest
 
 from guard.audit.checkpoint import parse_checkpoint
 from guard.audit.heads import read_head
-from guard.audit.indexing import grow
 from guard.audit.read import FLEET
 from guard.audit.segments import listing
 from guard.policy.load import load
@@ -167,7 +165,7 @@ def test_trouble_of_the_whole_is_told_and_it_begins_again_from_the_disk(
 def test_what_grew_is_indexed_and_trouble_with_it_is_told_once_and_stops_nothing(
     sealed: Sealed, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("guard.audit.indexer.grow", partial(grow, stride=1))
+    sealed.sealing._indexer._stride = 1
     folder = sealed.audit / "worker-0" / "index"
 
     async def steps() -> None:
