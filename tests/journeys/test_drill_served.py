@@ -86,7 +86,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         models = [ModelSpec("demo", upstream=upstream.url), ModelSpec("strict", asl=3, upstream=upstream.url)]
         credentials = write_configuration(config, models=models, workers=2, supervision={"deaf_seconds": 60})
         guard = json.loads((config / "guard.yaml").read_text())
-        (config / "guard.yaml").write_text(json.dumps({**guard, "drills": {"deadline_seconds": 2}}))
+        (config / "guard.yaml").write_text(json.dumps({**guard, "drills": {"deadline_seconds": 5}}))
         with GuardProcess(config) as process:
             wait_until(lambda: process.get("/health/ready").json()["serving"] == 2, "both serve")
             yield Host(process, config, credentials)
@@ -184,7 +184,7 @@ def test_a_worker_that_does_not_obey_is_named_and_the_stop_is_lifted(
     monkeypatch.setattr("guard.drills.disruptive.waiting_for", deaf)
     code, told = host.drill(capsys, "demo", "--path", "order")
     assert code == 1
-    assert "FAILED by order: not_cut: worker 1: not within 2 s; worker 1: not within 2 s" in told
+    assert "FAILED by order: not_cut: worker 1: not within 5 s; worker 1: not within 5 s" in told
     assert host.held() == []
     assert DrillFolder(host.state).results()[-1].failure is Failure.NOT_CUT
 

@@ -106,7 +106,7 @@ def test_a_caller_who_mistakes_the_scheme_is_told(edge: Edge, tls: Tls) -> None:
 
 @pytest.mark.parametrize("sent", [b"", HELLO[:1], HELLO], ids=["nothing", "a byte", "half a hello"])
 def test_a_handshake_has_the_time_of_headers(sent: bytes, tls: Tls) -> None:
-    with Edge(tls=tls, header_seconds=0.2) as edge, edge.dial() as sock:
+    with Edge(tls=tls, header_seconds=0.5) as edge, edge.dial() as sock:
         sock.sendall(sent)
         with suppress(ConnectionResetError):
             assert rest(sock) == b""

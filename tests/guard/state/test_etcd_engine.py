@@ -17,8 +17,7 @@ import pytest
 from guard.state.engine import EngineError, TakenError
 from guard.state.etcd_engine import EtcdEngine
 from guard.state.etcd_gateway import Cluster
-from guard.state.places import Patience
-from tests.guard.state.engines import HASTY, etcd, stop, until_answered
+from tests.guard.state.engines import HASTY, PATIENT, etcd, stop, until_answered
 from tests.parts.certificates import Authority
 from tests.parts.etcd import Etcd
 from tests.parts.ports import free_port
@@ -95,10 +94,10 @@ def test_the_next_host_is_asked_where_one_is_not_there(member: Etcd) -> None:
     async def test() -> None:
         cluster = Cluster.parse(member.url("hosts"))
         both = replace(cluster, hosts=(("127.0.0.1", free_port()), *cluster.hosts))
-        engine = EtcdEngine(both, None, Patience())
+        engine = EtcdEngine(both, None, PATIENT)
         assert await engine.put(*stop(1)) == 1
         await engine.aclose()
-        gone = EtcdEngine(replace(cluster, hosts=both.hosts[:1]), None, Patience())
+        gone = EtcdEngine(replace(cluster, hosts=both.hosts[:1]), None, PATIENT)
         with pytest.raises(EngineError, match="etcd cannot be reached"):
             await gone.head()
         await gone.aclose()
@@ -129,7 +128,7 @@ def test_a_name_is_free_again_when_its_guard_was_silent_for_long_enough(member: 
 def test_keys_that_somebody_else_wrote_are_an_error_and_not_believed(member: Etcd, key: str) -> None:
     async def test() -> None:
         prefix = f"odd-{key.partition('/')[0]}"
-        engine = EtcdEngine(Cluster.parse(member.url(prefix)), None, Patience())
+        engine = EtcdEngine(Cluster.parse(member.url(prefix)), None, PATIENT)
         await engine.put(*stop(1))
         await engine.beat("one", "start", b"")
 
@@ -161,7 +160,7 @@ def test_a_user_and_a_password_are_asked_for_and_never_shown(own: Etcd) -> None:
         own.ask("auth/enable", {})
 
         def opened(who: str, prefix: str = "fleet") -> EtcdEngine:
-            return EtcdEngine(Cluster.parse(own.url(prefix, who=who)), None, Patience(2.0, 2.0))
+            return EtcdEngine(Cluster.parse(own.url(prefix, who=who)), None, PATIENT)
 
         engine = opened("guards:guards-secret@")
         assert await engine.put(*stop(1)) == 1
@@ -200,7 +199,7 @@ def test_over_tls_the_member_must_be_the_one_that_is_trusted(tmp_path: Path) -> 
         with Etcd(tls=(issued.certificate, issued.key)) as member:
             for authority, works in ((own, True), (other, False)):
                 context = ssl.create_default_context(cafile=authority.pem)
-                engine = EtcdEngine(Cluster.parse(member.url("tls")), context, Patience())
+                engine = EtcdEngine(Cluster.parse(member.url("tls")), context, PATIENT)
                 if works:
                     assert (await engine.head()).engine
                 else:

@@ -18,7 +18,7 @@ from guard.state.engine import EngineError
 from guard.state.places import Patience
 from guard.state.postgres_engine import PostgresEngine, Server
 from guard.state.postgres_schema import schema
-from tests.guard.state.engines import postgres, stop, until_answered
+from tests.guard.state.engines import PATIENT, postgres, stop, until_answered
 from tests.parts.certificates import Authority
 from tests.parts.postgres import GUARDS, Postgres
 
@@ -81,7 +81,7 @@ def least() -> Iterator[Postgres]:
 def test_a_database_without_the_tables_says_what_to_run(least: Postgres) -> None:
     async def test() -> None:
         server = Server.parse(least.dsn().replace("/fleet", "/postgres"))
-        engine = PostgresEngine(server, None, Patience(), "test")
+        engine = PostgresEngine(server, None, PATIENT, "test")
         with pytest.raises(EngineError, match="guard state schema"):
             await engine.head()
 
@@ -90,7 +90,7 @@ def test_a_database_without_the_tables_says_what_to_run(least: Postgres) -> None
 
 def test_a_wrong_password_is_an_error_that_does_not_show_it(least: Postgres) -> None:
     async def test() -> None:
-        engine = PostgresEngine(Server.parse(least.dsn(password="other-secret")), None, Patience(), "test")
+        engine = PostgresEngine(Server.parse(least.dsn(password="other-secret")), None, PATIENT, "test")
         with pytest.raises(EngineError, match="InvalidPasswordError") as caught:
             await engine.head()
         assert "other-secret" not in str(caught.value)
@@ -105,7 +105,7 @@ def test_the_environments_variables_for_postgres_change_nothing(
     async def test() -> None:
         for name, value in (("PGHOST", "203.0.113.1"), ("PGUSER", "x"), ("PGPASSWORD", "x"), ("PGSSLMODE", "require")):
             monkeypatch.setenv(name, value)
-        engine = PostgresEngine(Server.parse(least.dsn()), None, Patience(), "test")
+        engine = PostgresEngine(Server.parse(least.dsn()), None, PATIENT, "test")
         assert (await engine.head()).engine
         await engine.aclose()
 
@@ -119,14 +119,14 @@ def test_over_tls_the_server_must_be_the_one_that_is_trusted(tmp_path: Path) -> 
         with Postgres(tls=(issued.certificate, issued.key)) as server:
             for authority, works in ((own, True), (other, False)):
                 context = ssl.create_default_context(cafile=authority.pem)
-                engine = PostgresEngine(Server.parse(server.dsn()), context, Patience(), "test")
+                engine = PostgresEngine(Server.parse(server.dsn()), context, PATIENT, "test")
                 if works:
                     assert (await engine.head()).engine
                 else:
                     with pytest.raises(EngineError, match="TLS"):
                         await engine.head()
                 await engine.aclose()
-            plain = PostgresEngine(Server.parse(server.dsn()), None, Patience(), "test")
+            plain = PostgresEngine(Server.parse(server.dsn()), None, PATIENT, "test")
             with pytest.raises(EngineError, match="refuses"):
                 await plain.head()
 
