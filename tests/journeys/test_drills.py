@@ -14,7 +14,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -47,34 +47,11 @@ from tests.parts.certificates import Authority
 from tests.parts.configuration import Credentials, ModelSpec, write_configuration
 from tests.parts.fleets import Fleet
 from tests.parts.guard_process import GUARD, GuardProcess, wait_until
+from tests.parts.hosts import Host
 from tests.parts.postgres import Postgres
 from tests.parts.raw_caller import RawCaller
 
 SELF_TEST = Scope.parse("model:guard-selftest")
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """A guard of two workers; a silent worker is left alone for a minute."""
-
-    guard: GuardProcess
-    config: Path
-    credentials: Credentials
-
-    @property
-    def state(self) -> Path:
-        """Where its orders are."""
-        return self.config / "var" / "state"
-
-    def drill(self, capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str]:
-        """Drill; returns the exit code and what was printed."""
-        code = main(["drill", "--config", str(self.config), *options])
-        told = capsys.readouterr()
-        return code, told.out + told.err
-
-    def held(self) -> list[str]:
-        """The scopes that are stopped."""
-        return [str(each.scope) for each in OrderDirectory(self.state).snapshot(of_a_known_host).still_held(0)]
 
 
 def configure(directory: Path, **drills: object) -> Credentials:
