@@ -17,8 +17,10 @@ endif
 run: $(VENV)/.run
 	$(VENV)/bin/guard demo
 
+# Compiled beforehand: the tests start hundreds of guards. A file's tests share their servers, so they stay together.
 test: $(VENV)/.test lint
-	$(PYTHON) -m pytest
+	$(PYTHON) -m compileall -q guard safeguards tests
+	$(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check --quiet .

@@ -24,8 +24,8 @@ from tests.parts.raw_caller import RawCaller, Whole
 from tests.parts.scripted_model import LOOP, SCRIPTS
 from tests.parts.upstream import STREAM_HEAD, Gate, Peer, Received, ScriptedUpstream, chunk, sends
 
-PROMPT_SECONDS: Final = 2.0
-BRIEF_SECONDS: Final = 0.5
+PROMPT_SECONDS: Final = 10.0
+BRIEF_SECONDS: Final = 1.5
 OPERATIONS: Final = ("chat", "completions", "responses", "messages")
 PATHS: Final = (CHAT, COMPLETIONS, RESPONSES, MESSAGES)
 TEXTS: Final = {CHAT: "content", COMPLETIONS: "text", RESPONSES: "text", MESSAGES: "text"}

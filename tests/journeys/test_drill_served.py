@@ -24,12 +24,11 @@ from guard.drills.result import Failure
 from guard.policy.drills import DrillPath
 from guard.state.acknowledgements import Ack, waiting_for
 from guard.state.directory import OrderDirectory
-from guard.state.merge import State
 from guard.state.orders import Source, StopOrder
 from guard.state.scope import Scope
-from tests.guard.state.parts import of_a_known_host
-from tests.parts.configuration import Credentials, ModelSpec, write_configuration
+from tests.parts.configuration import ModelSpec, write_configuration
 from tests.parts.guard_process import GuardProcess, wait_until
+from tests.parts.hosts import Host
 from tests.parts.raw_caller import RawCaller
 from tests.parts.upstream import STREAM_HEAD, Peer, Received, ScriptedUpstream, chunk, text
 
@@ -43,33 +42,12 @@ async def script(peer: Peer, _: Received) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class Served(Host):
     """A guard of two workers with a model at ASL-2 and one at ASL-3."""
 
-    guard: GuardProcess
-    config: Path
-    credentials: Credentials
-
-    @property
-    def state(self) -> Path:
-        """Where its orders are."""
-        return self.config / "var" / "state"
-
-    @property
-    def orders(self) -> State:
-        """What was ordered."""
-        return OrderDirectory(self.state).snapshot(of_a_known_host)
-
-    def held(self) -> list[str]:
-        """The scopes that are stopped for models below ASL-3."""
-        return [str(each.scope) for each in self.orders.still_held(0)]
-
-    def drill(self, capsys: pytest.CaptureFixture[str], model: str, *options: str) -> tuple[int, str]:
-        """Drill in a window; returns the exit code and what was printed."""
-        window = ["--disruptive", model, "--reason", "window of May", "--yes-stop", model]
-        code = main(["drill", "--config", str(self.config), *window, *options])
-        told = capsys.readouterr()
-        return code, told.out + told.err
+    def in_window(self, capsys: pytest.CaptureFixture[str], model: str, *options: str) -> tuple[int, str]:
+        """Drill on this model in a window; returns the exit code and what was printed."""
+        return self.drill(capsys, "--disruptive", model, "--reason", "window of May", "--yes-stop", model, *options)
 
     def streaming(self, model: str) -> RawCaller:
         """A stream of this model that runs."""
@@ -80,20 +58,20 @@ class Host:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     config = tmp_path_factory.mktemp("window")
     with ScriptedUpstream(script) as upstream:
         models = [ModelSpec("demo", upstream=upstream.url), ModelSpec("strict", asl=3, upstream=upstream.url)]
         credentials = write_configuration(config, models=models, workers=2, supervision={"deaf_seconds": 60})
         guard = json.loads((config / "guard.yaml").read_text())
-        (config / "guard.yaml").write_text(json.dumps({**guard, "drills": {"deadline_seconds": 2}}))
+        (config / "guard.yaml").write_text(json.dumps({**guard, "drills": {"deadline_seconds": 5}}))
         with GuardProcess(config) as process:
             wait_until(lambda: process.get("/health/ready").json()["serving"] == 2, "both serve")
-            yield Host(process, config, credentials)
+            yield Served(process, config, credentials)
 
 
 @pytest.fixture
-def host(running: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Host:
+def host(running: Served, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Served:
     monkeypatch.chdir(tmp_path)  # what two people would have to sign is written where the command runs
     monkeypatch.delenv("GUARD_CONFIG", raising=False)
     monkeypatch.delenv("GUARD_ADMIN_TOKEN", raising=False)
@@ -102,12 +80,12 @@ def host(running: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Host
 
 
 def test_below_three_every_way_cuts_what_runs_and_the_model_is_served_again(
-    host: Host, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    host: Served, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("GUARD_ADMIN_TOKEN", host.credentials.responder)
     out = tmp_path / "window.json"
     with host.streaming("demo") as cut, host.streaming("strict") as spared:
-        code, told = host.drill(capsys, "demo", "--out", str(out))
+        code, told = host.in_window(capsys, "demo", "--out", str(out))
         assert code == 0, told
         assert cut.until(b"stopped")
         assert b"tick" in (more := spared.socket.recv(1_048_576))
@@ -164,7 +142,7 @@ def test_below_three_every_way_cuts_what_runs_and_the_model_is_served_again(
     ],
 )
 def test_nothing_is_stopped_unless_every_word_of_it_was_said(
-    host: Host, capsys: pytest.CaptureFixture[str], options: list[str], words: str
+    host: Served, capsys: pytest.CaptureFixture[str], options: list[str], words: str
 ) -> None:
     before = host.orders
     assert main(["drill", "--config", str(host.config), *options]) == 2
@@ -173,7 +151,7 @@ def test_nothing_is_stopped_unless_every_word_of_it_was_said(
 
 
 def test_a_worker_that_does_not_obey_is_named_and_the_stop_is_lifted(
-    host: Host, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    host: Served, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A frozen one is killed beside a model at ASL-3, and the next obeys: so here nobody hears of worker 1."""
 
@@ -182,17 +160,17 @@ def test_a_worker_that_does_not_obey_is_named_and_the_stop_is_lifted(
         return tuple(each for each in acks if each.worker != "1"), (*missing, "1")
 
     monkeypatch.setattr("guard.drills.disruptive.waiting_for", deaf)
-    code, told = host.drill(capsys, "demo", "--path", "order")
+    code, told = host.in_window(capsys, "demo", "--path", "order")
     assert code == 1
-    assert "FAILED by order: not_cut: worker 1: not within 2 s; worker 1: not within 2 s" in told
+    assert "FAILED by order: not_cut: worker 1: not within 5 s; worker 1: not within 5 s" in told
     assert host.held() == []
     assert DrillFolder(host.state).results()[-1].failure is Failure.NOT_CUT
 
 
-def test_a_model_that_is_stopped_already_is_left_alone(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_is_stopped_already_is_left_alone(host: Served, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stop", "model:demo", "--reason", "an incident", "--config", str(host.config)]) == 0
     (order,) = host.orders.still_held(0)
-    code, told = host.drill(capsys, "demo")
+    code, told = host.in_window(capsys, "demo")
     assert code == 3
     assert f"skipped: model:demo: stop is in force (order {order.id})" in told
     assert host.held() == ["model:demo"]
@@ -200,7 +178,7 @@ def test_a_model_that_is_stopped_already_is_left_alone(host: Host, capsys: pytes
 
 
 def test_what_somebody_else_stops_meanwhile_is_not_lifted(
-    host: Host, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    host: Served, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An incident in the middle of a window: the drill says that the model stays stopped, and leaves it so."""
 
@@ -212,7 +190,7 @@ def test_what_somebody_else_stops_meanwhile_is_not_lifted(
         return {DrillPath.ORDER: both}
 
     monkeypatch.setattr("guard.cli.disruptive.ways_here", with_an_incident)
-    code, told = host.drill(capsys, "demo")
+    code, told = host.in_window(capsys, "demo")
     assert code == 1
     assert "FAILED by order: not_resumed: still stopped: model:demo (order file:STOP.model.demo)" in told
     assert [each.id for each in host.orders.still_held(0)] == ["file:STOP.model.demo"]
@@ -220,10 +198,10 @@ def test_what_somebody_else_stops_meanwhile_is_not_lifted(
 
 
 def test_from_three_on_it_is_stopped_once_and_two_people_are_told_what_to_sign(
-    host: Host, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    host: Served, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     with host.streaming("strict") as caller:
-        code, told = host.drill(capsys, "strict")
+        code, told = host.in_window(capsys, "strict")
         assert code == 0, told
         assert caller.until(b"stopped")
     assert "ok     by order: 1 streams cut, left stopped (order 0" in told
@@ -233,6 +211,6 @@ def test_from_three_on_it_is_stopped_once_and_two_people_are_told_what_to_sign(
     mine = [each for each in host.orders.still_held(3) if str(each.scope) == "model:strict"]
     (order,) = [each for each in mine if isinstance(each, StopOrder)]
     assert order.id in statement.read_text()
-    again, told = host.drill(capsys, "strict")
+    again, told = host.in_window(capsys, "strict")
     assert again == 3
     assert "skipped: model:strict: stop is in force" in told

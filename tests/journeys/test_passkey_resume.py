@@ -22,8 +22,9 @@ from guard.state.issuer import Issuer
 from guard.state.orders import Approver, Source, StopOrder, decode, issue_resume, issue_stop
 from guard.state.scope import Scope
 from guard.state.shown import fingerprint
-from tests.parts.configuration import Credentials, ModelSpec, write_configuration, write_operators
+from tests.parts.configuration import ModelSpec, write_configuration, write_operators
 from tests.parts.guard_process import GuardProcess, wait_until
+from tests.parts.hosts import Host
 from tests.parts.passkeys import WHERE, soft_passkey
 from tests.parts.raw_caller import RawCaller
 from tests.parts.ssh_keys import soft_key
@@ -35,17 +36,8 @@ ANAS_SSH = soft_key(KeyKind.ED25519, 60)
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class Strict(Host):
     """A guard of two workers with a model at ASL-3, whose approvers have passkeys."""
-
-    guard: GuardProcess
-    config: Path
-    credentials: Credentials
-
-    @property
-    def state(self) -> Path:
-        """Where its orders are."""
-        return self.config / "var" / "state"
 
     def statuses(self) -> set[int]:
         """Ask the model often enough to meet every worker."""
@@ -90,7 +82,7 @@ def statement(stop: StopOrder) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Strict]:
     config = tmp_path_factory.mktemp("passkeys")
     with ScriptedUpstream(says("hello")) as upstream:
         credentials = write_configuration(config, models=[ModelSpec("strict", 3, upstream.url)], workers=WORKERS)
@@ -102,11 +94,11 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         write_operators(config, persons, webauthn=WHERE.model_dump(mode="json"))
         with GuardProcess(config) as guard:
             wait_until(lambda: guard.get("/health/ready").json().get("serving", 0) == WORKERS, "all serve")
-            yield Host(guard, config, credentials)
+            yield Strict(guard, config, credentials)
 
 
 def test_two_passkeys_bring_the_model_back_also_by_the_command(
-    host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    host: Strict, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("GUARD_ADMIN_TOKEN", raising=False)
     host.stop()
@@ -160,7 +152,7 @@ Forged = Callable[[bytes], tuple[tuple[str, bytes], ...]]
         "another domain", "another page", "framed", "not asked to sign",
     ],
 )  # fmt: skip
-def test_every_worker_refuses_what_was_put_among_the_orders_by_hand(made: Forged, why: str, host: Host) -> None:
+def test_every_worker_refuses_what_was_put_among_the_orders_by_hand(made: Forged, why: str, host: Strict) -> None:
     stop = host.stop()
     text = statement(stop)
     name = host.put(stop, text, *made(text))
@@ -169,7 +161,7 @@ def test_every_worker_refuses_what_was_put_among_the_orders_by_hand(made: Forged
     assert host.statuses() == {503}
 
 
-def test_an_approval_of_one_stop_lifts_no_later_one(host: Host) -> None:
+def test_an_approval_of_one_stop_lifts_no_later_one(host: Strict) -> None:
     first = host.stop()
     text = statement(first)
     both = ("ana", ANA.sign(text)), ("ben", BEN.sign(text))

@@ -157,7 +157,10 @@ class Bench:
         """The next caller gets what the upstream says to him."""
         own = f"own answer {next(self.numbers)}"
         self.upstream.script = says(own)
-        assert self.ask(stream=True).texts == own
+        got = self.ask(stream=True)
+        if got.status == 504:  # the machine was too busy for the short times of this upstream
+            got = self.ask(stream=True)
+        assert got.texts == own
 
 
 @pytest.fixture(scope="module")

@@ -208,7 +208,7 @@ def test_a_caller_that_does_not_read_stops_the_upstream_and_holds_little_memory(
         order = bench.guard.stop("model:second")
         bench.upstream.wait_until(lambda: bench.upstream.busy == 0)
         bench.guard.quiet()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
         rest = b""
         try:
             while piece := caller.socket.recv(1 << 20):

@@ -22,7 +22,17 @@ from tests.mutations.table import MUTATIONS, mutate
 
 UNCHANGED: Final = "unchanged"
 AT_ONCE: Final = 2
-_QUIET: Final = ("-q", "--no-header", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+_QUIET: Final = (
+    "-q",
+    "--no-header",
+    "--assert=plain",
+    "-p",
+    "no:cacheprovider",
+    "-W",
+    "ignore::pytest.PytestAssertRewriteWarning",
+)
+# Of the installed plugins only these: the others take longer to import than the named tests to run.
+_PLUGINS: Final = ("-p", "pytest_timeout", "-p", "_hypothesis_pytestplugin")
 
 
 def run(names: list[str]) -> Iterator[tuple[str, int, str]]:
@@ -54,7 +64,8 @@ def _fork(name: str, out: IO[bytes]) -> int:
             mutation = {each.name: each for each in MUTATIONS}[name]
             mutate(mutation)
             tests_of = [mutation.test]
-        code = int(pytest.main([*_QUIET, *tests_of]))
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        code = int(pytest.main([*_QUIET, *_PLUGINS, *tests_of]))
     except BaseException:  # noqa: BLE001 - said in its output, and 99 is no code of pytest's
         traceback.print_exc()
     finally:

@@ -200,10 +200,6 @@ def _forgets_what_it_blocked(original: Any) -> Any:
     return close
 
 
-async def _forgotten(*_: Any) -> None:
-    return None
-
-
 def _releases_all(_: Any) -> Any:
     def release(self: Any) -> Any:
         events = list(self._queue)
@@ -250,7 +246,7 @@ _INVARIANTS: Final[tuple[tuple[Invariant, str, Callable[[Any], Any]], ...]] = (
     (Invariant.CHANGED_WHILE_SERVED, "safeguards.rapid_response:RapidResponse.close", _always(_does_nothing)),
     (Invariant.LOWERED_BY_TWO, "guard.policy.lowering:_lowerings", _always(lambda *_: iter(()))),
     (Invariant.INCIDENTS_TIMED, "guard.serve.handling:Handling._fixed", _always(_does_nothing)),
-    (Invariant.INCIDENTS_TIMED, "guard.serve.handling:Handling._remember", _always(_forgotten)),
+    (Invariant.INCIDENTS_TIMED, "guard.serve.handling:Handling._remember", _always(_does_nothing)),
     (Invariant.CLOSED_WHEN_FIXED, "guard.incidents.incident:Incident.unfixed", _always(lambda *_: ())),
     (Invariant.INCIDENTS_EXPORTED, "guard.incidents.bundle:_hash", _always(lambda _: "0" * 64)),
     (Invariant.LIMITS_STATED, "guard.policy.explain:_LIMIT", _always("")),

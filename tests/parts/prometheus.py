@@ -17,8 +17,8 @@ class Prometheus(Server):
     """Prometheus on a free loopback port, inside a `with` block.
 
     Without `config` (its text, or the same as a mapping) it scrapes itself (job `prometheus`) and
-    `targets` (job -> addresses as host:port) four times a second; its first scrape comes 5 s
-    after the start, which no flag changes. `folder` takes the configuration,
+    `targets` (job -> addresses as host:port) once in `every` milliseconds, which is also what a scrape
+    may take; its first scrape comes 5 s after the start, which no flag changes. `folder` takes the configuration,
     the storage and the log. Entering raises RuntimeError if it does not start.
     """
 
@@ -28,6 +28,7 @@ class Prometheus(Server):
         config: Mapping[str, object] | str | None = None,
         *,
         targets: Mapping[str, Sequence[str]] | None = None,
+        every: int = 250,
     ) -> None:
         """Fetch the package if it is not there and write the configuration; start nothing yet."""
         if config is not None and targets is not None:
@@ -35,7 +36,7 @@ class Prometheus(Server):
         port = free_port()
         self.address = f"127.0.0.1:{port}"
         if config is None:
-            config = _scraping({"prometheus": [self.address], **(targets or {})})
+            config = _scraping({"prometheus": [self.address], **(targets or {})}, every)
         home = folder / f"prometheus-{port}"
         home.mkdir()
         file = home / "prometheus.yml"
@@ -94,9 +95,13 @@ def promtool(*arguments: str, said: str | None = None) -> subprocess.CompletedPr
     )
 
 
-def _scraping(targets: Mapping[str, Sequence[str]]) -> dict[str, object]:
+def _scraping(targets: Mapping[str, Sequence[str]], every: int) -> dict[str, object]:
     return {
-        "global": {"scrape_interval": "250ms", "evaluation_interval": "250ms"},
+        "global": {
+            "scrape_interval": f"{every}ms",
+            "scrape_timeout": f"{every}ms",
+            "evaluation_interval": f"{every}ms",
+        },
         "scrape_configs": [
             {"job_name": job, "static_configs": [{"targets": list(addresses)}]} for job, addresses in targets.items()
         ],

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-_STATUS: Final = re.compile(rb"HTTP/1\.1 ([0-9]{3}) [\t -~\x80-\xff]*\Z")
+_STATUS: Final = re.compile(rb"HTTP/1\.([01]) ([0-9]{3}) [\t -~\x80-\xff]*\Z")
 _LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) HTTP/1\.[01]\Z")
 _HEADER: Final = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*((?:[!-~\x80-\xff](?:[ \t!-~\x80-\xff]*[!-~\x80-\xff])?)?)[ \t]*\Z"
@@ -51,21 +51,21 @@ def answered(data: bytes) -> tuple[int, bytes, bool] | None:
         fields = [_HEADER.match(each) for each in lines]
         if not end or status is None or not all(fields):
             return None
-        if not status[1].startswith(b"1"):
+        if not status[2].startswith(b"1"):
             break
         data = rest
     headers = [(field[1].lower(), field[2]) for field in fields if field is not None]
     lengths = [value for name, value in headers if name == b"content-length"]
     codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
-    if len(lengths) + len(codings) > 1 or codings not in ([], [b"chunked"]):
+    if len(lengths) + len(codings) > 1 or codings not in ([], [b"chunked"]) or (codings and status[1] == b"0"):
         return None
     if not lengths and not codings:
-        return int(status[1]), rest, False  # only the end of the connection would end it, which proves nothing
+        return int(status[2]), rest, False  # only the end of the connection would end it, which proves nothing
     if codings:
-        return int(status[1]), *_partial_chunks(rest)
+        return int(status[2]), *_partial_chunks(rest)
     if not _LENGTH.match(lengths[0]):
         return None
-    return int(status[1]), rest[: int(lengths[0])], len(rest) >= int(lengths[0])
+    return int(status[2]), rest[: int(lengths[0])], len(rest) >= int(lengths[0])
 
 
 def _partial_chunks(data: bytes) -> tuple[bytes, bool]:

@@ -41,6 +41,8 @@ from tests.guard.hooks.deliveries import no_hooks
 PEPPER = b"pepper"
 DRILL = "dt-guard-0123456789abcdef"
 NOW = 1_800_000_000.0
+DAY = datetime.fromtimestamp(NOW, UTC)
+"""Around which a configuration's evidence must hold, on whatever day the tests run."""
 TOKENS = {"ana": "at-guard-ana-0123456789ab", "vic": "at-guard-vic-0123456789ab", "late": "at-guard-late-0123456789"}
 
 

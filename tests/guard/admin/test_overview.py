@@ -26,7 +26,7 @@ from guard.policy.load import load
 from guard.state.directory import OrderDirectory
 from guard.state.orders import Source, issue_resume
 from safeguards.mode import Mode
-from tests.guard.admin.fakes import HALF, NOW, Counter, InFleet, replica
+from tests.guard.admin.fakes import DAY, HALF, NOW, Counter, InFleet, replica
 from tests.guard.state.parts import rule
 from tests.parts.configuration import CLAIMS, ModelSpec, write_configuration
 from tests.parts.ladders import write_ladder
@@ -35,7 +35,7 @@ from tests.parts.ladders import write_ladder
 @pytest.fixture
 def counter(tmp_path: Path) -> Counter:
     write_configuration(
-        tmp_path, models=[ModelSpec("demo", 2), ModelSpec("strict", 3), ModelSpec("low", claims=CLAIMS[:1])]
+        tmp_path, models=[ModelSpec("demo", 2), ModelSpec("strict", 3), ModelSpec("low", claims=CLAIMS[:1])], now=DAY
     )
     return Counter(load(tmp_path), tmp_path / "var" / "state")
 

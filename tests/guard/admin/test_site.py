@@ -30,7 +30,7 @@ from guard.state.scope import MAX_SUBJECT
 from safeguards.category import Category
 from safeguards.decision import Target
 from safeguards.mode import Mode
-from tests.guard.admin.fakes import DRILL, HALF, NOW, TOKENS, WHOLE, Counter, InFleet, replica
+from tests.guard.admin.fakes import DAY, DRILL, HALF, NOW, TOKENS, WHOLE, Counter, InFleet, replica
 from tests.guard.admin.signers import signed, write_signers
 from tests.parts.configuration import ModelSpec, write_configuration
 
@@ -41,7 +41,7 @@ NEVER = date(2999, 1, 1)
 
 @pytest.fixture
 def counter(tmp_path: Path) -> Counter:
-    write_configuration(tmp_path, models=[ModelSpec("demo", 2), ModelSpec("strict", 3)])
+    write_configuration(tmp_path, models=[ModelSpec("demo", 2), ModelSpec("strict", 3)], now=DAY)
     return Counter(load(tmp_path), tmp_path / "var" / "state")
 
 
@@ -741,7 +741,7 @@ def test_a_resume_that_may_not_be_has_no_button_and_does_nothing(counter: Counte
 
 @pytest.fixture
 def signers(tmp_path: Path) -> Counter:
-    write_configuration(tmp_path, models=[ModelSpec("demo", 2), ModelSpec("strict", 3)])
+    write_configuration(tmp_path, models=[ModelSpec("demo", 2), ModelSpec("strict", 3)], now=DAY)
     write_signers(tmp_path)
     found = Counter(load(tmp_path), tmp_path / "var" / "state")
     found.sign_in()

@@ -106,8 +106,8 @@ def test_a_caller_who_leaves_disturbs_no_other(tmp_path: Path) -> None:
 def test_after_many_at_once_a_sync_is_put_off_and_serves_who_comes_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("guard.audit.commit.GATHER_EACH", 0.1)
-    monkeypatch.setattr("guard.audit.commit.GATHER_MOST", 0.3)
+    monkeypatch.setattr("guard.audit.commit.GATHER_EACH", 0.2)
+    monkeypatch.setattr("guard.audit.commit.GATHER_MOST", 1.0)
 
     async def journey() -> None:
         desk = Desk(tmp_path)

@@ -99,7 +99,7 @@ def test_a_worker_that_never_looks_for_orders_fails_it_too(tmp_path: Path, monke
 
     async def run() -> None:
         async with standing(tmp_path, obeys=False) as here:
-            exercise = Exercise(here.stage((Operation.CHAT,), deadline=0.3), acts(here))
+            exercise = Exercise(here.stage((Operation.CHAT,), deadline=2.0), acts(here))
             failed = await failing(exercise)
             assert (failed.failure, failed.times) == (Failure.NOT_CUT, (Times("0"),))
             assert failed.order == exercise.order != ""
@@ -123,12 +123,12 @@ def test_a_way_that_gives_no_stop_and_one_that_lifts_none_are_told_apart(tmp_pat
                 Failure.NOT_ORDERED,
                 "OSError (No space left on device)",
             )
-            failed = await failing(Exercise(here.stage(chat, deadline=0.2), acts(here, stop=asleep)))
-            assert (failed.failure, failed.why) == (Failure.NOT_ORDERED, "the order was not given within 0.2 s")
+            failed = await failing(Exercise(here.stage(chat, deadline=2.0), acts(here, stop=asleep)))
+            assert (failed.failure, failed.why) == (Failure.NOT_ORDERED, "the order was not given within 2 s")
             failed = await failing(Exercise(here.stage(chat), acts(here, resume=broken)))
             assert failed.failure is Failure.NOT_RESUMED
             assert failed.times[0].refused is not None
-            failed = await failing(Exercise(here.stage(chat, deadline=0.3), acts(here)))
+            failed = await failing(Exercise(here.stage(chat), acts(here)))
             assert failed.failure is Failure.NO_STREAM  # what was not resumed is still stopped
             assert "it ended before any text, with stopped" in failed.why
             lift(here.ground.bench, "after")
@@ -190,8 +190,8 @@ def test_a_way_that_waits_for_workers_who_do_not_obey_is_told_as_what_it_is(tmp_
                 return ""
 
             both = (Operation.CHAT, Operation.MESSAGES)
-            failed = await failing(Exercise(here.stage(both, deadline=1.0), acts(here, stop=rehearsed)))
-            assert (failed.failure, failed.why) == (Failure.NOT_CUT, "worker 0, messages: not within 1 s")
+            failed = await failing(Exercise(here.stage(both, deadline=3.0), acts(here, stop=rehearsed)))
+            assert (failed.failure, failed.why) == (Failure.NOT_CUT, "worker 0, messages: not within 3 s")
             assert lift(rehearsing, "after") != ()
 
     asyncio.run(run())

@@ -213,14 +213,14 @@ def test_a_body_larger_than_the_bound_of_headers_is_no_header(edge: Edge) -> Non
 
 @pytest.mark.parametrize("sent", [b"", b"POST /x HT", HEAD, HEAD + b"x: a", b"\r\n"], ids=repr)
 def test_headers_that_do_not_come_in_time_are_answered_408(sent: bytes, tls: Tls | None) -> None:
-    with Edge(header_seconds=0.2, tls=tls) as edge:
+    with Edge(header_seconds=0.5, tls=tls) as edge:
         assert refusal(edge.say(sent))[0] == 408
         assert edge.seen == []
         still_serves(edge)
 
 
 def test_the_headers_of_a_second_request_have_their_time_too(tls: Tls | None) -> None:
-    with Edge(header_seconds=0.2, tls=tls) as edge:
+    with Edge(header_seconds=0.5, tls=tls) as edge:
         for late in (b"POST /x", b"\r\n"):
             with edge.connect() as sock:
                 sock.sendall(GOOD)

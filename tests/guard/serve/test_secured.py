@@ -106,7 +106,7 @@ def test_a_caller_who_mistakes_the_scheme_is_told(edge: Edge, tls: Tls) -> None:
 
 @pytest.mark.parametrize("sent", [b"", HELLO[:1], HELLO], ids=["nothing", "a byte", "half a hello"])
 def test_a_handshake_has_the_time_of_headers(sent: bytes, tls: Tls) -> None:
-    with Edge(tls=tls, header_seconds=0.2) as edge, edge.dial() as sock:
+    with Edge(tls=tls, header_seconds=0.5) as edge, edge.dial() as sock:
         sock.sendall(sent)
         with suppress(ConnectionResetError):
             assert rest(sock) == b""
@@ -237,8 +237,8 @@ def test_a_caller_without_a_valid_certificate_is_not_heard(
     with Edge(tls=tls) as edge:
         with pytest.raises(ssl.SSLError, match="ALERT"):
             asked(edge, context)
+        wait_until(lambda: dict(tls.certificates.failed) == {reason: 1}, "it is counted")  # after its alert was sent
         assert edge.seen == []
-        assert dict(tls.certificates.failed) == {reason: 1}
 
 
 def test_where_they_are_optional_none_is_needed(authority: Authority, callers: Authority, tmp_path: Path) -> None:

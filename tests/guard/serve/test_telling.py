@@ -61,6 +61,7 @@ class Stand:
     fleet: bool = False
     workers: Workers = field(default_factory=Workers)
     known: State = field(default_factory=State)
+    log: int = 2
 
     def __post_init__(self) -> None:
         """Write and open all."""
@@ -77,7 +78,7 @@ class Stand:
             read_receivers(config),
             self.workers,  # type: ignore[arg-type]  # all that is asked of it
             self.meter,
-            JsonLog(self.clock),
+            JsonLog(self.clock, self.log),
             self.clock,
         )
 
@@ -274,16 +275,14 @@ def test_what_was_found_is_told(tmp_path: Path) -> None:
     assert "value out of its band demo alarm by guard; reason: block_rate over 60 s is 1" in text
 
 
-def test_what_is_lost_is_counted_and_the_log_holds_nothing_secret(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    with NoticeReceiver(Answer(403)) as board:
-        stand = Stand(tmp_path, board)
+def test_what_is_lost_is_counted_and_the_log_holds_nothing_secret(tmp_path: Path) -> None:
+    with NoticeReceiver(Answer(403)) as board, (tmp_path / "log").open("wb") as log:
+        stand = Stand(tmp_path, board, log=log.fileno())
         stand.run(lambda: stand.telling.ordered(stand.signed(stop())), expect=1)
     assert (stand.count("lost"), stand.count("sent")) == (1, 0)
-    said = capfd.readouterr().err
-    lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]  # others' tests may end meanwhile
-    (line,) = [line for line in lines if line["event"] == "notice_failed"]
+    said = (tmp_path / "log").read_text()
+    (line,) = map(json.loads, said.splitlines())
+    assert line["event"] == "notice_failed"
     assert (line["receiver"], line["result"], line["reason"]) == ("chat", "lost", "it answered with status 403")
     assert "secret-path" not in said
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Final, TypeVar
 
-from guard.state.engine import StateEngine
+from guard.state.engine import EngineError, StateEngine
 from guard.state.etcd_engine import EtcdEngine
 from guard.state.etcd_gateway import Cluster
 from guard.state.orders import Source, encode, issue_resume, issue_rule, issue_stop
@@ -20,6 +23,21 @@ from tests.parts.etcd import Etcd
 from tests.parts.postgres import Postgres
 
 Open = Callable[[], StateEngine]
+PATIENT: Final = Patience(20.0, 20.0)
+HASTY: Final = Patience(0.3, 0.3)
+"""So little that a busy machine may need longer for an answer: ask with `until_answered`."""
+_T = TypeVar("_T")
+
+
+async def until_answered(ask: Callable[[], Awaitable[_T]]) -> _T:
+    """Ask until there is an answer, for half a minute, and return it."""
+    until = time.monotonic() + 30.0
+    while True:
+        try:
+            return await ask()
+        except EngineError:
+            assert time.monotonic() < until
+            await asyncio.sleep(0.01)
 
 
 def shared(folder: Path) -> Open:
@@ -27,12 +45,12 @@ def shared(folder: Path) -> Open:
 
 
 def postgres(server: Postgres, port: int | None = None, patience: Patience | None = None) -> Open:
-    return lambda: PostgresEngine(Server.parse(server.dsn(port=port)), None, patience or Patience(2.0, 0.5), "test")
+    return lambda: PostgresEngine(Server.parse(server.dsn(port=port)), None, patience or PATIENT, "test")
 
 
 def etcd(server: Etcd, prefix: str, port: int | None = None, patience: Patience | None = None) -> Open:
     url = server.url(prefix, port=port)
-    return lambda: EtcdEngine(Cluster.parse(url), None, patience or Patience(5.0, 5.0))
+    return lambda: EtcdEngine(Cluster.parse(url), None, patience or PATIENT)
 
 
 def stop(number: int, scope: str = "all", reason: str = "a reason") -> tuple[str, bytes]:

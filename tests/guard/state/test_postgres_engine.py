@@ -1,12 +1,14 @@
-"""What the engine of a fleet does when its PostgreSQL is gone, frozen, silent, restarted, or not what it should be."""
+"""What the engine of a fleet does when its PostgreSQL is not what it should be.
+
+Gone, frozen and silent servers are in `test_engine_faults`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import signal
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
@@ -16,93 +18,15 @@ from guard.state.engine import EngineError
 from guard.state.places import Patience
 from guard.state.postgres_engine import PostgresEngine, Server
 from guard.state.postgres_schema import schema
-from tests.guard.state.engines import postgres, stop
+from tests.guard.state.engines import PATIENT, postgres, stop, until_answered
 from tests.parts.certificates import Authority
 from tests.parts.postgres import GUARDS, Postgres
-from tests.parts.tcp_proxy import TcpProxy
 
 
 @pytest.fixture
 def server() -> Iterator[Postgres]:
     with Postgres() as running:
         yield running
-
-
-async def until_answered(ask: Callable[[], Awaitable[object]], seconds: float = 30.0) -> None:
-    """Ask until there is an answer."""
-    until = time.monotonic() + seconds
-    while True:
-        try:
-            await ask()
-        except EngineError:
-            assert time.monotonic() < until
-            await asyncio.sleep(0.01)
-        else:
-            return
-
-
-def test_a_connection_that_goes_nowhere_is_given_up_and_a_new_one_is_made(server: Postgres) -> None:
-    async def test() -> None:
-        with TcpProxy(server.port) as proxy:
-            engine = postgres(server, proxy.port)()
-            await engine.put(*stop(1))
-            proxy.swallow()
-            with pytest.raises(EngineError, match="does not answer in time"):
-                await engine.head()
-            assert (await engine.head()).position == 1
-            assert proxy.connections >= 2
-            await engine.aclose()
-
-    asyncio.run(test())
-
-
-def test_a_server_that_takes_connections_and_says_nothing_is_an_error_in_time(server: Postgres) -> None:
-    async def test() -> None:
-        with TcpProxy(server.port) as proxy:
-            engine = postgres(server, proxy.port, Patience(0.3, 0.3))()
-            proxy.refuse(refusing=True)
-            with pytest.raises(EngineError, match="does not answer in time"):
-                await engine.head()
-            proxy.refuse(refusing=False)
-            await until_answered(engine.head)
-            await engine.aclose()
-
-    asyncio.run(test())
-
-
-def test_a_frozen_server_is_an_error_in_time_and_what_was_durable_is_there_when_it_thaws(server: Postgres) -> None:
-    async def test() -> None:
-        engine = postgres(server, None, Patience(0.3, 0.3))()
-        await engine.put(*stop(1))
-        server.signal(signal.SIGSTOP)
-        try:
-            for _ in range(3):
-                with pytest.raises(EngineError):
-                    await engine.beat("one", "start", b"")
-        finally:
-            server.signal(signal.SIGCONT)
-        await until_answered(lambda: engine.put(*stop(2)))
-        assert (await engine.head()).position == 2
-        await engine.aclose()
-
-    asyncio.run(test())
-
-
-def test_after_a_crash_of_the_server_every_order_that_was_put_is_there(server: Postgres) -> None:
-    async def test() -> None:
-        engine = postgres(server)()
-        for number in range(20):
-            await engine.put(*stop(number))
-        head = await engine.head()
-        server.kill()
-        with pytest.raises(EngineError, match="cannot be reached"):
-            await engine.head()
-        server.start()
-        assert await engine.head() == head
-        assert len(await engine.since(0)) == 20
-        await engine.aclose()
-
-    asyncio.run(test())
 
 
 def test_a_client_that_freezes_while_it_writes_holds_up_nobody(server: Postgres) -> None:
@@ -116,9 +40,9 @@ def test_a_client_that_freezes_while_it_writes_holds_up_nobody(server: Postgres)
         with pytest.raises(EngineError):
             await engine.put(*stop(1))
         assert time.monotonic() - began < 10.0
-        assert (await engine.head()).position == 0
+        assert (await until_answered(engine.head)).position == 0
         await holder.close()
-        await engine.put(*stop(1))
+        await until_answered(lambda: engine.put(*stop(1)))
         await engine.aclose()
 
     asyncio.run(test())
@@ -157,7 +81,7 @@ def least() -> Iterator[Postgres]:
 def test_a_database_without_the_tables_says_what_to_run(least: Postgres) -> None:
     async def test() -> None:
         server = Server.parse(least.dsn().replace("/fleet", "/postgres"))
-        engine = PostgresEngine(server, None, Patience(), "test")
+        engine = PostgresEngine(server, None, PATIENT, "test")
         with pytest.raises(EngineError, match="guard state schema"):
             await engine.head()
 
@@ -166,7 +90,7 @@ def test_a_database_without_the_tables_says_what_to_run(least: Postgres) -> None
 
 def test_a_wrong_password_is_an_error_that_does_not_show_it(least: Postgres) -> None:
     async def test() -> None:
-        engine = PostgresEngine(Server.parse(least.dsn(password="other-secret")), None, Patience(), "test")
+        engine = PostgresEngine(Server.parse(least.dsn(password="other-secret")), None, PATIENT, "test")
         with pytest.raises(EngineError, match="InvalidPasswordError") as caught:
             await engine.head()
         assert "other-secret" not in str(caught.value)
@@ -181,7 +105,7 @@ def test_the_environments_variables_for_postgres_change_nothing(
     async def test() -> None:
         for name, value in (("PGHOST", "203.0.113.1"), ("PGUSER", "x"), ("PGPASSWORD", "x"), ("PGSSLMODE", "require")):
             monkeypatch.setenv(name, value)
-        engine = PostgresEngine(Server.parse(least.dsn()), None, Patience(), "test")
+        engine = PostgresEngine(Server.parse(least.dsn()), None, PATIENT, "test")
         assert (await engine.head()).engine
         await engine.aclose()
 
@@ -195,14 +119,14 @@ def test_over_tls_the_server_must_be_the_one_that_is_trusted(tmp_path: Path) -> 
         with Postgres(tls=(issued.certificate, issued.key)) as server:
             for authority, works in ((own, True), (other, False)):
                 context = ssl.create_default_context(cafile=authority.pem)
-                engine = PostgresEngine(Server.parse(server.dsn()), context, Patience(), "test")
+                engine = PostgresEngine(Server.parse(server.dsn()), context, PATIENT, "test")
                 if works:
                     assert (await engine.head()).engine
                 else:
                     with pytest.raises(EngineError, match="TLS"):
                         await engine.head()
                 await engine.aclose()
-            plain = PostgresEngine(Server.parse(server.dsn()), None, Patience(), "test")
+            plain = PostgresEngine(Server.parse(server.dsn()), None, PATIENT, "test")
             with pytest.raises(EngineError, match="refuses"):
                 await plain.head()
 
