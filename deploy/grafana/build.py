@@ -236,6 +236,16 @@ TRAFFIC: Final = (
         "short",
         query(f"sum by (model) (guard_streams_open{{{MODEL}}})", "{{model}}"),
     ),
+    stat(
+        "Counts without a model's name",
+        "Recordings of this time that could not be kept apart by model, route and tier: there are too many. "
+        "Runbook GuardMetricsCollapsed.",
+        "short",
+        query(f"ceil(sum(increase(guard_metrics_series_dropped_total{{{HERE}}}[$__range])))", "collapsed"),
+        thresholds=steps(GREEN, (1, ORANGE)),
+        mappings=words(is_0=("NONE", GREEN)),
+        decimals=0,
+    ),
 )
 RECORD: Final = (
     stat(

@@ -76,7 +76,7 @@ class Fleet(Workers, Protocol):
     def wake(self) -> None:
         """Tell the workers that orders have changed."""
 
-    def metrics(self, accept: str) -> tuple[bytes, str]:
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
         """The metrics page and its content type."""
 
     def standing(self) -> list[dict[str, Any]]:
@@ -211,7 +211,7 @@ class _Admin:
         return JSONResponse(body, 200 if found.ready else 503)
 
     async def _metrics(self, request: Request) -> Response:
-        page, content_type = self._fleet.metrics(request.headers.get("accept", ""))
+        page, content_type = await self._fleet.metrics(request.headers.get("accept", ""))
         return Response(page, headers={"content-type": content_type})
 
     def _as(

@@ -78,7 +78,7 @@ _ALL = (
         "guard_requests_not_judged_total",
         Kind.COUNTER,
         _W,
-        "Exchanges that no band counts: a reload, a pushed rule or an order's detour decided how they ended.",
+        "Exchanges that no band counts: a reload, a pushed rule, a stricter rung or a detour decided how they ended.",
         ("model", "outcome"),
         outcome=tuple(Ending),
     ),

@@ -144,7 +144,7 @@ class Behind:
         """Count."""
         self.woken += 1
 
-    def metrics(self, accept: str) -> tuple[bytes, str]:
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
         """Nobody asks."""
         return b"", "text/plain"
 

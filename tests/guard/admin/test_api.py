@@ -105,7 +105,7 @@ class Fleet:
         """Count."""
         self.woken += 1
 
-    def metrics(self, accept: str) -> tuple[bytes, str]:
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
         """Echo what was asked for."""
         return b"page", f"text/plain; asked={accept or 'nothing'}"
 
