@@ -66,6 +66,20 @@ SAFE: Final = (
         named=True,
     ),
     stat(
+        "Policy kept",
+        "Whether the policy in force lies in each state folder as it was put there; the guard puts it back. "
+        "Runbook GuardPolicyDamaged.",
+        "short",
+        query(
+            f"ceil(sum by (instance) (increase(guard_policy_snapshot_damages_total{{{HERE}}}[$__range])))",
+            "{{instance}}",
+        ),
+        thresholds=steps(GREEN, (1, RED)),
+        mappings=words(is_0=("AS IT WAS PUT", GREEN)),
+        decimals=0,
+        named=True,
+    ),
+    stat(
         "Stopped",
         "Whether a stop order covers the model for everybody, on any guard. Stops of a tier or a key show under the "
         "orders in force. Runbook GuardKillSwitchEngaged, and where somebody used an emergency token runbook "

@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -60,7 +61,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
 def standing_now(arguments: argparse.Namespace) -> dict[str, Any] | int:
     """Return what the admin API tells, else what lies on this host; an exit code where neither can be had."""
-    config, differs = (None, "") if arguments.config is None else policy_in_force(arguments.config)
+    config, differs = (None, "") if arguments.config is None else policy_in_force(arguments.config, or_files=True)
     try:
         client = client_or_none(arguments, None if config is None else config.guard)
     except NoTokenError as problem:
@@ -102,7 +103,9 @@ def _local(config: Config, differs: str) -> dict[str, Any]:
             }
         )
     stops = [] if board is None else [each.fields() for each in board.in_force(orders)]
-    current = Snapshots(state).current()
+    current = None
+    with suppress(OSError):  # said on the way here
+        current = Snapshots(state).current()
     policy = {"digest": config.digest, "since": None if current is None else current.since, "differs": differs}
     body: dict[str, Any] = {"stops": stops, "models": models, "workers": list(living(state)), "policy": policy}
     body["rules"] = 0 if board is None else len(board.rules(orders))
@@ -144,10 +147,13 @@ def _print(body: dict[str, Any]) -> None:
     if not body["workers"]:
         out("no worker runs here: nothing is served; what follows holds for the next start")
     policy = body.get("policy")
-    if policy is not None and policy["since"] is not None:
-        out(f"policy {policy['digest'][:16]} in force since {_when(policy['since'])}")
+    if policy is not None:
+        if policy["since"] is not None:
+            out(f"policy {policy['digest'][:16]} in force since {_when(policy['since'])}")
         for line in policy["differs"].splitlines()[:MAX_LINES]:
             out(f"THE FILES ARE ANOTHER and not in force: {line}")
+        if policy.get("damaged"):
+            out(f"THE POLICY IN FORCE IS DAMAGED on this host's disk: {policy['damaged']}")
     if "fleet" in body:
         _print_fleet(body["fleet"])
     if "drills" in body:

@@ -516,6 +516,18 @@ _ALL = (
         _S,
         "1 while the files of the configuration could not come into force.",
     ),
+    _metric(
+        "guard_policy_snapshot_damaged",
+        Kind.GAUGE,
+        _S,
+        "1 while the policy in force does not lie in the state folder as it was put there, and cannot be put back.",
+    ),
+    _metric(
+        "guard_policy_snapshot_damages_total",
+        Kind.COUNTER,
+        _S,
+        "Times that the policy in force was found changed in the state folder; the guard puts it back.",
+    ),
     _metric("guard_policy_in_force_timestamp_seconds", Kind.GAUGE, _S, "When the policy in force came into force."),
     _metric(
         "guard_attestation_expiry_timestamp_seconds",
