@@ -82,6 +82,9 @@ class Fleet(Workers, Protocol):
     def standing(self) -> list[dict[str, Any]]:
         """Each model's standing: routable or not, and why."""
 
+    def waiting(self) -> list[dict[str, Any]]:
+        """Which resumes wait for people's approval on this host."""
+
     def drills(self) -> dict[str, Any]:
         """How drills of the kill switch stand, and which models have a gap because of them."""
 
@@ -352,6 +355,7 @@ class _Admin:
             "policy": self._fleet.policy(),
             "resumes_not_counted": dict(state.uncounted()),
             "rules": len(board.rules(state)),
+            "waiting": self._fleet.waiting(),
             "drills": self._fleet.drills(),
         }
         member = self._fleet.fleet()

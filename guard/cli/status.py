@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from guard.admin.approving import still_waiting
 from guard.admin.modes import strongest_first, words_of
 from guard.cli.admin_client import NoTokenError
 from guard.cli.in_force import policy_in_force
@@ -26,6 +27,7 @@ from guard.policy.load import Config
 from guard.policy.report import standing
 from guard.serve.leases import fleet_lease, lease_fields
 from guard.state.acknowledgements import living
+from guard.state.asked import AskedFolder
 from guard.state.merge import State
 from guard.state.seen import Seen
 from guard.state.snapshots import Snapshots
@@ -108,6 +110,8 @@ def _local(config: Config, differs: str) -> dict[str, Any]:
         current = Snapshots(state).current()
     policy = {"digest": config.digest, "since": None if current is None else current.since, "differs": differs}
     body: dict[str, Any] = {"stops": stops, "models": models, "workers": list(living(state)), "policy": policy}
+    waits = () if board is None else still_waiting(AskedFolder(state).read(), board, time.time())
+    body["waiting"] = [each.fields() for each in waits]
     body["rules"] = 0 if board is None else len(board.rules(orders))
     body["resumes_not_counted"] = dict(orders.uncounted())
     body["drills"] = _drills(config, state)
@@ -166,6 +170,10 @@ def _print(body: dict[str, Any]) -> None:
         out(f"{what} {stop['scope']}{since} by {stop['who']}: {reason} (order {stop['order']}{lifted})")
     for order, why in body.get("resumes_not_counted", {}).items():
         out(f"resume {order} does not count for all that it names: {why}")
+    for each in body.get("waiting", ()):
+        people = each["approved_by"] or "nobody yet"
+        what = f"of {', '.join(each['lifts'])}, asked for by {each['asked_by']}: {each['reason']}"
+        out(f"WAITS FOR APPROVAL until {_when(each['until'])}: resume {what}; approved by {people}")
     if body.get("rules"):
         out(f"{body['rules']} pushed rule orders are in force: see guard rule list")
     modes = {stop["order"]: stop.get("mode", Mode.STOP.value) for stop in body["stops"]}

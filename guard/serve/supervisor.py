@@ -199,6 +199,10 @@ class Supervisor:
         """Judge each model now."""
         return self._judging.standing()
 
+    def waiting(self) -> list[dict[str, Any]]:
+        """What waits for people's approval."""
+        return [each.fields() for each in self._site.waiting()]
+
     def drills(self) -> dict[str, Any]:
         """How drills stand."""
         return self._drilling.fields()

@@ -152,6 +152,10 @@ class Behind:
         """Nobody asks."""
         return []
 
+    def waiting(self) -> list[dict[str, Any]]:
+        """Nothing waits."""
+        return []
+
     def policy(self) -> dict[str, Any]:
         """As the test says."""
         return self.in_force

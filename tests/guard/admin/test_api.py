@@ -117,6 +117,10 @@ class Fleet:
         """None are made."""
         return {"kinds": [], "gaps": [], "models": []}
 
+    def waiting(self) -> list[dict[str, Any]]:
+        """Nothing waits."""
+        return []
+
     def policy(self) -> dict[str, Any]:
         """A digest."""
         return {"digest": "new", "differs": ""}
