@@ -1,4 +1,7 @@
-"""What the control page shows, gathered at one moment: every part frozen, and nothing in it that was not looked up."""
+"""What the control page shows, gathered at one moment: every part frozen, and nothing in it that was not looked up.
+
+It is one file, because all of it is looked up for one page, at one moment.
+"""
 
 from __future__ import annotations
 

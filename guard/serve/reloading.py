@@ -3,6 +3,8 @@
 An attempt reads the files once, and what it accepts is kept as the very bytes that were read. It comes into force when
 it can be served by this process and by every worker, and when it may (`guard.policy.acceptance`); whatever else
 happens, the one before stays in force, and the log, a metric, the request log and `guard status` say why.
+
+It is one file, because an attempt is read here from its files to what is told of it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Two people approve on the page, each in a browser of their own; what does not count is refused with a word."""
+"""Two people approve on the page, each in a browser of their own; what does not count is refused with a word.
+
+It is one file, because all of it begins with a statement that waits on one desk.
+"""
 
 from __future__ import annotations
 
