@@ -67,7 +67,8 @@ class Serving:
     Only keys of its ``audience`` reach it. ``rungs`` are those of its ladder that it can answer: ``stricter`` is the
     pipeline with the same safeguards of which more are enforced, ``fallback`` the model that answers in its place: only
     prompts of the categories ``fallback_for``, if there are any, which the mounts ``fallback_by`` can find.
-    ``replacement`` is what callers are told of once it is withdrawn.
+    ``replacement`` is what callers are told of once it is withdrawn. ``tried`` are its mounts in shadow: where one of
+    them blocks, an order made it.
     """
 
     model: str
@@ -94,6 +95,7 @@ class Serving:
     fallback_for: frozenset[str] = frozenset()
     fallback_by: frozenset[str] = frozenset()
     replacement: str = ""
+    tried: frozenset[str] = frozenset()
 
 
 class Catalogue(Protocol):

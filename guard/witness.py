@@ -38,8 +38,8 @@ class Witness:
 
     def ended(self, arrival: Arrival, outcome: Outcome) -> None:
         """Count, log and trace how it ended."""
-        provider = arrival.serving.provider
-        observe.exchange_ended(self.meter, arrival.exchange, outcome, arrival.route, provider)
+        provider, tried = arrival.serving.provider, arrival.serving.tried
+        observe.exchange_ended(self.meter, arrival.exchange, outcome, arrival.route, provider, tried)
         self.log.exchange(arrival.exchange, outcome)
         if self._tracer is not None:
             self._tracer.exchange_ended(arrival.exchange, outcome, provider)

@@ -66,6 +66,20 @@ SAFE: Final = (
         named=True,
     ),
     stat(
+        "Policy kept",
+        "Whether the policy in force lies in each state folder as it was put there; the guard puts it back. "
+        "Runbook GuardPolicyDamaged.",
+        "short",
+        query(
+            f"ceil(sum by (instance) (increase(guard_policy_snapshot_damages_total{{{HERE}}}[$__range])))",
+            "{{instance}}",
+        ),
+        thresholds=steps(GREEN, (1, RED)),
+        mappings=words(is_0=("AS IT WAS PUT", GREEN)),
+        decimals=0,
+        named=True,
+    ),
+    stat(
         "Stopped",
         "Whether a stop order covers the model for everybody, on any guard. Stops of a tier or a key show under the "
         "orders in force. Runbook GuardKillSwitchEngaged, and where somebody used an emergency token runbook "
@@ -235,6 +249,16 @@ TRAFFIC: Final = (
         "Streamed exchanges that have begun and not ended: what a stop would cut now.",
         "short",
         query(f"sum by (model) (guard_streams_open{{{MODEL}}})", "{{model}}"),
+    ),
+    stat(
+        "Counts without a model's name",
+        "Recordings of this time that could not be kept apart by model, route and tier: there are too many. "
+        "Runbook GuardMetricsCollapsed.",
+        "short",
+        query(f"ceil(sum(increase(guard_metrics_series_dropped_total{{{HERE}}}[$__range])))", "collapsed"),
+        thresholds=steps(GREEN, (1, ORANGE)),
+        mappings=words(is_0=("NONE", GREEN)),
+        decimals=0,
     ),
 )
 RECORD: Final = (

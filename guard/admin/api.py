@@ -76,11 +76,14 @@ class Fleet(Workers, Protocol):
     def wake(self) -> None:
         """Tell the workers that orders have changed."""
 
-    def metrics(self, accept: str) -> tuple[bytes, str]:
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
         """The metrics page and its content type."""
 
     def standing(self) -> list[dict[str, Any]]:
         """Each model's standing: routable or not, and why."""
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """Which resumes wait for people's approval on this host."""
 
     def drills(self) -> dict[str, Any]:
         """How drills of the kill switch stand, and which models have a gap because of them."""
@@ -211,7 +214,7 @@ class _Admin:
         return JSONResponse(body, 200 if found.ready else 503)
 
     async def _metrics(self, request: Request) -> Response:
-        page, content_type = self._fleet.metrics(request.headers.get("accept", ""))
+        page, content_type = await self._fleet.metrics(request.headers.get("accept", ""))
         return Response(page, headers={"content-type": content_type})
 
     def _as(
@@ -352,6 +355,7 @@ class _Admin:
             "policy": self._fleet.policy(),
             "resumes_not_counted": dict(state.uncounted()),
             "rules": len(board.rules(state)),
+            "waiting": self._fleet.waiting(),
             "drills": self._fleet.drills(),
         }
         member = self._fleet.fleet()

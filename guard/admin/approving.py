@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from guard.admin.page.waiting import SHOWN, Waits
 from guard.admin.switchboard import ResumeRefusedError, Switchboard
 from guard.approval import webauthn
 from guard.approval.order import instant_text
@@ -20,6 +21,8 @@ from guard.approval.verify import Heard, Kind, NotApproved, Signed, hear, may_si
 from guard.policy.operators import OperatorsFile
 from guard.policy.passkey import credential_bytes
 from guard.policy.ssh_key import read_key
+from guard.state.asked import Asked
+from guard.state.merge import TWO_PERSON_ASL, told_people
 from guard.state.orders import MAX_APPROVAL, MAX_SIGNATURE, MAX_SIGNATURES, Approver
 from guard.state.scope import OrderError
 
@@ -145,6 +148,32 @@ def heard_of(statement: str, approvers: Sequence[Approver], operators: Operators
         return hear(statement.encode("ascii", "replace"), signed, operators, at, ROLES)
     except NotApproved as wrong:
         return Heard((), (str(wrong),))
+
+
+def still_waiting(asked: Sequence[Asked], board: Switchboard, now: float) -> tuple[Waits, ...]:
+    """Return the newest of what was asked that would still lift something; none where the orders cannot be read."""
+    if not asked:
+        return ()
+    try:
+        state = board.state()
+    except OSError:
+        return ()  # the page says so, and nothing could be resumed
+    held = {each.id for each in (*state.still_held(TWO_PERSON_ASL), *state.rules_held(TWO_PERSON_ASL))}
+    found: list[Waits] = []
+    for each in reversed(asked):
+        try:
+            named = board.named(each.statement)
+        except OrderError:
+            continue  # no statement of this release
+        if now >= named.expires or too_early(named, now) or held.isdisjoint(lift.order for lift in named.lifts):
+            continue
+        if len(found) == SHOWN:
+            break  # each takes a few signatures to verify
+        heard = heard_of(each.statement, each.approvers, board.operators, now)
+        scopes = tuple(dict.fromkeys(lift.scope for lift in named.lifts))
+        people = told_people(heard.people, heard.kinds)
+        found.append(Waits(each.name, scopes, named.reason, each.who, people, named.expires))
+    return tuple(found)
 
 
 def _made_with(block: bytes) -> bytes:

@@ -1,4 +1,7 @@
-"""What the control page shows, gathered at one moment: every part frozen, and nothing in it that was not looked up."""
+"""What the control page shows, gathered at one moment: every part frozen, and nothing in it that was not looked up.
+
+It is one file, because all of it is looked up for one page, at one moment.
+"""
 
 from __future__ import annotations
 
@@ -279,7 +282,11 @@ def _uncounted(state: State) -> list[tuple[str, str]]:
 
 def _findings(reports: Sequence[ModelReport], fleet: Fleet, policy: dict[str, Any], log: LogHealth) -> list[str]:
     """Say what is open: what somebody has to look at though nothing may be stopped for it."""
-    found = [f"The files differ from the policy in force: {policy['differs']}"] if policy.get("differs") else []
+    about = {
+        "differs": "The files differ from the policy in force",
+        "damaged": "The policy in force is damaged on disk",
+    }
+    found = [f"{words}: {policy[key]}" for key, words in about.items() if policy.get(key)]
     found += [f"Place of a {each}" for each in fleet.ready().troubles]
     found += [f"Request log: {each}" for each in log.troubles]
     for each in reports:

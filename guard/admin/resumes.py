@@ -15,8 +15,8 @@ from starlette.responses import Response
 
 from guard.admin.answers import NotTakenError, go, html
 from guard.admin.api import Fleet
-from guard.admin.approving import Signing, heard_of, signing, statement_of
-from guard.admin.asked import NAME_DIGITS, Asked, AskedStatements
+from guard.admin.approving import Signing, heard_of, signing, statement_of, still_waiting
+from guard.admin.asked import AskedStatements
 from guard.admin.door import Door
 from guard.admin.entrance import Entrance, Inside
 from guard.admin.obedience import Confirmed
@@ -24,20 +24,21 @@ from guard.admin.overview import Instruments
 from guard.admin.page import acts, approval
 from guard.admin.page.parts import MAX_SCOPE
 from guard.admin.page.passkey import make_passkey
-from guard.admin.page.waiting import SHOWN, Waits
+from guard.admin.page.waiting import Waits
 from guard.admin.pressed import keys_of, pressed
 from guard.admin.switchboard import ResumeRefusedError, Switchboard
 from guard.admin.visiting import may_approve, may_resume, refuse, visitor
 from guard.approval.resume import too_early
 from guard.approval.sshsig import BadSignature
-from guard.state.merge import TWO_PERSON_ASL, told_people
+from guard.state.asked import NAME_DIGITS, Asked, AskedFolder
+from guard.state.merge import told_people
 from guard.state.orders import MAX_REASON, Source
 from guard.state.scope import OrderError
 from safeguards.ports import Clock
 
 GONE: Final = (
-    "It was used, it has expired, or the guard was started anew since. Ask for the resume again, or take the statement "
-    "back under “It is signed already”."
+    "It was used, it has expired, or it was asked for on another replica. Ask for the resume again, or take the "
+    "statement back under “It is signed already”."
 )
 Spread = Callable[[str], Awaitable[Confirmed]]
 
@@ -66,7 +67,7 @@ class Resumes:
         self._door = door
         self._clock = clock
         self._spread = spread
-        self.asked = AskedStatements(clock)
+        self.asked = AskedStatements(clock, AskedFolder(board.folder))
 
     # What is shown.
 
@@ -110,26 +111,7 @@ class Resumes:
 
     def waiting(self) -> tuple[Waits, ...]:
         """Return the newest that wait and would still lift something; none where the orders cannot be read."""
-        asked, now = self.asked.open(), self._clock.now()
-        if not asked:
-            return ()
-        try:
-            state = self._board.state()
-        except OSError:
-            return ()  # the page says so, and nothing could be resumed
-        held = {each.id for each in (*state.still_held(TWO_PERSON_ASL), *state.rules_held(TWO_PERSON_ASL))}
-        found: list[Waits] = []
-        for each in reversed(asked):
-            named = self._board.named(each.statement)
-            if held.isdisjoint(lift.order for lift in named.lifts):
-                continue
-            if len(found) == SHOWN:
-                break  # each takes a few signatures to verify
-            heard = heard_of(each.statement, each.approvers, self._board.operators, now)
-            scopes = tuple(dict.fromkeys(lift.scope for lift in named.lifts))
-            people = told_people(heard.people, heard.kinds)
-            found.append(Waits(each.name, scopes, named.reason, each.who, people, named.expires))
-        return tuple(found)
+        return still_waiting(self.asked.open(), self._board, self._clock.now())
 
     def mark(self) -> object:
         """Return what differs when something else waits, or somebody has approved it."""
@@ -177,6 +159,8 @@ class Resumes:
         if asked is None:
             return refuse(404, inside, "This waits no longer", GONE)
         who = inside.person.name
+        if early := too_early(self._board.named(asked.statement), self._clock.now()):
+            return self._not_approved(asked, inside, early)  # the clock went back while it waited
         try:
             approver = pressed(fields, inside)
         except (BadSignature, OrderError) as wrong:

@@ -19,7 +19,6 @@ from starlette.routing import Route
 
 from guard.admin.answers import KEPT, SAFE, NotTakenError, go, html, read_form
 from guard.admin.api import MAX_RESUME, Fleet
-from guard.admin.asked import NAME_DIGITS
 from guard.admin.bodies import MAX_BODY
 from guard.admin.door import Door
 from guard.admin.entrance import Entrance, Inside, same_origin
@@ -31,6 +30,7 @@ from guard.admin.overview import Instruments, overview
 from guard.admin.page import acts, control, incidents
 from guard.admin.page.frame import ASSETS, VERSION
 from guard.admin.page.parts import MAX_SCOPE, sentence
+from guard.admin.page.waiting import Waits
 from guard.admin.proxied import ForgedHeaderError
 from guard.admin.pulse import MAX_LISTENERS, Pulse
 from guard.admin.resumes import Resumes
@@ -39,6 +39,7 @@ from guard.admin.switchboard import ResumeRefusedError, Standing, Switchboard
 from guard.admin.visiting import anybody, may_approve, may_resume, may_stop, refuse, visitor
 from guard.incidents.desk import IncidentDesk
 from guard.refusal import Refused
+from guard.state.asked import NAME_DIGITS
 from guard.state.orders import Source, is_order_id
 from guard.state.scope import OrderError
 from guard.state.served import UnknownScopeError
@@ -107,6 +108,10 @@ class Site:
             *(Route(path, self._guarded(act), methods=["GET"]) for path, act in shown),
             *(Route(path, self._guarded(act), methods=["POST"]) for path, act in done),
         ]
+
+    def waiting(self) -> tuple[Waits, ...]:
+        """What waits for people's approval."""
+        return self._resumes.waiting()
 
     # What is shown.
 

@@ -193,6 +193,7 @@ class Switchboard:
         self._now = now
         self._entropy = entropy
 
+        self.folder = state_path
         self._judge = ResumeJudge(config, state_path, now, keep=False)
         self._config = config
         self._served = served_by(config)

@@ -71,7 +71,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _drill(arguments: argparse.Namespace) -> int:
-    config, _ = policy_in_force(arguments.config)
+    config, _ = policy_in_force(arguments.config, or_files=True)
     state = state_of(config.directory, config.guard)
     if not state.exists() or not living(state):
         return fail("no guard runs here: there is no worker to drill", FAILED)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from guard.approval.profiles import with_profiles
 from guard.cli.options import state_of
-from guard.policy.bundle import read_bundle, read_snapshot
+from guard.policy.bundle import Bundle, read_bundle, read_snapshot
 from guard.policy.config import Config
 from guard.policy.load import load, understand
 from guard.policy.model import GuardConfig
@@ -20,11 +20,15 @@ from guard.state.snapshots import SnapshotError, Snapshots
 
 
 def warn(config: Config) -> None:
-    """Write a line on standard error if a guard here has another policy in force than these files hold."""
+    """Write a line on standard error if the policy in force here is not what these files hold, or is damaged."""
+    snapshots = Snapshots(state_of(config.directory, config.guard))
     try:
-        current = Snapshots(state_of(config.directory, config.guard)).current()
-    except (OSError, SnapshotError):
-        return  # `guard status` says what is wrong with it
+        current = snapshots.current()
+        if current is not None:
+            _kept(snapshots, current.digest)
+    except OSError as problem:
+        sys.stderr.write(f"guard: {_words(problem)}\n")
+        return
     if current is not None and current.digest != config.digest:
         sys.stderr.write(
             f"guard: these files are NOT what is in force here, which is {current.digest[:16]}: see guard status\n"
@@ -48,8 +52,12 @@ def operators(config: Config) -> OperatorsFile | None:
     return kept.operators
 
 
-def policy_in_force(directory: Path) -> tuple[Config, str]:
-    """Return the policy in force here, and why the files are another; where none is known, what the files hold."""
+def policy_in_force(directory: Path, *, or_files: bool = False) -> tuple[Config, str]:
+    """Return the policy in force here, and why the files are another; where none ever was, what the files hold.
+
+    Raises SnapshotError where what was in force is damaged or gone: the files may hold what nobody approved. For who
+    only looks or tightens ``or_files`` takes them all the same, and says so on standard error.
+    """
     bundle = read_bundle(directory)
     wrong: ConfigError | None = None
     config: Config | None = None
@@ -63,13 +71,34 @@ def policy_in_force(directory: Path) -> tuple[Config, str]:
         except ConfigError:
             raise error from None
     snapshots = Snapshots(state)
-    current = snapshots.current()
-    if current is not None and current.digest != bundle.digest:
-        kept = read_snapshot(snapshots.place(current.digest))
-        if kept.digest == current.digest:
+    damaged = ""
+    try:
+        current = snapshots.current()
+        if current is not None and current.digest != bundle.digest:
+            kept = _kept(snapshots, current.digest)
             last = posted(state)
             words = str(wrong) if wrong is not None else "" if last is None else last.differs
             return with_profiles(understand(kept, directory), time.time()), words or "they have not been taken up"
+    except OSError as problem:
+        if not or_files:
+            raise
+        damaged = _words(problem)
+        sys.stderr.write(f"guard: {damaged}; going by the files\n")
     if config is None:
         raise wrong or ConfigError([])
-    return config, ""
+    return config, damaged
+
+
+def _kept(snapshots: Snapshots, digest: str) -> Bundle:
+    """Read the snapshot of this digest; raises SnapshotError if it is not what was put there."""
+    kept = read_snapshot(snapshots.place(digest))
+    if kept.digest != digest:
+        raise SnapshotError(
+            f"{snapshots.place(digest)} is not the policy that was put there and is in force: somebody changed it, or "
+            "the disk did. A guard that runs puts it back; otherwise put it back yourself"
+        )
+    return kept
+
+
+def _words(problem: OSError) -> str:
+    return f"it cannot be read which policy is in force here: {problem.strerror or type(problem).__name__}"

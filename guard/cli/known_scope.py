@@ -11,11 +11,9 @@ from typing import Final
 
 from guard.admin.switchboard import served_by
 from guard.cli.in_force import policy_in_force
-from guard.cli.options import state_of
 from guard.policy.config import Config
 from guard.state.scope import Scope
 from guard.state.served import UnknownScopeError
-from guard.state.snapshots import Snapshots
 
 LOOK_SECONDS: Final = 2.0
 
@@ -36,10 +34,7 @@ def why_unknown(scope: Scope, config: Config) -> str:
 
 def _look(scope: Scope, config: Config, found: list[str]) -> None:
     with suppress(Exception):  # whatever is wrong there: what cannot be known is no reason to refuse
-        current = Snapshots(state_of(config.directory, config.guard)).current()
-        served = policy_in_force(config.directory)[0]
-        if current is not None and current.digest != served.digest:
-            return  # what is in force is not there any more, or damaged
+        served = policy_in_force(config.directory)[0]  # raises where what is in force is gone, or damaged
         try:
             served_by(served).require(scope)
         except UnknownScopeError as problem:

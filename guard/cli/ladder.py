@@ -33,7 +33,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def _ladder(arguments: argparse.Namespace) -> int:
     if arguments.config is None:
         return fail("give --config DIR: what a rung does stands in the model's file", USAGE)
-    config, _ = policy_in_force(arguments.config)
+    config, _ = policy_in_force(arguments.config, or_files=True)
     if arguments.model not in config.models:
         return fail(f"there is no model of that name; there are: {', '.join(sorted(config.models)[:20])}", USAGE)
     body = standing_now(arguments)

@@ -91,7 +91,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _push(arguments: argparse.Namespace) -> int:
-    config = None if arguments.config is None else policy_in_force(arguments.config)[0]
+    config = None if arguments.config is None else policy_in_force(arguments.config, or_files=True)[0]
     sides = _SIDES[arguments.screens]
     try:
         rules = tuple(_rules(arguments))
@@ -174,7 +174,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _found(arguments: argparse.Namespace, *, texts: bool) -> list[dict[str, Any]] | int:
     """Return what is pushed, from the admin API or else from this host; or the exit code of what went wrong."""
-    config = None if arguments.config is None else policy_in_force(arguments.config)[0]
+    config = None if arguments.config is None else policy_in_force(arguments.config, or_files=True)[0]
     try:
         client = client_or_none(arguments, None if config is None else config.guard)
     except NoTokenError as problem:

@@ -7,10 +7,12 @@ import json
 import sys
 import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from guard.admin.approving import still_waiting
 from guard.admin.modes import strongest_first, words_of
 from guard.cli.admin_client import NoTokenError
 from guard.cli.in_force import policy_in_force
@@ -25,6 +27,7 @@ from guard.policy.load import Config
 from guard.policy.report import standing
 from guard.serve.leases import fleet_lease, lease_fields
 from guard.state.acknowledgements import living
+from guard.state.asked import AskedFolder
 from guard.state.merge import State
 from guard.state.seen import Seen
 from guard.state.snapshots import Snapshots
@@ -60,7 +63,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
 def standing_now(arguments: argparse.Namespace) -> dict[str, Any] | int:
     """Return what the admin API tells, else what lies on this host; an exit code where neither can be had."""
-    config, differs = (None, "") if arguments.config is None else policy_in_force(arguments.config)
+    config, differs = (None, "") if arguments.config is None else policy_in_force(arguments.config, or_files=True)
     try:
         client = client_or_none(arguments, None if config is None else config.guard)
     except NoTokenError as problem:
@@ -102,9 +105,13 @@ def _local(config: Config, differs: str) -> dict[str, Any]:
             }
         )
     stops = [] if board is None else [each.fields() for each in board.in_force(orders)]
-    current = Snapshots(state).current()
+    current = None
+    with suppress(OSError):  # said on the way here
+        current = Snapshots(state).current()
     policy = {"digest": config.digest, "since": None if current is None else current.since, "differs": differs}
     body: dict[str, Any] = {"stops": stops, "models": models, "workers": list(living(state)), "policy": policy}
+    waits = () if board is None else still_waiting(AskedFolder(state).read(), board, time.time())
+    body["waiting"] = [each.fields() for each in waits]
     body["rules"] = 0 if board is None else len(board.rules(orders))
     body["resumes_not_counted"] = dict(orders.uncounted())
     body["drills"] = _drills(config, state)
@@ -144,10 +151,13 @@ def _print(body: dict[str, Any]) -> None:
     if not body["workers"]:
         out("no worker runs here: nothing is served; what follows holds for the next start")
     policy = body.get("policy")
-    if policy is not None and policy["since"] is not None:
-        out(f"policy {policy['digest'][:16]} in force since {_when(policy['since'])}")
+    if policy is not None:
+        if policy["since"] is not None:
+            out(f"policy {policy['digest'][:16]} in force since {_when(policy['since'])}")
         for line in policy["differs"].splitlines()[:MAX_LINES]:
             out(f"THE FILES ARE ANOTHER and not in force: {line}")
+        if policy.get("damaged"):
+            out(f"THE POLICY IN FORCE IS DAMAGED on this host's disk: {policy['damaged']}")
     if "fleet" in body:
         _print_fleet(body["fleet"])
     if "drills" in body:
@@ -160,6 +170,10 @@ def _print(body: dict[str, Any]) -> None:
         out(f"{what} {stop['scope']}{since} by {stop['who']}: {reason} (order {stop['order']}{lifted})")
     for order, why in body.get("resumes_not_counted", {}).items():
         out(f"resume {order} does not count for all that it names: {why}")
+    for each in body.get("waiting", ()):
+        people = each["approved_by"] or "nobody yet"
+        what = f"of {', '.join(each['lifts'])}, asked for by {each['asked_by']}: {each['reason']}"
+        out(f"WAITS FOR APPROVAL until {_when(each['until'])}: resume {what}; approved by {people}")
     if body.get("rules"):
         out(f"{body['rules']} pushed rule orders are in force: see guard rule list")
     modes = {stop["order"]: stop.get("mode", Mode.STOP.value) for stop in body["stops"]}

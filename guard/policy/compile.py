@@ -235,6 +235,7 @@ class _Compiling:
             fallback_for=frozenset() if ladder.fallback is None else frozenset(map(str, ladder.fallback.categories)),
             fallback_by=judges(policy, self._config.rules),
             replacement="" if ladder.de_deployed is None else ladder.de_deployed.replacement,
+            tried=frozenset(mount.name for mount in mounts if not mount.enforce),
             grants=Grants(policy.upstream.kind.value, frozenset(key.value for key in policy.allow_keys)),
         )
 

@@ -13,12 +13,12 @@ from guard.policy.fields import LAX, Day, Frozen, MisplacedError, unique
 
 
 class Measure(StrEnum):
-    """What the guard counts of each model, as a share of all; what a stop order refused counts in none of them.
+    """What the guard counts of each model, as a share of all; what an order refused or blocked counts in none of them.
 
     ``block_rate``: exchanges that a safeguard ended, prompt or answer. ``hit_rate``: judgements of the model's
-    classifiers that objected, also in shadow and also because the classifier failed. ``denial_rate``: exchanges without
-    the right or beyond the rate. ``error_rate``: exchanges that failed. ``unscanned_rate``: exchanges that passed
-    without every required check.
+    classifiers that objected, also in shadow and also because the classifier failed, so on every rung alike.
+    ``denial_rate``: exchanges without the right or beyond the rate. ``error_rate``: exchanges that failed.
+    ``unscanned_rate``: exchanges that passed without every required check.
     """
 
     BLOCK_RATE = "block_rate"

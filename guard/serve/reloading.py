@@ -3,6 +3,8 @@
 An attempt reads the files once, and what it accepts is kept as the very bytes that were read. It comes into force when
 it can be served by this process and by every worker, and when it may (`guard.policy.acceptance`); whatever else
 happens, the one before stays in force, and the log, a metric, the request log and `guard status` say why.
+
+It is one file, because an attempt is read here from its files to what is told of it.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from guard.policy.fingerprint import standards_in
 from guard.policy.source import ConfigError
 from guard.serve.beginning import Beginning, Checked, check
 from guard.serve.beside import aside
+from guard.serve.kept import Kept
 from guard.serve.processes import Standing
 from guard.serve.remembering import MAX_TOLD, in_words, last_levels, note
 from guard.serve.spreading import Spreading
@@ -72,6 +75,8 @@ class Reloading:
         """Begin with what the guard began with; ``take`` gives every part of the supervisor its new configuration."""
         self._checked = beginning.checked
         self._memory = beginning.memory
+        self._files = beginning.bundle.files
+        self._kept = Kept(snapshots, desk.meter, desk.log, desk.record, desk.clock)
         self._seen = beginning.seen
         self._directory = beginning.checked.config.directory
         self._current = current
@@ -103,6 +108,7 @@ class Reloading:
             "since": self._current.since,
             "by": self._current.who,
             "differs": self._differs,
+            "damaged": self._kept.damage,
             "last": self._last.fields(),
         }
 
@@ -125,6 +131,8 @@ class Reloading:
                 if settled and (found != self._seen or (self._differs and now >= due)):
                     await self.reload("files")
                     due = self._desk.clock.steady() + AGAIN_SECONDS
+                async with self._one:
+                    await self._kept.look(self._current, self._files)
             except Exception as problem:  # noqa: BLE001 - the next look must come
                 self._desk.log.failure(Event.INTERNAL_ERROR, problem)
 
@@ -189,7 +197,7 @@ class Reloading:
             return replace(attempt, outcome=Outcome.REFUSED, problems=(str(lacking),))
         except OSError as failure:
             return replace(attempt, problems=(f"it could not be kept: {failure.strerror or failure}",))
-        self._checked = checked
+        self._checked, self._files = checked, bundle.files
         self._take(checked)
         missing, cut = await self._spreading.adopt(checked.config, standing, accepted.stricter)
         await asyncio.to_thread(self._snapshots.prune, {attempt.before, bundle.digest})

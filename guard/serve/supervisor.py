@@ -72,7 +72,7 @@ from guard.state.snapshots import Current, Snapshots
 from guard.state.switches import FileSwitches
 from guard.telemetry.exposition import Exposition
 from guard.telemetry.logs import Event, JsonLog, Level
-from guard.telemetry.meter import Meter
+from guard.telemetry.meter import CEILING, Meter
 from guard.telemetry.metric import Origin
 from safeguards.ports import Clock
 
@@ -106,7 +106,8 @@ class Supervisor:
         _make_issuer(state, self._log)
         ring = key_ring(config)
         self._ledger = Ledger.open(audit / "supervisor", clock, disk=log_disk(config))
-        self._meter = meter = Meter(Origin.SUPERVISOR)
+        # Its labels are of the configuration and of orders, and a gauge that collapsed would show nothing.
+        self._meter = meter = Meter(Origin.SUPERVISOR, cap=CEILING)
         self._exposition = Exposition(meter)
         self._people = _people(beginning.checked, clock)
         snapshots = Snapshots(state)
@@ -164,6 +165,7 @@ class Supervisor:
         exports = Exporting(folder, audit, self._ledger, clock)
         self._site = Site(board, self, self._panel, self._entrance, clock, self._desk, exports)
         self._incident_api = IncidentApi(self._desk, exports, clock)
+        self._rendering = asyncio.Lock()
         self._leaving = asyncio.Event()
         self._at_once = asyncio.Event()
 
@@ -188,13 +190,18 @@ class Supervisor:
         """This guard's place in its fleet."""
         return self._member
 
-    def metrics(self, accept: str) -> tuple[bytes, str]:
-        """Render the page."""
-        return self._exposition.render(accept)
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
+        """Render the page, in a thread of which there is one: many models make it long, and a stop must not wait."""
+        async with self._rendering:
+            return await asyncio.to_thread(self._exposition.page().render, accept)
 
     def standing(self) -> list[dict[str, Any]]:
         """Judge each model now."""
         return self._judging.standing()
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """What waits for people's approval."""
+        return [each.fields() for each in self._site.waiting()]
 
     def drills(self) -> dict[str, Any]:
         """How drills stand."""

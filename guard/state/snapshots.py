@@ -92,13 +92,14 @@ class Snapshots:
             ) from None
         return found
 
-    def put(self, digest: str, files: Mapping[str, bytes], like: str = "") -> Path:
+    def put(self, digest: str, files: Mapping[str, bytes], like: str = "", *, anew: bool = False) -> Path:
         """Keep these files under their digest, on disk when this returns; what is there and is the same stays.
 
-        What is the same in the snapshot ``like`` is that file once more, since it is on disk already.
+        What is the same in the snapshot ``like`` is that file once more, since it is on disk already. With ``anew``
+        nothing stays: whatever else was laid there goes too.
         """
         place = self.place(digest)
-        if _holds(place, files):
+        if not anew and _holds(place, files):
             return place
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         aside = self.folder / f".{digest}.{os.getpid()}"

@@ -78,7 +78,7 @@ _ALL = (
         "guard_requests_not_judged_total",
         Kind.COUNTER,
         _W,
-        "Exchanges that no band counts: a reload, a pushed rule or an order's detour decided how they ended.",
+        "Exchanges that no band counts: a reload, a pushed rule, a stricter rung or a detour decided how they ended.",
         ("model", "outcome"),
         outcome=tuple(Ending),
     ),
@@ -515,6 +515,18 @@ _ALL = (
         Kind.GAUGE,
         _S,
         "1 while the files of the configuration could not come into force.",
+    ),
+    _metric(
+        "guard_policy_snapshot_damaged",
+        Kind.GAUGE,
+        _S,
+        "1 while the policy in force does not lie in the state folder as it was put there, and cannot be put back.",
+    ),
+    _metric(
+        "guard_policy_snapshot_damages_total",
+        Kind.COUNTER,
+        _S,
+        "Times that the policy in force was found changed in the state folder; the guard puts it back.",
     ),
     _metric("guard_policy_in_force_timestamp_seconds", Kind.GAUGE, _S, "When the policy in force came into force."),
     _metric(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import inf
 
 from prometheus_client import exposition as classic
@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from guard.telemetry.catalogue import METRICS
-from guard.telemetry.meter import Key, Meter, State, restore
+from guard.telemetry.meter import CEILING, Key, Meter, State, restore
 from guard.telemetry.metric import Kind, Metric, Origin
 
 SUPERVISOR = "supervisor"
@@ -27,7 +27,7 @@ class _Worker:
     __slots__ = ("before", "incarnation", "live")
 
     def __init__(self) -> None:
-        self.before = Meter(Origin.WORKER)
+        self.before = Meter(Origin.WORKER, cap=CEILING)
         self.incarnation = -1
         self.live: State | None = None
 
@@ -48,7 +48,38 @@ class _Worker:
         return State(before.counters, self.live.gauges, before.histograms)
 
 
-class Exposition(Collector):
+class Page(Collector):
+    """What was counted at one moment, by source; another thread may render it."""
+
+    def __init__(self, sources: Sequence[tuple[str, State]]) -> None:
+        """Take the state of each source, which nobody changes any more."""
+        self._sources = sources
+
+    def collect(self) -> Iterator[Family]:
+        """The families in the catalogue's order; a timestamp of 0 is left out, for it would mean 1970."""
+        found: dict[str, Family] = {}
+        for name, metric in METRICS.items():
+            base = name.removesuffix("_total") if metric.kind is Kind.COUNTER else name.removesuffix("_info")
+            found[name] = Family(base, metric.help, metric.kind.value)
+        for source, state in self._sources:
+            for series in (state.counters, state.gauges):
+                for key, value in series.items():
+                    if value or not key[0].endswith("_timestamp_seconds"):
+                        found[key[0]].add_sample(key[0], _labels(METRICS[key[0]], key, source), value)
+            for key, cell in state.histograms.items():
+                _histogram(found[key[0]], METRICS[key[0]], _labels(METRICS[key[0]], key, source), cell)
+        yield from found.values()
+
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """The page and its content type: OpenMetrics 1.0 if the Accept header names it, else the classic text."""
+        kinds = [item.split(";") for item in accept.lower().split(",")]
+        if any(kind.strip() == "application/openmetrics-text" and " q=0" not in rest for kind, *rest in kinds):
+            page: bytes = openmetrics.generate_latest(self)  # type: ignore[no-untyped-call]  # the library's gap
+            return page, openmetrics.CONTENT_TYPE_LATEST
+        return classic.generate_latest(self), classic.CONTENT_TYPE_PLAIN_0_0_4
+
+
+class Exposition:
     """Merges the workers' snapshots, each under its own label ``worker``, with the supervisor's own meter.
 
     A worker's counters go on where its predecessor's last snapshot left them; what a killed worker counted after
@@ -93,30 +124,10 @@ class Exposition(Collector):
             if place.live is not None:
                 yield from place.live.counters.items()
 
-    def collect(self) -> Iterator[Family]:
-        """The families in the catalogue's order; a timestamp of 0 is left out, for it would mean 1970."""
+    def page(self) -> Page:
+        """All that is counted now."""
         sources = [(str(index), self._workers[index].merged()) for index in sorted(self._workers)]
-        sources.append((SUPERVISOR, self._own.state()))
-        found: dict[str, Family] = {}
-        for name, metric in METRICS.items():
-            base = name.removesuffix("_total") if metric.kind is Kind.COUNTER else name.removesuffix("_info")
-            found[name] = Family(base, metric.help, metric.kind.value)
-        for source, state in sources:
-            for series in (state.counters, state.gauges):
-                for key, value in series.items():
-                    if value or not key[0].endswith("_timestamp_seconds"):
-                        found[key[0]].add_sample(key[0], _labels(METRICS[key[0]], key, source), value)
-            for key, cell in state.histograms.items():
-                _histogram(found[key[0]], METRICS[key[0]], _labels(METRICS[key[0]], key, source), cell)
-        yield from found.values()
-
-    def render(self, accept: str = "") -> tuple[bytes, str]:
-        """The page and its content type: OpenMetrics 1.0 if the Accept header names it, else the classic text."""
-        kinds = [item.split(";") for item in accept.lower().split(",")]
-        if any(kind.strip() == "application/openmetrics-text" and " q=0" not in rest for kind, *rest in kinds):
-            page: bytes = openmetrics.generate_latest(self)  # type: ignore[no-untyped-call]  # the library's gap
-            return page, openmetrics.CONTENT_TYPE_LATEST
-        return classic.generate_latest(self), classic.CONTENT_TYPE_PLAIN_0_0_4
+        return Page([*sources, (SUPERVISOR, self._own.state())])
 
 
 def _labels(metric: Metric, key: Key, source: str) -> dict[str, str]:

@@ -49,6 +49,7 @@ class Event(StrEnum):
     POLICY_IN_FORCE = "policy_in_force"
     POLICY_REFUSED = "policy_refused"
     POLICY_HELD = "policy_held"
+    POLICY_DAMAGED = "policy_damaged"
     CERTIFICATE_RENEWED = "certificate_renewed"
     CERTIFICATE_REFUSED = "certificate_refused"
     HANDSHAKE_REFUSED = "handshake_refused"

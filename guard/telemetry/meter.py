@@ -19,6 +19,11 @@ Key = tuple[str, ...]
 OTHER = "_other"
 DROPPED = ("guard_metrics_series_dropped_total",)
 SERIES_CAP = 2_000
+"""Exposed series of one process beside what its configuration declares, and the room that a declaration brings."""
+ROOM = 3
+"""A declared series makes room for itself and two that cannot be declared: endings and verdicts not seen yet."""
+CEILING = 32_000
+"""The most that declarations raise the cap to: some 5 MB, and a third of a second to render (in a thread)."""
 LABEL_CAP = 128
 """Characters of a label value; a longer one is collapsed."""
 IMPOSSIBLE = 1e12
@@ -41,8 +46,9 @@ class State(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 class Meter:
     """Counts for one process; ``bind`` makes a series at 0 and returns its key, the rest record under that key.
 
-    Above ``cap`` exposed series a new label set keeps its closed labels and gets ``_other`` for the rest, so a sum
-    over a metric stays right; a gauge that was collapsed takes no ``set`` (one value for several subjects would be
+    ``declare`` is for what the configuration names: it raises the cap, up to ``CEILING``, so that no number of callers
+    takes a model's room. Above the cap a new label set keeps its closed labels and gets ``_other`` for the rest, so a
+    sum over a metric stays right; a gauge that was collapsed takes no ``set`` (one value for several subjects would be
     false). ``memory`` is where callers keep keys they bound together. Not for several threads:
     all calls come from the thread of the process's event loop.
     """
@@ -85,6 +91,12 @@ class Meter:
         """
         known = self._known.get(key)
         return self._create(key) if known is None else known
+
+    def declare(self, *key: str) -> Key:
+        """As `bind`, for a series that the configuration names."""
+        if key not in self._known and key[0] in METRICS:
+            self._cap = max(self._cap, min(self._cap + ROOM * METRICS[key[0]].series, CEILING))
+        return self.bind(*key)
 
     def _create(self, key: Key) -> Key:
         metric = METRICS[key[0]]
@@ -149,6 +161,11 @@ class Meter:
         for key, cell in state.histograms.items():
             own = self._histograms[self.bind(*key)]
             own[:] = [a + b for a, b in zip(own, cell, strict=True)]
+
+    @property
+    def cap(self) -> int:
+        """The exposed series above which label sets collapse."""
+        return self._cap
 
     @property
     def counters(self) -> Mapping[Key, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from guard.telemetry.catalogue import UPSTREAM_ERRORS
@@ -56,32 +56,32 @@ def declare_model(
 
     ``routes`` is route template -> operation, ``provider`` what ``exchange_ended`` will be given.
     """
-    meter.bind("guard_requests_in_flight", model)
-    meter.bind("guard_streams_open", model)
+    meter.declare("guard_requests_in_flight", model)
+    meter.declare("guard_streams_open", model)
     for route in routes:
-        meter.bind("guard_dropped_fields_total", model, route)
+        meter.declare("guard_dropped_fields_total", model, route)
         for reason in Unscanned:
-            meter.bind("guard_unscanned_total", model, route, reason)
+            meter.declare("guard_unscanned_total", model, route, reason)
         for tier in tiers:
             for ending in Ending:
-                meter.bind("guard_requests_total", model, route, tier, ending)
+                meter.declare("guard_requests_total", model, route, tier, ending)
     for phase in Phase:
-        meter.bind("guard_overhead_seconds", model, phase)
+        meter.declare("guard_overhead_seconds", model, phase)
     for cause in Cut:
-        meter.bind("guard_streams_terminated_total", model, cause)
+        meter.declare("guard_streams_terminated_total", model, cause)
     for code in UPSTREAM_ERRORS:
-        meter.bind("guard_upstream_errors_total", model, code)
+        meter.declare("guard_upstream_errors_total", model, code)
     for mount in mounted:
         mode, done = ("enforce", "block") if mount.enforced else ("shadow", "allow")
         for target in mount.targets:
-            meter.bind("guard_safeguard_duration_seconds", mount.safeguard, target)
-            meter.bind("guard_decisions_total", model, mount.safeguard, target, "allow", "allow", mode)
-            meter.bind("guard_decisions_total", model, mount.safeguard, target, "deny", done, mode)
+            meter.declare("guard_safeguard_duration_seconds", mount.safeguard, target)
+            meter.declare("guard_decisions_total", model, mount.safeguard, target, "allow", "allow", mode)
+            meter.declare("guard_decisions_total", model, mount.safeguard, target, "deny", done, mode)
     for operation in {operation_name(operation) for operation in routes.values()}:
-        meter.bind("gen_ai_server_request_duration_seconds", operation, provider, model, "")
-        meter.bind("gen_ai_server_time_to_first_token_seconds", operation, provider, model)
+        meter.declare("gen_ai_server_request_duration_seconds", operation, provider, model, "")
+        meter.declare("gen_ai_server_time_to_first_token_seconds", operation, provider, model)
         for kind in ("input", "output"):
-            meter.bind("gen_ai_client_token_usage", operation, provider, model, kind)
+            meter.declare("gen_ai_client_token_usage", operation, provider, model, kind)
 
 
 def exchange_began(meter: Meter, exchange: Exchange) -> None:
@@ -91,8 +91,17 @@ def exchange_began(meter: Meter, exchange: Exchange) -> None:
         meter.add(meter.bind("guard_streams_open", exchange.model), 1.0)
 
 
-def exchange_ended(meter: Meter, exchange: Exchange, outcome: Outcome, route: str, provider: str) -> None:
+def exchange_ended(
+    meter: Meter,
+    exchange: Exchange,
+    outcome: Outcome,
+    route: str,
+    provider: str,
+    tried: Collection[str] = (),
+) -> None:
     """Count one ended exchange; ``route`` is the template of its path, ``provider`` the kind of its endpoint.
+
+    ``tried`` names the mounts that the policy has in shadow, so that only an order can have made them block.
 
     Takes some eight microseconds for eight decisions. Phases of the overhead other than the total are not in the
     record: see `overhead`.
@@ -103,7 +112,7 @@ def exchange_ended(meter: Meter, exchange: Exchange, outcome: Outcome, route: st
     inc(bind("guard_requests_total", model, route, exchange.caller.tier, ending))
     if exchange.asked:
         inc(bind("guard_answered_by_another_total", exchange.asked, model, ending))
-    if ending is not Ending.SERVED and _by_operator(exchange, outcome):
+    if ending is not Ending.SERVED and _by_operator(exchange, outcome, tried):
         inc(bind("guard_requests_not_judged_total", model, ending))
     observe(bind("guard_overhead_seconds", model, Phase.TOTAL), outcome.seconds - outcome.upstream_seconds)
     for decision in outcome.decisions:
@@ -136,15 +145,17 @@ def exchange_ended(meter: Meter, exchange: Exchange, outcome: Outcome, route: st
                 inc(bind("guard_streams_terminated_total", model, _cut(outcome)))
 
 
-def _by_operator(exchange: Exchange, outcome: Outcome) -> bool:
-    """Whether it ended as it did by what operators did, which must not move a model down its ladder (row C9).
+def _by_operator(exchange: Exchange, outcome: Outcome, tried: Collection[str]) -> bool:
+    """Whether it ended as it did by what operators or a step down did, which must not cause the next (rows C9, E7).
 
-    What an order stopped has an ending of its own and is not among these.
+    What an order stopped has an ending of its own and is not among these. What the policy itself blocks counts also
+    where something else blocked it besides.
     """
     detoured = outcome.answered_as or (exchange.asked and outcome.ending is Ending.DENIED)
     if outcome.code is Code.POLICY_CHANGED or detoured:
         return True
-    return any(decision.blocked and decision.safeguard == RAPID_RESPONSE for decision in outcome.decisions)
+    blocking = [decision.safeguard for decision in outcome.decisions if decision.blocked]
+    return RAPID_RESPONSE in blocking or (bool(blocking) and all(name in tried for name in blocking))
 
 
 def _decided(meter: Meter, model: str, route: str, decision: Decision) -> None:

@@ -158,6 +158,21 @@ def test_stricter_enforces_what_was_in_shadow_on_prompts_and_on_answers(host: Ho
     assert host.codes() == {(403, "content_blocked")}
 
 
+def test_what_stricter_alone_blocks_is_kept_out_of_the_bands_and_what_the_policy_blocks_is_not(host: Host) -> None:
+    kept_out = 'guard_requests_not_judged_total{model="big",outcome="blocked_input"'
+    blocked = 'guard_requests_total{model="big",outcome="blocked_input"'
+
+    def counted(series: str) -> float:
+        lines = [line for line in host.guard.get("/metrics").text.splitlines() if line.startswith(series)]
+        return sum(float(line.split()[-1]) for line in lines)
+
+    before, all_before = counted(kept_out), counted(blocked)
+    host.order("stricter")
+    assert host.codes(content=TRIED) == host.codes(content=MARKER) == {(403, "content_blocked")}
+    wait_until(lambda: counted(blocked) == all_before + 2 * TIMES, "every worker has reported")
+    assert counted(kept_out) == before + TIMES
+
+
 def test_stricter_holds_for_what_runs_and_ends_what_it_would_have_blocked_already(host: Host) -> None:
     gate = Gate()
     with ExitStack() as stack:

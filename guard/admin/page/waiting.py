@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from guard.admin.page.frame import Visitor
 from guard.admin.page.html import Content, Html, tag
@@ -25,6 +25,17 @@ class Waits:
     who: str
     people: str
     expires: float
+
+    def fields(self) -> dict[str, Any]:
+        """What the admin API and `guard status` tell of it."""
+        return {
+            "statement": self.name,
+            "lifts": list(self.scopes),
+            "reason": self.reason,
+            "asked_by": self.who,
+            "approved_by": self.people,
+            "until": self.expires,
+        }
 
 
 def waiting(found: Sequence[Waits], visitor: Visitor) -> Html:

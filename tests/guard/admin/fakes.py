@@ -146,12 +146,16 @@ class Behind:
         """Count."""
         self.woken += 1
 
-    def metrics(self, accept: str) -> tuple[bytes, str]:
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
         """Nobody asks."""
         return b"", "text/plain"
 
     def standing(self) -> list[dict[str, Any]]:
         """Nobody asks."""
+        return []
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """Nothing waits."""
         return []
 
     def policy(self) -> dict[str, Any]:

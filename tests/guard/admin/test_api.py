@@ -105,7 +105,7 @@ class Fleet:
         """Count."""
         self.woken += 1
 
-    def metrics(self, accept: str) -> tuple[bytes, str]:
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
         """Echo what was asked for."""
         return b"page", f"text/plain; asked={accept or 'nothing'}"
 
@@ -116,6 +116,10 @@ class Fleet:
     def drills(self) -> dict[str, Any]:
         """None are made."""
         return {"kinds": [], "gaps": [], "models": []}
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """Nothing waits."""
+        return []
 
     def policy(self) -> dict[str, Any]:
         """A digest."""

@@ -1,20 +1,29 @@
-"""Two people approve on the page, each in a browser of their own; what does not count is refused with a word."""
+"""Two people approve on the page, each in a browser of their own; what does not count is refused with a word.
+
+It is one file, because all of it begins with a statement that waits on one desk.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from guard.admin.api import Person
+from guard.admin.approving import still_waiting
+from guard.admin.page.waiting import Waits
 from guard.credentials import Holder, Register, digest
 from guard.policy.load import load
 from guard.policy.model import Role
+from guard.state.asked import AskedFolder
 from guard.state.directory import OrderDirectory
+from guard.state.orders import Approver
 from tests.guard.admin.desk import PASSKEYS, TOKENS, Desk, desk_of, fields
 from tests.guard.admin.fakes import NOW, PEPPER, Counter
 from tests.guard.admin.signers import signed
@@ -231,7 +240,8 @@ def test_what_another_stop_has_overtaken_is_kept_and_resumes_nothing_yet(desk: D
 def test_a_statement_that_was_written_elsewhere_can_be_brought_and_approved_here(desk: Desk) -> None:
     desk.stops()
     text = desk.asks()
-    again = Desk(Counter(desk.counter.config, desk.counter.state))  # the guard was started anew
+    shutil.rmtree(desk.counter.state / "asked")  # of which nothing is known on another host
+    again = Desk(Counter(desk.counter.config, desk.counter.state))
     again.counter.people.take(desk.counter.people)
     browser = again.as_("rita")
     assert "Waiting for approval" not in browser.get().text
@@ -240,6 +250,38 @@ def test_a_statement_that_was_written_elsewhere_can_be_brought_and_approved_here
     assert again.presses("ana", text).status_code == 303
     assert again.presses("ben", text).headers["location"] == "/control"
     assert again.lifted() == [("rita", ("ana", "ben"), ("passkey", "passkey"))]
+
+
+def waiting(desk: Desk) -> tuple[Waits, ...]:
+    """What is found on the disk, as `guard status` does."""
+    return still_waiting(AskedFolder(desk.counter.state).read(), desk.counter.board, desk.counter.clock.now())
+
+
+def test_one_approves_before_the_guard_is_started_anew_and_one_after_it(desk: Desk) -> None:
+    desk.stops()
+    text = desk.asks()
+    desk.presses("ana", text)
+    again = Desk(Counter(desk.counter.config, desk.counter.state))
+    again.counter.people.take(desk.counter.people)
+    (waits,) = waiting(again)
+    assert (waits.who, waits.people, waits.scopes) == ("rita", "ana (passkey)", ("model:strict",))
+    assert again.presses("ben", text).headers["location"] == "/control"
+    assert again.lifted() == [("rita", ("ana", "ben"), ("passkey", "passkey"))]
+    assert waiting(again) == ()
+    assert list((desk.counter.state / "asked").iterdir()) == []
+
+
+def test_an_approval_that_somebody_wrote_to_the_disk_counts_for_nothing(desk: Desk) -> None:
+    desk.stops()
+    text = desk.asks()
+    (asked,) = AskedFolder(desk.counter.state).read()
+    forged = [Approver(name, "-----BEGIN SSH SIGNATURE-----") for name in ("ana", "carla")]
+    AskedFolder(desk.counter.state).write(msgspec.structs.replace(asked, approvers=tuple(forged)))
+    again = Desk(Counter(desk.counter.config, desk.counter.state))
+    again.counter.people.take(desk.counter.people)
+    assert "nobody yet" in again.as_("ben").get().text
+    assert again.presses("ben", text).headers["location"].startswith("/control/approval")
+    assert again.lifted() == []
 
 
 def test_a_statement_for_a_later_hour_is_not_approved_in_advance(desk: Desk) -> None:

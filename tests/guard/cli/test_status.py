@@ -11,6 +11,7 @@ import pytest
 
 from guard.cli import main, status
 from guard.state.acknowledgements import Acknowledgements, process_started
+from guard.state.asked import Asked, AskedFolder
 from guard.state.directory import OrderDirectory
 from guard.state.lease import LeaseWord
 from safeguards.mode import Mode
@@ -81,3 +82,23 @@ def test_a_mode_that_turns_nobody_away_is_told_beside_served() -> None:
     assert status.model_words(model(), {"1": "drain", "2": "entirely_new"}, (), workers=True) == "entirely new"
     assert status.model_words(model(), {}, (), workers=True) == "stopped"
     assert status.model_words(model(stopped_by=[]), {}, (), workers=False) == "not stopped, not served"
+
+
+def test_a_resume_that_waits_for_approval_is_told_until_it_lifts_nothing(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["stop", "model:strict", "--config", str(config)])
+    resume = ["resume", "model:strict", "--reason", "mended", "--to", str(config / "r.json"), "--config", str(config)]
+    assert main(resume) == 4
+    state = config / "var" / "state"
+    AskedFolder(state).write(Asked((config / "r.json").read_text(), "model:strict", "ana", 4e9))
+    AskedFolder(state).write(Asked("no statement\n", "model:strict", "ana", 4e9))
+    capsys.readouterr()
+    main(["status", "--config", str(config)])
+    found = [line for line in capsys.readouterr().out.splitlines() if line.startswith("WAITS")]
+    assert len(found) == 1
+    assert found[0].endswith("resume of model:strict, asked for by ana: mended; approved by nobody yet")
+    for path in (state / "orders").glob("*.json"):
+        path.unlink()
+    main(["status", "--config", str(config)])
+    assert "WAITS" not in capsys.readouterr().out

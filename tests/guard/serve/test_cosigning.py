@@ -69,7 +69,7 @@ class Host:
         """What the metric says."""
         (line,) = [
             each
-            for each in Exposition(self.meter).render("")[0].decode().splitlines()
+            for each in Exposition(self.meter).page().render("")[0].decode().splitlines()
             if each.startswith("guard_audit_witness_lag_seconds{")
         ]
         return float(line.split()[-1])

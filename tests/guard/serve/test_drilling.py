@@ -88,7 +88,7 @@ class Desk:
     def look(self) -> str:
         """Look; returns the metrics."""
         asyncio.run(self.drilling.look())
-        return self.exposition.render("")[0].decode()
+        return self.exposition.page().render("")[0].decode()
 
     def findings(self) -> tuple[str, ...]:
         """What is open."""
@@ -150,7 +150,7 @@ def test_one_that_fails_is_tried_again_soon_and_told_at_once(desk: Desk) -> None
     assert desk.findings() == ()
     assert desk.recorded[-1] == ("guard", "drill gap closed", "strict", "")
     assert 'guard_drill_failing{drill="stop"} 0.0' in desk.look()
-    assert desk.exposition.render("")[0].decode().count('guard_drill_seconds_count{drill="stop"} 1.0') == 1
+    assert desk.exposition.page().render("")[0].decode().count('guard_drill_seconds_count{drill="stop"} 1.0') == 1
 
 
 def test_one_that_is_late_is_a_gap_until_it_is_made(desk: Desk) -> None:

@@ -39,7 +39,7 @@ class Part:
 
     def page(self) -> str:
         """The metrics."""
-        return Exposition(self.meter).render("")[0].decode()
+        return Exposition(self.meter).page().render("")[0].decode()
 
 
 async def until(true: Callable[[], bool]) -> None:

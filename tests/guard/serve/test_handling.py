@@ -94,7 +94,7 @@ class Desk:
             await self.handling.settle()
 
         asyncio.run(to_the_end())
-        return self.exposition.render("")[0].decode()
+        return self.exposition.page().render("")[0].decode()
 
     @property
     def acts(self) -> list[str]:

@@ -46,7 +46,7 @@ class Judged:
     def page(self) -> str:
         """Judge now and render the metrics."""
         self.judging.judge()
-        return self._exposition.render("")[0].decode()
+        return self._exposition.page().render("")[0].decode()
 
 
 def at(day: str) -> float:

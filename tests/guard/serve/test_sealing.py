@@ -64,7 +64,7 @@ class Sealed:
 
     def metric(self, start: str) -> float:
         """The value of the series whose line begins so."""
-        page = Exposition(self.meter).render("")[0].decode()
+        page = Exposition(self.meter).page().render("")[0].decode()
         (line,) = [each for each in page.splitlines() if each.startswith(start)]
         return float(line.split()[-1])
 

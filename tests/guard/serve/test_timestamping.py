@@ -76,7 +76,7 @@ class Host:
 
     def figure(self, name: str) -> float:
         """What the metric says."""
-        lines = Exposition(self.meter).render("")[0].decode().splitlines()
+        lines = Exposition(self.meter).page().render("")[0].decode().splitlines()
         (line,) = [each for each in lines if each.startswith(f"guard_audit_timestamp_{name} ")]
         return float(line.split()[-1])
 
@@ -230,7 +230,7 @@ def test_without_an_authority_nobody_is_asked_and_nothing_is_told(tmp_path: Path
     clock, meter = Clock(), Meter(Origin.SUPERVISOR)
     asking = Timestamping(load(tmp_path), meter, JsonLog(clock), clock, bytes)
     asyncio.run(asyncio.wait_for(asking.watch(), 30))
-    text = Exposition(meter).render("")[0]
+    text = Exposition(meter).page().render("")[0]
     assert b"\nguard_audit_timestamp_lag_seconds 0.0\n" in text
     assert b"\nguard_audit_timestamp_late 0.0\n" in text
 

@@ -57,8 +57,8 @@ def filled() -> Exposition:
 
 def test_every_metric_of_the_catalogue_renders_in_both_formats_as_its_kind() -> None:
     exposition = filled()
-    classic, _ = exposition.render()
-    openmetrics, _ = exposition.render(OPENMETRICS)
+    classic, _ = exposition.page().render()
+    openmetrics, _ = exposition.page().render(OPENMETRICS)
     kinds = {family.name: family.type for family in parse_openmetrics(openmetrics)}
     names = {sample.name for sample in samples(classic)}
     for metric in METRICS.values():
@@ -70,7 +70,7 @@ def test_every_metric_of_the_catalogue_renders_in_both_formats_as_its_kind() -> 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
 def test_a_workers_metric_says_which_worker_and_the_supervisors_stands_once(metric: Metric) -> None:
-    page, _ = filled().render()
+    page, _ = filled().page().render()
     found = [sample for sample in samples(page) if sample.name.startswith(metric.name) and "le" not in sample.labels]
     workers = {sample.labels.get("worker") for sample in found if sample.name == metric.name}
     if metric.origin is Origin.WORKER and metric.kind is not Kind.HISTOGRAM:
@@ -81,10 +81,10 @@ def test_a_workers_metric_says_which_worker_and_the_supervisors_stands_once(metr
 
 def test_the_format_is_the_one_that_was_asked_for() -> None:
     exposition = filled()
-    assert exposition.render(OPENMETRICS)[1].startswith("application/openmetrics-text; version=1.0.0")
-    assert exposition.render(OPENMETRICS)[0].endswith(b"# EOF\n")
+    assert exposition.page().render(OPENMETRICS)[1].startswith("application/openmetrics-text; version=1.0.0")
+    assert exposition.page().render(OPENMETRICS)[0].endswith(b"# EOF\n")
     for accept in ("", "*/*", "text/plain", "application/openmetrics-text; q=0", "\r\n; version=9"):
-        assert exposition.render(accept)[1] == "text/plain; version=0.0.4; charset=utf-8"
+        assert exposition.page().render(accept)[1] == "text/plain; version=0.0.4; charset=utf-8"
 
 
 def test_a_histogram_is_cumulative_and_its_count_is_its_last_bucket() -> None:
@@ -93,7 +93,7 @@ def test_a_histogram_is_cumulative_and_its_count_is_its_last_bucket() -> None:
         meter.observe(("guard_event_loop_lag_seconds",), seconds)
     exposition = Exposition(Meter(Origin.SUPERVISOR))
     exposition.apply(0, 1, meter.snapshot(), 1.0)
-    page, _ = exposition.render()
+    page, _ = exposition.page().render()
     buckets = [s.value for s in samples(page) if s.name == "guard_event_loop_lag_seconds_bucket"]
     assert buckets == [1, 1, 3, 3, 3, 3, 3, 3, 3, 3, 4]
     assert value(page, "guard_event_loop_lag_seconds_count", worker="0") == 4
@@ -104,12 +104,12 @@ def test_a_time_that_has_not_come_yet_is_left_out() -> None:
     meter = Meter(Origin.WORKER)
     exposition = Exposition(Meter(Origin.SUPERVISOR))
     exposition.apply(0, 1, meter.snapshot(), 5.0)
-    page, _ = exposition.render()
+    page, _ = exposition.page().render()
     assert value(page, "guard_audit_last_durable_timestamp_seconds", worker="0") is None
     assert value(page, "guard_worker_last_report_timestamp_seconds", worker="0") == 5.0
     meter.set(("guard_audit_last_durable_timestamp_seconds",), 9.0)
     exposition.apply(0, 1, meter.snapshot(), 6.0)
-    assert value(exposition.render()[0], "guard_audit_last_durable_timestamp_seconds", worker="0") == 9.0
+    assert value(exposition.page().render()[0], "guard_audit_last_durable_timestamp_seconds", worker="0") == 9.0
 
 
 def counting(records: float) -> Meter:
@@ -120,7 +120,7 @@ def counting(records: float) -> Meter:
 
 
 def durable(exposition: Exposition) -> float | None:
-    return value(exposition.render()[0], RECORDS, result="durable", worker="0")
+    return value(exposition.page().render()[0], RECORDS, result="durable", worker="0")
 
 
 def test_a_replaced_worker_goes_on_where_its_predecessor_was() -> None:
@@ -128,12 +128,12 @@ def test_a_replaced_worker_goes_on_where_its_predecessor_was() -> None:
     exposition.apply(0, 1, counting(5).snapshot(), 1.0)
     exposition.retire(0, 1)
     assert durable(exposition) == 5
-    page, _ = exposition.render()
+    page, _ = exposition.page().render()
     assert value(page, "guard_worker_up", worker="0") == 0.0
     assert value(page, "guard_kill_switch_orders", worker="0") is None
     exposition.apply(0, 2, counting(2).snapshot(), 2.0)
     assert durable(exposition) == 7
-    assert value(exposition.render()[0], "guard_worker_up", worker="0") == 1.0
+    assert value(exposition.page().render()[0], "guard_worker_up", worker="0") == 1.0
 
 
 def test_a_worker_replaced_without_being_retired_is_buried_by_its_successors_first_word() -> None:
@@ -152,7 +152,7 @@ def test_the_late_words_of_a_dead_worker_change_nothing() -> None:
     exposition.apply(0, 2, counting(1).snapshot(), 3.0)
     exposition.retire(0, 1)
     assert durable(exposition) == 6
-    assert value(exposition.render()[0], "guard_worker_up", worker="0") == 1.0
+    assert value(exposition.page().render()[0], "guard_worker_up", worker="0") == 1.0
 
 
 def test_a_snapshot_that_cannot_be_read_leaves_the_last_good_one() -> None:
@@ -179,7 +179,7 @@ def test_no_counter_ever_goes_backwards(steps: list[int | str]) -> None:
             meter, incarnation = Meter(Origin.WORKER), incarnation + 1
         families = {
             sample.name: sample.value
-            for family in exposition.collect()
+            for family in exposition.page().collect()
             for sample in family.samples
             if sample.labels == {"worker": "0", "result": "durable"}
         }
@@ -199,7 +199,7 @@ def test_what_an_exchange_counted_in_a_worker_is_on_the_page() -> None:
     policy_judged(own, "demo", 2, "rsp 2.2", "abc", 0)
     exposition = Exposition(own)
     exposition.apply(0, 1, meter.snapshot(), 1.0)
-    page, _ = exposition.render()
+    page, _ = exposition.page().render()
     labels = {"model": "demo", "route": "/v1/chat/completions", "tier": "general"}
     assert value(page, "guard_requests_total", worker="0", outcome="served", **labels) == 1
     assert value(page, "guard_requests_total", worker="0", outcome="stopped", **labels) == 0
@@ -208,6 +208,6 @@ def test_what_an_exchange_counted_in_a_worker_is_on_the_page() -> None:
 
 
 def test_promtool_finds_nothing_to_say() -> None:
-    page, _ = filled().render()
+    page, _ = filled().page().render()
     result = promtool("check", "metrics", said=page.decode())
     assert (result.returncode, result.stderr) == (0, "")

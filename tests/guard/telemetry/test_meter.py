@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.telemetry.catalogue import METRICS
-from guard.telemetry.meter import DROPPED, LABEL_CAP, SERIES_CAP, Key, Meter, State, restore
+from guard.telemetry.meter import CEILING, DROPPED, LABEL_CAP, ROOM, SERIES_CAP, Key, Meter, State, restore
 from guard.telemetry.metric import Kind, Origin
 from safeguards.decision import Ending
 
@@ -143,6 +143,23 @@ def test_hostile_label_sets_never_take_more_than_the_cap_and_the_collapsed_ones(
     assert sum(requests.values()) == 2_000.0
     assert len(requests) <= 300
     assert state.counters[DROPPED] == requests[REQUESTS, "_other", "_other", "_other", "served"] > 0
+
+
+def test_what_is_declared_brings_its_own_room_once_and_up_to_a_ceiling() -> None:
+    full = worker()._series
+    meter = worker(cap=full)
+    key = meter.declare(REQUESTS, "demo", "/", "t", "served")
+    assert meter.declare(*key) == meter.bind(*key) == key
+    assert meter.cap == full + ROOM
+    assert "_other" not in meter.bind(REQUESTS, "demo", "/", "t", "error")
+    for number in range(CEILING):
+        meter.declare(REQUESTS, f"model{number}", "/", "t", "served")
+    assert meter.cap == CEILING
+    assert meter._series <= CEILING + len(Ending)
+    for wrong in (("guard_nonsense_total",), (REQUESTS, "demo")):
+        with pytest.raises((KeyError, ValueError)):
+            meter.declare(*wrong)
+    assert worker(cap=CEILING + 1).cap == CEILING + 1
 
 
 def test_a_forgotten_gauge_is_gone_gives_back_its_room_and_can_come_again() -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from guard.telemetry.meter import DROPPED, Key, Meter
+from guard.telemetry.meter import CEILING, DROPPED, OTHER, Key, Meter
 from guard.telemetry.metric import AuthFailure, Cut, Origin, Phase, Unscanned
 from guard.telemetry.observe import (
     Mounted,
@@ -22,6 +22,7 @@ from guard.telemetry.observe import (
     refused,
     unscanned,
 )
+from guard.wire.routes import ROUTES
 from safeguards.decision import Decision, Ending, Failure, Outcome, Target
 from safeguards.exchange import Exchange
 from safeguards.verdict import Code
@@ -299,8 +300,58 @@ def test_what_a_pushed_rule_blocks_or_fails_is_kept_apart(name: str, code: Code)
     assert not_judged(EXCHANGE, outcome) == ({("demo", "blocked_input"): 1.0} if name != "patterns" else {})
 
 
+def test_what_only_a_stricter_rung_blocked_moves_no_band_and_what_the_policy_blocks_does() -> None:
+    def blocks(*names: str) -> dict[Key, float]:
+        found = [Decision(name, Target.INPUT, True, True, True, 0.0, Code.CONTENT_BLOCKED) for name in names]
+        outcome = replace(OUTCOME, ending=Ending.BLOCKED_INPUT, decisions=(ALLOWED, *found))
+        meter = Meter(Origin.WORKER)
+        exchange_ended(meter, EXCHANGE, outcome, ROUTE, "vllm", {"trial"})
+        return counted(meter, "guard_requests_not_judged_total")
+
+    assert blocks("trial") == {("demo", "blocked_input"): 1.0}
+    assert blocks("patterns") == blocks("trial", "patterns") == blocks() == {}
+
+
 def test_what_a_rung_kept_for_another_model_moves_no_band() -> None:
     blocked = replace(OUTCOME, ending=Ending.BLOCKED_INPUT, code=Code.CONTENT_BLOCKED)
     name = "guard_requests_not_judged_total"
     assert counted(ended(replace(blocked, answered_as="r1x")), name) == {("demo", "blocked_input"): 1.0}
     assert counted(ended(blocked), name) == {}
+
+
+def test_twenty_models_that_use_all_there_is_keep_their_names_and_callers_still_take_no_room_of_theirs() -> None:
+    meter = Meter(Origin.WORKER)
+    models = [f"model-{number}" for number in range(20)]
+    routes = {path.decode(): dialect.operation for path, dialect in ROUTES.items()}
+    mounted = [Mounted(name, BOTH, enforced=True) for name in ("request_log", "kill_switch", "access", "harm")]
+    for model in models:
+        declare_model(meter, model, provider="vllm", routes=routes, tiers=["a", "b"], mounted=mounted)
+    for number in range(CEILING):
+        meter.bind("guard_streams_open", f"never-declared-{number}")
+    spent = meter.state().counters[DROPPED]
+    assert spent > 0, "what nobody declared is bounded"
+    for model in models:
+        for tier in ("a", "b"):
+            for path in routes:
+                for ending in Ending:
+                    meter.inc(meter.bind("guard_requests_total", model, path, tier, ending))
+    assert meter.state().counters[DROPPED] == spent
+    assert not any(OTHER in key for key in meter.state().counters)
+
+
+def test_what_twenty_models_meet_in_their_life_fits() -> None:
+    meter = Meter(Origin.WORKER)
+    models = [f"model-{number}" for number in range(20)]
+    routes = {path.decode(): dialect.operation for path, dialect in ROUTES.items()}
+    names = [each.safeguard for each in OUTCOME.decisions]
+    mounted = [Mounted(name, BOTH, enforced=True) for name in names]
+    for model in models:
+        declare_model(meter, model, provider="vllm", routes=routes, tiers=["general"], mounted=mounted)
+    for model in models:
+        for path, operation in routes.items():
+            for ending in Ending:
+                exchange = replace(EXCHANGE, model=model, operation=operation, streamed=True)
+                exchange_began(meter, exchange)
+                exchange_ended(meter, exchange, replace(OUTCOME, ending=ending, code=Code.DEADLINE), path, "vllm")
+    assert meter.state().counters[DROPPED] == 0
+    assert meter.cap <= CEILING
