@@ -281,6 +281,12 @@ RECORD: Final = (
         decimals=0,
     ),
     graph(
+        "Time since a log was last sealed",
+        "Seconds: of each host the log that is farthest behind. A few at most. Runbook GuardAuditNotSealed.",
+        "s",
+        query(f"time() - min by (instance) (guard_audit_sealed_timestamp_seconds{{{HERE}}})", "{{instance}}"),
+    ),
+    graph(
         "Oldest record without a copy elsewhere",
         "Seconds when copies are made (storage.ship), 0 where none are. Runbook GuardAuditNotShipped.",
         "s",

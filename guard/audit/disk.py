@@ -31,8 +31,8 @@ class Disk(Protocol):
     def sync_directory(self, path: Path) -> None:
         """Return once the directory's entries are on the disk."""
 
-    def links(self, descriptor: int) -> int:
-        """How many names the file still has; 0 once somebody removed it."""
+    def standing(self, descriptor: int) -> tuple[int, int]:
+        """How many names the file still has, 0 once somebody removed it, and how many bytes."""
 
     def settle(self, writer: Path) -> None:
         """Do what else a start asks for, after what a crash left in the writer's folder was repaired."""
@@ -73,9 +73,10 @@ class LocalDisk:
         finally:
             os.close(descriptor)
 
-    def links(self, descriptor: int) -> int:
-        """As `Disk.links`."""
-        return os.fstat(descriptor).st_nlink
+    def standing(self, descriptor: int) -> tuple[int, int]:
+        """As `Disk.standing`."""
+        found = os.fstat(descriptor)
+        return found.st_nlink, found.st_size
 
     def settle(self, writer: Path) -> None:
         """As `Disk.settle`: nothing."""

@@ -43,7 +43,7 @@ class Leaves:
         """What came since the last call: leaves that follow one another, with the sequence of the first.
 
         It ends when about ``budget`` bytes are read. Raises SealError when a later segment writes records again that
-        were read already, OSError when the disk fails.
+        were read already, or when what was read of one was cut off; OSError when the disk fails.
         """
         # Listed before reading: whatever is not the newest now gets no more bytes.
         paths = [path for path in listing(self._directory) if self._path is None or path.name >= self._path.name]
@@ -86,6 +86,9 @@ class Leaves:
     def _chunk(self, path: Path) -> bytes:
         try:
             with path.open("rb") as file:
+                # A torn tail that a start set aside was never taken in; any other byte that is gone was.
+                if (size := os.fstat(file.fileno()).st_size) < self._scanner.offset:
+                    raise SealError(f"{path}: was cut to {size} bytes, though {self._scanner.offset} were read")
                 file.seek(self._position)
                 data = file.read(CHUNK)
         except FileNotFoundError:

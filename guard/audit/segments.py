@@ -101,13 +101,17 @@ class Segment:
 
     def sync(self) -> None:
         """Make what was written durable, the first time the directory's entry as well; raises OSError."""
+        written = self.size
         self._disk.fdatasync(self._descriptor)
         if self.fresh:
             self._disk.sync_directory(self.path.parent)
             self.fresh = False
-        # A removed file takes writes and syncs without complaint, and all of it is lost (C1, Vault #31718).
-        if self._disk.links(self._descriptor) == 0:
+        # A file that was removed or cut takes writes and syncs without complaint, and is lost (C1, Vault #31718).
+        links, size = self._disk.standing(self._descriptor)
+        if links == 0:
             raise OSError(0, "the segment was removed")
+        if size < written:
+            raise OSError(0, f"the segment was cut: it has {size} bytes of {written}")
 
     def close(self) -> None:
         """Give the descriptor back without syncing; an error cannot matter any more."""

@@ -84,9 +84,11 @@ class TwoDisks:
         self._disk.sync_directory(path)
         self._other.sync_directory(twin(self._first, self._second, path))
 
-    def links(self, descriptor: int) -> int:
-        """As `Disk.links`: of the one that has fewer."""
-        return min(self._disk.links(descriptor), self._other.links(self._twins[descriptor]))
+    def standing(self, descriptor: int) -> tuple[int, int]:
+        """As `Disk.standing`: of each figure the lower one."""
+        links, size = self._disk.standing(descriptor)
+        others, copied = self._other.standing(self._twins[descriptor])
+        return min(links, others), min(size, copied)
 
     def settle(self, writer: Path) -> None:
         """As `Disk.settle`: give the second what it lacks of the first.

@@ -11,7 +11,7 @@ from typing import Final
 from guard.app import storage
 from guard.audit.indexer import Indexer
 from guard.audit.note import Key
-from guard.audit.sealer import Round, Sealer, logs, open_sealer
+from guard.audit.sealer import Round, Sealed, Sealer, logs, open_sealer
 from guard.audit.segments import LedgerError, describe
 from guard.audit.signing_keys import KeyRing, open_keys, public_key
 from guard.policy.load import Config
@@ -68,6 +68,7 @@ class Sealing:
         self._clock = clock
         self._sealer: Sealer | None = None
         self._failing: dict[str, str] = {}
+        self._sizes: dict[str, int] = {}
         self._indexer = Indexer()
         self._unindexed = ""
         self.sealed = False  # whether a round went through since the start
@@ -98,12 +99,21 @@ class Sealing:
         for each in found.writers:
             self._tell(each.writer, each.problem)
             self._meter.set(self._meter.bind("guard_audit_unsealed_records", each.writer), float(each.behind))
+            if self._moves(each, known=durable.get(each.writer, 0) is not None):
+                since = self._meter.bind("guard_audit_sealed_timestamp_seconds", each.writer)
+                self._meter.set(since, self._clock.now())
+            self._sizes[each.writer] = each.size
         self.sealed = True
-        self._meter.set(self._meter.bind("guard_audit_sealed_timestamp_seconds"), self._clock.now())
         if found.epoch is not None and not self._closing:  # at the end there is no log any more to record it in
             subject = f"{found.epoch.number} {found.epoch.key}"
             await self._acts.record(GUARD, "audit_epoch", subject, "the key that signs the request log from here on")
         return any(each.behind for each in found.writers)
+
+    def _moves(self, found: Sealed, *, known: bool) -> bool:
+        """Tell whether all that a writer has on the disk is sealed, or more of it than before."""
+        if found.problem or not known:
+            return False
+        return found.behind == 0 or found.size > self._sizes.get(found.writer, 0)
 
     async def index(self) -> None:
         """Index what has come; without it a search is slow and no less right, so it is only logged."""

@@ -431,7 +431,13 @@ _ALL = (
     _metric(
         "guard_audit_unsealed_records", Kind.GAUGE, _S, "Records on disk that no signed head covers yet.", ("writer",)
     ),
-    _metric("guard_audit_sealed_timestamp_seconds", Kind.GAUGE, _S, "When sealing last went through all writers."),
+    _metric(
+        "guard_audit_sealed_timestamp_seconds",
+        Kind.GAUGE,
+        _S,
+        "When all that this writer had on disk was sealed, or more of it than before.",
+        ("writer",),
+    ),
     _metric(
         "guard_audit_witness_lag_seconds",
         Kind.GAUGE,

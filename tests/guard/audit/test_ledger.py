@@ -311,6 +311,23 @@ def test_a_segment_that_somebody_removes_is_noticed(tmp_path: Path) -> None:
     assert ids(tmp_path) == ["kept"]
 
 
+def test_a_segment_that_somebody_cuts_is_noticed_and_on_record_in_the_next(tmp_path: Path) -> None:
+    async def journey() -> None:
+        log = opened(tmp_path)
+        os.truncate(listing(tmp_path / "w1")[0], 0)
+        with pytest.raises(Unavailable, match="the segment was cut"):
+            await done(log.intent(exchange("lost"), durable=True, keep=None))
+        await done(log.intent(exchange("kept"), durable=True, keep=None))
+        log.close()
+
+    asyncio.run(journey())
+    read = [item.record for item in iter_records(tmp_path) if not isinstance(item, Damage)]
+    assert [one.id for one in read if isinstance(one, records.Intent)] == ["kept"]
+    (failed,) = [one for one in read if isinstance(one, records.Recovered)]
+    assert (failed.what, failed.segment, failed.first, failed.last) == ("failed_segment", name(1), 2, 2)
+    assert failed.reason.startswith("the segment was cut")
+
+
 def test_an_outcome_that_cannot_be_written_is_accounted_for_when_the_disk_is_back(tmp_path: Path) -> None:
     disk, clock = FaultyDisk(), Clock()
     log = opened(tmp_path, disk, clock=clock)

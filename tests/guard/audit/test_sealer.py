@@ -5,6 +5,7 @@ It is one file because all of it is one promise of the sealer.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -154,6 +155,33 @@ def test_a_tile_whose_records_are_gone_is_not_made_up(tmp_path: Path) -> None:
         path.unlink()
     assert "neither tiles nor records" in guard.seal().writers[0].problem
     assert not (guard.audit / "worker-0" / "tile" / "0" / "000").exists()
+
+
+def test_a_segment_that_was_cut_is_noticed_while_it_is_read(tmp_path: Path) -> None:
+    guard = Guard(tmp_path)
+    write(guard.audit, "worker-0", 0, 2)
+    sealer = guard.sealer()
+    sealer.round({})
+    path = listing(guard.audit / "worker-0")[-1]
+    size = path.stat().st_size
+    os.truncate(path, size - 1)
+    assert f"{path}: was cut to {size - 1} bytes, though {size} were read" in sealer.round({}).writers[0].problem
+    sealer.close()
+
+
+def test_a_torn_tail_that_a_start_sets_aside_is_no_cut(tmp_path: Path) -> None:
+    guard = Guard(tmp_path)
+    last = write(guard.audit, "worker-0", 0, 2)
+    path = listing(guard.audit / "worker-0")[-1]
+    with path.open("ab") as file:
+        file.write(encode(Kind.CONTROL, last + 1, b"{}")[:-1])
+    sealer = guard.sealer()
+    sealer.round({})
+    after = write(guard.audit, "worker-0", 2, 1)
+    assert list(path.parent.glob("*.torn-*"))
+    state = sealer.round({}).writers[0]
+    assert (state.problem, state.size) == ("", after)
+    sealer.close()
 
 
 def test_a_sequence_that_no_record_has_is_a_void_leaf(tmp_path: Path) -> None:

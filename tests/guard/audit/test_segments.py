@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -76,5 +77,17 @@ def test_a_removed_segment_is_an_error_at_the_next_sync(tmp_path: Path) -> None:
     segment.sync()
     segment.path.unlink()
     with pytest.raises(OSError, match="removed"):
+        segment.sync()
+    segment.close()
+
+
+@pytest.mark.parametrize("left", [0, 5])
+def test_a_segment_that_was_cut_is_an_error_at_the_next_sync(tmp_path: Path, left: int) -> None:
+    segment = Segment(FaultyDisk(), tmp_path / name(1))
+    segment.write(b"0123456789")
+    segment.sync()
+    os.truncate(segment.path, left)
+    segment.write(b"x")
+    with pytest.raises(OSError, match=f"the segment was cut: it has {left + 1} bytes of 11"):
         segment.sync()
     segment.close()

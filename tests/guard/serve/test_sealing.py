@@ -98,8 +98,29 @@ def test_each_epoch_is_put_on_record_with_its_key(sealed: Sealed) -> None:
     assert [what for what, _ in sealed.acts.acts] == ["audit_epoch"] * 2
     assert sealed.acts.acts[1][1].startswith(f"1 {log_key(sealed.config).name}/epoch/1+")
     assert sealed.size() == sealed.last
-    assert sealed.metric("guard_audit_sealed_timestamp_seconds") == sealed.clock.now()
+    assert sealed.metric('guard_audit_sealed_timestamp_seconds{writer="worker-0"}') == sealed.clock.now()
     assert sealed.metric('guard_audit_unsealed_records{writer="worker-0"}') == 0.0
+
+
+def test_the_time_of_a_writer_that_stands_still_stands_still_too(sealed: Sealed) -> None:
+    series = 'guard_audit_sealed_timestamp_seconds{writer="worker-%d"}'
+    write(sealed.audit, "worker-1", 0, 1)
+
+    async def steps() -> None:
+        await sealed.sealing.seal({"worker-0": sealed.last})
+        begun = sealed.clock.now()
+        sealed.clock.pass_(10.0)
+        # More is durable than can be read: nothing of it is sealed, round by round.
+        await sealed.sealing.seal({"worker-0": sealed.last + 5})
+        assert sealed.metric('guard_audit_unsealed_records{writer="worker-0"}') == 5.0
+        assert sealed.metric(series % 0) == begun
+        assert sealed.metric(series % 1) == sealed.clock.now()
+        sealed.clock.pass_(10.0)
+        await sealed.sealing.seal({"worker-0": None})  # how far it is is not known
+        assert sealed.metric(series % 0) == begun
+
+    run(sealed, steps())
+    assert sealed.metric(series % 0) == sealed.clock.now()
 
 
 def test_it_seals_again_and_again_by_itself_and_once_more_at_the_end(sealed: Sealed) -> None:
