@@ -10,7 +10,7 @@ from guard.arrival import Arrival
 from guard.live import LiveExchanges
 from guard.pipeline import Admitted, Judgement, Watching
 from guard.refusal import Ended, Refused
-from guard.reply import Reply
+from guard.reply import STOP_SECONDS, Reply
 from guard.serving import Answer, Serving
 from guard.valve import Valve
 from guard.wire.dialect import TOLD, AnswerReader, Naming
@@ -117,6 +117,9 @@ class Traveller:
             reply.connection.abort()  # half of a plain answer has no end of its own
         elif code is Code.CONTENT_BLOCKED:
             await reply.finish(reply.end(dialect.end_blocked(self.naming, self.seen)))
+        elif end.ending is Ending.STOPPED:
+            reply.connection.last(STOP_SECONDS)
+            await reply.finish(reply.end(dialect.end_failed(self.naming, self.seen, code)), STOP_SECONDS)
         else:
             reply.connection.last()
             await reply.finish(reply.end(dialect.end_failed(self.naming, self.seen, code)))

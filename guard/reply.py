@@ -12,6 +12,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = Sequence[tuple[bytes, bytes]]
 Head = tuple[int, Headers]
 FINISH_SECONDS: Final = 2.0
+STOP_SECONDS: Final = 0.5
+"""How long a caller may take of a stopped answer what had left; whoever is slower never reads the rest."""
 ANSWERED_BY: Final = b"x-guard-answered-by"
 _SSE: Final = (b"content-type", b"text/event-stream; charset=utf-8")
 _JSON: Final = (b"content-type", b"application/json")
@@ -29,11 +31,11 @@ class Connection(Protocol):
     def peer(self) -> str:
         """Who the caller's verified certificate is for: its first URI or its subject; empty without one."""
 
-    def last(self) -> None:
-        """Close it after this answer."""
+    def last(self, within: float | None = None) -> None:
+        """Close it after this answer; with ``within``, what is not taken of it in so many seconds is thrown away."""
 
     def abort(self) -> None:
-        """Close it now."""
+        """Close it now and throw away what the caller has not taken; he reads an error, never an end."""
 
     def when_gone(self, tell: Callable[[], None] | None) -> None:
         """Call this once when the caller leaves before the answer is complete."""
@@ -62,7 +64,7 @@ class Unattached:
     arrived = False
     peer = ""
 
-    def last(self) -> None:
+    def last(self, within: float | None = None) -> None:
         """Do nothing."""
 
     def abort(self) -> None:
@@ -138,10 +140,10 @@ class Reply:
     def _events(self) -> Head:
         return 200, (_SSE, _NO_STORE, *self._named)
 
-    async def finish(self, ending: Awaitable[None]) -> None:
-        """Await a last send within a short time; a caller who does not take it loses the connection."""
+    async def finish(self, ending: Awaitable[None], within: float = FINISH_SECONDS) -> None:
+        """Await a last send within so many seconds; a caller who does not take it loses the connection."""
         try:
-            async with asyncio.timeout(FINISH_SECONDS):
+            async with asyncio.timeout(within):
                 await ending
         except Exception as problem:  # noqa: BLE001 - whatever it was, an answer without its end must not linger
             self.connection.abort()

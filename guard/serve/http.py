@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from guard.serve.answering import AnsweringProtocol
+from guard.serve.untaken import bound, reset, untaken
 
 MAX_HEADERS: Final = 100
 _REQUEST_LINE: Final = re.compile(rb"[A-Z-]+ [!-~]+ HTTP/[0-9]\.[0-9]\r\n")
@@ -81,6 +82,7 @@ class GuardProtocol(AnsweringProtocol):
         self._left = False
         self._refusal: _UnacceptableError | None = None
         self._slow: asyncio.TimerHandle | None = None
+        self._until: float | None = None  # when what is untaken of the last answer is thrown away; the loop's time
 
     # What the journey may do.
 
@@ -94,15 +96,17 @@ class GuardProtocol(AnsweringProtocol):
         """Whether the request is here to its end."""
         return self._whole
 
-    def last(self) -> None:
-        """Close the connection after this answer."""
+    def last(self, within: float | None = None) -> None:
+        """Close the connection after this answer; with ``within``, reset it if that is not taken in so many seconds."""
         if self.cycle is not None:
             self.cycle.keep_alive = False
+        if within is not None:
+            self._until = self.loop.time() + within
 
     def abort(self) -> None:
-        """Close it now, with what is unsent; a refusal on its way is let out."""
+        """Reset it now, and throw away what is untaken; a refusal on its way is let out."""
         if self.transport is not None and not self._left:
-            self.transport.abort()
+            reset(self.transport)
 
     def when_gone(self, tell: Callable[[], None] | None) -> None:
         """Remember whom to tell when the caller leaves before the answer is complete."""
@@ -122,6 +126,12 @@ class GuardProtocol(AnsweringProtocol):
         self._left = True
         self._in_time()
         self._unset_keepalive_if_required()
+        if self._until is not None and self.transport.can_write_eof():
+            # Closed, a socket could not be reset any more: it stays until the caller has it all, or his time is over.
+            self._slow = self.loop.call_at(self._until, self._out_of_time)
+            self.transport.write_eof()
+            self.flow.resume_reading()
+            return
         if self._whole or not self.transport.can_write_eof():
             self._slow = self.loop.call_later(FLUSH_SECONDS, self.transport.abort)
             self.transport.close()
@@ -130,11 +140,18 @@ class GuardProtocol(AnsweringProtocol):
         self.transport.write_eof()
         self.flow.resume_reading()
 
+    def _out_of_time(self) -> None:
+        if untaken(self.transport):
+            reset(self.transport)
+        else:
+            self.transport.close()
+
     # What the transport says.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Give the first headers a deadline; beyond the bound, close at once."""
         super().connection_made(cast(asyncio.Transport, transport))
+        bound(self.transport)
         if len(self.connections) > self.most_connections:
             self.transport.abort()
             return

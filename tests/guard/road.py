@@ -213,6 +213,7 @@ class Line:
     arrived: bool = False
     aborted: int = 0
     lasted: int = 0
+    within: float | None = None
     tell: Callable[[], None] | None = None
     gone: bool = False
     peer: str = ""
@@ -225,9 +226,10 @@ class Line:
             await self.stuck.wait()
         self.sent.append(message)
 
-    def last(self) -> None:
+    def last(self, within: float | None = None) -> None:
         """As `Connection.last`."""
         self.lasted += 1
+        self.within = within
 
     def abort(self) -> None:
         """As `Connection.abort`."""

@@ -25,6 +25,8 @@ from guard.serve.server import listen, server
 from tests.parts.certificates import Authority, Issued
 
 PATIENCE: Final = 30.0
+WITHIN: Final = 0.3
+PIECE: Final = b"piece " * 400
 LARGE: Final = bytes(range(256)) * 20_000
 GOOD: Final = b"POST /good HTTP/1.1\r\nhost: guard\r\ncontent-length: 2\r\n\r\n{}"
 
@@ -89,7 +91,8 @@ class Edge:
         self.tls = tls
         self.peers: list[str] = []
         self.seen: list[tuple[bytes, list[tuple[bytes, bytes]], bytes]] = []
-        self.gone = 0
+        self.gone = self.ended = 0
+        self.most = 400
         self.open = threading.Event()
         self.open.set()
         self.port = 0
@@ -147,9 +150,12 @@ class Edge:
     async def application(
         self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
     ) -> None:
-        """Answer every request that comes whole; `/refused` as the journey refuses, `/cut` as it cuts."""
+        """Answer every request that comes whole; `/refused`, `/cut` and `/stopped` as the journey does."""
         connection = scope["extensions"]["guard.connection"]
         self.peers.append(connection.peer)
+        if scope["raw_path"] == b"/stopped":
+            await self._stopped(scope["extensions"]["guard.wire"])
+            return
         if scope["raw_path"] == b"/cut":
             connection.abort()
             return
@@ -179,6 +185,22 @@ class Edge:
                 return
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
+
+    async def _stopped(self, wire: Any) -> None:
+        """As many pieces as the connection takes at once, up to ``most``; then the end, to be taken in a while."""
+        await wire.answer((200, ()), PIECE, chunked=True, ends=False)
+        for _ in range(self.most):
+            if not wire.flowing:
+                break
+            wire.piece(PIECE)
+            await asyncio.sleep(0)
+        wire.last(WITHIN)
+        try:
+            async with asyncio.timeout(WITHIN):
+                await wire.answer(None, b"stopped", chunked=True, ends=True)
+        except TimeoutError:
+            wire.abort()
+        self.ended += 1
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
