@@ -22,7 +22,7 @@ from guard.policy.ssh_key import read_key
 from guard.state.accepted import Accepted
 from guard.state.issuer import genuine, issuer_id, own_issuer
 from guard.state.merge import Judged
-from guard.state.orders import ResumeOrder
+from guard.state.orders import Order, ResumeOrder
 from guard.state.shown import Shown
 
 
@@ -70,8 +70,8 @@ class ResumeJudge:
             self._accepted.keep(found, self._digest, self._now())
         return found
 
-    def verify(self, order: ResumeOrder) -> Judged:
-        """Judge one by its signatures alone."""
+    def why_not_issued(self, order: Order) -> str:
+        """Say why this is no order of a host that is known here; empty where it is one."""
         try:
             issuers = {**self._others, **own_issuer(self._state)}
         except OSError as error:
@@ -79,11 +79,17 @@ class ResumeJudge:
         else:
             unread = ""
         if not order.signature:
-            return Judged(order, below=False, why="it is not signed by the host that issued it")
+            return "it is not signed by the host that issued it"
         if order.issuer not in issuers:
-            return Judged(order, below=False, why=f"its issuer {order.issuer} is not known here{unread}")
+            return f"its issuer {order.issuer} is not known here{unread}"
         if not genuine(order, issuers):
-            return Judged(order, below=False, why="its issuer's signature does not fit: it was changed, or forged")
+            return "its issuer's signature does not fit: it was changed, or forged"
+        return ""
+
+    def verify(self, order: ResumeOrder) -> Judged:
+        """Judge one by its signatures alone."""
+        if unknown := self.why_not_issued(order):
+            return Judged(order, below=False, why=unknown)
         if order.created > self._now() + SKEW_SECONDS:
             return Judged(order, below=False, why="it says that it was issued in the future; set the clocks")
         below = Judged(order, below=True)

@@ -32,6 +32,7 @@ from guard.state.orders import (
     MAX_WHO,
     WHOLE_MODELS,
     Approver,
+    Order,
     ResumeOrder,
     RuleOrder,
     Source,
@@ -206,6 +207,23 @@ class Switchboard:
         self._config = config
         self._served = served_by(config)
         self.operators = config.operators
+
+    def why_not_issued(self, order: Order) -> str:
+        """Say why this is no order of a host that is known here; empty where it is one."""
+        return self._judge.why_not_issued(order)
+
+    def adopt(self, order: StopOrder | RuleOrder, raw: bytes) -> None:
+        """Put another guard's order into force as it is; raises OSError when not even an empty file can be made.
+
+        Where it cannot be written, a STOP file stands in until it comes by the engine.
+        """
+        try:
+            self._directory.adopt(order.id, raw)
+        except FileExistsError:
+            raise
+        except OSError:
+            self._directory.stand_in(order.scope)
+            raise
 
     def stop(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from guard.state.directory import OrderDirectory
 from guard.state.engine import EngineError, StateEngine
 from guard.state.issuer import Issuer
 from guard.state.orders import StopOrder, encode
+from guard.state.peers import Peers, PeerWord, spread_by_word
 from guard.state.replicas import Spread, read, spread
 
 WAIT_SECONDS: Final = 10.0
@@ -58,15 +59,17 @@ def stop_everywhere(
     engine: StateEngine | None,
     api: Callable[[], Answer | None] | None,
     *,
+    peers: Peers | None = None,
     named: bool = False,
 ) -> Stopped:
     """Give a stop by every path; returns when every replica has obeyed, or after ten seconds.
 
     With ``named`` somebody asked for this very API, and its word is waited for too.
 
-    ``engine`` is None where it cannot even be opened; ``api`` asks the admin API, and gives an order of its own there.
+    ``engine`` is None where it cannot even be opened; ``api`` asks the admin API, and gives an order of its own there;
+    ``peers`` are told by themselves, and while the engine is away it is their words that tell who has obeyed.
     """
-    return asyncio.run(_stop(order, here, engine, api, named=named))
+    return asyncio.run(_stop(order, here, engine, api, peers or Peers((), None), named=named))
 
 
 def await_fleet(order: str, raw: bytes, fields: dict[str, Any], here: Here, engine: StateEngine | None) -> Answer:
@@ -86,18 +89,22 @@ async def _stop(
     here: Here,
     engine: StateEngine | None,
     api: Callable[[], Answer | None] | None,
+    peers: Peers,
     *,
     named: bool,
 ) -> Stopped:
     began = time.monotonic()
     asked = _Beside(api if api is not None else lambda: None)
     order = await _signed(order, here)
+    if order.signature:  # they believe no other
+        peers.tell(order.id, encode(order))
     name, shared = await asyncio.gather(_place(order, here), _put(order, engine))
     remarks = [words for words in (name.problem, shared) if words]
     if name.file:
         remarks.append(f"this host could only make the file orders/{name.file}; remove it to resume here")
     fields: dict[str, Any] = {"scope": str(order.scope), "mode": order.mode.value}
-    if name.problem and shared:
+    if name.problem and shared and not await _any_peer(order.id, peers):
+        await peers.close()
         answer = await asked.wait(API_SECONDS)
         if answer is None or "order" not in answer.body:
             if api is not None:
@@ -105,7 +112,8 @@ async def _stop(
             return Stopped(None, tuple(remarks))
         return Stopped(answer, tuple(remarks))
     confirmed = f"file:{name.file}" if name.file and shared else order.id
-    answer = await _confirmed(confirmed, fields, here, engine, began)
+    answer = await _confirmed(confirmed, fields, here, engine, began, peers.words(order.id))
+    await peers.close()
     told = await asked.wait(API_SECONDS) if named else asked.found
     if told is not None and "order" in told.body:
         remarks.append(f"the admin API gave order {told.body['order']} besides; resuming the scope lifts both")
@@ -183,11 +191,26 @@ async def _put(order: StopOrder, engine: StateEngine | None) -> str:
     return ""
 
 
+async def _any_peer(order: str, peers: Peers) -> bool:
+    """Wait until a peer has taken it, where no other path has."""
+    until = time.monotonic() + WAIT_SECONDS
+    while (words := peers.words(order)) and time.monotonic() < until:
+        if any(not each.problem for each in words.values()):
+            return True
+        await asyncio.sleep(_LOOK_SECONDS)
+    return False
+
+
 async def _confirmed(
-    order: str, fields: dict[str, Any], here: Here, engine: StateEngine | None, began: float
+    order: str,
+    fields: dict[str, Any],
+    here: Here,
+    engine: StateEngine | None,
+    began: float,
+    words: Mapping[str, PeerWord] | None = None,
 ) -> Answer:
     while True:
-        found = await _spread(order, here, engine)
+        found = await _spread(order, here, engine, words or {})
         if not found.missing or time.monotonic() - began >= WAIT_SECONDS:
             break
         await asyncio.sleep(_LOOK_SECONDS)
@@ -198,8 +221,8 @@ async def _confirmed(
     return Answer(202 if found.missing else 200, body)
 
 
-async def _spread(order: str, here: Here, engine: StateEngine | None) -> Spread:
-    """Ask the fleet; where it cannot be asked, this host's workers alone, and that the others are not known."""
+async def _spread(order: str, here: Here, engine: StateEngine | None, words: Mapping[str, PeerWord]) -> Spread:
+    """Ask the fleet; where it cannot be asked, this host's workers and its peers' words, or that they are not known."""
     why = "its engine cannot be used"
     if engine is not None:
         try:
@@ -208,6 +231,9 @@ async def _spread(order: str, here: Here, engine: StateEngine | None) -> Spread:
             why = str(problem)
     with suppress(OSError):
         acks, missing = waiting_for(here.state, order, here.workers)
+        if words:
+            obeyed = PeerWord(len(acks), missing, sum(ack.streams_cut for ack in acks), "")
+            return spread_by_word(order, (), {"this host": obeyed, **words})
         cut = sum(ack.streams_cut for ack in acks)
         told = tuple(f"worker {each}" for each in missing)
         return Spread(int(not missing), 1, len(acks), len(acks) + len(missing), cut, (*told, f"the fleet ({why})"))

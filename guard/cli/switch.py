@@ -27,12 +27,13 @@ from guard.policy.load import Config, load
 from guard.policy.model import GuardConfig
 from guard.policy.source import MAX_BYTES, ConfigError, Problem, parse
 from guard.policy.validate import validate
-from guard.serve.engines import open_engine
+from guard.serve.engines import open_engine, open_peers
 from guard.state.acknowledgements import waiting_for
 from guard.state.directory import OrderDirectory
 from guard.state.engine import StateEngine
 from guard.state.merge import told_people
 from guard.state.orders import ENTROPY_BYTES, Source, issue_stop
+from guard.state.peers import Peers
 from guard.state.scope import SCOPE_FORMS, OrderError, Scope
 from safeguards.mode import Mode
 
@@ -135,7 +136,8 @@ def _stop_fleet(arguments: argparse.Namespace, config: Config | None, guard: Gua
             return tell(answered)
         return fail(unknown, USAGE)
     here, named = here_of(arguments, guard), arguments.admin is not None
-    found = stop_everywhere(order, here, engine_of(arguments, fleet), asking, named=named)
+    engine, peers = engine_of(arguments, fleet), _peers_of(arguments, fleet)
+    found = stop_everywhere(order, here, engine, asking, peers=peers, named=named)
     for remark in found.remarks:
         say(remark)
     code = fail("no path works", 1) if found.answer is None else tell(found.answer)
@@ -154,6 +156,15 @@ def engine_of(arguments: argparse.Namespace, fleet: FleetConfig) -> StateEngine 
     """Return the fleet's engine; one that cannot be opened is told and is no reason not to stop."""
     try:
         return open_engine(fleet, arguments.config, lambda _, words: Problem("guard.yaml", 0, "fleet", words))
+    except (ConfigError, OSError) as problem:
+        say(str(problem))
+        return None
+
+
+def _peers_of(arguments: argparse.Namespace, fleet: FleetConfig) -> Peers | None:
+    """Return the fleet's other guards; what cannot be used is told and is no reason not to stop."""
+    try:
+        return open_peers(fleet, arguments.config, lambda _, words: Problem("guard.yaml", 0, "fleet", words))
     except (ConfigError, OSError) as problem:
         say(str(problem))
         return None

@@ -13,7 +13,7 @@ from guard.serve.control import FromSupervisor, Wake
 from guard.serve.telling import Telling
 from guard.state.drilled import drills_own
 from guard.state.merge import InForce, Judged, State, mode_of
-from guard.state.orders import Order
+from guard.state.orders import Order, RuleOrder, StopOrder
 from guard.state.shown import fingerprint
 from guard.state.switches import FileSwitches
 from guard.telemetry.logs import Event, JsonLog, Level
@@ -54,6 +54,8 @@ class Acts:
         self._state: State = switches.state
         self._gone: frozenset[str] = frozenset()
         self._unmeasured = False
+        self.tell_peers: Callable[[StopOrder | RuleOrder], None] = lambda _: None
+        """Called with each new stop and rule order, as soon as it is seen."""
         self.measure()
 
     async def watch(self) -> None:
@@ -85,6 +87,10 @@ class Acts:
             return
         self._state = now
         self._tell(Wake())
+        for given in now.stops - before.stops:
+            self.tell_peers(given)
+        for pushed in now.rules - before.rules:
+            self.tell_peers(pushed)
         if _others(before) != _others(now):
             self._meter.set(self._meter.bind("guard_kill_switch_last_change_timestamp_seconds"), self._clock.now())
         self.measure()

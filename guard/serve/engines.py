@@ -11,12 +11,13 @@ from typing import Final, TypeVar
 
 from guard.policy.config import Config
 from guard.policy.file import UnreadableError, read_regular
-from guard.policy.fleet import DatabaseTls, FleetConfig, FleetEngine
+from guard.policy.fleet import FleetConfig, FleetEngine, ServerTls
 from guard.policy.secret import read_secret, read_secret_bytes
 from guard.policy.source import ConfigError, Place, Problem
 from guard.state.engine import StateEngine
 from guard.state.etcd_engine import EtcdEngine
 from guard.state.etcd_gateway import Cluster
+from guard.state.peers import Peer, Peers
 from guard.state.places import Patience
 from guard.state.shared_directory import SharedDirectory
 from guard.upstream.tls import BadTls, client_tls
@@ -61,6 +62,13 @@ def engine_of(config: Config) -> Callable[[], StateEngine] | None:
     return partial(open_engine, fleet, config.directory, partial(config.problem, "guard.yaml"))
 
 
+def open_peers(fleet: FleetConfig, directory: Path, named: Named) -> Peers:
+    """Return how the other guards of this section are told; raises ConfigError that names what cannot be used."""
+    peers = tuple(Peer(each.replica, each.admin) for each in fleet.peers if each.replica != fleet.replica)
+    tls = None if fleet.peer_tls is None else _context(directory, named, fleet.peer_tls, "", ("fleet", "peer_tls"))
+    return Peers(peers, tls)
+
+
 def _read(parse: Callable[[str], T], fleet: FleetConfig, directory: Path, at: Callable[[str], Problem]) -> T:
     assert fleet.database is not None  # noqa: S101 - as above
     try:
@@ -73,14 +81,13 @@ def _tls(
     fleet: FleetConfig, directory: Path, named: Named, hosts: tuple[tuple[str, int], ...]
 ) -> ssl.SSLContext | None:
     if fleet.tls is not None:
-        return _context(directory, named, fleet.tls, hosts[0][0])
+        return _context(directory, named, fleet.tls, hosts[0][0], ("fleet", "tls"))
     if not all(_here(host) for host, _ in hosts):
         raise ConfigError([named(("fleet", "database"), "is not on this host, so it needs fleet.tls")])
     return None
 
 
-def _context(directory: Path, named: Named, tls: DatabaseTls, host: str) -> ssl.SSLContext:
-    where = ("fleet", "tls")
+def _context(directory: Path, named: Named, tls: ServerTls, host: str, where: tuple[str, str]) -> ssl.SSLContext:
     read: dict[str, bytes] = {}
     for key, name in (("ca", tls.ca), ("client_certificate", tls.client_certificate)):
         if name is not None:

@@ -16,12 +16,16 @@ from typing import Any, Final
 
 from guard.app import storage
 from guard.policy.load import Config
-from guard.serve.engines import open_engine
+from guard.serve.engines import open_engine, open_peers
 from guard.serve.leases import fleet_lease, lease_fields
 from guard.state.directory import OrderDirectory
+from guard.state.drilled import drills_stop
 from guard.state.engine import EngineError
 from guard.state.follower import NOT_YET, Follower
+from guard.state.issuer import own_issuer
 from guard.state.lease import LeaseWord
+from guard.state.orders import RuleOrder, StopOrder, encode
+from guard.state.peers import spread_by_word
 from guard.state.replicas import Replica, Report, Spread, compose, spread
 from guard.state.seen import Seen
 from guard.telemetry.logs import Event, JsonLog, Level
@@ -61,6 +65,7 @@ class FleetMember:
             self._report,
             self._fresh,
         )
+        self._peers = open_peers(fleet, config.directory, partial(config.problem, "guard.yaml"))
         self._begun = clock.steady()
         self._waiting = 0
         self._failures = 0
@@ -116,15 +121,24 @@ class FleetMember:
             self._log.failure(Event.INTERNAL_ERROR, crash)
 
     def spread(self, order: str) -> Spread:
-        """Say how far an order has come in the whole fleet; of the others nothing is known while the engine is away."""
+        """Say how far an order has come in the whole fleet; while the engine is away, by the words of the peers."""
         following = self._follower.following
         own = self._report((order,), following.position, "")
         others = [each for each in following.replicas if each.name != self.replica]
-        found = spread(order, [*others, Replica(self.replica, 0.0, own)])
+        known = [*others, Replica(self.replica, 0.0, own)]
         if not following.problem:
-            return found
+            return spread(order, known)
+        if words := self._peers.words(order):
+            return spread_by_word(order, known, words)
+        found = spread(order, known)
         missing = (*found.missing, f"the fleet ({following.problem})")
         return Spread(found.replicas, found.replicas_of, found.workers, found.workers_of, found.streams_cut, missing)
+
+    def tell_peers(self, order: StopOrder | RuleOrder) -> None:
+        """Tell the other guards of an order that this host issued; a drill's stays here."""
+        with suppress(OSError):
+            if self._peers and not drills_stop(order) and order.issuer in own_issuer(self._state):
+                self._peers.tell(order.id, encode(order))
 
     def lapsed(self) -> tuple[int, ...]:
         """The levels that are refused for want of the lease."""
@@ -145,10 +159,16 @@ class FleetMember:
             "problem": following.problem,
             "lease": lease_fields(self._lease.age(), self._lease.limits, self._lease.any_lapsed()),
             "replicas": [_told(each) for each in following.replicas],
+            "not_among_peers": sorted(self._unnamed(following.replicas)),
         }
+
+    def _unnamed(self, heard: Collection[Replica]) -> set[str]:
+        """Those that a stop would not reach without the engine."""
+        return {each.name for each in heard} - self._peers.names - {self.replica} if self._peers else set()
 
     async def close(self) -> None:
         """Leave the fleet and end; the workers must have ended before."""
+        await self._peers.close()
         loop, task = self._loop, self._task
         if loop is not None and task is not None:
             with suppress(RuntimeError):  # it has ended by itself

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvloop
+from starlette.routing import Route
 
 from guard import __version__
 from guard.admin.api import Person, Readiness, admin_app
 from guard.admin.entrance import Entrance
 from guard.admin.incident_api import IncidentApi
 from guard.admin.people import admin_of, holders
+from guard.admin.pushed_orders import PushedOrders
 from guard.admin.site import Site
 from guard.admin.switchboard import Switchboard
 from guard.app import json_log, log_disk, python_version, storage
@@ -67,6 +69,7 @@ from guard.serve.timestamping import Timestamping
 from guard.state.directory import OrderDirectory
 from guard.state.issuer import Issuer
 from guard.state.orders import ENTROPY_BYTES, order_id
+from guard.state.peers import PATH
 from guard.state.reloads import Reloaded
 from guard.state.snapshots import Current, Snapshots
 from guard.state.switches import FileSwitches
@@ -126,6 +129,8 @@ class Supervisor:
         if self._member is not None:
             telling.lapsed = self._member.lapsed
         self._acts = Acts(config, switches, board, self._ledger, meter, self._log, clock, self._tending.tell, telling)
+        if self._member is not None:
+            self._acts.tell_peers = self._member.tell_peers
         folder = IncidentFolder(state)
         stepping = Stepping(board, lambda: switches.state, os.urandom, meter, self._log)
         record = self._acts.record
@@ -166,6 +171,7 @@ class Supervisor:
         self._site = Site(board, self, self._panel, self._entrance, clock, self._desk, exports)
         self._incident_api = IncidentApi(self._desk, exports, clock)
         self._rendering = asyncio.Lock()
+        self._from_peers = PushedOrders(board, self, clock.now)
         self._leaving = asyncio.Event()
         self._at_once = asyncio.Event()
 
@@ -273,7 +279,7 @@ class Supervisor:
             self._people,
             self,
             self._hooking.receiver,
-            self._site.routes(),
+            self._pages(),
             self._entrance.holder,
             self._drills_in.holder,
             self._incident_api.operations(),
@@ -328,6 +334,10 @@ class Supervisor:
         await self._copies.close()
         self._log.emit(Level.INFO, Event.ENDED)
         return 0
+
+    def _pages(self) -> list[Route]:
+        peers = Route(PATH, self._from_peers.take, methods=["POST"])
+        return [*self._site.routes(), *([] if self._member is None else [peers])]
 
     async def _tell_beginning(self) -> None:
         """Say, where it is so, that the files are not what the guard began with, or changed while it was off."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+import threading
 from collections.abc import Callable, Container
 from contextlib import suppress
 from dataclasses import dataclass
@@ -250,7 +251,7 @@ class OrderDirectory:
     def _write(self, target: Path, raw: bytes) -> None:
         """Write aside, make it durable, then show it: what is in ``orders/`` is whole at any instant."""
         self._incoming.mkdir(mode=0o700, exist_ok=True)
-        aside = self._incoming / f"{target.name}.{os.getpid()}"
+        aside = self._incoming / f"{target.name}.{os.getpid()}.{threading.get_ident()}"
         fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             self._adopt(fd)

@@ -410,6 +410,12 @@ CASES = (
             ("with a certificate and no key",
              "engine: postgres, replica: a, database: {file: d}, tls: {client_certificate: c}",
              ".tls.client_certificate: needs client_key"),
+            ("with a peer twice", ("engine: folder, replica: a, folder: f, peers: [{replica: b, admin: 'https://b:9'}, "
+             "{replica: b, admin: 'https://c:9'}]"), ".peers[1].replica: the replica is already used by item 0"),
+            ("with a peer in the clear", ("engine: folder, replica: a, folder: f, peers: [{replica: b, admin: "
+             "'http://b:9'}]"), ".peers[0].admin: must begin with https:// where it is not on this host"),
+            ("with trust and no peers", "engine: folder, replica: a, folder: f, peer_tls: {}",
+             ".peer_tls: needs peers"),
             ("with a longer lease", "engine: folder, replica: a, folder: f, leases: {asl_3: 31}",
              ".leases.asl_3: must be at most 30"),
             ("without a lease", "engine: folder, replica: a, folder: f, leases: {asl_4: null}",

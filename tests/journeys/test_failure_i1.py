@@ -91,6 +91,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Configured:
     person = {"name": "n", "person": "somebody", "role": "viewer", "expires": "2999-01-01"}
     documents["guard"]["admin"]["proxy"] = {"header": "x-user", "peers": ["127.0.0.1"], "people": [person]}
     documents["guard"]["fleet"] = {"engine": "folder", "replica": "one", "folder": "fleet"}
+    documents["guard"]["fleet"]["peers"] = [{"replica": "two", "admin": "http://127.0.0.1:9"}]
     ship = {"to": "s3://bucket/prefix", "endpoint": "http://127.0.0.1:9", "lock": {"mode": "governance", "days": 1}}
     documents["guard"]["storage"]["ship"] = ship
     documents["guard"]["clocks"] = [{"name": "c", "starts": "discovered", "hours": 1, "to": "x", "source": "x"}]

@@ -15,6 +15,7 @@ import httpx
 from guard.state.issuer import Issuer
 from tests.parts.configuration import Credentials, ModelSpec, write_configuration
 from tests.parts.guard_process import GuardProcess, wait_until
+from tests.parts.ports import free_port
 from tests.parts.raw_caller import RawCaller
 
 
@@ -70,10 +71,17 @@ def engine_settings(name: str, *, dsn: str = "", folder: Path | None = None, **m
 
 
 def write_replica(
-    directory: Path, name: str, models: Sequence[ModelSpec], *, workers: int = 2, dsn: str = "", **fleet: Any
+    directory: Path,
+    name: str,
+    models: Sequence[ModelSpec],
+    *,
+    workers: int = 2,
+    admin_port: int = 0,
+    dsn: str = "",
+    **fleet: Any,
 ) -> Credentials:
     """Write the configuration of one replica."""
-    credentials = write_configuration(directory, models=models, workers=workers)
+    credentials = write_configuration(directory, models=models, workers=workers, admin_port=admin_port)
     guard = json.loads((directory / "guard.yaml").read_text())
     guard["fleet"] = engine_settings(name, dsn=dsn, **fleet)
     (directory / "guard.yaml").write_text(json.dumps(guard))
@@ -106,16 +114,25 @@ class Fleet:
     dsns: Sequence[str]
     workers: int = 2
     settings: Mapping[str, Any] = field(default_factory=dict)
+    acquainted: bool = False
+    """Whether each is told of the others' admin listeners."""
     replicas: list[Replica] = field(default_factory=list)
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
         """Start them."""
         try:
+            ports = [free_port() if self.acquainted else 0 for _ in self.dsns]
+            peers = [
+                {"replica": f"r{index}", "admin": f"http://127.0.0.1:{port}"}
+                for index, port in enumerate(ports)
+                if port
+            ]
             for index, dsn in enumerate(self.dsns):
                 directory = self.folder / f"r{index}"
+                settings = {**self.settings, "admin_port": ports[index], "peers": peers}
                 credentials = write_replica(
-                    directory, f"r{index}", self.models, workers=self.workers, dsn=dsn, **self.settings
+                    directory, f"r{index}", self.models, workers=self.workers, dsn=dsn, **settings
                 )
                 self.replicas.append(Replica(f"r{index}", directory, credentials, GuardProcess(directory)))
             _acquaint([self.folder / f"r{index}" for index in range(len(self.dsns))])
