@@ -5,7 +5,7 @@ It is one file because who may do what, and how each refusal is told, is seen in
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from starlette.routing import Route
 from guard.admin.bodies import read_body
 from guard.admin.hook_route import HookRoute
 from guard.admin.obedience import Here, Workers, confirmed, obedience
+from guard.admin.off_loop import off_loop
 from guard.admin.rule_bodies import RuleBody, pushed_fields, rule_fields
 from guard.admin.switchboard import Resumed, ResumeRefusedError, Switchboard
 from guard.credentials import Register, bearer
@@ -265,19 +266,20 @@ class _Admin:
         body = msgspec.json.decode(await read_body(request), type=_StopBody)
         if person.drills:
             return await self._drill(body, person)
-        placed = self._switchboard.stop(body.scope, body.reason[:MAX_REASON], person.name, Source.ADMIN, body.mode)
+        board, reason, began = self._switchboard, body.reason[:MAX_REASON], time.monotonic()
+        placed = await off_loop(lambda: board.stop(body.scope, reason, person.name, Source.ADMIN, body.mode))
         self._fleet.wake()
-        fields = {"scope": str(placed.scope), "mode": placed.mode, "reason": placed.reason, "who": placed.who}
-        return await self._answer(placed.order, fields)
+        return await self._answer(placed.order, placed.fields(), began)
 
     async def _push(self, request: Request, person: Person) -> Response:
         body = msgspec.json.decode(await read_body(request, MAX_ORDER_BYTES), type=RuleBody)
         board, rules = self._switchboard, body.pushed()
         reason = body.reason[:MAX_REASON]
+        began = time.monotonic()
         # Compiling is the engine's work and may take seconds: in a thread, so that a stop need not wait for it.
-        order = await asyncio.to_thread(board.push, body.scope, rules, body.screens, reason, person.name, Source.ADMIN)
+        order = await off_loop(lambda: board.push(body.scope, rules, body.screens, reason, person.name, Source.ADMIN))
         self._fleet.wake()
-        return await self._answer(order.id, pushed_fields(order))
+        return await self._answer(order.id, pushed_fields(order), began)
 
     async def _rules(self, request: Request, _: Person) -> Response:
         texts = request.url.path.endswith("/texts")
@@ -293,16 +295,17 @@ class _Admin:
 
     async def _drill(self, body: _StopBody, person: Person) -> Response:
         """Stop the self-test model of this host, the only one that such an order reaches."""
-        placed = self._switchboard.drill(body.scope, body.reason[:MAX_REASON], person.name)
+        board, began = self._switchboard, time.monotonic()
+        placed = await off_loop(lambda: board.drill(body.scope, body.reason[:MAX_REASON], person.name))
         self._fleet.wake()
-        fields = {"scope": str(placed.scope), "mode": placed.mode, "reason": placed.reason, "who": placed.who}
-        return await self._answer(placed.order, fields, here=True)
+        return await self._answer(placed.order, placed.fields(), began, here=True)
 
     async def _resume(self, request: Request, person: Person) -> Response:
         body = msgspec.json.decode(await read_body(request, MAX_RESUME), type=_ResumeBody)
-        found = self._resumed(body, person.name)
+        began = time.monotonic()
+        found = await off_loop(lambda: self._resumed(body, person.name))
         self._fleet.wake()
-        return await self._answer(found.order, {**found.fields(), "reason": found.reason, "who": person.name})
+        return await self._answer(found.order, {**found.fields(), "reason": found.reason, "who": person.name}, began)
 
     def _resumed(self, body: _ResumeBody, who: str) -> Resumed:
         if body.approval:
@@ -325,14 +328,15 @@ class _Admin:
         wrong = {} if found.taken else {"error": "; ".join(found.problems)}
         return JSONResponse({**found.fields(), **wrong}, 202 if found.taken and found.missing else status)
 
-    async def _answer(self, order: str, fields: dict[str, Any], *, here: bool = False) -> Response:
-        """Wait until every worker has applied the order, of the whole fleet or ``here`` alone; then say who has."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+    async def _answer(self, order: str, fields: dict[str, Any], began: float, *, here: bool = False) -> Response:
+        """Wait until every worker has applied the order, of the whole fleet or ``here`` alone; then say who has.
+
+        ``began`` is when it was asked for, of `time.monotonic`.
+        """
         (found,) = await obedience(
             self._switchboard, Here(self._fleet) if here else self._fleet, (order,), WAIT_SECONDS
         )
-        body = {"order": order, **fields, **found.fields(), "seconds": round(loop.time() - began, 3)}
+        body = {"order": order, **fields, **found.fields(), "seconds": round(time.monotonic() - began, 3)}
         return JSONResponse(body, 200 if not found.missing else 202)
 
     async def _order(self, request: Request, _: Person) -> Response:

@@ -20,6 +20,7 @@ from guard.admin.asked import AskedStatements
 from guard.admin.door import Door
 from guard.admin.entrance import Entrance, Inside
 from guard.admin.obedience import Confirmed
+from guard.admin.off_loop import off_loop
 from guard.admin.overview import Instruments
 from guard.admin.page import acts, approval
 from guard.admin.page.parts import MAX_SCOPE
@@ -126,7 +127,8 @@ class Resumes:
             raise NotTakenError("a resume needs a reason")
         target = fields.get("target", "")
         try:
-            resumed = self._board.resume(target, reason, inside.person.name, Source.ADMIN, fields.get("seen"))
+            who, seen = inside.person.name, fields.get("seen")
+            resumed = await off_loop(lambda: self._board.resume(target, reason, who, Source.ADMIN, seen))
         except ResumeRefusedError as refusal:
             if not refusal.approval:
                 raise
@@ -179,7 +181,8 @@ class Resumes:
     async def _resumed(self, asked: Asked, found: Signing, who: str, inside: Inside) -> Response:
         """Order the resume in this person's name, and say what it did or what it lacks."""
         try:
-            resumed = self._board.resume_approved(asked.statement, found.approvers, who, Source.ADMIN)
+            board, statement = self._board, asked.statement
+            resumed = await off_loop(lambda: board.resume_approved(statement, found.approvers, who, Source.ADMIN))
         except (ResumeRefusedError, OrderError) as refusal:
             return self._shown(asked, inside, found, wrong=f"Not resumed: {refusal}")
         self.asked.over(asked)

@@ -26,6 +26,7 @@ from guard.admin.file_approval import FileApprovals
 from guard.admin.fleet_view import fleet_view
 from guard.admin.incident_pages import Exports, IncidentPages
 from guard.admin.obedience import Confirmed, Here, Workers, obedience
+from guard.admin.off_loop import off_loop
 from guard.admin.overview import Instruments, overview
 from guard.admin.page import acts, control, incidents
 from guard.admin.page.frame import ASSETS, VERSION
@@ -179,15 +180,15 @@ class Site:
     async def _stop(self, request: Request, inside: Inside, fields: Mapping[str, str]) -> Response:
         if inside.person.drills:
             return await self._drill(request, inside, fields)
-        placed = self._board.stop(
-            fields.get("scope", ""), fields.get("reason", "").strip(), inside.person.name, Source.ADMIN, _mode(fields)
-        )
+        scope, reason, mode = fields.get("scope", ""), fields.get("reason", "").strip(), _mode(fields)
+        placed = await off_loop(lambda: self._board.stop(scope, reason, inside.person.name, Source.ADMIN, mode))
         await self._spread(placed.order)
         return go("/control")
 
     async def _drill(self, request: Request, inside: Inside, fields: Mapping[str, str]) -> Response:
         """Stop the self-test model of this host, and sign the drill out: it has nothing else to do here."""
-        placed = self._board.drill(fields.get("scope", ""), fields.get("reason", "").strip(), inside.person.name)
+        scope, reason = fields.get("scope", ""), fields.get("reason", "").strip()
+        placed = await off_loop(lambda: self._board.drill(scope, reason, inside.person.name))
         self._entrance.leave(request)
         await self._spread(placed.order, here=True)
         return go("/control", self._entrance.cookie(request, ""))
@@ -202,7 +203,8 @@ class Site:
                 request, "/control", "This is no emergency token that is known here. Nothing was stopped.", 403
             )
         self._fleet.emergency(holder.name)
-        placed = self._board.stop(fields["scope"].strip(), fields["reason"].strip(), holder.name, Source.ADMIN)
+        scope, reason = fields["scope"].strip(), fields["reason"].strip()
+        placed = await off_loop(lambda: self._board.stop(scope, reason, holder.name, Source.ADMIN))
         found = await self._spread(placed.order)
         return html(acts.stopped_by_emergency(placed, found))
 

@@ -25,6 +25,7 @@ from guard.pushed_rules import MAX_IN_FORCE, BadRule, check_usable, needed
 from guard.resuming import ResumeJudge
 from guard.state.acknowledgements import Ack, waiting_for
 from guard.state.directory import OrderDirectory, Version
+from guard.state.giving import give
 from guard.state.issuer import Issuer
 from guard.state.merge import TWO_PERSON_ASL, InForce, State, mode_of
 from guard.state.orders import (
@@ -91,13 +92,22 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A stop that is in force; ``order`` begins with ``file:`` when only a STOP file could be written."""
+    """A stop that is in force; ``order`` begins with ``file:`` when only a STOP file could be written.
+
+    ``on_disk`` is whether a crash of the host cannot lose it any more.
+    """
 
     order: str
     scope: Scope
     reason: str
     who: str
     mode: Mode = Mode.STOP
+    on_disk: bool = True
+
+    def fields(self) -> dict[str, Any]:
+        """What the command and the admin API tell of it."""
+        fields = {"scope": str(self.scope), "mode": self.mode.value, "reason": self.reason, "who": self.who}
+        return fields if self.on_disk else {**fields, "on_disk": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,20 +166,17 @@ def place(
     now: float,
     entropy: bytes,
     mode: Mode = Mode.STOP,
+    leaving: bool = False,
 ) -> Placed:
-    """Write a stop; raises OSError when not even an empty file can be made.
+    """Give a stop (`guard.state.giving`), by a process that is ``leaving`` after it or goes on.
 
-    A disk that is full takes an empty STOP file, which stops whatever the mode was to be.
+    Raises OSError when not even an empty file can be made. A disk that is full takes an empty STOP file, which stops
+    whatever the mode was to be.
     """
     order = issue_stop(scope, reason=reason, who=_named(who), source=source, now=now, entropy=entropy, mode=mode)
-    with suppress(Exception):  # whatever is wrong with the key: a stop never depends on it
-        order = Issuer.open(directory.path).signed(order)
-    try:
-        directory.put(order)
-    except OSError:
-        name = directory.trip(scope)
-        return Placed(f"file:{name}", scope, order.reason, order.who)
-    return Placed(order.id, scope, order.reason, order.who, mode)
+    given = give(directory, order, lambda unsigned: Issuer.open(directory.path).signed(unsigned), leaving=leaving)
+    mode = mode if given.order == order.id else Mode.STOP
+    return Placed(given.order, scope, order.reason, order.who, mode, given.on_disk)
 
 
 def _named(who: str) -> str:
@@ -235,9 +242,10 @@ class Switchboard:
         *,
         entropy: bytes | None = None,
     ) -> Placed:
-        """Order a stop: in force when this returns; raises UnknownScopeError, OrderError or OSError.
+        """Order a stop: in force when this returns, soon, whatever the disk does.
 
-        Where an order cannot be written (a full disk), an empty STOP file does the same, without who and why. What
+        Raises UnknownScopeError, OrderError or OSError. Where an order cannot be written (a full disk, one that hangs),
+        an empty STOP file does the same, without who and why. What
         stands for a recurring message gives the ``entropy`` of the order's id, so that it finds the order again.
         """
         scope = self.known(scope_text)

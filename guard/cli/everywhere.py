@@ -19,6 +19,7 @@ from guard.cli.admin_client import Answer
 from guard.state.acknowledgements import waiting_for
 from guard.state.directory import OrderDirectory
 from guard.state.engine import EngineError, StateEngine
+from guard.state.giving import give
 from guard.state.issuer import Issuer
 from guard.state.orders import StopOrder, encode
 from guard.state.peers import Peers, PeerWord, spread_by_word
@@ -102,6 +103,8 @@ async def _stop(
     remarks = [words for words in (name.problem, shared) if words]
     if name.file:
         remarks.append(f"this host could only make the file orders/{name.file}; remove it to resume here")
+    if not name.on_disk:
+        remarks.append("this host obeys it, and its disk does not hold it yet: a crash of the host could lose it here")
     fields: dict[str, Any] = {"scope": str(order.scope), "mode": order.mode.value}
     if name.problem and shared and not await _any_peer(order.id, peers):
         await peers.close()
@@ -141,10 +144,14 @@ class _Beside(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """The STOP file that was made on this host in the order's place, if so; or why nothing was."""
+    """The STOP file that was made on this host in the order's place, if so; or why nothing was.
+
+    ``on_disk`` is whether a crash of this host cannot lose it any more.
+    """
 
     file: str = ""
     problem: str = ""
+    on_disk: bool = True
 
 
 async def _signed(order: StopOrder, here: Here) -> StopOrder:
@@ -163,14 +170,12 @@ async def _place(order: StopOrder, here: Here) -> _Placed:
         if not here.state.exists():
             return _Placed(problem="this host has no folder of orders")
         try:
-            directory = OrderDirectory(here.state, create=False)
-            try:
-                directory.put(order)
-            except OSError:
-                return _Placed(directory.trip(order.scope))
+            given = give(OrderDirectory(here.state, create=False), order, leaving=True)
+            if given.order != order.id:
+                return _Placed(given.order.removeprefix("file:"))
+            return _Placed(on_disk=given.on_disk)
         except OSError as problem:
             return _Placed(problem=f"this host's orders cannot be written: {problem.strerror}")
-        return _Placed()
 
     found = await _Beside(place).wait(_PATIENCE_SECONDS)
     return _Placed(problem="this host's disk does not answer") if found is None else found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def resume(arguments: argparse.Namespace) -> int:
 
 
 def _resume_here(arguments: argparse.Namespace, body: dict[str, Any], config: Config) -> tuple[int, Answer]:
-    board = board_of(config)
+    board, began = board_of(config), time.monotonic()
     try:
         if "approval" in body:
             approvers = [Approver(**each) for each in body["approvers"]]
@@ -116,5 +117,5 @@ def _resume_here(arguments: argparse.Namespace, body: dict[str, Any], config: Co
         answer = await_fleet(found.order, raw, found.fields(), here, engine)
         return tell(answer), answer
     workers = [str(index) for index in range(config.guard.workers)]
-    code = await_obedience(found.order, found.fields(), lambda: board.obeyed(found.order, workers))
+    code = await_obedience(found.order, found.fields(), lambda: board.obeyed(found.order, workers), began)
     return code, Answer(200, found.fields())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -118,7 +119,7 @@ def _push(arguments: argparse.Namespace) -> int:
 def _push_here(
     arguments: argparse.Namespace, config: Config, rules: Sequence[PushedRule], sides: Sequence[Target]
 ) -> int:
-    board = board_of(config)
+    board, began = board_of(config), time.monotonic()
     try:
         order = board.push(arguments.scope, rules, sides, arguments.reason, who_on_host(), Source.CLI)
     except (UnknownScopeError, OrderError) as problem:
@@ -128,7 +129,7 @@ def _push_here(
         here, engine = here_of(arguments, config.guard), engine_of(arguments, config.guard.fleet)
         return tell(await_fleet(order.id, OrderDirectory(here.state).bytes_of(order.id), fields, here, engine))
     workers = [str(index) for index in range(config.guard.workers)]
-    return await_obedience(order.id, fields, lambda: board.obeyed(order.id, workers))
+    return await_obedience(order.id, fields, lambda: board.obeyed(order.id, workers), began)
 
 
 def _rules(arguments: argparse.Namespace) -> Iterator[PushedRule]:

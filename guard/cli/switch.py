@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from guard.admin.switchboard import Obeyed, Placed, Switchboard, place
+from guard.admin.switchboard import Obeyed, Switchboard, place
 from guard.cli.admin_client import AdminClient, Answer, NoTokenError, admin_client
 from guard.cli.everywhere import Here, stop_everywhere
 from guard.cli.known_scope import why_unknown
@@ -242,14 +242,15 @@ def _stop_here(arguments: argparse.Namespace, config: Config | None, guard: Guar
             return fail(unknown, USAGE)
         directory = OrderDirectory(state, create=known is not None)
         who, now, mode = who_on_host(), time.time(), arguments.mode
-        placed = place(directory, scope, arguments.reason, who, Source.CLI, now=now, entropy=entropy, mode=mode)
+        began = time.monotonic()
+        placed = place(
+            directory, scope, arguments.reason, who, Source.CLI, now=now, entropy=entropy, mode=mode, leaving=True
+        )
     except OrderError as problem:
         return fail(str(problem), USAGE)
-    return await_obedience(placed.order, _told(placed), lambda: Obeyed(*waiting_for(state, placed.order, workers)))
-
-
-def _told(placed: Placed) -> dict[str, Any]:
-    return {"scope": str(placed.scope), "mode": placed.mode.value}
+    return await_obedience(
+        placed.order, placed.fields(), lambda: Obeyed(*waiting_for(state, placed.order, workers)), began
+    )
 
 
 def client_or_none(arguments: argparse.Namespace, guard: GuardConfig | None) -> AdminClient | None:
@@ -262,11 +263,14 @@ def client_or_none(arguments: argparse.Namespace, guard: GuardConfig | None) -> 
         raise OSError(0, str(problem)) from None
 
 
-def await_obedience(order: str, fields: dict[str, Any], obeyed: Callable[[], Obeyed]) -> int:
-    """Wait until every worker has applied an order, say what it did, and return the exit code."""
-    began = time.monotonic()
+def await_obedience(order: str, fields: dict[str, Any], obeyed: Callable[[], Obeyed], began: float) -> int:
+    """Wait until every worker has applied an order, say what it did, and return the exit code.
+
+    ``began`` is when it was asked for, of `time.monotonic`: whoever is told how long it took has waited for the disk.
+    """
+    until = time.monotonic() + WAIT_SECONDS
     found = obeyed()
-    while found.missing and time.monotonic() < began + WAIT_SECONDS:
+    while found.missing and time.monotonic() < until:
         time.sleep(0.01)
         found = obeyed()
     body = {
@@ -300,6 +304,8 @@ def tell(answer: Answer) -> int:
         f"{what}: applied on {body['workers']}/{count} workers{replicas} in {body['seconds'] * 1000:.0f} ms{streams} "
         f"(order {body['order']})"
     )
+    if body.get("on_disk") is False:
+        say("it is in force, and not on the disk yet: a crash of the host could lose it; look at the disk of the state")
     for held in body.get("held", ()):
         out(f"still {'screened' if rule else 'stopped'}: {held['model']}: {held['why']}")
     if missing:

@@ -6,11 +6,14 @@ The convenience in that rule: ``touch orders/STOP`` stops everything and ``touch
 ``STOP.tier.general``, ``STOP.org.ACME%20Ltd``) one scope, by anyone who may write there, with no tool of ours, and even
 on a full disk. Such a stop ends when its file is removed, at every level: the directory's permissions are its control.
 
+What stops is shown first and synced then, so that a disk which hangs delays nobody's stop; a file that a crash of the
+host tears in between cannot be read, and so stops everything. A resume is on the disk before anybody sees it.
+
 Readers learn of an order from one 8-byte word that every process has mapped (``generation``). A writer stores a fresh
 random value there instead of counting up: that needs no lock, so a writer frozen half-way holds up nobody's stop.
 What the word did not tell (a writer killed too early, a file put there by hand) shows in the directory's times.
 Both need a local file system. Do not truncate ``generation`` under a running guard: reading the mapped word then
-kills the worker (SIGBUS), which stops it but not gently.
+kills the worker (SIGBUS), which stops it but not gently. It is one file because every rule here leans on the others.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guard.state.merge import Judge, StandingStop, State
-from guard.state.orders import MAX_ORDER_BYTES, Order, StopOrder, decode, encode, is_order_id
+from guard.state.orders import MAX_ORDER_BYTES, Order, ResumeOrder, StopOrder, decode, encode, is_order_id
 from guard.state.scope import EVERYTHING, OrderError, Scope
 
 MAX_FILES = 20_000
@@ -33,6 +36,10 @@ _WORD_BYTES = 8
 _SUFFIX = ".json"
 _LONGEST_NAME = 255  # of a file, in bytes, and a STOP file's name is ASCII
 _UNMAPPED = memoryview(bytes(_WORD_BYTES)).cast("@Q")
+
+# Not blocking: what stands there may be a FIFO that somebody put in the way.
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_MAKE = os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 Stamp = tuple[int, int, int, int]
 Version = tuple[int, Stamp]
@@ -45,6 +52,10 @@ class Reading:
     fresh: tuple[Order, ...]
     standing: frozenset[StandingStop]
     ids: frozenset[str]
+
+
+def _nothing() -> None:
+    """Do nothing when an order is shown."""
 
 
 class OrderDirectory:
@@ -102,15 +113,15 @@ class OrderDirectory:
         """Differs after every change that is older than the file system's clock tick (up to 10 ms)."""
         return self.word[0], self.stamp()
 
-    def put(self, order: Order) -> None:
-        """Write one order: on disk when this returns, and seen by every process a little before.
+    def put(self, order: Order, shown: Callable[[], None] = _nothing) -> None:
+        """Write one order: on disk when this returns; what stops is in force before, when ``shown`` is called.
 
         An order already there is left as it is. Raises FileExistsError when another has its id, OSError when it
-        cannot be written (then, for a stop, `trip` may still work).
+        cannot be written (then, for a stop, `trip` may still work); after ``shown`` that is, when it cannot be synced.
         """
-        self.adopt(order.id, encode(order))
+        self.adopt(order.id, encode(order), shown)
 
-    def adopt(self, order: str, raw: bytes) -> None:
+    def adopt(self, order: str, raw: bytes, shown: Callable[[], None] = _nothing) -> None:
         """Write these very bytes under an order's id, as `put`: what cannot be read there stops everything.
 
         Raises ValueError for what is no id.
@@ -119,13 +130,17 @@ class OrderDirectory:
             raise ValueError("not the id of an order")
         target = self.orders / f"{order}{_SUFFIX}"
         try:
-            existing = target.read_bytes()
+            fd = os.open(target, _READ)
         except FileNotFoundError:
-            self._write(target, raw)
-        else:
-            if existing != raw:
+            fd = self._written(target, raw, first=_lifts(raw))
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode) or os.pread(fd, len(raw) + 1, 0) != raw:
                 raise FileExistsError(f"another order has the id {order}")
-        self._announce()
+            self._announce()
+            shown()
+            os.fsync(fd)
+        finally:
+            os.close(fd)
         _sync(self.orders)
 
     def held(self) -> frozenset[str]:
@@ -137,7 +152,7 @@ class OrderDirectory:
 
     def bytes_of(self, order: str) -> bytes:
         """Return an order's file as it is, cut behind what any order may have; raises OSError."""
-        fd = os.open(self.orders / f"{order}{_SUFFIX}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = os.open(self.orders / f"{order}{_SUFFIX}", _READ)
         try:
             return os.read(fd, MAX_ORDER_BYTES + 1)
         finally:
@@ -147,11 +162,19 @@ class OrderDirectory:
         """Whether there is a stop order of this id, lifted or not, that can be read."""
         return is_order_id(order) and isinstance(self._look(f"{order}{_SUFFIX}", order), StopOrder)
 
-    def trip(self, scope: Scope) -> str:
-        """Put an empty STOP file there, which needs no space on the disk; returns the name to remove by hand."""
-        path = self._stop_file(scope)
+    def trip(self, scope: Scope, shown: Callable[[], None] = _nothing) -> str:
+        """Put an empty STOP file there, which needs no space on the disk; returns the name to remove by hand.
+
+        It is in force when ``shown`` is called, and on disk when this returns.
+        """
+        path = self.stop_file(scope)
         while True:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                fd = os.open(path, os.O_WRONLY | _MAKE, 0o600)
+            except OSError:
+                if not _in_the_way(path):
+                    raise
+                break  # it stops as well, by its name, and stands in for no order
             try:
                 with suppress(OSError):
                     os.utime(fd)  # from now on it is somebody's, if it only stood in for an order
@@ -161,35 +184,37 @@ class OrderDirectory:
             finally:
                 os.close(fd)
         self._announce()
+        shown()
         _sync(self.orders)
         return path.name
 
-    def stand_in(self, scope: Scope) -> str:
+    def stand_in(self, scope: Scope, shown: Callable[[], None] = _nothing) -> str:
         """Put a STOP file there until an order of this scope can be written (`stood_in`); returns its name.
 
         It is known by the time of its last change, 0: whoever touches it, or trips the same scope, makes it theirs. One
-        that is there already stays whose it is.
+        that is there already stays whose it is. ``shown`` is as in `trip`.
         """
-        path = self._stop_file(scope)
+        path = self.stop_file(scope)
         with suppress(FileExistsError):
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            fd = os.open(path, os.O_WRONLY | os.O_EXCL | _MAKE, 0o600)
             try:
                 with suppress(OSError):  # then it has to be removed by hand
                     os.utime(fd, ns=(0, 0))
             finally:
                 os.close(fd)
         self._announce()
+        shown()
         _sync(self.orders)
         return path.name
 
     def stood_in(self, scope: Scope) -> None:
         """Remove the file of `stand_in`, now that the order is there; one that is somebody else's stays."""
-        path = self._stop_file(scope)
+        path = self.stop_file(scope)
         try:
             if os.stat(path, follow_symlinks=False).st_mtime_ns:  # noqa: PTH116 - as in `refresh`
                 return
             # Taken aside first and looked at again: it may be made somebody's between the look and the removal.
-            aside = self._incoming / f"stood-in.{os.getpid()}"
+            aside = self._incoming / f"stood-in.{os.getpid()}.{threading.get_ident()}"
             self._incoming.mkdir(mode=0o700, exist_ok=True)
             os.rename(path, aside)  # noqa: PTH104 - as in `_write`
         except FileNotFoundError:
@@ -230,7 +255,7 @@ class OrderDirectory:
         reading = self.read()
         return State.of(reading.fresh, judge, reading.standing)
 
-    def _stop_file(self, scope: Scope) -> Path:
+    def stop_file(self, scope: Scope) -> Path:
         """Where the STOP file of a scope is; of one that no file name can hold, that of everything."""
         name = scope.file
         return self.orders / (name if len(name) <= _LONGEST_NAME else EVERYTHING.file)
@@ -248,23 +273,28 @@ class OrderDirectory:
         except OSError as error:
             return _unreadable(name, error.strerror or "it cannot be read")
 
-    def _write(self, target: Path, raw: bytes) -> None:
-        """Write aside, make it durable, then show it: what is in ``orders/`` is whole at any instant."""
+    def _written(self, target: Path, raw: bytes, *, first: bool) -> int:
+        """Write aside, then show it: what is in ``orders/`` is whole at any instant; returns it, open for reading.
+
+        ``first`` makes it durable before it is shown.
+        """
         self._incoming.mkdir(mode=0o700, exist_ok=True)
         aside = self._incoming / f"{target.name}.{os.getpid()}.{threading.get_ident()}"
-        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fd = os.open(aside, os.O_RDWR | os.O_TRUNC | _MAKE, 0o600)
         try:
             self._adopt(fd)
-            while raw:
-                raw = raw[os.write(fd, raw) :]
-            os.fsync(fd)
+            rest = raw
+            while rest:
+                rest = rest[os.write(fd, rest) :]
+            if first:
+                os.fsync(fd)
             os.rename(aside, target)  # noqa: PTH104 - one system call, shown as one
         except BaseException:
+            os.close(fd)
             with suppress(OSError):
                 aside.unlink()
             raise
-        finally:
-            os.close(fd)
+        return fd
 
     def _announce(self) -> None:
         """Store a fresh value in the generation word; only a hint, so the order stands where this fails."""
@@ -289,9 +319,17 @@ class OrderDirectory:
             os.fchown(fd, owner.st_uid, owner.st_gid)
 
 
+def _lifts(raw: bytes) -> bool:
+    """Whether this is a resume; all else stops or screens something, what cannot be read everything."""
+    try:
+        return isinstance(decode(raw), ResumeOrder)
+    except OrderError:
+        return False
+
+
 def _load(path: Path, expected: str) -> Order:
     # Not blocking and not following: a FIFO or a link put there must not hold up or mislead the reader.
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    fd = os.open(path, _READ)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise OrderError("not a regular file")
@@ -315,6 +353,14 @@ def _tripwire(name: str) -> StandingStop | None:
 def _unreadable(name: str, why: str) -> StandingStop:
     shown = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in name[:100])
     return StandingStop(f"file:{shown}", EVERYTHING, f"the file orders/{shown} cannot be used: {why}")
+
+
+def _in_the_way(path: Path) -> bool:
+    """Whether there is something of this name that is no file: a FIFO, a link, a folder."""
+    try:
+        return not stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def _sync(directory: Path) -> None:

@@ -18,8 +18,9 @@ static int inside(const char *path) {
     return folder != NULL && strncmp(path, folder, strlen(folder)) == 0;
 }
 
-// The error that the orders have for this call on this path, or 0. The file is read raw: `open` and `read` are ours.
-static int ordered(const char *call, const char *path) {
+// The error that the orders have for this call on this path, 0 for none, below 0 for a disk that does not answer. The
+// file is read raw: `open` and `read` are ours.
+static int looked_up(const char *call, const char *path) {
     const char *folder = getenv("FAILING_DISK_FOLDER"), *orders = getenv("FAILING_DISK_ORDERS");
     if (orders == NULL || !inside(path)) return 0;
     long file = syscall(SYS_openat, AT_FDCWD, orders, O_RDONLY | O_CLOEXEC);
@@ -37,6 +38,13 @@ static int ordered(const char *call, const char *path) {
             return number;
     }
     return 0;
+}
+
+// As above; hangs until the orders say something else.
+static int ordered(const char *call, const char *path) {
+    int number;
+    while ((number = looked_up(call, path)) < 0) usleep(10000);
+    return number;
 }
 
 static const char *path_of(int file, char *path) {

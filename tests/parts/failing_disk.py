@@ -1,7 +1,7 @@
 """A disk that fails below Python: a library loaded before the C library gives real programs real errors.
 
 Nothing in the guard knows of it: its own calls of write, fdatasync, fsync and open come back with the error that an
-order names, in every one of its processes at once, for as long as the order stands.
+order names, in every one of its processes at once, for as long as the order stands; or they hang as long.
 """
 
 from __future__ import annotations
@@ -71,6 +71,8 @@ def orders(kind: str) -> tuple[tuple[str, int, str], ...]:
     return _KINDS[kind]
 
 
+HANGS = -1
+"""In place of an error: the call comes back when the disk is mended, or told to do something else."""
 _KINDS: Mapping[str, tuple[tuple[str, int, str], ...]] = {
     "syncs fail": (("fdatasync", errno.EIO, "/seg-"),),
     "syncs of texts fail": (("fdatasync", errno.EIO, "/bodies/"),),

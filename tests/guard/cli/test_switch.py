@@ -163,7 +163,7 @@ def test_a_user_without_a_name_can_stop(config: Path, monkeypatch: pytest.Monkey
 def test_on_a_full_disk_an_empty_file_is_the_stop(
     config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def full(_: OrderDirectory, __: object) -> None:
+    def full(_: OrderDirectory, *__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     state = config / "var" / "state"

@@ -385,3 +385,21 @@ def test_a_trip_whose_file_is_taken_away_meanwhile_makes_another(
     directory.trip(EVERYTHING)
     assert taken
     assert directory.snapshot(of_a_known_host).ids == {"file:STOP"}
+
+
+def test_a_fifo_in_the_way_of_an_order_or_of_a_stop_file_holds_nobody_up(tmp_path: Path) -> None:
+    directory = OrderDirectory(tmp_path)
+    scope = Scope.parse("model:demo")
+    os.mkfifo(directory.orders / f"{stop().id}.json")
+    with pytest.raises(FileExistsError):
+        directory.put(stop())
+    for name in ("STOP", "STOP.model.demo"):
+        os.mkfifo(directory.orders / name)
+    assert (directory.trip(EVERYTHING), directory.trip(scope), directory.stand_in(scope)) == (
+        "STOP",
+        "STOP.model.demo",
+        "STOP.model.demo",
+    )
+    directory.stood_in(scope)
+    standing = {str(each.scope) for each in directory.snapshot(of_a_known_host).still_held(4)}
+    assert standing == {"all", "model:demo"}
