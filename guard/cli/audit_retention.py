@@ -17,11 +17,11 @@ from guard.audit.holds import FIRST, LAST, Held, Hold, HoldError, Holds, held, o
 from guard.audit.keys import KeyFolder
 from guard.audit.leaf_retention import delete_segment, due_segments
 from guard.audit.rehash import RETAINED
-from guard.audit.retention import ANY, Due, delete, due, ends, shredded
+from guard.audit.retention import Due, delete, due, ends, shredded
 from guard.audit.segments import LedgerError, listing
 from guard.audit.wrapping import KeyUnavailableError
 from guard.cli.audit_access import Person, RefusedError, add_person, audit_folder, failed, key_folder, person, record
-from guard.cli.options import add_config, day
+from guard.cli.options import add_config, day, given, words
 from guard.cli.progress import Progress
 from guard.policy.load import Config, load
 from guard.policy.retention import content_floor
@@ -43,16 +43,20 @@ def add(group: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     add_config(retain)
     retain.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
-    retain.add_argument("--who", default="retain", metavar="NAME", help="on whose behalf (default: %(default)s)")
+    retain.add_argument(
+        "--who", type=words, default="retain", metavar="NAME", help="on whose behalf (default: %(default)s)"
+    )
     retain.set_defaults(run=_retain)
     hold = group.add_parser("hold", help="keep texts from deletion, list what is held, or release it")
     add_config(hold)
     what = hold.add_mutually_exclusive_group()
-    what.add_argument("--request", metavar="ID", help="hold the texts of its owner and day")
-    what.add_argument("--owner", metavar="NAME", help="hold the texts of an owner")
-    what.add_argument("--model", metavar="ALIAS", help="hold the texts of whoever used a model, on those days")
+    what.add_argument("--request", type=given, metavar="ID", help="hold the texts of its owner and day")
+    what.add_argument("--owner", type=given, metavar="NAME", help="hold the texts of an owner")
+    what.add_argument(
+        "--model", type=given, metavar="ALIAS", help="hold the texts of whoever used a model, on those days"
+    )
     what.add_argument("--everything", action="store_true", help="hold all texts of the days")
-    what.add_argument("--release", metavar="HOLD", help="end a hold")
+    what.add_argument("--release", type=given, metavar="HOLD", help="end a hold")
     hold.add_argument("--since", type=day, metavar="DAY", help="from this day on")
     hold.add_argument("--until", type=day, metavar="DAY", help="up to this day")
     add_person(hold, required=False)
@@ -65,7 +69,7 @@ def add(group: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     add_config(shred)
     whose = shred.add_mutually_exclusive_group(required=True)
-    whose.add_argument("--owner", metavar="NAME", help="an owner's texts")
+    whose.add_argument("--owner", type=given, metavar="NAME", help="an owner's texts")
     whose.add_argument("--everybody", action="store_true", help="everybody's texts")
     shred.add_argument("--class", dest="retention", choices=("content", "flagged"), help="only this class")
     shred.add_argument("--since", type=day, required=True, metavar="DAY", help="from this day on")
@@ -150,14 +154,14 @@ def _shred(arguments: argparse.Namespace) -> int:
         folder = key_folder(config)
         if arguments.until >= today:
             raise RefusedError("only days that are over can be shredded: texts of today are still being written")
-        owner = ANY if arguments.everybody else arguments.owner
+        owner: str | None = arguments.owner
         found = list(
             shredded(
                 audit_folder(config),
                 folder,
                 _held(config, folder),
                 owner,
-                arguments.retention or ANY,
+                arguments.retention,
                 arguments.since,
                 arguments.until,
             )
@@ -172,7 +176,9 @@ def _shred(arguments: argparse.Namespace) -> int:
                 "--below-floor destroys them nevertheless"
             )
         what = "shred below the floor" if early else "shred"
-        return _nothing(_carry_out(config, folder, found, acting, what, dry=arguments.dry_run, whose=owner))
+        whose = "everybody's; " if owner is None else ""
+        dry = arguments.dry_run
+        return _nothing(_carry_out(config, folder, found, acting, what, dry=dry, owner=owner, everybody=whose))
     except _FAILURES as error:
         return failed(error)
 
@@ -185,7 +191,8 @@ def _carry_out(
     what: str,
     *,
     dry: bool,
-    whose: str = ANY,
+    owner: str | None = None,
+    everybody: str = "",
 ) -> int:
     count = 0
     for one in found:
@@ -194,7 +201,8 @@ def _carry_out(
         if dry or not (one.keys or one.folders):
             continue
         # First the record, then the deed: a deletion that nobody wrote down must not be possible.
-        record(config, acting, what, f"{one.subject}{f' of {whose}' if whose else ''}", str(one))
+        subject = one.subject if owner is None else f"{one.subject} of {owner}"
+        record(config, acting, what, subject, f"{everybody}{one}")
         delete(one, folder, log_disk(config))
         sys.stdout.flush()
     return count
@@ -211,11 +219,14 @@ def _hold(arguments: argparse.Namespace) -> int:
     try:
         folder = key_folder(config)
         holds = Holds(folder.directory)
-        asked = (arguments.request, arguments.owner, arguments.model, arguments.everything, arguments.release)
-        if not any(asked):
+        if _without(arguments, "request", "owner", "model", "everything", "release"):
+            if not _without(arguments, "since", "until", "who", "reason"):
+                raise HoldError("nothing was held: say what, by --request, --owner, --model or --everything")
             return _list(holds)
-        acting = person(config, arguments, Act.RELEASE_HOLD if arguments.release else Act.HOLD_TEXTS)
-        if arguments.release:
+        if not _without(arguments, "request", "release") and not _without(arguments, "since", "until"):
+            raise HoldError("--since and --until go with --owner, --model and --everything")
+        acting = person(config, arguments, Act.HOLD_TEXTS if arguments.release is None else Act.RELEASE_HOLD)
+        if arguments.release is not None:
             known = {hold.id for hold in holds.all()}
             if arguments.release not in known:
                 raise HoldError(f"there is no hold {arguments.release!a}")
@@ -231,11 +242,15 @@ def _hold(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _without(arguments: argparse.Namespace, *names: str) -> bool:
+    return not any(getattr(arguments, name) not in {None, False} for name in names)
+
+
 def _made(config: Config, arguments: argparse.Namespace, acting: Person) -> Hold:
     since = str(arguments.since or FIRST)
     until = str(arguments.until or LAST)
     owner = arguments.owner or ""
-    if arguments.request:
+    if arguments.request is not None:
         found = of_request(audit_folder(config), arguments.request)
         if found is None:
             raise HoldError("no request of this id has kept texts")

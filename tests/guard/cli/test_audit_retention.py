@@ -268,3 +268,60 @@ def test_records_go_after_their_own_days_and_the_log_verifies(
     assert report.intact, report.findings
     assert acts(tmp_path) == ["retain"] * len(lines)
     assert run(capsys, "retain", "--config", tmp_path)[:2] == (0, ["nothing to delete"])
+
+
+EMPTY = ("", " ")
+DAYS = ("--since", str(OLD.date()), "--until", str(OLD.date()))
+
+
+@pytest.mark.parametrize("empty", EMPTY)
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (("shred", *DAYS), "--owner"),
+        (("hold",), "--owner"),
+        (("hold",), "--model"),
+        (("hold",), "--request"),
+        (("hold",), "--release"),
+    ],
+)
+def test_an_empty_name_is_refused_and_means_neither_everybody_nor_nothing(
+    command: tuple[str, ...], option: str, empty: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(capsys, *command, option, empty, *ACTING, "--config", config)
+    assert ended.value.code == 2
+    assert f"argument {option}: a name, and this one is empty" in capsys.readouterr().err
+    assert (keys(config), acts(config)) == (8, [])
+    assert run(capsys, "hold", "--config", config)[1] == ["nothing is held"]
+
+
+def test_a_hold_of_nothing_in_particular_is_no_list(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for more in (DAYS, ACTING, ("--since", str(OLD.date()))):
+        code, lines, err = run(capsys, "hold", *more, "--config", config)
+        assert (code, lines) == (1, [])
+        assert "nothing was held: say what" in err
+
+
+@pytest.mark.parametrize("what", [("--request", f"se-{OLD.date()}"), ("--release", "hold-0000000000000000")])
+def test_days_that_would_be_passed_over_are_refused(
+    what: tuple[str, str], config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run(capsys, "hold", *what, *DAYS, *ACTING, "--config", config)
+    assert (code, err) == (1, "guard: --since and --until go with --owner, --model and --everything\n")
+
+
+def test_what_is_shredded_says_whose_it_was(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shred = ("shred", "--class", "content", *DAYS, *ACTING, "--config", config)
+    assert run(capsys, *shred, "--owner", OWNERS[0])[0] == 0
+    assert run(capsys, *shred, "--everybody")[0] == 0
+    one, everybody = (each for each in contents(config / "var" / "audit") if isinstance(each, Control))
+    assert one.subject == f"content-30/{OLD.date()} of {OWNERS[0]}"
+    assert (everybody.subject, "everybody's; 1 keys" in everybody.reason) == (f"content-30/{OLD.date()}", True)
+
+
+def test_control_characters_go_on_no_record(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(capsys, "retain", "--who", "cron\x1b[2J", "--config", config)
+    assert "argument --who: a line of at most 500 printable characters" in capsys.readouterr().err
+    assert keys(config) == 8
