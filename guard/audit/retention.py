@@ -99,6 +99,16 @@ def shredded(
                 yield one
 
 
+def spared(one: Due, held: Held) -> Due:
+    """What of it still goes when holds were made since it was chosen."""
+    found = [(stored, held.by(stored.file.owner, one.day)) for stored in one.keys]
+    kept = tuple(hold for _, hold in found if hold is not None)
+    if not kept:
+        return one
+    keys = tuple(stored for stored, hold in found if hold is None)
+    return replace(one, keys=keys, folders=(), bytes=0, held=(*one.held, *kept))
+
+
 def delete(one: Due, folder: KeyFolder, disk: Disk = _HERE) -> None:
     """Delete it: keys first, so that dying on the way leaves less that can be read and never more. Raises OSError."""
     for stored in one.keys:
