@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,6 +22,9 @@ from guard.audit.records import Intent
 
 FOLDER: Final = "holds"
 _NAME: Final = re.compile(r"hold-[0-9a-f]{16}")
+_LOCK: Final = ".lock"
+LOCK_SECONDS: Final = 60.0
+_POLL_SECONDS: Final = 0.01
 FIRST, LAST = "0000-01-01", "9999-12-31"
 
 
@@ -71,8 +77,44 @@ class Holds:
             found.append(hold)
         return tuple(found)
 
-    def add(self, hold: Hold) -> None:
-        """Hold, durably; raises OSError."""
+    @contextlib.contextmanager
+    def locked(self, seconds: float = LOCK_SECONDS) -> Iterator[None]:
+        """Keep other processes from deleting, and from confirming holds; raises OSError, and HoldError after so long.
+
+        Whoever deletes reads `all` within it, before the record of the deletion, and deletes within it.
+        """
+        prepare(self._directory)
+        descriptor = os.open(self._directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        try:
+            limit = time.monotonic() + seconds
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > limit:
+                        raise HoldError(f"{self._directory}: another command has been deleting all the time") from None
+                    time.sleep(_POLL_SECONDS)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def add(self, hold: Hold, seconds: float = LOCK_SECONDS) -> None:
+        """Hold, durably; when this returns, no deletion is under way that has not seen it. Raises OSError.
+
+        Written first and waited for then, so that a long row of deletions cannot keep it out. Raises HoldError for a
+        deletion that does not end: the hold is there, and what that one deletes may yet go.
+        """
+        self._write(hold)
+        try:
+            with self.locked(seconds):
+                pass
+        except HoldError as error:
+            raise HoldError(
+                f"{hold.id} is made, but a deletion that began before it may be under way: {error}"
+            ) from None
+
+    def _write(self, hold: Hold) -> None:
         prepare(self._directory)
         path = self._directory / f"{hold.id}.json"
         unfinished = path.with_name(f".{path.name}.new")

@@ -8,7 +8,7 @@ record is old enough, all of it is sealed, and nothing of the tree's right edge 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
@@ -35,6 +35,7 @@ class DueSegment:
 
     path: Path
     last: int
+    since: str
     until: str
     size: int
     held: tuple[Hold, ...] = ()
@@ -77,12 +78,17 @@ def due_segments(
             ends = date.fromisoformat(last) + timedelta(days=1 + days)
             if ends > today:
                 break
-            held = tuple(hold for hold in holds if hold.since <= last and first <= hold.until)
             alone = copied is not None and copied(directory.name) < number
             waits = alone and today < ends + timedelta(days=patience)
-            yield DueSegment(path, number, last, path.stat().st_size, held, waits)
-            if held or waits:
+            one = spared(DueSegment(path, number, first, last, path.stat().st_size, waits=waits), holds)
+            yield one
+            if one.held or waits:
                 break
+
+
+def spared(one: DueSegment, holds: tuple[Hold, ...]) -> DueSegment:
+    """The same with the holds on its days: of any owner and model, for a segment has records of all."""
+    return replace(one, held=tuple(hold for hold in holds if hold.since <= one.until and one.since <= hold.until))
 
 
 def delete_segment(one: DueSegment, disk: Disk = _HERE) -> None:

@@ -19,7 +19,6 @@ from guard.audit.keys import KeyFolder, Stored
 from guard.audit.read import writers
 from guard.audit.segments import listing
 
-ANY = ""
 _HERE = LocalDisk()
 
 
@@ -82,7 +81,7 @@ def due(
     for retention, day in classes(audit, folder):
         last = ends(retention, day, floor)
         if last <= today:
-            one = _chosen(audit, folder, held, retention, day, ANY)
+            one = _chosen(audit, folder, held, retention, day, None)
             if today < last + timedelta(days=patience):
                 one = _waiting(one, copied)
             if one.keys or one.folders or one.held or one.wait:
@@ -90,14 +89,24 @@ def due(
 
 
 def shredded(
-    audit: Path, folder: KeyFolder, held: Held, owner: str, retention: str, since: date, until: date
+    audit: Path, folder: KeyFolder, held: Held, owner: str | None, retention: str | None, since: date, until: date
 ) -> Iterator[Due]:
-    """What `shred` destroys: an owner's keys, or with ``ANY`` everybody's, of a class or any, of these days."""
+    """What `shred` destroys: an owner's keys, or with None everybody's, of a class, or with None any, of these days."""
     for found, day in classes(audit, folder):
-        if since <= date.fromisoformat(day) <= until and retention in {ANY, found, found.rsplit("-", 1)[0]}:
+        if since <= date.fromisoformat(day) <= until and retention in {None, found, found.rsplit("-", 1)[0]}:
             one = _chosen(audit, folder, held, found, day, owner)
             if one.keys or one.held:
                 yield one
+
+
+def spared(one: Due, held: Held) -> Due:
+    """What of it still goes when holds were made since it was chosen."""
+    found = [(stored, held.by(stored.file.owner, one.day)) for stored in one.keys]
+    kept = tuple(hold for _, hold in found if hold is not None)
+    if not kept:
+        return one
+    keys = tuple(stored for stored, hold in found if hold is None)
+    return replace(one, keys=keys, folders=(), bytes=0, held=(*one.held, *kept))
 
 
 def delete(one: Due, folder: KeyFolder, disk: Disk = _HERE) -> None:
@@ -115,13 +124,13 @@ def _waiting(one: Due, copied: Callable[[Path], bool]) -> Due:
     return replace(one, folders=folders, bytes=size, wait=wait)
 
 
-def _chosen(audit: Path, folder: KeyFolder, held: Held, retention: str, day: str, owner: str) -> Due:
+def _chosen(audit: Path, folder: KeyFolder, held: Held, retention: str, day: str, owner: str | None) -> Due:
     keys, kept, stays = [], [], False
     for stored in folder.of(day):
         if stored.file.retention != retention:
             continue
         hold = held.by(stored.file.owner, day)
-        if owner not in {ANY, stored.file.owner}:
+        if owner not in {None, stored.file.owner}:
             stays = True
         elif hold is not None:
             kept.append(hold)

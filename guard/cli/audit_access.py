@@ -29,6 +29,7 @@ from guard.audit.records import Outcome
 from guard.audit.segments import LedgerError
 from guard.audit.wrapping import Investigator, Kek, Opener
 from guard.cli.in_force import operators
+from guard.cli.options import words
 from guard.clock import SystemClock
 from guard.policy.content import read_content_key
 from guard.policy.evidence import midnight
@@ -62,8 +63,8 @@ class Person:
 
 def add_person(parser: argparse.ArgumentParser, *, required: bool) -> None:
     """Add ``--who`` and ``--reason``."""
-    parser.add_argument("--who", type=_words, required=required, metavar="NAME", help="who does this")
-    parser.add_argument("--reason", type=_words, required=required, metavar="TEXT", help="why; it is put on record")
+    parser.add_argument("--who", type=words, required=required, metavar="NAME", help="who does this")
+    parser.add_argument("--reason", type=words, required=required, metavar="TEXT", help="why; it is put on record")
 
 
 def add_access(parser: argparse.ArgumentParser) -> None:
@@ -202,9 +203,3 @@ def failed(error: Exception) -> int:
     """Say why a command did nothing; returns its exit code."""
     sys.stderr.write(f"guard: {error}\n")
     return NOT_ALLOWED if isinstance(error, RefusedError) else 1
-
-
-def _words(text: str) -> str:
-    if not text.strip() or len(text) > 500 or not text.isprintable():  # noqa: PLR2004 - a line, not an essay
-        raise argparse.ArgumentTypeError("a line of at most 500 printable characters")
-    return text.strip()

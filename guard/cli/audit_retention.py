@@ -6,7 +6,8 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -14,14 +15,14 @@ from typing import Final
 from guard.app import log_disk, storage
 from guard.audit.frames import MAX_SEQUENCE
 from guard.audit.holds import FIRST, LAST, Held, Hold, HoldError, Holds, held, of_request
-from guard.audit.keys import KeyFolder
 from guard.audit.leaf_retention import delete_segment, due_segments
+from guard.audit.leaf_retention import spared as spared_segment
 from guard.audit.rehash import RETAINED
-from guard.audit.retention import ANY, Due, delete, due, ends, shredded
+from guard.audit.retention import Due, delete, due, ends, shredded, spared
 from guard.audit.segments import LedgerError, listing
 from guard.audit.wrapping import KeyUnavailableError
 from guard.cli.audit_access import Person, RefusedError, add_person, audit_folder, failed, key_folder, person, record
-from guard.cli.options import add_config, day
+from guard.cli.options import add_config, day, given, words
 from guard.cli.progress import Progress
 from guard.policy.load import Config, load
 from guard.policy.retention import content_floor
@@ -43,16 +44,20 @@ def add(group: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     add_config(retain)
     retain.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
-    retain.add_argument("--who", default="retain", metavar="NAME", help="on whose behalf (default: %(default)s)")
+    retain.add_argument(
+        "--who", type=words, default="retain", metavar="NAME", help="on whose behalf (default: %(default)s)"
+    )
     retain.set_defaults(run=_retain)
     hold = group.add_parser("hold", help="keep texts from deletion, list what is held, or release it")
     add_config(hold)
     what = hold.add_mutually_exclusive_group()
-    what.add_argument("--request", metavar="ID", help="hold the texts of its owner and day")
-    what.add_argument("--owner", metavar="NAME", help="hold the texts of an owner")
-    what.add_argument("--model", metavar="ALIAS", help="hold the texts of whoever used a model, on those days")
+    what.add_argument("--request", type=given, metavar="ID", help="hold the texts of its owner and day")
+    what.add_argument("--owner", type=given, metavar="NAME", help="hold the texts of an owner")
+    what.add_argument(
+        "--model", type=given, metavar="ALIAS", help="hold the texts of whoever used a model, on those days"
+    )
     what.add_argument("--everything", action="store_true", help="hold all texts of the days")
-    what.add_argument("--release", metavar="HOLD", help="end a hold")
+    what.add_argument("--release", type=given, metavar="HOLD", help="end a hold")
     hold.add_argument("--since", type=day, metavar="DAY", help="from this day on")
     hold.add_argument("--until", type=day, metavar="DAY", help="up to this day")
     add_person(hold, required=False)
@@ -65,7 +70,7 @@ def add(group: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     add_config(shred)
     whose = shred.add_mutually_exclusive_group(required=True)
-    whose.add_argument("--owner", metavar="NAME", help="an owner's texts")
+    whose.add_argument("--owner", type=given, metavar="NAME", help="an owner's texts")
     whose.add_argument("--everybody", action="store_true", help="everybody's texts")
     shred.add_argument("--class", dest="retention", choices=("content", "flagged"), help="only this class")
     shred.add_argument("--since", type=day, required=True, metavar="DAY", help="from this day on")
@@ -84,17 +89,17 @@ def _retain(arguments: argparse.Namespace) -> int:
         copies = _Copied(config)
         count = 0
         if config.guard.content is not None or days is None:
-            folder = key_folder(config)
+            now = _Held(config)
             found = due(
                 audit_folder(config),
-                folder,
-                _held(config, folder),
+                now.folder,
+                now.read(),
                 _today(),
                 content_floor(config),
                 copied=copies.folder,
                 patience=copies.patience,
             )
-            count += _carry_out(config, folder, found, acting, "retain", dry=arguments.dry_run)
+            count += _carry_out(config, now, found, acting, "retain", dry=arguments.dry_run)
         if days is not None:
             count += _records(config, days, copies, arguments)
     except OSError as error:
@@ -106,17 +111,28 @@ def _retain(arguments: argparse.Namespace) -> int:
 
 def _records(config: Config, days: int, copies: _Copied, arguments: argparse.Namespace) -> int:
     """Delete the segments of records whose time is over; returns how many there were, deleted or not."""
-    holds = () if config.guard.content is None else Holds(key_folder(config).directory).all()
+    holds = None if config.guard.content is None else Holds(key_folder(config).directory)
     acting = Person(arguments.who, f"{days} whole days are over; the hash of each record stays")
     count = 0
-    found = due_segments(audit_folder(config), days, _today(), holds, copied=copies.records, patience=copies.patience)
-    for one in found:
+    known = () if holds is None else holds.all()
+    stays = set()  # logs of which an older segment stays
+    found = due_segments(audit_folder(config), days, _today(), known, copied=copies.records, patience=copies.patience)
+    for chosen in found:
+        if chosen.path.parent in stays:
+            continue
         count += 1
-        sys.stdout.write(f"{'would ' if arguments.dry_run else ''}retain {one.subject}: {one}\n")
-        if not (arguments.dry_run or one.held or one.waits):
-            record(config, acting, RETAINED, one.subject, str(one))
-            delete_segment(one, log_disk(config))
-            sys.stdout.flush()
+        if arguments.dry_run or chosen.held or chosen.waits:
+            sys.stdout.write(f"{'would ' if arguments.dry_run else ''}retain {chosen.subject}: {chosen}\n")
+            continue
+        with nullcontext() if holds is None else holds.locked():
+            one = spared_segment(chosen, () if holds is None else holds.all())
+            sys.stdout.write(f"retain {one.subject}: {one}\n")
+            if one.held:
+                stays.add(one.path.parent)
+            else:
+                record(config, acting, RETAINED, one.subject, str(one))
+                delete_segment(one, log_disk(config))
+        sys.stdout.flush()
     return count
 
 
@@ -148,16 +164,17 @@ def _shred(arguments: argparse.Namespace) -> int:
     try:
         acting = person(config, arguments, Act.DELETE_TEXTS)
         folder = key_folder(config)
+        now = _Held(config)
         if arguments.until >= today:
             raise RefusedError("only days that are over can be shredded: texts of today are still being written")
-        owner = ANY if arguments.everybody else arguments.owner
+        owner: str | None = arguments.owner
         found = list(
             shredded(
                 audit_folder(config),
                 folder,
-                _held(config, folder),
+                now.read(),
                 owner,
-                arguments.retention or ANY,
+                arguments.retention,
                 arguments.since,
                 arguments.until,
             )
@@ -172,30 +189,44 @@ def _shred(arguments: argparse.Namespace) -> int:
                 "--below-floor destroys them nevertheless"
             )
         what = "shred below the floor" if early else "shred"
-        return _nothing(_carry_out(config, folder, found, acting, what, dry=arguments.dry_run, whose=owner))
+        whose = "everybody's; " if owner is None else ""
+        dry = arguments.dry_run
+        return _nothing(_carry_out(config, now, found, acting, what, dry=dry, owner=owner, everybody=whose, whole=True))
+    except OSError as error:
+        return failed(LedgerError(f"{error.filename}: {error.strerror}"))
     except _FAILURES as error:
         return failed(error)
 
 
 def _carry_out(
     config: Config,
-    folder: KeyFolder,
+    now: _Held,
     found: Iterable[Due],
     acting: Person,
     what: str,
     *,
     dry: bool,
-    whose: str = ANY,
+    owner: str | None = None,
+    everybody: str = "",
+    whole: bool = False,
 ) -> int:
     count = 0
-    for one in found:
+    for chosen in found:
         count += 1
-        sys.stdout.write(f"{'would ' if dry else ''}{what} {one.subject}: {one}\n")
-        if dry or not (one.keys or one.folders):
+        if dry or not (chosen.keys or chosen.folders):
+            sys.stdout.write(f"{'would ' if dry else ''}{what} {chosen.subject}: {chosen}\n")
             continue
-        # First the record, then the deed: a deletion that nobody wrote down must not be possible.
-        record(config, acting, what, f"{one.subject}{f' of {whose}' if whose else ''}", str(one))
-        delete(one, folder, log_disk(config))
+        with now.standing() as held_now:
+            one = spared(chosen, held_now)
+            if whole and one.held:
+                names = ", ".join(sorted({hold.id for hold in one.held}))
+                raise RefusedError(f"{one.subject} is held by {names} since; it and what comes after was not destroyed")
+            sys.stdout.write(f"{what} {one.subject}: {one}\n")
+            if one.keys or one.folders:
+                # First the record, then the deed: a deletion that nobody wrote down must not be possible.
+                subject = one.subject if owner is None else f"{one.subject} of {owner}"
+                record(config, acting, what, subject, f"{everybody}{one}")
+                delete(one, now.folder, log_disk(config))
         sys.stdout.flush()
     return count
 
@@ -211,11 +242,14 @@ def _hold(arguments: argparse.Namespace) -> int:
     try:
         folder = key_folder(config)
         holds = Holds(folder.directory)
-        asked = (arguments.request, arguments.owner, arguments.model, arguments.everything, arguments.release)
-        if not any(asked):
+        if _without(arguments, "request", "owner", "model", "everything", "release"):
+            if not _without(arguments, "since", "until", "who", "reason"):
+                raise HoldError("nothing was held: say what, by --request, --owner, --model or --everything")
             return _list(holds)
-        acting = person(config, arguments, Act.RELEASE_HOLD if arguments.release else Act.HOLD_TEXTS)
-        if arguments.release:
+        if not _without(arguments, "request", "release") and not _without(arguments, "since", "until"):
+            raise HoldError("--since and --until go with --owner, --model and --everything")
+        acting = person(config, arguments, Act.HOLD_TEXTS if arguments.release is None else Act.RELEASE_HOLD)
+        if arguments.release is not None:
             known = {hold.id for hold in holds.all()}
             if arguments.release not in known:
                 raise HoldError(f"there is no hold {arguments.release!a}")
@@ -231,11 +265,15 @@ def _hold(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _without(arguments: argparse.Namespace, *names: str) -> bool:
+    return not any(getattr(arguments, name) not in {None, False} for name in names)
+
+
 def _made(config: Config, arguments: argparse.Namespace, acting: Person) -> Hold:
     since = str(arguments.since or FIRST)
     until = str(arguments.until or LAST)
     owner = arguments.owner or ""
-    if arguments.request:
+    if arguments.request is not None:
         found = of_request(audit_folder(config), arguments.request)
         if found is None:
             raise HoldError("no request of this id has kept texts")
@@ -272,12 +310,34 @@ def _described(hold: Hold) -> str:
     return f"texts {whose}from {hold.since} to {hold.until}" + (f" for request {hold.request}" if hold.request else "")
 
 
-def _held(config: Config, folder: KeyFolder) -> Held:
-    progress = Progress("records")
-    try:
-        return held(audit_folder(config), Holds(folder.directory).all(), progress)
-    finally:
-        progress.end()
+class _Held:
+    """What is held, as it is at each deletion: a hold that is made meanwhile is obeyed from the next one on."""
+
+    def __init__(self, config: Config) -> None:
+        """Take the folder of the keys; raises RefusedError without one."""
+        self.folder = key_folder(config)
+        self._audit = audit_folder(config)
+        self._holds = Holds(self.folder.directory)
+        self._known = Held((), None)
+
+    def read(self) -> Held:
+        """Read the holds, and the log for those of models; raises LedgerError and HoldError."""
+        progress = Progress("records")
+        try:
+            self._known = held(self._audit, self._holds.all(), progress)
+        finally:
+            progress.end()
+        return self._known
+
+    @contextmanager
+    def standing(self) -> Iterator[Held]:
+        """What is held now, and until this ends no other hold is confirmed; raises as `read`, and OSError."""
+        while True:
+            with self._holds.locked():
+                if self._holds.all() == self._known.holds:
+                    yield self._known
+                    return
+            self.read()  # the log is long: not while others wait
 
 
 def _today() -> date:

@@ -53,6 +53,20 @@ def score(text: str) -> float:
     return value
 
 
+def given(text: str) -> str:
+    """A name to look something up by, as it stands; never an empty one, which would read as everything."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a name, and this one is empty")
+    return text
+
+
+def words(text: str) -> str:
+    """A line for the record."""
+    if not text.strip() or len(text) > 500 or not text.isprintable():  # noqa: PLR2004 - a line, not an essay
+        raise argparse.ArgumentTypeError("a line of at most 500 printable characters")
+    return text.strip()
+
+
 def day(text: str) -> date:
     """A day of the calendar."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,30 @@ def test_a_request_is_held_by_its_owner_and_day(audit: Path) -> None:
     assert of_request(audit, "r1") == ("search team", DAY)
     assert of_request(audit, "r2") is None
     assert of_request(audit, "r9") is None
+
+
+def test_a_hold_is_confirmed_only_when_no_deletion_is_under_way_that_has_not_seen_it(tmp_path: Path) -> None:
+    holds, confirmed = Holds(tmp_path), threading.Event()
+
+    def hold() -> None:
+        Holds(tmp_path).add(ALL)
+        confirmed.set()
+
+    with holds.locked():
+        assert holds.all() == ()  # what the deletion sees
+        thread = threading.Thread(target=hold)
+        thread.start()
+        while not holds.all():
+            assert not confirmed.is_set()
+        assert not confirmed.wait(0.2)
+    assert confirmed.wait(30)
+    thread.join()
+
+
+def test_a_deletion_that_does_not_end_is_said_and_the_hold_is_made(tmp_path: Path) -> None:
+    holds = Holds(tmp_path)
+    with holds.locked(), pytest.raises(HoldError, match=f"{ALL.id} is made, but a deletion"):
+        Holds(tmp_path).add(ALL, 0.05)
+    assert holds.all() == (ALL,)
+    with holds.locked(), pytest.raises(HoldError, match="another command"), Holds(tmp_path).locked(0.05):
+        raise AssertionError

@@ -14,7 +14,7 @@ from guard.audit.contents import ContentError, Contents
 from guard.audit.holds import Held, Hold
 from guard.audit.keys import KeyFolder
 from guard.audit.read import Entry, iter_records
-from guard.audit.retention import ANY, Due, delete, due, ends, shredded
+from guard.audit.retention import Due, delete, due, ends, shredded
 from guard.audit.segments import listing
 from tests.guard.audit.fakes import KEEP, KEK, exchange, outcome, quiet_ledger, sealed_files
 
@@ -120,8 +120,8 @@ def test_shredding_takes_an_owners_keys_of_the_days_and_classes_and_leaves_the_r
         delete(one, folder(audit))
     assert readable(audit) == {"Intent": [OWNERS[1]], "Outcome": list(OWNERS)}
     assert len(sealed_files(audit)) == 2
-    assert not list(shredded(audit, folder(audit), NONE, OWNERS[1], ANY, DAY + timedelta(days=1), date.max))
-    for one in list(shredded(audit, folder(audit), NONE, ANY, ANY, DAY, DAY)):
+    assert not list(shredded(audit, folder(audit), NONE, OWNERS[1], None, DAY + timedelta(days=1), date.max))
+    for one in list(shredded(audit, folder(audit), NONE, None, None, DAY, DAY)):
         delete(one, folder(audit))
     assert readable(audit) == {"Intent": [], "Outcome": []}
     assert sealed_files(audit) == []
@@ -130,7 +130,7 @@ def test_shredding_takes_an_owners_keys_of_the_days_and_classes_and_leaves_the_r
 
 def test_shredding_says_what_is_held(audit: Path) -> None:
     held = Held((Hold("hold-1", "", "", 0.0),), frozenset())
-    for one in shredded(audit, folder(audit), held, OWNERS[0], ANY, DAY, DAY):
+    for one in shredded(audit, folder(audit), held, OWNERS[0], None, DAY, DAY):
         assert (one.keys, len(one.held)) == ((), 1)
 
 
@@ -152,3 +152,8 @@ def test_texts_without_a_copy_lose_their_keys_in_time_and_wait_as_files_up_to_a_
     assert late.folders == one.wait
     (copied,) = due(audit, folder(audit), NONE, today, 0, copied=lambda _: True, patience=7)
     assert copied.folders == one.wait
+
+
+def test_an_owner_without_a_name_is_not_everybody(audit: Path) -> None:
+    assert list(shredded(audit, folder(audit), NONE, "", None, DAY, DAY)) == []
+    assert list(shredded(audit, folder(audit), NONE, None, "", DAY, DAY)) == []

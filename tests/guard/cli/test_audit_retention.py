@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from guard.app import SYSTEM_CLOCK
+from guard.audit.holds import Hold, Holds
 from guard.audit.keys import DataKeys, KeyFolder
 from guard.audit.ledger import Ledger, Limits
 from guard.audit.records import Control
-from guard.audit.sealer import open_sealer
+from guard.audit.sealer import Sealer, open_sealer
 from guard.audit.segments import listing
 from guard.audit.verify import verify
 from guard.audit.wrapping import Kek
@@ -156,7 +158,7 @@ def test_a_hold_needs_a_person_and_something_to_hold(config: Path, capsys: pytes
 
 def test_while_a_hold_cannot_be_read_nothing_is_deleted(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "hold", "--owner", "nobody", *ACTING, "--config", config)[0] == 0
-    (path,) = (config / "var" / "content-keys" / "holds").iterdir()
+    (path,) = (config / "var" / "content-keys" / "holds").glob("*.json")
     path.write_text("{")
     code, _, err = run(capsys, "retain", "--config", config)
     assert (code, len(left(config))) == (1, 4)
@@ -236,9 +238,8 @@ def test_what_has_no_copy_yet_waits_for_it(config: Path, capsys: pytest.CaptureF
     assert ("content-30", str(OLD.date())) not in left(config)
 
 
-def test_records_go_after_their_own_days_and_the_log_verifies(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def _old_records(tmp_path: Path) -> Sealer:
+    """Segments of more than two years ago, sealed, where records are kept for two."""
     write_configuration(tmp_path)
     path = tmp_path / "guard.yaml"
     content = json.loads(path.read_text())
@@ -254,6 +255,13 @@ def test_records_go_after_their_own_days_and_the_log_verifies(
         ledger.close()
     sealer = open_sealer(audit, key_ring(load(tmp_path)), SYSTEM_CLOCK, 3600)
     sealer.round({})
+    return sealer
+
+
+def test_records_go_after_their_own_days_and_the_log_verifies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sealer, audit = _old_records(tmp_path), tmp_path / "var" / "audit"
     before = len(listing(audit / "worker-0"))
     code, lines, _ = run(capsys, "retain", "--dry-run", "--config", tmp_path)
     assert code == 0
@@ -268,3 +276,108 @@ def test_records_go_after_their_own_days_and_the_log_verifies(
     assert report.intact, report.findings
     assert acts(tmp_path) == ["retain"] * len(lines)
     assert run(capsys, "retain", "--config", tmp_path)[:2] == (0, ["nothing to delete"])
+
+
+EMPTY = ("", " ")
+DAYS = ("--since", str(OLD.date()), "--until", str(OLD.date()))
+
+
+@pytest.mark.parametrize("empty", EMPTY)
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (("shred", *DAYS), "--owner"),
+        (("hold",), "--owner"),
+        (("hold",), "--model"),
+        (("hold",), "--request"),
+        (("hold",), "--release"),
+    ],
+)
+def test_an_empty_name_is_refused_and_means_neither_everybody_nor_nothing(
+    command: tuple[str, ...], option: str, empty: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(capsys, *command, option, empty, *ACTING, "--config", config)
+    assert ended.value.code == 2
+    assert f"argument {option}: a name, and this one is empty" in capsys.readouterr().err
+    assert (keys(config), acts(config)) == (8, [])
+    assert run(capsys, "hold", "--config", config)[1] == ["nothing is held"]
+
+
+def test_a_hold_of_nothing_in_particular_is_no_list(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for more in (DAYS, ACTING, ("--since", str(OLD.date()))):
+        code, lines, err = run(capsys, "hold", *more, "--config", config)
+        assert (code, lines) == (1, [])
+        assert "nothing was held: say what" in err
+
+
+@pytest.mark.parametrize("what", [("--request", f"se-{OLD.date()}"), ("--release", "hold-0000000000000000")])
+def test_days_that_would_be_passed_over_are_refused(
+    what: tuple[str, str], config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run(capsys, "hold", *what, *DAYS, *ACTING, "--config", config)
+    assert (code, err) == (1, "guard: --since and --until go with --owner, --model and --everything\n")
+
+
+def test_what_is_shredded_says_whose_it_was(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shred = ("shred", "--class", "content", *DAYS, *ACTING, "--config", config)
+    assert run(capsys, *shred, "--owner", OWNERS[0])[0] == 0
+    assert run(capsys, *shred, "--everybody")[0] == 0
+    one, everybody = (each for each in contents(config / "var" / "audit") if isinstance(each, Control))
+    assert one.subject == f"content-30/{OLD.date()} of {OWNERS[0]}"
+    assert (everybody.subject, "everybody's; 1 keys" in everybody.reason) == (f"content-30/{OLD.date()}", True)
+
+
+def test_control_characters_go_on_no_record(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(capsys, "retain", "--who", "cron\x1b[2J", "--config", config)
+    assert "argument --who: a line of at most 500 printable characters" in capsys.readouterr().err
+    assert keys(config) == 8
+
+
+LATE = Hold("hold-00000000000000aa", "ana", "court order", 0.0)
+
+
+def _comes_late(monkeypatch: pytest.MonkeyPatch, config: Path, place: str) -> None:
+    """Have another person hold everything while the first deletion is under way."""
+    whole, holds = getattr(audit_retention, place), Holds(config / "var" / "content-keys")
+
+    def deleting(*arguments: object) -> None:
+        whole(*arguments)
+        if not holds.all():
+            threading.Thread(target=holds.add, args=(LATE,)).start()
+            while not holds.all():
+                pass
+
+    monkeypatch.setattr(audit_retention, place, deleting)
+
+
+def test_a_hold_stops_a_shredding_on_its_way(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _comes_late(monkeypatch, config, "delete")
+    code, lines, err = run(capsys, "shred", "--everybody", *DAYS, *ACTING, "--config", config)
+    assert (code, len(lines), keys(config), acts(config)) == (4, 1, 6, ["shred"])
+    assert f"is held by {LATE.id} since" in err
+
+
+def test_a_hold_stops_the_retention_of_texts_on_its_way(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _comes_late(monkeypatch, config, "delete")
+    monkeypatch.setattr(audit_retention, "_today", (NOW + timedelta(days=800)).date)
+    code, lines, _ = run(capsys, "retain", "--config", config)
+    assert (code, len(lines), keys(config), acts(config)) == (0, 4, 6, ["retain"])
+    assert all(f"kept by {LATE.id}" in line for line in lines[1:])
+
+
+def test_a_hold_stops_the_retention_of_records_on_its_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _old_records(tmp_path).close()
+    log = tmp_path / "var" / "audit" / "worker-0"
+    before = len(listing(log))
+    _comes_late(monkeypatch, tmp_path, "delete_segment")
+    code, lines, _ = run(capsys, "retain", "--config", tmp_path)
+    assert (code, len(listing(log)), len(lines), acts(tmp_path)) == (0, before - 1, 2, ["retain"])
+    assert f"kept by {LATE.id}" in lines[1]
