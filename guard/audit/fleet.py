@@ -102,10 +102,10 @@ def entries(audit: Path, *, newest: bool = False, after: int = 0) -> Iterator[tu
                 yield frame.sequence, note
 
 
-def last_heads(audit: Path, key: Key) -> dict[str, Checkpoint]:
-    """The newest head of each log that this key signed, as far as the fleet log's last two segments tell; OSError."""
+def last_heads(audit: Path, key: Key, after: int = 0) -> dict[str, Checkpoint]:
+    """The newest head of each log that this key signed, as far as entries behind ``after`` tell; raises OSError."""
     last: dict[str, tuple[Checkpoint, Note]] = {}
-    for _, note in entries(audit, newest=True):
+    for _, note in entries(audit, after=after):
         if isinstance(note, Note):  # verification names what is none; here it only gives no floor
             head = parse_checkpoint(note.text)
             last[head.origin] = head, note

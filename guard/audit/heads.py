@@ -66,11 +66,11 @@ class GrowingLog:
         """
         self.directory = directory
         self.origin = origin
-        self._floor = floor
         note = read_head(directory)
         place = directory / CHECKPOINT
         self.signed = Checkpoint(origin, 0, b"") if note is None else trusted_head(note, origin, key, place)
         size = self.signed.size
+        self._floor = floor if floor is not None and floor.size > size else None
         self._tree = self._restore(size)
         # From here on what was signed is only compared: a log that was changed or rolled back is not signed on.
         self._known = TileReader(directory, size)
@@ -86,7 +86,7 @@ class GrowingLog:
     @property
     def newest(self) -> Checkpoint:
         """The newest head that was signed, also where its own file was lost in a crash just after."""
-        return self._floor if self._floor is not None and self._floor.size > self.signed.size else self.signed
+        return self.signed if self._floor is None else self._floor
 
     @property
     def size(self) -> int:
@@ -97,10 +97,12 @@ class GrowingLog:
         """Take in what is on the disk up to the record ``durable``, or all there is when nobody writes here (None).
 
         Reads about 32 MiB at most; returns how many records are known to be durable and not taken in yet. Raises
-        SealError when records differ from what was signed, and OSError.
+        SealError when records differ from what was signed, or there are fewer, and OSError. Until the log has reached
+        `newest` its head is not one to be signed.
         """
-        if durable is not None and durable < self.signed.size:
-            raise SealError(f"{self.directory}: ends at record {durable}, but {self.signed.size} were signed")
+        before = self._leaves.next
+        if durable is not None and durable < self.newest.size:
+            raise SealError(f"{self.directory}: ends at record {durable}, but {self.newest.size} were signed")
         if len(self._waiting) < MAX_UNSIGNED:
             try:
                 self._take(self._leaves.runs(BUDGET_BYTES))
@@ -117,7 +119,11 @@ class GrowingLog:
                     raise SealError(f"{self.directory}: the first {self.size} records are not those that were signed")
                 self._floor = None
         self._append(upto)
-        return max(0, upto - self.size)
+        if self._floor is None:
+            return max(0, upto - self.size)
+        if durable is None and self._leaves.next == before:
+            raise SealError(f"{self.directory}: ends at record {self.size}, but {self._floor.size} were signed")
+        return max(upto, self._floor.size) - self.size
 
     def flush(self, now: float) -> None:
         """Write the partial tiles, so that proofs can be made for this head (steady seconds); raises OSError."""

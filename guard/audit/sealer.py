@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,6 +23,7 @@ from guard.audit.note import Note
 from guard.audit.read import FLEET, writers
 from guard.audit.segments import LedgerError, describe, listing
 from guard.audit.signing_keys import KeyRing
+from guard.audit.tiles import write_atomically
 from safeguards.ports import Clock
 
 REOPEN_SECONDS: Final = 60.0
@@ -57,10 +58,17 @@ class Sealer:
         self._clock = clock
         self._epoch_seconds = epoch_seconds
         self._turned = clock.steady()
-        self._floors = last_heads(audit, ring.log.key)
+        # The newest heads that are known to have been signed: no log is sealed on that has less.
+        self._floors = {head.origin: head for head in ring.heads}
+        begun = self._floors.get(ring.origin, Checkpoint(ring.origin, 0, b""))
+        for head in last_heads(audit, ring.log.key, begun.size).values():
+            self._raise_floor(head)
+        if (kept := ring.kept()) is not None:
+            self._raise_floor(kept)
         self._fleet = FleetLog(audit)
         try:
-            self._heads = GrowingLog(self._fleet.directory, ring.origin, ring.log.key)
+            self._heads = self._fleet_heads()
+            self._raise_floor(self._heads.newest)
         except BaseException:
             self._fleet.close()
             raise
@@ -81,21 +89,25 @@ class Sealer:
         for name in names:
             self._open(name)
         epoch = self._turn() if self._due() else None
+        if self._head is None:
+            self._begin_fleet()
         for name in names:
             log = self._logs.get(name)
             behind = 0
             if log is not None and not (name in durable and durable[name] is None):
                 behind = self._advance(name, log, durable.get(name))
-                if name in self._logs and log.size > log.signed.size:
+                if name in self._logs and log.size > log.signed.size and log.size >= log.newest.size:
                     grown.append((log, log.head))
             _, problem = self._problems.get(name, (0.0, ""))
             found.append(Sealed(name, log.signed.size if log else 0, behind, problem))
+        found += self._missing(names)
         if grown:
             notes = [self._ring.sign(head.text()) for _, head in grown]
             # First the fleet log: a head that only its writer's own folder knows could be taken back with it.
             self._fleet.append(notes)
             for (log, head), note in zip(grown, notes, strict=True):
                 log.signed_as(note, head)
+                self._floors[head.origin] = head
             self._seal_fleet()
         sizes = {log.directory.name: log.signed.size for log, _ in grown}
         states = tuple(
@@ -118,10 +130,11 @@ class Sealer:
         )
 
     def _turn(self) -> Epoch:
-        heads = [log.newest for _, log in sorted(self._logs.items()) if log.newest.size]
-        if self._heads.signed.size:
-            heads.append(self._heads.signed)
-        epoch = self._ring.turn(self._clock.now(), tuple(heads))
+        # Also of logs that are in trouble or gone: what was signed of them is not forgotten with an epoch.
+        own = self._ring.origin
+        heads = [head for origin, head in sorted(self._floors.items()) if origin != own]
+        heads += [self._floors[own]] if own in self._floors else []
+        epoch = self._ring.turn(self._clock.now(), tuple(head for head in heads if head.size))
         self._turned = self._clock.steady()
         return epoch
 
@@ -140,6 +153,7 @@ class Sealer:
             self._trouble(name, error)
         else:
             self._problems.pop(name, None)
+            self._raise_floor(self._logs[name].newest)
 
     def _advance(self, name: str, log: GrowingLog, durable: int | None) -> int:
         try:
@@ -159,12 +173,46 @@ class Sealer:
         words = str(error) if isinstance(error, LedgerError) else f"{self._audit / name}: {describe(error)}"
         self._problems[name] = (self._clock.steady(), words)
 
+    def _raise_floor(self, head: Checkpoint) -> None:
+        known = self._floors.get(head.origin)
+        if known is None or head.size > known.size:
+            self._floors[head.origin] = head
+
+    def _fleet_heads(self) -> GrowingLog:
+        """The fleet log's own tree; raises SealError where that was cut, or put back, or has lost its head."""
+        place, ring = self._fleet.directory, self._ring
+        floor = self._floors.get(ring.origin)
+        size = 0 if floor is None else floor.size
+        if self._fleet.durable < size:
+            raise SealError(
+                f"{place}: ends at entry {self._fleet.durable}, but {size} were signed; put it back, or, to begin "
+                f"another log, move the whole audit folder and {ring.fleet_head} away"
+            )
+        if ring.number > 0 and read_head(place) is None:
+            raise SealError(f"{place / CHECKPOINT} is missing, and a fleet log is never without it: put it back")
+        return GrowingLog(place, ring.origin, ring.log.key, floor)
+
+    def _missing(self, names: list[str]) -> Iterator[Sealed]:
+        """Whose whole folder is gone, though records of it were signed."""
+        for origin, head in self._floors.items():
+            name = origin.removeprefix(self._ring.origin).removeprefix("/")
+            if name and name not in names and head.size:
+                yield Sealed(name, 0, 0, f"{self._audit / name}: the whole log is missing, but {head.size} were signed")
+
+    def _begin_fleet(self) -> None:
+        """Sign the empty fleet log, before any head goes into it: from then on it is never without a head."""
+        self._head = self._ring.sign(self._heads.head.text())
+        write_atomically(self._fleet.directory / CHECKPOINT, self._head.encode(), durable=True)
+
     def _seal_fleet(self) -> None:
-        self._heads.advance(self._fleet.durable)
+        while self._heads.advance(self._fleet.durable):
+            continue
         self._heads.flush(self._clock.steady())
         head = self._heads.head
         self._head = self._ring.sign(head.text())
         self._heads.signed_as(self._head, head)
+        self._floors[head.origin] = head
+        self._ring.keep(self._head)
 
 
 def logs(audit: Path) -> list[Path]:

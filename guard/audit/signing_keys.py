@@ -17,16 +17,17 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from guard.audit.checkpoint import Checkpoint
+from guard.audit.checkpoint import Checkpoint, parse_checkpoint
 from guard.audit.directory import prepare
 from guard.audit.epochs import FILE, Epoch, append_epoch, epoch_key_name, read_chain, sign_epoch
-from guard.audit.note import Key, Note, Signer
+from guard.audit.note import MAX_NOTE_BYTES, Key, Note, NoteError, Signer, parse_note, signed_by
 from guard.audit.segments import LedgerError, describe
 from guard.audit.tiles import write_atomically
 
 FOLDER: Final = "audit-keys"
 LOG_KEY: Final = "log.pem"
 EPOCH_KEY: Final = "epoch"
+FLEET_HEAD: Final = "fleet-head"
 MAX_KEY_BYTES: Final = 16_384
 _EPOCH_LINE: Final = re.compile(r"([0-9]{1,19}) ([0-9a-f]{64})")
 
@@ -44,6 +45,7 @@ class KeyRing:
             raise LedgerError(f"{audit / FILE}: it is the log {chain.epochs[0].origin}, not {log.key.name}")
         self.number = len(chain.epochs) - 1
         self.began = chain.epochs[-1].began if chain.epochs else 0
+        self.heads = chain.epochs[-1].heads if chain.epochs else ()  # of all logs when this epoch began
         wanted = chain.epochs[-1].key if chain.epochs else None
         # The file holds two keys only while one follows the other; the chain says which of them is in force.
         stored = self._stored()
@@ -60,6 +62,24 @@ class KeyRing:
     def sign(self, text: str) -> Note:
         """Sign a text by the log's key and the epoch's."""
         return Note(text, tuple(one.sign(text) for one in (self.log, self.epoch) if one is not None))
+
+    @property
+    def fleet_head(self) -> Path:
+        """Where the newest head of the fleet log is kept apart from it: whoever cuts the log does not reach it."""
+        return self._folder / FLEET_HEAD
+
+    def keep(self, note: Note) -> None:
+        """Keep it; raises OSError."""
+        write_atomically(self.fleet_head, note.encode(), durable=False)
+
+    def kept(self) -> Checkpoint | None:
+        """The head that was kept, None without one; a power cut may leave an empty file. Raises OSError."""
+        try:
+            note = parse_note(self.fleet_head.read_bytes()[:MAX_NOTE_BYTES])
+            head = parse_checkpoint(note.text) if signed_by(note, self.log.key) else None
+        except (FileNotFoundError, NoteError):
+            return None
+        return head if head is not None and head.origin == self.origin else None
 
     def due(self, now: float, seconds: float) -> bool:
         """Whether a new epoch should begin: there is none, its key is lost, or it is older than ``seconds``.

@@ -6,13 +6,14 @@ Nothing is written and no lock is taken, so a guard may be running: heads are re
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 from guard.audit.checkpoint import Checkpoint, parse_checkpoint
+from guard.audit.copies import newest
 from guard.audit.cosigning import cosigned_heads
 from guard.audit.epochs import FILE, Chain, epoch_key_name, judge_chain, read_chain
 from guard.audit.findings import Expected, Finding, Place, Rehashed, Stamps
@@ -91,6 +92,7 @@ class _Verification:
         self._progress = progress
         self._report = Report(key.name)
         self._expected: dict[str, list[Expected]] = {}
+        self._listed: set[Checkpoint] = set()
         self._chain: Chain = read_chain(audit)
 
     def run(self) -> Report:
@@ -106,10 +108,12 @@ class _Verification:
         self._kept()
         self._cosigned()
         self._stamped()
+        directories = {path.name: path for path in logs(self._audit)}
+        # Each is synced into the fleet log before it is put into its writer's folder: read in the opposite order.
+        heads = {name: self._head(name) for name in directories}
         fleet = self._head(FLEET)
         self._entries()
-        directories = {path.name: path for path in logs(self._audit)}
-        heads = {name: self._head(name) for name in directories}
+        self._held_to_the_fleet_log(heads)
         for origin in self._expected:
             name = self._name(origin)
             if name not in directories and name != FLEET:
@@ -126,20 +130,28 @@ class _Verification:
     def _log(self, path: Path, head: Checkpoint | None) -> None:
         origin = self._origin(path.name)
         expected = list(self._expected.get(origin, ()))
-        newest = max(expected, key=lambda each: each.head.size, default=None)
-        if head is None and newest is not None:
+        largest = max(expected, key=lambda each: each.head.size, default=None)
+        if head is None and largest is not None:
             # Its own head is lost or worthless; the newest that is known elsewhere stands for it.
-            self._report.notices.append(f"{path.name}: has no signed head of its own; that of {newest.source} counts")
-            head = newest.head
+            self._report.notices.append(f"{path.name}: has no signed head of its own; that of {largest.source} counts")
+            head = largest.head
         if head is not None:
-            if newest is not None and newest.head.size > head.size:
+            if largest is not None and largest.head.size > head.size:
                 # A power cut may take the newest file; the records are held to what is known to have been signed.
                 self._report.notices.append(
-                    f"{path.name}/{CHECKPOINT}: has {head.size} records, but {newest.source} has {newest.head.size}"
+                    f"{path.name}/{CHECKPOINT}: has {head.size} records, but {largest.source} has {largest.head.size}"
                 )
-                head = newest.head
+                head = largest.head
             expected.append(Expected(head, "its signed head"))
         self._report.logs.append(rehash(path, head, expected, self._progress))
+
+    def _held_to_the_fleet_log(self, heads: Mapping[str, Checkpoint | None]) -> None:
+        """Removing heads, or the fleet log itself, must not make a log intact that was cut: it takes no key."""
+        if self._chain.epochs and not newest(self._audit / FLEET / CHECKPOINT).exists():
+            self._find(FLEET, f"{FLEET}/{CHECKPOINT} is missing, and a log that was ever signed is never without it")
+        for name, head in heads.items():
+            if head is not None and head not in self._listed:
+                self._find(name, f"{name}/{CHECKPOINT}: its head of {head.size} records is not in the fleet log")
 
     def _head(self, name: str) -> Checkpoint | None:
         place = f"{name}/{CHECKPOINT}"
@@ -172,6 +184,7 @@ class _Verification:
                 continue
             self._epoch_of(entry, head, place)
             self._expect(head, place)
+            self._listed.add(head)
 
     def _epoch_of(self, note: Note, head: Checkpoint, place: str) -> None:
         """A head must be signed in the epoch that had its size, by a key that is erased by now: the past is closed."""

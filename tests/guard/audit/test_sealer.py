@@ -103,6 +103,7 @@ def test_nothing_new_is_nothing_signed(tmp_path: Path) -> None:
     sealer = guard.sealer()
     first, second = sealer.round({}), sealer.round({})
     sealer.close()
+    assert [one.problem for one in (*first.writers, *second.writers)] == [""] * 4
     assert (first.epoch, second.epoch) == (None, None)
     assert (guard.audit / "worker-0" / CHECKPOINT).read_bytes() == before
     assert len(list(entries(guard.audit))) == 2
@@ -378,3 +379,62 @@ def test_a_removed_segment_is_noticed_while_it_is_read(tmp_path: Path) -> None:
     with pytest.raises(SealError):
         trusted_head(Note("x\n", ()), "x", guard.ring().log.key, "here")
     sealer.close()
+
+
+def cut(directory: Path, size: int) -> None:
+    """Leave the first records of a log, and no signed head of its own."""
+    (directory / CHECKPOINT).unlink()
+    for path in listing(directory):
+        left = [one for one in SegmentReader(path).read() if one.sequence <= size]
+        path.write_bytes(b"".join(compact(one.kind, one.sequence, one.payload) for one in left))
+        if not left:
+            path.unlink()
+
+
+def test_what_was_cut_back_to_the_last_epoch_is_not_signed_on(tmp_path: Path) -> None:
+    guard = grown(tmp_path)
+    sizes = {one.origin.rsplit("/", 1)[-1]: one.size for one in read_chain(guard.audit).epochs[-1].heads}
+    for directory, size in zip((FLEET, "worker-0", "worker-1"), sorted(sizes.values()), strict=True):
+        cut(guard.audit / directory, size)
+    with pytest.raises(LedgerError, match="fleet: ends at entry 4, but 6 were signed; put it back, or, to begin"):
+        open_sealer(guard.audit, guard.ring(), guard.clock, 3600.0)
+    guard.ring().fleet_head.write_bytes(b"")  # nor where a power cut had emptied it
+    with pytest.raises(LedgerError, match="checkpoint is missing, and a fleet log is never without it"):
+        open_sealer(guard.audit, guard.ring(), guard.clock, 3600.0)
+
+
+def test_the_fleet_logs_head_is_kept_beside_the_keys(tmp_path: Path) -> None:
+    guard = grown(tmp_path)
+    note = read_head(guard.audit / FLEET)
+    assert note is not None
+    assert guard.ring().kept() == parse_checkpoint(note.text)
+    (guard.audit / FLEET / CHECKPOINT).unlink()
+    guard.ring().fleet_head.write_bytes(guard.ring().sign(Checkpoint("another", 9, b"r" * 32).text()).encode())
+    assert guard.ring().kept() is None
+
+
+def test_a_log_that_is_gone_is_told_in_every_epoch_that_follows(tmp_path: Path) -> None:
+    guard = grown(tmp_path, rounds=1)
+    size = head(guard, "worker-0").size
+    for path in sorted((guard.audit / "worker-0").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    (guard.audit / "worker-0").rmdir()
+    for _ in range(2):
+        guard.clock.pass_(3600.0)
+        found = guard.seal()
+        assert f"worker-0: the whole log is missing, but {size} were signed" in found.writers[-1].problem
+        assert found.epoch is not None
+        assert {one.origin: one.size for one in found.epoch.heads}["asl-guard/test/worker-0"] == size
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_log_that_has_lost_its_head_is_not_signed_below_it(tmp_path: Path, *, running: bool) -> None:
+    guard = grown(tmp_path, rounds=1)
+    size = head(guard, "worker-0").size
+    cut(guard.audit / "worker-0", size - 1)
+    sealer = guard.sealer()
+    durable: dict[str, int | None] = {"worker-0": size - 1} if running else {}
+    states = [sealer.round(durable).writers[0] for _ in range(2)]
+    sealer.close()
+    assert f"ends at record {size - 1}, but {size} were signed" in states[-1].problem
+    assert not (guard.audit / "worker-0" / CHECKPOINT).exists()
