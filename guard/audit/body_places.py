@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import IntEnum
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -13,6 +15,8 @@ import msgspec
 from guard.audit.segments import name
 
 FOLDER: Final = "bodies"
+_CLASS: Final = re.compile(r"[a-z]{1,16}-[0-9]{1,5}")
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _PLACE: Final = re.compile(r"([a-z]{1,16}-[0-9]{1,5})/([0-9]{4}-[0-9]{2}-[0-9]{2})/([0-9]{1,20}):([0-9]{1,20})")
 
 
@@ -66,8 +70,29 @@ def where(text: str) -> Where:
 
 
 def day_of(seconds: float) -> str:
-    """The UTC day of a moment in seconds since the epoch."""
-    return datetime.fromtimestamp(seconds, UTC).date().isoformat()
+    """The UTC day of a moment in seconds since the epoch; of one beyond the calendar its last day, or its first."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).date().isoformat()
+    except (OverflowError, ValueError, OSError):
+        return str(date.min if seconds < 0 else date.max)
+
+
+def folders(writer: Path) -> Iterator[tuple[Path, bool]]:
+    """What lies where a writer's folders of class and day do, by name, and whether it is one; raises OSError."""
+    outer = writer / FOLDER
+    for retention in sorted(outer.iterdir()) if outer.is_dir() else ():
+        if not (_CLASS.fullmatch(retention.name) and retention.is_dir()):
+            yield retention, False
+            continue
+        for day in sorted(retention.iterdir()):
+            yield day, _is_day(day.name) and day.is_dir()
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return _DAY.fullmatch(text) is not None and str(date.fromisoformat(text)) == text
+    except ValueError:
+        return False
 
 
 def bound(kind: Kind, one: str | bytes) -> bytes:

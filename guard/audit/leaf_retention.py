@@ -2,14 +2,16 @@
 
 So every signed head and every proof made before still holds, and what is gone can be read by nobody. Only the logs of
 workers, which hold requests: what was done to the guard, deletions among it, is kept. A segment goes when its youngest
-record is old enough, all of it is sealed, and nothing of the tree's right edge has to be made from it again.
+record is old enough, all of it is sealed, and nothing of the tree's right edge has to be made from it again. One that
+was given up in the middle of a record, as on a full disk, goes like the others: the next one begins with that record.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +24,8 @@ from guard.audit.holds import Hold
 from guard.audit.note import NoteError
 from guard.audit.read import writers
 from guard.audit.records import RecordError, decode
-from guard.audit.segments import SegmentReader, listing
+from guard.audit.retention import later
+from guard.audit.segments import SegmentReader, first_of, listing
 from guard.audit.tiles import WIDTH
 
 LOGS: Final = "worker-"
@@ -31,7 +34,7 @@ _HERE: Final = LocalDisk()
 
 @dataclass(frozen=True, slots=True)
 class DueSegment:
-    """A segment whose time is over; ``held`` and ``waits`` (for a copy) say why it stays nevertheless."""
+    """A segment whose time is over; ``held``, ``waits`` (for a copy) and ``problem`` say why it stays."""
 
     path: Path
     last: int
@@ -40,6 +43,7 @@ class DueSegment:
     size: int
     held: tuple[Hold, ...] = ()
     waits: bool = False
+    problem: str = ""
 
     @property
     def subject(self) -> str:
@@ -48,6 +52,8 @@ class DueSegment:
 
     def __str__(self) -> str:
         """For people and for the record."""
+        if self.problem:
+            return f"it and all after it stay: {self.problem}"
         words = f"{self.size} bytes of records up to {self.until}"
         if self.held:
             return f"{words}; kept by {', '.join(sorted({hold.id for hold in self.held}))}"
@@ -71,15 +77,18 @@ def due_segments(
         if not directory.name.startswith(LOGS):
             continue
         sealed = _sealed(directory)
-        for path in listing(directory)[:-1]:
-            first, last, number = _days(path)
-            if not last or number > sealed - sealed % WIDTH:
-                break
-            ends = date.fromisoformat(last) + timedelta(days=1 + days)
+        for path, following in pairwise(listing(directory)):
+            first, last, number, problem = _days(path, first_of(following), str(later(today, 1)))
+            ends = later(date.fromisoformat(first if problem else last), 1 + days)
             if ends > today:
                 break
+            if problem:
+                yield DueSegment(path, number, first, last, path.stat().st_size, problem=problem)
+                break
+            if number > sealed - sealed % WIDTH:
+                break
             alone = copied is not None and copied(directory.name) < number
-            waits = alone and today < ends + timedelta(days=patience)
+            waits = alone and today < later(ends, patience)
             one = spared(DueSegment(path, number, first, last, path.stat().st_size, waits=waits), holds)
             yield one
             if one.held or waits:
@@ -104,17 +113,27 @@ def _sealed(directory: Path) -> int:
         return 0  # verification names it; nothing is deleted under a head that is none
 
 
-def _days(path: Path) -> tuple[str, str, int]:
-    """The first and last day of a segment's records and the last one's number; empty for one with damage."""
-    reader, number = SegmentReader(path), 0
-    times: list[float] = []
+def _days(path: Path, following: int, tomorrow: str) -> tuple[str, str, int, str]:
+    """The first and last day of a segment's records, the last one's number, and what keeps it from going.
+
+    Where that is so, the first day is that of what can be read, or one long ago if nothing can: it is told in time.
+    """
+    reader, number, problem = SegmentReader(path), 0, ""
+    first, last = float("inf"), float("-inf")
     for frame in reader.read():
         number = frame.sequence
         try:
             record = decode(frame.kind, frame.payload)
-        except RecordError:
-            return "", "", 0
-        times = [min([*times, record.time]), max([*times, record.time])]
-    if not times or reader.end is not End.COMPLETE:
-        return "", "", 0
-    return day_of(times[0]), day_of(times[1]), number
+        except RecordError as error:
+            problem = problem or f"record {number}: {error}"
+            continue
+        first, last = min(first, record.time), max(last, record.time)
+    if reader.end is not End.COMPLETE and not (reader.end is End.TORN and number == following - 1):
+        problem = problem or f"damaged at offset {reader.offset} ({reader.end.value})"
+    if first > last:
+        return str(date.min), str(date.min), number, problem or "it has no record that can be read"
+    begins, ends = day_of(first), day_of(last)
+    if ends > tomorrow:
+        problem = problem or f"a record is of {ends}, a day to come"
+        begins = str(date.min) if begins > tomorrow else begins
+    return begins, ends, number, problem

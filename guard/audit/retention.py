@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
-from guard.audit.body_places import FOLDER
+from guard.audit.body_places import FOLDER, folders
 from guard.audit.disk import Disk, LocalDisk
 from guard.audit.holds import Held, Hold
 from guard.audit.keys import KeyFolder, Stored
@@ -52,15 +52,28 @@ class Due:
 
 def ends(retention: str, day: str, floor: int = 0) -> date:
     """The first day on which texts of this class and day are kept no longer, never before ``floor`` whole days."""
-    return date.fromisoformat(day) + timedelta(days=1 + max(int(retention.rsplit("-", 1)[1]), floor))
+    return later(date.fromisoformat(day), 1 + max(int(retention.rsplit("-", 1)[1]), floor))
+
+
+def later(day: date, days: int) -> date:
+    """So many days after it, or the last day of the calendar."""
+    try:
+        return day + timedelta(days=days)
+    except OverflowError:
+        return date.max
 
 
 def classes(audit: Path, folder: KeyFolder) -> Iterator[tuple[str, str]]:
-    """Every class and day of which anything is there, keys or segments; raises LedgerError and KeyUnavailableError."""
+    """Every class and day of which there are keys or segments; raises OSError, LedgerError and KeyUnavailableError."""
     found = {(stored.file.retention, day) for day in folder.days() for stored in folder.of(day)}
     for writer in writers(audit):
-        found |= {(path.parent.name, path.name) for path in (writer / FOLDER).glob("*-*/????-??-??")}
+        found |= {(path.parent.name, path.name) for path, known in folders(writer) if known}
     yield from sorted(found, key=lambda each: (each[1], each[0]))
+
+
+def strays(audit: Path) -> list[Path]:
+    """What lies among the folders of class and day and is none: it stays. Raises OSError and LedgerError."""
+    return [path for writer in writers(audit) for path, known in folders(writer) if not known]
 
 
 def due(
@@ -82,7 +95,7 @@ def due(
         last = ends(retention, day, floor)
         if last <= today:
             one = _chosen(audit, folder, held, retention, day, None)
-            if today < last + timedelta(days=patience):
+            if today < later(last, patience):
                 one = _waiting(one, copied)
             if one.keys or one.folders or one.held or one.wait:
                 yield one

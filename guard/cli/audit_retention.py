@@ -1,4 +1,7 @@
-"""``guard audit retain``, ``hold`` and ``shred``: deleting texts when their time is over, never, or before it."""
+"""``guard audit retain``, ``hold`` and ``shred``: deleting texts when their time is over, never, or before it.
+
+They are one file, since what two of them delete the third keeps: all obey the same holds under the same lock.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from guard.audit.holds import FIRST, LAST, Held, Hold, HoldError, Holds, held, o
 from guard.audit.leaf_retention import delete_segment, due_segments
 from guard.audit.leaf_retention import spared as spared_segment
 from guard.audit.rehash import RETAINED
-from guard.audit.retention import Due, delete, due, ends, shredded, spared
+from guard.audit.retention import Due, delete, due, ends, shredded, spared, strays
 from guard.audit.segments import LedgerError, listing
 from guard.audit.wrapping import KeyUnavailableError
 from guard.cli.audit_access import Person, RefusedError, add_person, audit_folder, failed, key_folder, person, record
@@ -87,7 +90,10 @@ def _retain(arguments: argparse.Namespace) -> int:
     days = config.guard.audit.record_days
     try:
         copies = _Copied(config)
-        count = 0
+        count = blocked = 0
+        for path in strays(audit_folder(config)):
+            blocked += 1
+            sys.stderr.write(f"guard: {str(path)!a}: is no folder of a class and day, and stays\n")
         if config.guard.content is not None or days is None:
             now = _Held(config)
             found = due(
@@ -101,24 +107,29 @@ def _retain(arguments: argparse.Namespace) -> int:
             )
             count += _carry_out(config, now, found, acting, "retain", dry=arguments.dry_run)
         if days is not None:
-            count += _records(config, days, copies, arguments)
+            gone, stuck = _records(config, days, copies, arguments)
+            count, blocked = count + gone, blocked + stuck
     except OSError as error:
         return failed(LedgerError(f"{error.filename}: {error.strerror}"))
     except _FAILURES as error:
         return failed(error)
-    return _nothing(count)
+    return 1 if blocked else _nothing(count)
 
 
-def _records(config: Config, days: int, copies: _Copied, arguments: argparse.Namespace) -> int:
-    """Delete the segments of records whose time is over; returns how many there were, deleted or not."""
+def _records(config: Config, days: int, copies: _Copied, arguments: argparse.Namespace) -> tuple[int, int]:
+    """Delete the segments of records whose time is over; returns how many there were, and how many logs are stuck."""
     holds = None if config.guard.content is None else Holds(key_folder(config).directory)
     acting = Person(arguments.who, f"{days} whole days are over; the hash of each record stays")
-    count = 0
+    count = stuck = 0
     known = () if holds is None else holds.all()
     stays = set()  # logs of which an older segment stays
     found = due_segments(audit_folder(config), days, _today(), known, copied=copies.records, patience=copies.patience)
     for chosen in found:
         if chosen.path.parent in stays:
+            continue
+        if chosen.problem:
+            stuck += 1
+            sys.stderr.write(f"guard: {chosen.path}: {chosen}\n")
             continue
         count += 1
         if arguments.dry_run or chosen.held or chosen.waits:
@@ -133,7 +144,7 @@ def _records(config: Config, days: int, copies: _Copied, arguments: argparse.Nam
                 record(config, acting, RETAINED, one.subject, str(one))
                 delete_segment(one, log_disk(config))
         sys.stdout.flush()
-    return count
+    return count, stuck
 
 
 class _Copied:

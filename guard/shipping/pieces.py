@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from guard.audit.body_places import FOLDER
+from guard.audit.body_places import folders
 from guard.audit.copies import step
 from guard.audit.frames import Scanner
 from guard.audit.records import RecordError, decode
@@ -115,8 +115,8 @@ def resumed(piece: Piece, existing: bytes, signed: int | None) -> Position | Non
 
 def body_segments(directory: Path) -> Iterator[Path]:
     """The segments of bodies of one writer, by class and day."""
-    for folder in sorted((directory / FOLDER).glob("*-*/????-??-??")):
-        yield from listing(folder)
+    for folder, known in folders(directory):
+        yield from listing(folder) if known else ()
 
 
 def bodies(audit: Path, path: Path, at: Position) -> Piece | None:

@@ -10,12 +10,12 @@ import pytest
 
 from guard.audit.holds import Hold
 from guard.audit.leaf_retention import DueSegment, delete_segment, due_segments
-from guard.audit.ledger import Ledger
+from guard.audit.ledger import Ledger, Limits
 from guard.audit.proof import check_proof
 from guard.audit.proving import prove
 from guard.audit.segments import LedgerError, SegmentReader, listing
 from guard.audit.verify import verify
-from tests.guard.audit.fakes import Clock
+from tests.guard.audit.fakes import Clock, exchange
 from tests.guard.audit.sealed_log import Guard, write
 from tests.guard.shipping.fakes import key
 
@@ -124,4 +124,34 @@ def test_a_segment_with_damage_and_all_after_it_stay(guard: Guard) -> None:
     data = bytearray(second.read_bytes())
     data[-1] ^= 1
     second.write_bytes(data)
-    assert len(list(due_segments(guard.audit, 200, OVER))) == 1
+    one, stuck = due_segments(guard.audit, 200, OVER)
+    assert (one.problem, stuck.path) == ("", second)
+    assert "it and all after it stay: damaged at offset" in str(stuck)
+    assert list(due_segments(guard.audit, 200, OVER - timedelta(days=1))) == []
+
+
+def test_a_segment_given_up_in_the_middle_of_a_record_goes_like_the_others(guard: Guard) -> None:
+    before = [one.path for one in due_segments(guard.audit, 200, OVER)]
+    with before[0].open("ab") as file:
+        file.write(before[1].read_bytes()[:40])  # what a full disk left of the record that the next one begins with
+    assert [(one.path, one.problem) for one in due_segments(guard.audit, 200, OVER)] == [(each, "") for each in before]
+    assert [one.path for one in retain(guard)] == before
+    report = verify(guard.audit, key(guard))
+    assert report.intact, report.findings
+
+
+def test_a_torn_end_that_hides_records_stays(guard: Guard) -> None:
+    path = next(due_segments(guard.audit, 200, OVER)).path
+    path.write_bytes(path.read_bytes()[:-1])
+    (stuck,) = due_segments(guard.audit, 200, OVER)
+    assert (stuck.path, "torn" in stuck.problem) == (path, True)
+
+
+@pytest.mark.parametrize("now", [3e11, 1e300, 7e9])
+def test_a_record_of_a_day_to_come_is_told_and_ends_no_command(tmp_path: Path, now: float) -> None:
+    log = Ledger.open(tmp_path / "worker-0", Clock(now), limits=Limits(segment=200))
+    for number in range(4):
+        log.intent(exchange(str(number)), durable=False, keep=None)
+    log.close()
+    (stuck,) = due_segments(tmp_path, 30, date(2030, 1, 1))
+    assert "a day to come" in str(stuck)

@@ -14,7 +14,7 @@ from guard.audit.contents import ContentError, Contents
 from guard.audit.holds import Held, Hold
 from guard.audit.keys import KeyFolder
 from guard.audit.read import Entry, iter_records
-from guard.audit.retention import Due, delete, due, ends, shredded
+from guard.audit.retention import Due, delete, due, ends, shredded, strays
 from guard.audit.segments import listing
 from tests.guard.audit.fakes import KEEP, KEK, exchange, outcome, quiet_ledger, sealed_files
 
@@ -157,3 +157,18 @@ def test_texts_without_a_copy_lose_their_keys_in_time_and_wait_as_files_up_to_a_
 def test_an_owner_without_a_name_is_not_everybody(audit: Path) -> None:
     assert list(shredded(audit, folder(audit), NONE, "", None, DAY, DAY)) == []
     assert list(shredded(audit, folder(audit), NONE, None, "", DAY, DAY)) == []
+
+
+def test_what_is_no_folder_of_a_class_and_day_is_named_and_stops_nothing(audit: Path) -> None:
+    bodies = audit / "w1" / "bodies"
+    names = ["content-30/2026-13-45", "content-30/x", "content-old", "x-y"]
+    for name in names:
+        (bodies / name).mkdir(parents=True)
+    (bodies / "content-30" / "2026-11-20").touch()
+    assert [str(path.relative_to(bodies)) for path in strays(audit)] == sorted([*names, "content-30/2026-11-20"])
+    (one,) = found(audit, DAY + timedelta(days=31))
+    assert one.subject == f"content-30/{DAY}"
+
+
+def test_a_class_that_outlasts_the_calendar_never_ends() -> None:
+    assert ends("content-99999", "9999-12-31") == date.max

@@ -1,4 +1,7 @@
-"""``guard audit retain``, ``hold`` and ``shred``: what goes, what stays, and that all of it is on record first."""
+"""``guard audit retain``, ``hold`` and ``shred``: what goes, what stays, and that all of it is on record first.
+
+One file, since each is tried against what the others keep or delete.
+"""
 
 from __future__ import annotations
 
@@ -381,3 +384,19 @@ def test_a_hold_stops_the_retention_of_records_on_its_way(
     code, lines, _ = run(capsys, "retain", "--config", tmp_path)
     assert (code, len(listing(log)), len(lines), acts(tmp_path)) == (0, before - 1, 2, ["retain"])
     assert f"kept by {LATE.id}" in lines[1]
+
+
+def test_what_blocks_retention_is_said_and_the_rest_goes(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (config / "var" / "audit" / "worker-0" / "bodies" / "content-30" / "2026-13-45").mkdir()
+    code, lines, err = run(capsys, "retain", "--config", config)
+    assert (code, len(lines), keys(config)) == (1, 1, 6)
+    assert "2026-13-45': is no folder of a class and day, and stays" in err
+
+
+def test_a_log_whose_records_cannot_go_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _old_records(tmp_path).close()
+    first = listing(tmp_path / "var" / "audit" / "worker-0")[0]
+    first.write_bytes(first.read_bytes()[:-1])
+    code, lines, err = run(capsys, "retain", "--config", tmp_path)
+    assert (code, lines, first.is_file()) == (1, [], True)
+    assert f"{first}: it and all after it stay: damaged" in err
