@@ -20,6 +20,7 @@ from guard.audit.findings import Expected, Finding, Place, Rehashed, Stamps
 from guard.audit.fleet import entries
 from guard.audit.heads import CHECKPOINT, read_head, trusted_head
 from guard.audit.leaf_reader import SealError
+from guard.audit.leaf_retention import LOGS
 from guard.audit.note import Key, Note, NoteError, signed_by
 from guard.audit.read import FLEET
 from guard.audit.rehash import rehash
@@ -30,6 +31,7 @@ from guard.audit.timestamp_form import TimestampError
 from guard.audit.timestamps import Stamped, sizes, stamped
 
 _CLOCKS: Final = 60.0  # seconds by which an authority's own clocks may differ
+ANNOUNCES: Final = "operator"  # whose log says what `guard audit retain` deleted
 _DELETED: Final = re.compile(r"([^/\s]+)/seg-([0-9]{20})\.log:([0-9]{1,20})")
 
 
@@ -264,12 +266,14 @@ class _Verification:
             self._report.stamps = Stamps(len(times), times[0], times[-1], widest, self._authority is not None)
 
     def _forgive(self) -> None:
-        """What retention deleted and recorded is no loss: a notice, not a finding."""
-        announced = {name for log in self._report.logs for name in log.deleted}
+        """What retention deleted and recorded is no loss: a notice, not a finding. Only what it can have deleted is."""
+        announced = {name for log in self._report.logs if log.writer == ANNOUNCES for name in log.deleted}
         for log in self._report.logs:
             kept = []
             for finding in log.findings:
-                if finding.gone and _announced(finding, log.writer, announced):
+                # Retention takes whole segments of workers' logs from the beginning, and never the newest.
+                prefix = log.writer.startswith(LOGS) and finding.place.sequence == 1 and finding.gone < log.size
+                if finding.gone and prefix and _announced(finding, log.writer, announced):
                     words = f"records {finding.place.sequence} to {finding.gone} were deleted, as the log says itself"
                     log.notices.append(f"{log.writer}: {words}")
                 else:

@@ -35,7 +35,7 @@ def guard(tmp_path: Path) -> Guard:
 
 
 async def act(guard: Guard, what: str, subject: str) -> None:
-    ledger = Ledger.open(guard.audit / "supervisor", Clock())
+    ledger = Ledger.open(guard.audit / "operator", Clock())
     await ledger.control(who="retain", what=what, subject=subject, reason="over")
     ledger.close()
 

@@ -476,9 +476,9 @@ def test_open_requests_and_torn_ends_are_told_and_are_no_fault(tmp_path: Path) -
     assert report.open == []
 
 
-def control(guard: Guard, what: str, subject: str) -> None:
+def control(guard: Guard, what: str, subject: str, writer: str = "operator") -> None:
     async def _control() -> None:
-        ledger = Ledger.open(guard.audit / "supervisor", Clock())
+        ledger = Ledger.open(guard.audit / writer, Clock())
         await ledger.control(who="ana", what=what, subject=subject, reason="thirty days are over")
         ledger.close()
 
@@ -496,6 +496,24 @@ def test_a_deletion_that_is_on_record_is_no_loss_and_no_more_than_it_says(guard:
     assert report.notices == [f"worker-0: records 1 to {last} were deleted, as the log says itself"]
     two.unlink()  # a second one goes with it, unannounced
     assert "are missing" in first(guard).what
+
+
+def test_a_deletion_that_another_log_announces_is_a_loss(guard: Guard) -> None:
+    path = segments(guard)[0]
+    control(guard, "retain", f"worker-0/{path.name}:{frames(path)[-1].sequence}", "worker-1")
+    path.unlink()
+    assert "are missing" in first(guard).what
+
+
+def test_what_retention_never_deletes_cannot_be_announced(guard: Guard) -> None:
+    write(guard.audit, "supervisor", 0, 8)
+    own, middle, newest = segments(guard, "supervisor")[0], segments(guard)[1], segments(guard, "worker-1")
+    for path in (own, middle, *newest):
+        control(guard, "retain", f"{path.parent.name}/{path.name}:{frames(path)[-1].sequence}")
+    for path in (own, middle, *newest):
+        path.unlink()
+    found = judged(guard).findings
+    assert [one.place.writer for one in found if one.gone] == ["supervisor", "worker-0", "worker-1"]
 
 
 @pytest.mark.parametrize(
