@@ -79,6 +79,11 @@ class GrowingLog:
         return self._floor if self._floor is not None and self._floor.size > self.signed.size else self.signed
 
     @property
+    def damage(self) -> str:
+        """Where the log was found damaged, though records behind it can be read and are taken in; empty if nowhere."""
+        return self._leaves.damage
+
+    @property
     def size(self) -> int:
         """How many records were taken in."""
         return self._tree.size

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from guard.audit.frames import Scanner
-from guard.audit.segments import CHUNK, LedgerError, describe, first_of, listing
+from guard.audit.frames import End, Scanner
+from guard.audit.segments import CHUNK, LedgerError, Lost, describe, first_of, listing, pass_damage
 from guard.audit.tree import VOID, leaf_hash
 
 
@@ -28,6 +28,8 @@ class Leaves:
         self._path: Path | None = None
         self._scanner = Scanner()
         self._position = 0
+        self._searched: tuple[Path, int] | None = None
+        self.damage = ""  # where records that can be read follow such that cannot
 
     def read(self, budget: int) -> Iterator[tuple[int, bytes]]:
         """What came since the last call, as sequence and leaf, until about ``budget`` bytes are read.
@@ -42,12 +44,20 @@ class Leaves:
         for at, path in enumerate(paths):
             if self._path != path:
                 yield from self._enter(path)
-            while budget > 0 and (data := self._chunk(path)):
+            while budget > 0:
+                data = self._chunk(path)
                 budget -= len(data)
                 for frame in self._scanner.feed(data):
                     if frame.sequence >= self.next:
                         self.next = frame.sequence + 1
                         yield frame.sequence, leaf_hash(frame.kind, frame.payload)
+                if not data:
+                    lost = self._pass(path, sealed=at + 1 < len(paths))
+                    if lost is None:
+                        break
+                    for sequence in range(self.next, lost.last + 1):
+                        self.next = sequence + 1
+                        yield sequence, VOID
             if budget <= 0:
                 return
             if at + 1 < len(paths):
@@ -66,6 +76,22 @@ class Leaves:
         for sequence in range(self.next, first):
             self.next = sequence + 1
             yield sequence, VOID
+
+    def _pass(self, path: Path, *, sealed: bool) -> Lost | None:
+        """Go on behind damage, if whole records follow it; what it took has no leaf, as a number that is not used."""
+        if self._searched == (path, self._position) or (self._scanner.end is End.TORN and not sealed):
+            return None
+        try:
+            found = pass_damage(path, self._scanner)
+        except FileNotFoundError:
+            return None
+        if found is None:
+            self._searched = path, self._position
+            return None
+        lost, self._scanner = found
+        self._position = self._scanner.offset
+        self.damage = self.damage or f"{path}: is damaged at byte {lost.offset}, record {lost.first} ({lost.end.value})"
+        return lost
 
     def _chunk(self, path: Path) -> bytes:
         try:
