@@ -27,12 +27,13 @@ def recover_bodies(directory: Path) -> list[TornTail]:
     for retention in sorted((directory / FOLDER).glob("*-*")):
         for day in sorted(path for path in retention.iterdir() if path.is_dir())[-DAYS:]:
             for path in listing(day)[-1:]:
-                reader = SegmentReader(path)
-                for _ in reader.read():
+                # Leaves find bodies by their offset, so those behind damage are as good as before it.
+                reader = SegmentReader(path, passing=True)
+                for _ in reader.read(whole=True):
                     pass
                 if reader.end in {End.COMPLETE, End.VERSION}:
                     continue
-                torn = set_aside(reader)
+                torn = set_aside(path, reader.offset, reader.end)
                 if torn is not None:
                     place = day.relative_to(directory)
                     found.append(replace(torn, segment=str(place / torn.segment), file=str(place / torn.file)))

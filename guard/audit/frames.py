@@ -28,6 +28,9 @@ PACKED = 3
 MAX_EXPANSION = 64
 MAX_PAYLOAD = 64 * 1024 * 1024
 MAX_SEQUENCE = 2**64 - 1
+# Of what is searched for a frame behind damage: records that may be missing, and bytes of which a checksum is made.
+MAX_MISSING = 4 * 1024 * 1024
+MAX_TRIED = 256 * 1024 * 1024
 
 _HEAD = struct.Struct(">4sBBIQ")
 _CRC = struct.Struct(">I")
@@ -123,6 +126,11 @@ class Scanner:
         self.offset = offset
         self.end = End.COMPLETE
 
+    @property
+    def expected(self) -> int:
+        """The sequence of the frame that must come next; 0 accepts any."""
+        return self._next or 0
+
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that these bytes complete; none after the scan has stopped for good."""
         if self.end not in {End.COMPLETE, End.TORN}:
@@ -194,6 +202,27 @@ def _wrong(data: bytes, at: int) -> End:
         return End.CHECKSUM
     # Only with a good checksum is another version a newer writer's and not a damaged byte.
     return End.VERSION if version not in _VERSIONS else End.SEQUENCE
+
+
+def resync(data: bytes, expected: int, begin: int = 0) -> tuple[int, int] | None:
+    """Where behind damage the next whole frame begins and its sequence, ``expected`` or more; None if there is none.
+
+    Random bytes that look like one are one in four thousand million, and then its sequence must fit as well.
+    """
+    tried, at = 0, data.find(MAGIC, begin)
+    while 0 <= at <= len(data) - HEADER:
+        _, version, _, length, sequence, checksum = _BEGIN.unpack_from(data, at)
+        end = at + HEADER + length
+        fits = version in _VERSIONS and expected <= sequence <= expected + MAX_MISSING
+        if fits and length <= MAX_PAYLOAD and end <= len(data):
+            tried += length
+            if tried > MAX_TRIED:
+                return None
+            payload = memoryview(data)[at + HEADER : end]
+            if zlib.crc32(payload, zlib.crc32(data[at : at + _HEAD.size])) == checksum:
+                return at, sequence
+        at = data.find(MAGIC, at + 1)
+    return None
 
 
 def scan(data: bytes, first: int | None = None) -> Scan:

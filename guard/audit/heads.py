@@ -89,6 +89,11 @@ class GrowingLog:
         return self.signed if self._floor is None else self._floor
 
     @property
+    def damage(self) -> str:
+        """Where the log was found damaged, though records behind it can be read and are taken in; empty if nowhere."""
+        return self._leaves.damage
+
+    @property
     def size(self) -> int:
         """How many records were taken in."""
         return self._tree.size

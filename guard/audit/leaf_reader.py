@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from guard.audit.frames import Scanner
+from guard.audit.frames import End, Scanner
 from guard.audit.gathering import Gathered
-from guard.audit.segments import CHUNK, LedgerError, describe, first_of, listing
+from guard.audit.segments import CHUNK, LedgerError, Lost, describe, first_of, listing, pass_damage
 from guard.audit.tree import VOID, leaf_hash
 
 _MOST_VOID: Final = 65_536  # leaves at once of sequences that no record has
@@ -33,6 +33,8 @@ class Leaves:
         self._path: Path | None = None
         self._scanner = Scanner()
         self._position = 0
+        self._searched: tuple[Path, int] | None = None
+        self.damage = ""  # where records that can be read follow such that cannot
 
     def read(self, budget: int) -> Iterator[tuple[int, bytes]]:
         """What came since the last call, as sequence and leaf; otherwise as `runs`."""
@@ -52,7 +54,8 @@ class Leaves:
         for at, path in enumerate(paths):
             if self._path != path:
                 yield from self._enter(path)
-            while budget > 0 and (data := self._chunk(path)):
+            while budget > 0:
+                data = self._chunk(path)
                 budget -= len(data)
                 frames = self._scanner.feed(data)
                 if self._gathered is not None and frames:
@@ -61,6 +64,11 @@ class Leaves:
                 if fresh:
                     self.next = frames[-1].sequence + 1
                     yield self.next - len(fresh), fresh
+                if not data:
+                    lost = self._pass(path, sealed=at + 1 < len(paths))
+                    if lost is None:
+                        break
+                    yield from self._void(lost.last + 1)
             if budget <= 0:
                 return
             if at + 1 < len(paths):
@@ -78,10 +86,29 @@ class Leaves:
         self._path, self._scanner, self._position = path, Scanner(first), 0
         if self._gathered is not None:
             self._gathered.begin(path)
-        while self.next < first:
-            count = min(first - self.next, _MOST_VOID)
+        yield from self._void(first)
+
+    def _void(self, until: int) -> Iterator[tuple[int, list[bytes]]]:
+        while self.next < until:
+            count = min(until - self.next, _MOST_VOID)
             self.next += count
             yield self.next - count, [VOID] * count
+
+    def _pass(self, path: Path, *, sealed: bool) -> Lost | None:
+        """Go on behind damage, if whole records follow it; what it took has no leaf, as a number that is not used."""
+        if self._searched == (path, self._position) or (self._scanner.end is End.TORN and not sealed):
+            return None
+        try:
+            found = pass_damage(path, self._scanner)
+        except FileNotFoundError:
+            return None
+        if found is None:
+            self._searched = path, self._position
+            return None
+        lost, self._scanner = found
+        self._position = self._scanner.offset
+        self.damage = self.damage or f"{path}: is damaged at byte {lost.offset}, record {lost.first} ({lost.end.value})"
+        return lost
 
     def _chunk(self, path: Path) -> bytes:
         try:

@@ -51,7 +51,7 @@ class Limits:
 
     segment: int = 64 * 1024 * 1024
     unsynced: int = 64 * 1024 * 1024
-    interval: float = 0.5
+    interval: float = 0.2
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,27 +73,28 @@ def about(segment: Path) -> About | None:
 def locate(segment: Path, request: Request, *, sealed: bool) -> Located:
     """Find it; a sealed segment without an index gets one, if that can be written. Raises LedgerError."""
     try:
-        found = _indexed(segment, request)
+        found = _indexed(segment, request, sealed=sealed)
         if found is None and sealed:
             found = _indexing(segment, request)
-        return found or _scanned(segment, request)
+        return found or _scanned(segment, request, sealed=sealed)
     except FileNotFoundError:
         return Located((), first_of(segment), 0, End.COMPLETE)  # one that could not be begun is removed again
     except OSError as error:
         raise LedgerError(f"{segment}: {describe(error)}") from error
 
 
-def _scanned(segment: Path, request: Request, begin: int = 0, first: int = 0) -> Located:
-    reader = SegmentReader(segment, begin, first)
+def _scanned(segment: Path, request: Request, begin: int = 0, first: int = 0, *, sealed: bool) -> Located:
+    reader = SegmentReader(segment, begin, first, passing=True)
     found, last = [], (first or first_of(segment)) - 1
-    for frame in reader.read():
+    for frame in reader.read(whole=sealed):
         last = frame.sequence
         if request.needle in frame.payload:
             found.append(frame)
-    return Located(tuple(found), max(last, first_of(segment)), reader.offset, reader.end)
+    stands = reader.lost[0] if reader.lost else reader
+    return Located(tuple(found), max(last, first_of(segment)), stands.offset, stands.end)
 
 
-def _indexed(segment: Path, request: Request) -> Located | None:
+def _indexed(segment: Path, request: Request, *, sealed: bool) -> Located | None:
     try:
         with Index(segment) as index:
             reach = bound(segment, index)
@@ -106,7 +107,7 @@ def _indexed(segment: Path, request: Request) -> Located | None:
         return None
     if size == span.end:
         return Located(found, span.last, span.end, End.COMPLETE)
-    rest = _scanned(segment, request, span.end, span.last + 1)
+    rest = _scanned(segment, request, span.end, span.last + 1, sealed=sealed)
     return Located((*found, *rest.frames), rest.last, rest.offset, rest.end)
 
 
@@ -141,5 +142,5 @@ def _indexing(segment: Path, request: Request) -> Located | None:
         if segment.parent.stat().st_uid != os.geteuid():
             return None  # a file of another owner would be in the guard's own way
         index_sealed(segment)
-        return _indexed(segment, request)
+        return _indexed(segment, request, sealed=True)
     return None

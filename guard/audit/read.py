@@ -83,20 +83,23 @@ class _Tail:
                     yield self.time, Damage(self.directory.name, path.name, 0, missing)
                 self.expected = first + 1  # an empty segment has used up its name
                 self.reader = self._enter(path, sealed=path is not paths[-1])
-            yield from self._segment(self.reader)
+            yield from self._segment(self.reader, sealed=path is not paths[-1])
 
     def _enter(self, path: Path, *, sealed: bool) -> SegmentReader:
         """Begin to read it, at its end if nobody wants what it is about."""
         found = about(path) if sealed and self.skips is not None else None
         if found is None or self.skips is None or not self.skips(found):
-            return SegmentReader(path)
+            return SegmentReader(path, passing=True)
         self.expected = found.last + 1
-        return SegmentReader(path, found.end, found.last + 1)
+        return SegmentReader(path, found.end, found.last + 1, passing=True)
 
-    def _segment(self, reader: SegmentReader) -> Iterator[tuple[float, Item]]:
-        was = reader.end
+    def _segment(self, reader: SegmentReader, *, sealed: bool) -> Iterator[tuple[float, Item]]:
+        was, passed = reader.end, len(reader.lost)
         try:
-            for frame in reader.read():
+            for frame in reader.read(whole=sealed):
+                for lost in reader.lost[passed:]:
+                    yield self.time, Damage(self.directory.name, reader.path.name, lost.offset, lost.end.value)
+                passed = len(reader.lost)
                 self.expected = frame.sequence + 1
                 yield self._item(reader.path.name, frame)
         except FileNotFoundError:

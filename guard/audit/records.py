@@ -162,7 +162,8 @@ class Recovered(_Record, frozen=True, gc=False):
     """What a crash or a failing disk left, and what was done about it.
 
     ``what`` is ``torn_tail`` (``set_aside`` bytes from ``offset`` of ``segment`` were moved to ``file``), ``torn_body``
-    (the same of a segment of bodies),
+    (the same of a segment of bodies), ``damaged`` (the records ``first`` to ``last`` cannot be read any more at
+    ``offset`` of ``segment``, though they were signed; it is left as it is),
     ``open_intent`` (the request ``id`` has no outcome and will have none: ``ending``), or ``failed_segment``
     (``reason``; the records ``first`` to ``last`` were written but never confirmed by the disk).
     """

@@ -17,11 +17,11 @@ import msgspec
 
 from guard.audit.checkpoint import Checkpoint
 from guard.audit.findings import Expected, Finding, Place, Rehashed
-from guard.audit.frames import End, Frame, Scanner
+from guard.audit.frames import End, Frame
 from guard.audit.index import path_of
 from guard.audit.indexing import Collected, hides
 from guard.audit.records import Control, Kind, RecordError, decode
-from guard.audit.segments import CHUNK, LedgerError, describe, first_of, listing
+from guard.audit.segments import CHUNK, LedgerError, Lost, SegmentReader, describe, first_of, listing
 from guard.audit.tiles import HEIGHT, WIDTH, TileError, TileReader, split, tile_path, tile_width
 from guard.audit.tree import VOID, Frontier, complete_root, leaf_hash, root
 
@@ -35,6 +35,14 @@ class _Named(msgspec.Struct):
 
 
 _NAMED: Final = msgspec.json.Decoder(_Named)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stand:
+    """Where a segment, or what is whole of it, ends, and why nothing follows there."""
+
+    offset: int
+    end: End
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +90,7 @@ class _Rehash:
 
     def run(self) -> Rehashed:
         found = self._found
-        last: tuple[Path, Scanner] | None = None
+        last: tuple[Path, _Stand] | None = None
         for path in listing(self._directory):
             expected, first = self._frontier.size + 1, first_of(path)
             if first > expected:
@@ -108,23 +116,35 @@ class _Rehash:
             self._find(Place(found.writer, path.name, 0, first_of(path)), what)
         return found
 
-    def _segment(self, path: Path) -> Scanner:
-        scanner = Scanner(first_of(path))
+    def _segment(self, path: Path) -> _Stand:
+        reader, passed, read = SegmentReader(path, passing=True), 0, 0
         collected = Collected(first_of(path), 0) if path_of(path).exists() else None
         try:
-            with path.open("rb") as file:
-                while data := file.read(CHUNK):
-                    self._progress(len(data))
-                    frames = scanner.feed(data)
-                    for frame in frames:
-                        self._record(path.name, frame)
-                    if collected is not None:
-                        collected.take(frames)
+            for frame in reader.read(whole=True):
+                for lost in reader.lost[passed:]:
+                    self._passed(path, lost)
+                passed = len(reader.lost)
+                read += frame.size
+                if read >= CHUNK:
+                    self._progress(read)
+                    read = 0
+                self._record(path.name, frame)
+                if collected is not None:
+                    collected.take([frame])
+            self._progress(path.stat().st_size - reader.offset + read)
             if collected is not None and hides(path, collected):
                 self._hiding.append(path)
         except OSError as error:
             raise LedgerError(f"{path}: {describe(error)}") from error
-        return scanner
+        return _Stand(reader.offset, reader.end)
+
+    def _passed(self, path: Path, lost: Lost) -> None:
+        """Name damage that whole records follow: no crash leaves that, whether or not it was signed."""
+        stand = path, _Stand(lost.offset, lost.end)
+        if lost.last < lost.first:
+            self._find(Place(self._found.writer, path.name, lost.offset, lost.first), _WORDS[lost.end])
+        else:
+            self._gap(lost.first, lost.last + 1, stand, damaged=True)
 
     def _record(self, segment: str, frame: Frame) -> None:
         found = self._found
@@ -206,7 +226,7 @@ class _Rehash:
                 self._differs.append(_Differs(place, level, index, what))
                 return
 
-    def _gap(self, first: int, after: int, last: tuple[Path, Scanner] | None) -> None:
+    def _gap(self, first: int, after: int, last: tuple[Path, _Stand] | None, *, damaged: bool = False) -> None:
         """Records that are not there: their leaves are the tiles', for the tree behind them to be judged."""
         missing = []
         for sequence in range(first, after):
@@ -218,21 +238,21 @@ class _Rehash:
                     # Without a partial tile, which an old copy lacks, the number counts as unused; the root will tell.
                     if tile_width(0, (sequence - 1) // WIDTH, self._signed) == WIDTH:
                         self._differs.append(_Differs(Place(self._found.writer), -1, 0, str(error)))
-            if leaf != VOID or sequence > self._signed:
+            if leaf != VOID or sequence > self._signed or damaged:
                 missing.append(sequence)
             self._leaf(leaf, Place(self._found.writer, "", 0, sequence))
         if missing:
             self._find(*self._gone(missing[0], last), gone=missing[-1])
 
-    def _gone(self, first: int, last: tuple[Path, Scanner] | None) -> tuple[Place, str]:
+    def _gone(self, first: int, last: tuple[Path, _Stand] | None) -> tuple[Place, str]:
         if last is not None and last[1].end is not End.COMPLETE:
-            path, scanner = last
-            place = Place(self._found.writer, path.name, scanner.offset, first)
-            return place, _WORDS[scanner.end]
+            path, stand = last
+            place = Place(self._found.writer, path.name, stand.offset, first)
+            return place, _WORDS[stand.end]
         name = f"seg-{first:020d}.log" if last is None or first_of(last[0]) < first else ""
         return Place(self._found.writer, name, 0, first), "the segment is missing, or ends too early"
 
-    def _short(self, last: tuple[Path, Scanner] | None) -> None:
+    def _short(self, last: tuple[Path, _Stand] | None) -> None:
         first = self._frontier.size + 1
         place, why = self._gone(first, last)
         if last is not None and last[1].end is End.COMPLETE:

@@ -99,6 +99,7 @@ class Sealer:
                 if name in self._logs and log.size > log.signed.size and log.size >= log.newest.size:
                     grown.append((log, log.head))
             _, problem = self._problems.get(name, (0.0, ""))
+            problem = problem or (log.damage if log is not None else "")
             found.append(Sealed(name, log.signed.size if log else 0, behind, problem))
         found += self._missing(names)
         if grown:

@@ -468,7 +468,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("guard/fleet/tls/client_key", presence(added=S, removed=W, changed=N), "what the guard shows there"),
     Rule("guard/fleet/tls/client_key/*", always(N), "what the guard shows there"),
     Rule("guard/fleet/peers", always(W), "whom a stop reaches without the engine"),
-    Rule("guard/fleet/peers/*", always(W), "whom a stop reaches without the engine"),
+    Rule("guard/fleet/peers/*/*", always(W), "whom a stop reaches without the engine"),
     Rule("guard/fleet/peer_tls", presence(added=S, removed=W), "whether peers prove themselves"),
     Rule("guard/fleet/peer_tls/ca", presence(added=S, removed=W), "whom the guard trusts there"),
     Rule("guard/fleet/peer_tls/client_certificate", presence(added=S, removed=W, changed=N), "what the guard shows"),

@@ -20,7 +20,7 @@ from guard.audit.copies import step
 from guard.audit.frames import Scanner
 from guard.audit.records import RecordError, decode
 from guard.audit.retention import ends
-from guard.audit.segments import CHUNK, LedgerError, SegmentReader, first_of, listing, name
+from guard.audit.segments import CHUNK, LedgerError, SegmentReader, first_of, listing, name, pass_damage
 from guard.audit.tiles import HEIGHT, TileError, TileReader, tile_path
 from guard.audit.tree import VOID
 from guard.shipping.cursor import Position
@@ -47,10 +47,15 @@ class Piece:
 
 def leaves(directory: Path, at: Position, signed: int) -> Piece | None:
     """The leaves that follow, up to the record ``signed``; raises LedgerError and OSError."""
-    for path, offset, first in _following(directory, at):
-        if first > signed:
+    for path, begin, number in _following(directory, at):
+        if number > signed:
             return None
+        offset, first = begin, number
         data, end, following = _frames(path, offset, first, signed)
+        if not data:
+            # All that was signed was whole, so what is no record here is damage, and what stands behind it goes.
+            offset, first = _behind(path, offset, first)
+            data, end, following = _frames(path, offset, first, signed)
         if data:
             after = Position(path.name, end, following)
             return Piece(
@@ -87,7 +92,7 @@ def last_record(directory: Path) -> int:
     """The number of the last whole record that is there, 0 without any; raises OSError."""
     for path in reversed(listing(directory)):
         number = 0
-        for frame in SegmentReader(path).read():
+        for frame in SegmentReader(path, passing=True).read():
             number = frame.sequence
         if number:
             return number
@@ -180,6 +185,21 @@ def _frames(path: Path, offset: int, first: int, signed: int) -> tuple[bytes, in
     except FileNotFoundError:
         pass  # a segment that could not be begun is removed again
     return bytes(raw[:size]), offset + size, following
+
+
+def _behind(path: Path, offset: int, first: int) -> tuple[int, int]:
+    """Where the next whole record stands behind what is none, and which it is; the same place if none does."""
+    scanner = Scanner(first, offset)
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            while data := file.read(CHUNK):
+                if scanner.feed(data):
+                    return offset, first
+        found = pass_damage(path, scanner)
+    except FileNotFoundError:
+        return offset, first
+    return (offset, first) if found is None else (found[1].offset, found[1].expected)
 
 
 def _lost(directory: Path, expected: int, first: int, signed: int) -> str:

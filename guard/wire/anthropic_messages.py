@@ -229,12 +229,16 @@ _ERROR_TYPES: Final[Mapping[int, str]] = {
 }
 
 
-def error_fields(code: Code, request: str, detail: str) -> dict[str, Any]:
+def error_fields(code: Code, request: str, detail: str, *, begun: bool = False) -> dict[str, Any]:
     """Anthropic's error envelope; the code stands where its SDKs look for one, in ``error.details.error_code``."""
     told = TOLD[code]
     server = "overloaded_error" if told.retry else "api_error"
     kind = _ERROR_TYPES.get(told.status, "invalid_request_error" if told.status < 500 else server)  # noqa: PLR2004 - HTTP's own border
-    problem = {"type": kind, "message": f"{told.sentence} {detail}".rstrip(), "details": {"error_code": code.value}}
+    problem = {
+        "type": kind,
+        "message": f"{told.words(begun=begun)} {detail}".rstrip(),
+        "details": {"error_code": code.value},
+    }
     return {"type": "error", "error": problem, "request_id": request}
 
 
@@ -277,4 +281,4 @@ class AnthropicMessages:
 
     def end_failed(self, naming: Naming, seen: object, code: Code) -> bytes:
         """Put the error into the stream; no ``message_stop`` follows."""
-        return frame("error", error_fields(code, naming.request, ""))
+        return frame("error", error_fields(code, naming.request, "", begun=True))

@@ -117,11 +117,19 @@ class Dialect(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a caller is told: the HTTP status, a sentence, and whether the same request may be sent again."""
+    """What a caller is told: the HTTP status, a sentence, and whether the same request may be sent again.
+
+    ``midway`` is the sentence within an answer that has begun, where the other one would not be true any more.
+    """
 
     status: int
     sentence: str
     retry: bool = False
+    midway: str = ""
+
+    def words(self, *, begun: bool) -> str:
+        """The sentence before the first byte of an answer, or after it."""
+        return self.midway or self.sentence if begun else self.sentence
 
 
 TOLD: Mapping[Code, Told] = {
@@ -141,9 +149,21 @@ TOLD: Mapping[Code, Told] = {
     Code.DE_DEPLOYED: Told(410, "This model has been withdrawn by its operator."),
     Code.NO_NEW_PRINCIPALS: Told(403, "This model is not open to new API keys; those issued earlier are served."),
     Code.EVIDENCE_EXPIRED: Told(503, "This model is not served: evidence that its safety level requires has lapsed."),
-    Code.LOG_UNAVAILABLE: Told(503, "The request could not be recorded and was not sent."),
-    Code.SAFEGUARD_FAILED: Told(503, "A required safeguard is not available; the request was not served."),
-    Code.HELD_TOO_MUCH: Told(502, "The answer could not be checked and was withheld."),
+    Code.LOG_UNAVAILABLE: Told(
+        503,
+        "The request could not be recorded and was not sent.",
+        midway="What followed could not be recorded and was withheld.",
+    ),
+    Code.SAFEGUARD_FAILED: Told(
+        503,
+        "A required safeguard is not available; the request was not served.",
+        midway="A required safeguard is not available; what followed was withheld.",
+    ),
+    Code.HELD_TOO_MUCH: Told(
+        502,
+        "The answer could not be checked and was withheld.",
+        midway="What followed could not be checked and was withheld.",
+    ),
     Code.UPSTREAM_FAILED: Told(502, "The model's server failed."),
     Code.UPSTREAM_TIMEOUT: Told(504, "The model's server did not answer in time."),
     Code.DEADLINE: Told(504, "The answer took longer than this model's limit."),
@@ -151,5 +171,7 @@ TOLD: Mapping[Code, Told] = {
     Code.DRAINING: Told(503, "The server is shutting down; try again.", retry=True),
     Code.POLICY_CHANGED: Told(503, "The policy for this model or key became stricter; send it again.", retry=True),
     Code.CALLER_GONE: Told(499, "The caller left."),
-    Code.INTERNAL: Told(500, "The guard failed; nothing was served."),
+    Code.INTERNAL: Told(
+        500, "The guard failed; nothing was served.", midway="The guard failed; nothing more is served."
+    ),
 }

@@ -14,12 +14,15 @@ _TYPES: Final[Mapping[int, str]] = {401: "authentication_error", 403: "permissio
 _SERVER: Final = 500
 
 
-def error_body(code: Code, request: str, detail: str = "") -> bytes:
-    """The body of a plain error; ``detail`` names a field and what is wrong with it (``n: must be an integer``)."""
+def error_body(code: Code, request: str, detail: str = "", *, begun: bool = False) -> bytes:
+    """The body of a plain error; ``detail`` names a field and what is wrong with it (``n: must be an integer``).
+
+    ``begun`` says that some of the answer has been sent.
+    """
     told = TOLD[code]
     place, _, problem = detail.partition(": ")
     error = {
-        "message": f"{told.sentence} {detail}".rstrip() + f" (request {request})",
+        "message": f"{told.words(begun=begun)} {detail}".rstrip() + f" (request {request})",
         "type": _TYPES.get(told.status, "invalid_request_error" if told.status < _SERVER else "server_error"),
         "param": place if problem and " " not in place else None,  # a sentence with a colon names no field
         "code": code.value,
@@ -29,4 +32,4 @@ def error_body(code: Code, request: str, detail: str = "") -> bytes:
 
 def error_event(code: Code, request: str) -> bytes:
     """The same inside a stream; no terminator follows."""
-    return b"data: " + error_body(code, request) + b"\n\n"
+    return b"data: " + error_body(code, request, begun=True) + b"\n\n"

@@ -165,6 +165,10 @@ class OpenAIResponses:
             if seen.step >= seen.output.ended:
                 return b""
             step = seen.step + 1
-        envelope = msgspec.json.decode(error_body(code, naming.request))
-        told = {"code": code.value, "message": f"{TOLD[code].sentence} (request {naming.request})", "param": None}
+        envelope = msgspec.json.decode(error_body(code, naming.request, begun=True))
+        told = {
+            "code": code.value,
+            "message": f"{TOLD[code].words(begun=True)} (request {naming.request})",
+            "param": None,
+        }
         return encode_event("error", step, {**told, **envelope})

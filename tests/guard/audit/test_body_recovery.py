@@ -54,6 +54,17 @@ def test_a_torn_tail_is_set_aside_and_recorded_once(tmp_path: Path) -> None:
     assert (tmp_path / "w1" / told.file).read_bytes() == TORN
 
 
+def test_damage_that_whole_texts_follow_is_left_and_they_stay_readable(tmp_path: Path) -> None:
+    path = written(tmp_path, requests=3)
+    data = bytearray(path.read_bytes())
+    second = [frame for frame in frames.scan(bytes(data)).frames if frame.kind != Kind.SALT][1]
+    data[second.offset + frames.HEADER] ^= 1
+    path.write_bytes(bytes(data) + TORN)
+    (torn,) = recover_bodies(tmp_path / "w1")
+    assert (torn.offset, torn.size) == (len(data), len(TORN))
+    assert path.read_bytes() == data
+
+
 def test_a_segment_of_a_newer_version_is_left_as_it_is(tmp_path: Path) -> None:
     path = written(tmp_path)
     newer = bytearray(frames.encode(Kind.BODY, 99, b"x"))

@@ -201,3 +201,28 @@ def test_what_would_expand_too_far_is_not_compressed() -> None:
     frame = compact(3, 7, bytes(1_000_000))
     assert len(frame) > 1_000_000
     assert scan(frame, 7).frames[0].payload == bytes(1_000_000)
+
+
+@given(PAYLOADS, st.data())
+def test_behind_any_damage_of_one_frame_the_next_whole_one_is_found(payloads: list[bytes], data: st.DataObject) -> None:
+    whole = segment([*payloads, b"behind"])
+    at = data.draw(st.integers(0, len(payloads) - 1), label="the frame")
+    where = data.draw(st.integers(ends(payloads)[at], ends(payloads)[at + 1] - 1), label="its byte")
+    damaged = bytearray(whole)
+    damaged[where] ^= data.draw(st.integers(1, 255), label="how")
+    scanner = Scanner(7)
+    scanner.feed(bytes(damaged))
+    begin = ends(payloads)[at]
+    assert scanner.offset == begin
+    assert frames.resync(bytes(damaged[begin:]), scanner.expected, 1) == (ends(payloads)[at + 1] - begin, 8 + at)
+
+
+def test_a_frame_of_an_earlier_or_far_later_sequence_is_none_to_go_on_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    for other in (6, 7 + frames.MAX_MISSING + 1):
+        assert frames.resync(b"xx" + encode(1, other, b"{}"), 7) is None
+    assert frames.resync(b"xx" + encode(1, 7, b"{}"), 7) == (2, 7)
+    monkeypatch.setattr(frames, "MAX_TRIED", 99)  # bytes made to look like frames must not take for ever
+    hostile = bytearray(encode(1, 7, bytes(50)) * 2)
+    hostile[-1] ^= 1
+    hostile[len(hostile) // 2 - 1] ^= 1
+    assert frames.resync(bytes(hostile) + encode(1, 7, b"{}"), 7) is None

@@ -316,13 +316,14 @@ def test_a_segment_that_somebody_cuts_is_noticed_and_on_record_in_the_next(tmp_p
         log = opened(tmp_path)
         os.truncate(listing(tmp_path / "w1")[0], 0)
         with pytest.raises(Unavailable, match="the segment was cut"):
-            await done(log.intent(exchange("lost"), durable=True, keep=None))
+            await done(log.intent(exchange("in doubt"), durable=True, keep=None))
         await done(log.intent(exchange("kept"), durable=True, keep=None))
         log.close()
 
     asyncio.run(journey())
+    assert [item.reason for item in iter_records(tmp_path) if isinstance(item, Damage)] == ["sequence"]
     read = [item.record for item in iter_records(tmp_path) if not isinstance(item, Damage)]
-    assert [one.id for one in read if isinstance(one, records.Intent)] == ["kept"]
+    assert [one.id for one in read if isinstance(one, records.Intent)] == ["in doubt", "kept"]
     (failed,) = [one for one in read if isinstance(one, records.Recovered)]
     assert (failed.what, failed.segment, failed.first, failed.last) == ("failed_segment", name(1), 2, 2)
     assert failed.reason.startswith("the segment was cut")

@@ -64,8 +64,8 @@ def segments(audit: Path) -> list[Path]:
 def read_whole(audit: Path, request: str) -> list[Item]:
     """What there is without any index, and without one being made."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lookup, "_indexed", lambda *_: None)
-        patch.setattr(lookup, "_indexing", lambda *_: None)
+        patch.setattr(lookup, "_indexed", lambda *_, **__: None)
+        patch.setattr(lookup, "_indexing", lambda *_, **__: None)
         return list(search(audit, request))
 
 
@@ -80,10 +80,10 @@ def scans(audit: Path, request: str) -> int:
     count = 0
     scanned = lookup._scanned
 
-    def counting(segment: Path, wanted: Request, begin: int = 0, first: int = 0) -> lookup.Located:
+    def counting(segment: Path, wanted: Request, begin: int = 0, first: int = 0, *, sealed: bool) -> lookup.Located:
         nonlocal count
         count += 1
-        return scanned(segment, wanted, begin, first)
+        return scanned(segment, wanted, begin, first, sealed=sealed)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lookup, "_scanned", counting)

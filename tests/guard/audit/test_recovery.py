@@ -11,11 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.audit import frames, records
+from guard.audit.checkpoint import Checkpoint
 from guard.audit.frames import End
+from guard.audit.heads import CHECKPOINT
 from guard.audit.ledger import Ledger, Limits
+from guard.audit.note import Note, Signature
+from guard.audit.read import Damage, Entry, iter_records
 from guard.audit.recovery import Recovery, TornTail, account, recover
 from guard.audit.segments import LedgerError, listing, name
+from guard.audit.verify import verify
 from tests.guard.audit.fakes import Clock, contents, exchange, outcome
+from tests.guard.audit.sealed_log import Guard, write
 
 QUIET = Limits(interval=30.0)
 
@@ -155,3 +161,74 @@ def test_recovering_again_and_again_adds_no_second_account(tmp_path: Path) -> No
     shutil.rmtree(tmp_path / "copy")
     closed = [one.id for one in contents(tmp_path) if isinstance(one, records.Recovered)]
     assert closed == ["r0", "r2", "r4"]
+
+
+def flipped(path: Path, number: int) -> int:
+    """Flip one bit in the payload of the segment's frame of this place; returns its sequence."""
+    data = bytearray(path.read_bytes())
+    frame = frames.scan(bytes(data)).frames[number]
+    data[frame.offset + frames.HEADER] ^= 1
+    path.write_bytes(data)
+    return frame.sequence
+
+
+def test_a_flipped_bit_in_what_was_signed_takes_one_record_and_no_other(tmp_path: Path) -> None:
+    guard = Guard(tmp_path)
+    write(guard.audit, "worker-0", 0, 12, limits=Limits())
+    guard.seal()
+    directory = guard.audit / "worker-0"
+    (path,) = listing(directory)
+    count = len(frames.scan(path.read_bytes()).frames)
+    bad = flipped(path, 5)
+    before = path.read_bytes()
+    last = write(guard.audit, "worker-0", 12, 1)
+    assert (path.read_bytes(), list(directory.glob("*.torn-*"))) == (before, [])
+    assert last > count
+    items = list(iter_records(guard.audit))
+    (damage,) = [item for item in items if isinstance(item, Damage)]
+    assert (damage.segment, damage.reason) == (path.name, "checksum")
+    entries = [item for item in items if isinstance(item, Entry)]
+    assert [one.sequence for one in entries] == [one for one in range(1, last + 1) if one != bad]
+    (told,) = [one.record for one in entries if isinstance(one.record, records.Recovered) and one.record.segment]
+    assert (told.what, told.first, told.last, told.offset) == ("damaged", bad, bad, damage.offset)
+    # It is sealed on, the alarm stands, and verification names that one record.
+    (state,) = guard.seal().writers
+    assert (state.size, f"record {bad} (checksum)" in state.problem) == (last, True)
+    (log,) = [log for log in verify(guard.audit, guard.ring().log.key).logs if log.writer == "worker-0"]
+    assert [(one.place.sequence, one.place.offset, one.gone) for one in log.findings] == [(bad, damage.offset, bad)]
+    assert log.findings[0].what == f"record {bad} is missing: the record's checksum is wrong"
+
+
+def test_a_flipped_bit_in_the_last_signed_record_is_left_and_no_number_is_used_twice(tmp_path: Path) -> None:
+    guard = Guard(tmp_path)
+    last = write(guard.audit, "worker-0", 0, 3, limits=Limits())
+    guard.seal()
+    directory = guard.audit / "worker-0"
+    (path,) = listing(directory)
+    assert flipped(path, -1) == last
+    (directory / CHECKPOINT).unlink()  # the log of all heads still has it
+    found = recover(directory)
+    assert (found.sequence, found.torn, len(found.damaged)) == (last + 1, None, 1)
+    assert (found.damaged[0].lost.first, found.damaged[0].lost.last) == (last, last)
+
+
+def test_damage_behind_what_was_signed_is_set_aside_as_a_power_cut_leaves_it(tmp_path: Path) -> None:
+    guard = Guard(tmp_path)
+    signed = write(guard.audit, "worker-0", 0, 3, limits=Limits())
+    guard.seal({"worker-0": signed - 4})
+    directory = guard.audit / "worker-0"
+    (path,) = listing(directory)
+    assert flipped(path, -3) == signed - 2
+    found = recover(directory)
+    assert (found.sequence, found.damaged) == (signed - 2, ())
+    assert found.torn is not None
+    assert found.torn.end is End.CHECKSUM
+
+
+def test_a_head_of_nonsense_uses_up_no_numbers(tmp_path: Path) -> None:
+    written(tmp_path / "w1")
+    (path,) = listing(tmp_path / "w1")
+    path.write_bytes(path.read_bytes()[:-1])
+    head = Checkpoint("x/w1", 2**60, bytes(32))
+    (tmp_path / "w1" / CHECKPOINT).write_bytes(Note(head.text(), (Signature("x", bytes(4), bytes(64)),)).encode())
+    assert recover(tmp_path / "w1").sequence < 30

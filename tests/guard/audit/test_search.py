@@ -233,8 +233,8 @@ def test_segments_that_cannot_matter_are_not_read(
     begun = []
 
     class Counting(SegmentReader):
-        def __init__(self, path: Path, begin: int = 0, first: int = 0) -> None:
-            super().__init__(path, begin, first)
+        def __init__(self, path: Path, begin: int = 0, first: int = 0, *, passing: bool = False) -> None:
+            super().__init__(path, begin, first, passing=passing)
             if begin == 0:
                 begun.append(path)
 

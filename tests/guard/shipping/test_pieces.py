@@ -125,3 +125,15 @@ def test_the_oldest_record_that_follows_says_since_when_it_waits(tmp_path: Path)
     assert oldest(directory, Position(path.name, path.stat().st_size - 1, 3)) is None
     segment(directory, 3, b"no record that is known")
     assert oldest(directory, Position(path.name, path.stat().st_size - 1, 3)) == (directory / name(3)).stat().st_mtime
+
+
+def test_records_behind_damage_are_shipped_under_their_own_numbers(tmp_path: Path) -> None:
+    path = segment(tmp_path / "w", 1, *(b"record %d" % number for number in range(1, 7)))
+    data = bytearray(path.read_bytes())
+    data[frames.scan(bytes(data)).frames[2].offset + frames.HEADER] ^= 1
+    path.write_bytes(data)
+    found = every(tmp_path / "w", 6)
+    assert [piece.name for piece in found] == [f"w/{name(1)}", f"w/{name(4)}"]
+    got = [frame.sequence for piece in found for frame in frames.scan(piece.data).frames]
+    assert got == [1, 2, 4, 5, 6]
+    assert found[1].lost.startswith(f"{tmp_path / 'w'}: records 3 to 3 are not there")

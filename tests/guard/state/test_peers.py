@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 
 import pytest
 
@@ -31,7 +31,7 @@ async def peer(answers: list[bytes]) -> AsyncIterator[tuple[str, list[bytes]]]:
     asked: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
+        with closing(writer), suppress(ConnectionError, asyncio.IncompleteReadError):
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
             asked.append(await reader.readexactly(length))
@@ -39,7 +39,8 @@ async def peer(answers: list[bytes]) -> AsyncIterator[tuple[str, list[bytes]]]:
             if said:
                 writer.write(said)
                 await writer.drain()
-                writer.close()
+            else:
+                await reader.read()  # until whoever asks goes
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:

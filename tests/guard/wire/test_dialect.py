@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from guard.wire.dialect import TOLD, Event
+from guard.wire.anthropic_messages import AnthropicMessages
+from guard.wire.dialect import TOLD, Dialect, Event, Naming
+from guard.wire.openai_chat import OpenAIChat
+from guard.wire.openai_completions import OpenAICompletions
+from guard.wire.openai_responses import OpenAIResponses
 from safeguards.exchange import Channel, ChannelId, ChannelKind
 from safeguards.verdict import Code
 
@@ -43,3 +47,22 @@ def test_an_event_waits_for_every_mark_it_carries_in_their_order() -> None:
 
 def test_an_event_without_marks_needs_no_clearance() -> None:
     assert Event.marked(b"data", []) == Event(b"data")
+
+
+@pytest.mark.parametrize("code", Code)
+def test_within_an_answer_nobody_is_told_that_nothing_was_sent(code: Code) -> None:
+    told = TOLD[code]
+    assert told.words(begun=False) == told.sentence
+    midway = told.words(begun=True)
+    assert midway.endswith(".")
+    assert not any(wrong in midway for wrong in ("was not sent", "was not served", "nothing was served"))
+
+
+@pytest.mark.parametrize(
+    "dialect", [OpenAIChat(), OpenAICompletions(), OpenAIResponses(), AnthropicMessages()], ids=lambda one: one.name
+)
+def test_the_error_within_a_stream_is_told_in_the_words_of_an_answer_that_has_begun(dialect: Dialect) -> None:
+    data = dialect.end_failed(Naming("0123abcd", "demo", 1_700_000_000), None, Code.LOG_UNAVAILABLE).decode()
+    assert TOLD[Code.LOG_UNAVAILABLE].midway in data
+    assert "was not sent" not in data
+    assert "was not sent" in dialect.error(Code.LOG_UNAVAILABLE, "id").decode()
