@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
+from guard.cli.beside import Beside
 from guard.policy.model import GuardConfig
 
 PROBE_SECONDS: Final = 1.0
 API_SECONDS: Final = 15.0
+MAX_ANSWER: Final = 64 * 1024 * 1024  # the texts of every rule in force
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,512}")
 
 
@@ -53,30 +57,48 @@ class AdminClient:
         self._tls = tls
         self._headers = {"authorization": f"Bearer {token}", **({"host": host} if host else {})}
 
-    def _request(self, method: str, path: str, body: dict[str, str] | None, seconds: float) -> httpx.Response:
+    def _request(self, method: str, path: str, body: dict[str, str] | None, seconds: float) -> tuple[int, bytes]:
         # Straight to that address, never through a proxy of the environment.
         verify = self._tls if self._tls is not None else self._url.scheme == "https"
         road = httpx.HTTPTransport(verify=verify, trust_env=False, uds=self._unix)
-        with httpx.Client(base_url=self._url, headers=self._headers, timeout=seconds, transport=road) as client:
-            return client.request(method, path, json=body)
+        read = bytearray()
+        with (
+            httpx.Client(base_url=self._url, headers=self._headers, timeout=seconds, transport=road) as client,
+            client.stream(method, path, json=body) as answer,
+        ):
+            for piece in answer.iter_bytes():
+                read += piece
+                if len(read) > MAX_ANSWER:
+                    raise httpx.DecodingError("the answer is too long")
+            return answer.status_code, bytes(read)
 
     def responds(self) -> bool:
         """Whether somebody is there and awake: a frozen supervisor takes connections and says nothing."""
-        try:
-            return self._request("GET", "/health/live", None, PROBE_SECONDS).is_success
-        except (httpx.HTTPError, httpx.InvalidURL):
-            return False
+        found = self._within("GET", "/health/live", None, PROBE_SECONDS)
+        return found is not None and httpx.codes.is_success(found[0])
 
     def call(
         self, method: str, path: str, body: dict[str, str] | None = None, seconds: float = API_SECONDS
     ) -> Answer | None:
-        """Return what it answers within so many seconds, or None when nobody sensible answers there."""
-        try:
-            answer = self._request(method, path, body, seconds)
-            found = answer.json()
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        """Return what it answers within so many seconds in all, or None when nobody sensible answers there."""
+        answer = self._within(method, path, body, seconds)
+        if answer is None:
             return None
-        return Answer(answer.status_code, found) if isinstance(found, dict) else None
+        try:
+            found = json.loads(answer[1])
+        except (ValueError, RecursionError):
+            return None
+        return Answer(answer[0], found) if isinstance(found, dict) else None
+
+    def _within(self, method: str, path: str, body: dict[str, str] | None, seconds: float) -> tuple[int, bytes] | None:
+        """Ask in a thread: the library bounds each read, and not what drips."""
+
+        def ask() -> tuple[int, bytes] | None:
+            with suppress(httpx.HTTPError, httpx.InvalidURL):
+                return self._request(method, path, body, seconds)
+            return None
+
+        return Beside(ask).within(seconds)
 
 
 def admin_client(arguments: argparse.Namespace, guard: GuardConfig | None) -> AdminClient | None:

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from guard.admin.switchboard import Obeyed, Switchboard, place
 from guard.cli.admin_client import AdminClient, Answer, NoTokenError, admin_client
+from guard.cli.beside import Beside
 from guard.cli.everywhere import Here, stop_everywhere
 from guard.cli.known_scope import why_unknown
 from guard.cli.options import add_config, state_of
@@ -42,7 +43,10 @@ USAGE: Final = 2
 NOT_ALLOWED: Final = 4
 NOT_CONFIRMED: Final = 5
 BAD_REQUEST: Final = 400
+ALONE_SECONDS: Final = 0.25
+API_SECONDS: Final = 16.0  # it is looked for, and waits for the workers
 _UNASKED: Final = "is not asked"
+_LATE: Final = "has not answered yet"
 _DONE: Final = {
     "drain": "draining",
     "quarantine": "quarantined",
@@ -101,16 +105,36 @@ def order_stop(arguments: argparse.Namespace) -> int:
     config, guard = _known(arguments)
     if guard is not None and guard.fleet is not None and arguments.state is None:
         return _stop_fleet(arguments, config, guard, guard.fleet)
-    answered, why = _ask_for_stop(arguments, guard)
-    if answered is not None and (not why or (guard is None and arguments.state is None)):
+    asking = Beside(lambda: _ask_for_stop(arguments, guard))
+    alone = guard is None and arguments.state is None
+    # Everywhere else the API has a moment, in which it names its person; then the order is given on this host besides.
+    settled = asking.within(API_SECONDS if alone else ALONE_SECONDS)
+    answered, why = settled or (None, "does not answer" if alone else _LATE)
+    if answered is not None and (not why or alone):
         return tell(answered)
     if why:
         say(f"the admin API {why}; ordering on this host")
     code = _stop_here(arguments, config, guard)
+    if settled is None and not alone:
+        answered, why = _heard_late(asking, code, named=arguments.admin is not None)
+        if answered is not None and code not in {0, NOT_CONFIRMED}:
+            return tell(answered)
     if arguments.admin is None or not why.startswith(_UNASKED) or code not in {0, NOT_CONFIRMED}:
         return code
     # A confirmation by this host's workers says nothing of the guard that was meant.
     return fail(f"ordered HERE, on this host, and NOT at {arguments.admin}, which was not asked", NOT_CONFIRMED)
+
+
+def _heard_late(asking: Beside[tuple[Answer | None, str]], code: int, *, named: bool) -> tuple[Answer | None, str]:
+    """Return what the API says after all: waited for where somebody named it, or where this host could do nothing."""
+    wait = named or code not in {0, NOT_CONFIRMED}
+    answered, why = asking.within(API_SECONDS if wait else 0.0) or (None, "does not answer")
+    if answered is not None and "order" in answered.body:
+        say(f"the admin API gave order {answered.body['order']} besides; resuming the scope lifts both")
+        return answered, why
+    if wait:
+        say(f"the admin API {why or 'does not do it'}")
+    return None, why
 
 
 def _stop_fleet(arguments: argparse.Namespace, config: Config | None, guard: GuardConfig, fleet: FleetConfig) -> int:

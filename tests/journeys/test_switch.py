@@ -287,7 +287,7 @@ def test_workers_obey_and_confirm_while_their_supervisor_is_frozen(host: Host, c
             done = command("stop", "all", "--reason", "frozen", "--config", host.config, *host.token())
             assert done.code == 0, done
             assert time.monotonic() - began < 20.0  # the probe of the API gives up after a second
-            assert "does not answer; ordering on this host" in done.err
+            assert "the admin API has not answered yet; ordering on this host" in done.err
             assert f"{WORKERS}/{WORKERS} workers" in done.out
             assert done.cut == len(callers)
             assert all(caller.answer().code == "stopped" for caller in callers)

@@ -12,7 +12,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -111,8 +111,68 @@ def test_an_admin_listener_that_takes_the_connection_and_says_nothing_costs_a_se
     with socket.create_server(("127.0.0.1", 0)) as frozen:
         url = f"http://127.0.0.1:{frozen.getsockname()[1]}"
         assert main(["stop", "all", "--config", str(config), "--admin", url]) == 5
-    assert "does not answer; ordering on this host" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "the admin API does not answer" in told
+    assert "ordering on this host" in told
     assert len(stops(config)) == 1
+
+
+@contextmanager
+def awake_and(piece: bytes) -> Iterator[str]:
+    """Somebody who lives, and answers anything else with such pieces and no end."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.02)
+        done = threading.Event()
+        held: list[socket.socket] = []
+
+        def serve() -> None:
+            while not done.is_set():
+                for each in held:
+                    with suppress(OSError):
+                        each.sendall(piece)
+                try:
+                    connection, _ = server.accept()
+                except TimeoutError:
+                    continue
+                connection.settimeout(5)
+                if b"/health/live" in connection.recv(65_536):
+                    connection.sendall(reply("200 OK", b"{}"))
+                    connection.close()
+                else:
+                    connection.sendall(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+                    held.append(connection)
+            for each in held:
+                each.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            done.set()
+            thread.join()
+
+
+@pytest.mark.parametrize("piece", [b"", b"1\r\n \r\n"], ids=["hangs", "drips"])
+def test_an_admin_api_that_lives_and_never_ends_its_answer_delays_no_stop_of_this_host(
+    piece: bytes, config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GUARD_ADMIN_TOKEN", "at-guard-x-0123456789abcdef")
+    monkeypatch.setattr(switch, "API_SECONDS", 0.1)
+    with awake_and(piece) as url:
+        assert main(["stop", "all", "--config", str(config), "--admin", url]) == 5
+        assert [str(stop.scope) for stop in stops(config)] == ["all"]
+    told = capsys.readouterr().err
+    assert "has not answered yet; ordering on this host" in told
+    assert "the admin API does not answer" in told
+
+
+@pytest.mark.parametrize("piece", [b"", b"1\r\n \r\n"], ids=["hangs", "drips"])
+def test_an_answer_is_waited_for_so_long_in_all_however_it_comes(piece: bytes) -> None:
+    with awake_and(piece) as url:
+        client = admin_client.AdminClient(url, "at-guard-x-0123456789abcdef")
+        assert client.responds()
+        assert client.call("GET", "/v1/status", seconds=0.3) is None
 
 
 @pytest.mark.parametrize(
