@@ -1,7 +1,8 @@
 """How often one address may be wrong: the bound on guessing at the sign-in form.
 
-A token has 256 random bits, so no guess succeeds; the bound keeps the guessing cheap for us and visible. It holds for
-the form alone: a stop by the API or by an emergency token is never kept waiting by what somebody else did.
+A token has 256 random bits, so no guess succeeds; the bound keeps the guessing cheap for us and visible. Only wrong
+tokens wait: a right one is let in whatever came from its address before, because many people may share one (a proxy, a
+bastion), and none of them may keep another from the stop. It holds for the form alone, never for the API.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Attempts:
         self._wrong: dict[str, tuple[float, int]] = {}
 
     def wait(self, address: str) -> float:
-        """Return the seconds for which nothing from this address is looked at; 0.0 while it may try."""
+        """Return the seconds for which wrong tokens from this address are not told why; 0.0 while they are."""
         began, count = self._wrong.get(address, (0.0, 0))
         left = began + WINDOW_SECONDS - self._clock.steady()
         return left if count >= MOST_WRONG and left > 0.0 else 0.0

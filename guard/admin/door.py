@@ -48,20 +48,20 @@ class Door:
         address, _ = peer(request.scope)
         fields = await read_form(request, "token", "onward")
         then = onward(fields["onward"])
-        if wait := self._attempts.wait(address):
-            self._fleet.refused(f"too many attempts to sign in from {address}")
-            answer = self.ask_who(request, then, "Too many attempts from your address. Wait a minute.", 429)
-            answer.headers["retry-after"] = str(int(wait) + 1)
-            return answer
         try:
             person, secret = self._entrance.by_token(fields["token"].strip())
         except Refused as refused:
+            if wait := self._attempts.wait(address):
+                self._fleet.refused(f"too many attempts to sign in from {address}")
+                answer = self.ask_who(request, then, "Too many wrong tokens from your address. Wait a minute.", 429)
+                answer.headers["retry-after"] = str(int(wait) + 1)
+                return answer
             self._attempts.failed(address)
             self._fleet.refused(f"sign-in: {refused.reason}")
             words = "This token has expired." if refused.reason == "expired" else "This is no token that is known here."
             return self.ask_who(request, then, words, 403)
         self._attempts.succeeded(address)
-        return await self._welcome(request, person.name, person.token, secret, then)
+        return self._welcome(request, person.name, person.token, secret, then)
 
     async def sign_in_by_proxy(self, request: Request) -> Response:
         """Sign in as whom the trusted proxy names."""
@@ -71,14 +71,14 @@ class Door:
         except Refused as refused:
             self._fleet.refused(f"sign-in by proxy: {refused.reason}")
             return self.ask_who(request, then, "You are not listed in admin.proxy.people, or not any longer.", 403)
-        return await self._welcome(request, person.name, person.token, secret, then)
+        return self._welcome(request, person.name, person.token, secret, then)
 
-    async def _welcome(self, request: Request, who: str, by: str, secret: str, then: str) -> Response:
-        await self._panel.note(who, "sign in", by, "")
+    def _welcome(self, request: Request, who: str, by: str, secret: str, then: str) -> Response:
+        self._panel.note(who, "sign in", by, "")
         return go(then, self._entrance.cookie(request, secret))
 
     async def sign_out(self, request: Request, inside: Inside, _: Mapping[str, str]) -> Response:
         """Sign out."""
         self._entrance.leave(request)
-        await self._panel.note(inside.person.name, "sign out", inside.person.token, "")
+        self._panel.note(inside.person.name, "sign out", inside.person.token, "")
         return go("/control", self._entrance.cookie(request, ""))

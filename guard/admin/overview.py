@@ -85,8 +85,8 @@ class Instruments(Protocol):
     def leaving(self) -> bool:
         """Whether the process is about to end, so that nothing should wait any longer."""
 
-    async def note(self, who: str, what: str, subject: str, reason: str) -> None:
-        """Put an act on record."""
+    def note(self, who: str, what: str, subject: str, reason: str) -> None:
+        """Put an act on record, without waiting for the disk: nobody is kept from a stop by a log that hangs."""
 
 
 @dataclass(frozen=True, slots=True)

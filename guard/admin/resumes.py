@@ -172,7 +172,7 @@ class Resumes:
             return self._not_approved(asked, inside, "; ".join(heard.refused))
         asked = self.asked.approved(asked, approver)
         lifts = " ".join(each.order for each in self._board.named(asked.statement).lifts)
-        await self._panel.note(who, "approve resume by passkey", f"{asked.name} {lifts}", "")
+        self._panel.note(who, "approve resume by passkey", f"{asked.name} {lifts}", "")
         found = signing(self._board, asked.statement, "", self._clock.now(), asked.approvers)
         if found.lacking or found.stale:
             return go(f"/control/approval?of={asked.name}")

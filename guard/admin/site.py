@@ -253,7 +253,7 @@ class Site:
                 self._from_here(request)
                 return await act(request)
             except ForgedHeaderError as forged:
-                await self._forged(str(forged))
+                self._forged(str(forged))
                 return html(
                     acts.problem("Refused", "This request names a person and does not come from the proxy."), 403
                 )
@@ -274,13 +274,13 @@ class Site:
             self._fleet.refused("a form from another site")
             raise NotTakenError("the form was sent from another site; nothing was done")
 
-    async def _forged(self, words: str) -> None:
+    def _forged(self, words: str) -> None:
         """Log every forged header, and put one a minute on record: a flood must not fill the record."""
         self._fleet.refused(words)
         now = self._clock.steady()
         if now - self._told_forged >= FORGED_SECONDS:
             self._told_forged = now
-            await self._panel.note("guard", "forged header", words, "")
+            self._panel.note("guard", "forged header", words, "")
 
 
 def _returning(request: Request, fields: Mapping[str, str]) -> str:

@@ -80,6 +80,6 @@ class Panel:
         """Whether the process is about to end."""
         return self.ended
 
-    async def note(self, who: str, what: str, subject: str, reason: str) -> None:
-        """Put an act on record."""
-        await self._acts.record(who, what, subject, reason)
+    def note(self, who: str, what: str, subject: str, reason: str) -> None:
+        """Put an act on record, without waiting for the disk."""
+        self._acts.note(who, what, subject, reason)

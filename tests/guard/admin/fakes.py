@@ -218,7 +218,7 @@ class Behind:
         """As the test says."""
         return self.ended
 
-    async def note(self, who: str, what: str, subject: str, reason: str) -> None:
+    def note(self, who: str, what: str, subject: str, reason: str) -> None:
         """Remember."""
         self.noted.append((who, what, subject, reason))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -27,7 +26,7 @@ class Parts:
     pending: tuple[Any, ...] = ("case",)
     acts: list[tuple[str, ...]] = field(default_factory=list)
 
-    async def record(self, *act: str) -> None:
+    def note(self, *act: str) -> None:
         """Remember."""
         self.acts.append(act)
 
@@ -78,5 +77,5 @@ def test_what_is_wrong_with_the_log_is_named_with_its_writer_witness_or_authorit
 
 def test_an_act_goes_on_record() -> None:
     parts = Parts()
-    asyncio.run(panel(parts).note("Ana", "sign in", "ana", ""))
+    panel(parts).note("Ana", "sign in", "ana", "")
     assert parts.acts == [("Ana", "sign in", "ana", "")]
