@@ -1,6 +1,7 @@
 """Verifying a whole audit folder: the chain of keys, every signed head, every log, and what they say of one another.
 
 Nothing is written and no lock is taken, so a guard may be running: heads are read before the records they cover.
+It is one file because each finding forgives or sharpens others.
 """
 
 from __future__ import annotations
