@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import getpass
 import sys
 
 from guard.app import SYSTEM_CLOCK, log_disk, storage
@@ -13,6 +12,7 @@ from guard.audit.ledger import Ledger
 from guard.audit.repair import rebuild_tiles
 from guard.audit.sealer import logs, open_sealer
 from guard.audit.segments import LedgerError
+from guard.cli.on_host import who_on_host
 from guard.cli.options import add_config
 from guard.cli.progress import Progress
 from guard.policy.load import Config, load
@@ -58,9 +58,7 @@ async def _recovered(config: Config) -> int:
                 code = 1
             else:
                 sys.stdout.write(f"{directory.name}: recovered\n")
-        await own.control(
-            who=getpass.getuser(), what="recover", subject="the request log", reason="guard audit recover"
-        )
+        await own.control(who=who_on_host(), what="recover", subject="the request log", reason="guard audit recover")
     finally:
         own.close()
     sealer = open_sealer(audit, ring, SYSTEM_CLOCK, config.guard.audit.epoch_seconds)

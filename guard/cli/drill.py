@@ -15,8 +15,9 @@ from typing import Final
 from guard.cli import disruptive
 from guard.cli.drill_told import ms, tell_evidence
 from guard.cli.in_force import policy_in_force
+from guard.cli.on_host import who_on_host
 from guard.cli.options import add_config, state_of
-from guard.cli.switch import USAGE, fail, out, who_on_host
+from guard.cli.switch import USAGE, fail, out
 from guard.clock import SystemClock
 from guard.drills.bench import Bench
 from guard.drills.drill import Ground, drill_lease, drill_stop

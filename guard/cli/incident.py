@@ -19,8 +19,9 @@ from typing import Final
 from guard.audit.render import moment, printable
 from guard.cli import incident_export
 from guard.cli.in_force import policy_in_force
+from guard.cli.on_host import who_on_host
 from guard.cli.options import add_config, instant, state_of
-from guard.cli.switch import fail, out, say, who_on_host
+from guard.cli.switch import fail, out, say
 from guard.incidents.case import Case
 from guard.incidents.clocks import Due
 from guard.incidents.desk import Actor, IncidentDesk, IncidentRefusedError, UnknownIncidentError

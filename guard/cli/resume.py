@@ -12,6 +12,7 @@ from guard.cli.admin_client import Answer, NoTokenError
 from guard.cli.approved import read_approved, write_unsigned
 from guard.cli.everywhere import await_fleet
 from guard.cli.in_force import policy_in_force
+from guard.cli.on_host import who_on_host
 from guard.cli.switch import (
     BAD_REQUEST,
     NOT_ALLOWED,
@@ -25,7 +26,6 @@ from guard.cli.switch import (
     here_of,
     out,
     tell,
-    who_on_host,
 )
 from guard.policy.config import Config
 from guard.policy.file import UnreadableError

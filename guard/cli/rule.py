@@ -13,6 +13,7 @@ from guard.admin.rule_bodies import pushed_fields, rule_fields
 from guard.cli.admin_client import AdminClient, Answer, NoTokenError
 from guard.cli.everywhere import await_fleet
 from guard.cli.in_force import policy_in_force
+from guard.cli.on_host import who_on_host
 from guard.cli.options import state_of
 from guard.cli.resume import add_lifting, resume
 from guard.cli.switch import (
@@ -27,7 +28,6 @@ from guard.cli.switch import (
     out,
     say,
     tell,
-    who_on_host,
 )
 from guard.policy.config import Config
 from guard.policy.file import UnreadableError, read_regular

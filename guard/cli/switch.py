@@ -8,7 +8,6 @@ It is one file because both commands share their paths and how they tell what wa
 from __future__ import annotations
 
 import argparse
-import getpass
 import os
 import sys
 import time
@@ -21,6 +20,7 @@ from guard.cli.admin_client import AdminClient, Answer, NoTokenError, admin_clie
 from guard.cli.beside import Beside
 from guard.cli.everywhere import Here, stop_everywhere
 from guard.cli.known_scope import why_unknown
+from guard.cli.on_host import who_on_host
 from guard.cli.options import add_config, state_of
 from guard.policy.file import UnreadableError, read_regular
 from guard.policy.fleet import FleetConfig
@@ -360,12 +360,3 @@ def fail(message: str, code: int) -> int:
 
 def _printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
-def who_on_host() -> str:
-    """Name the user; a container may run as a number that has no name."""
-    try:
-        user = os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        user = f"uid {os.getuid()}"
-    return f"{user[:100]} (on the host)"

@@ -10,7 +10,7 @@ import pytest
 
 from guard.cli import main
 from guard.cli.incident import MAX_CLAIM
-from guard.cli.switch import who_on_host
+from guard.cli.on_host import who_on_host
 from guard.incidents.events import Source
 from guard.incidents.folder import IncidentFolder
 from guard.policy.bundle import read_bundle

@@ -6,9 +6,9 @@ It is one file because its tests share what stands for the outside.
 from __future__ import annotations
 
 import errno
-import getpass
 import json
 import os
+import pwd
 import socket
 import threading
 from collections.abc import Iterator
@@ -207,17 +207,19 @@ def test_a_token_file_that_is_missing_does_not_either(config: Path, capsys: pyte
 
 
 def test_a_user_without_a_name_can_stop(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def nameless() -> str:
+    def nameless(_: int) -> pwd.struct_passwd:
         raise KeyError("getpwuid(): uid not found")
 
-    monkeypatch.setattr(getpass, "getuser", nameless)
+    monkeypatch.setattr(pwd, "getpwuid", nameless)
     assert main(["stop", "all", "--config", str(config)]) == 5
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    monkeypatch.setattr("guard.cli.on_host._login", lambda: None)
     monkeypatch.setenv("SUDO_USER", "\x1b[2J" + "x" * 500)
     assert main(["stop", "all", "--config", str(config)]) == 5
     first, second = stops(config)
     assert first.who.startswith("uid ")
-    assert second.who.startswith("?[2J")
-    assert second.who.endswith("(on the host)")
+    assert second.who.startswith("uid 0 (on the host, for ?[2J")
+    assert second.who.endswith("by SUDO_USER)")
 
 
 def test_on_a_full_disk_an_empty_file_is_the_stop(
