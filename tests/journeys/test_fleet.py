@@ -366,7 +366,15 @@ def test_a_history_that_goes_back_alarms_lifts_nothing_and_is_filled_again(
         code, out, _ = guard(capsys, "state", "accept", "--config", each.config)
         assert code == 0
         assert "accepted: the history went back from position" in out
-    wait_until(running.fleet.together, "believed again")
+
+    def believed() -> bool:
+        """Whoever looked while the history was being filled again doubts it a little later, and is told too."""
+        for each in running.replicas:
+            if distrusts(each):
+                guard(capsys, "state", "accept", "--config", each.config)
+        return running.fleet.together()
+
+    wait_until(believed, "believed again")
     assert guard(capsys, "state", "accept", "--config", one.config)[0] == 1
     assert [each.code("strict") for each in running.replicas] == [""] * 3
     assert [each.code("demo") for each in running.replicas] == ["stopped"] * 3
