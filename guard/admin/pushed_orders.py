@@ -6,7 +6,6 @@ engine. An old one is refused, so that nobody can put past stops into force agai
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -15,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from guard.admin.bodies import read_body
 from guard.admin.obedience import Here, Workers, obedience
+from guard.admin.off_loop import off_loop
 from guard.admin.switchboard import Switchboard
 from guard.state.drilled import drills_stop
 from guard.state.orders import MAX_ORDER_BYTES, ResumeOrder, decode, encode
@@ -57,18 +57,18 @@ class PushedOrders:
             return _no(400, "the order is not in its canonical form")
         if isinstance(order, ResumeOrder) or drills_stop(order):
             return self._refuse("only stops and rules of models are taken from peers")
-        if unknown := await asyncio.to_thread(self._board.why_not_issued, order):
+        if unknown := self._board.why_not_issued(order):
             return self._refuse(unknown)
         if not -AHEAD_SECONDS <= self._now() - order.created <= OLD_SECONDS:
             return self._refuse("it is too old, or of the future: set the clocks")
         try:
-            await asyncio.to_thread(self._board.adopt, order, raw)
+            standing = await off_loop(lambda: self._board.adopt(order))
         except FileExistsError:
             return _no(409, "another order has its id")
         except OSError as failure:
             return _no(500, f"the order could not be written: {failure.strerror}")
         self._fleet.wake()
-        (found,) = await obedience(self._board, Here(self._fleet), (order.id,), WAIT_SECONDS)
+        (found,) = await obedience(self._board, Here(self._fleet), (standing,), WAIT_SECONDS)
         return JSONResponse({"order": order.id, **found.fields()}, 200 if not found.missing else 202)
 
     def _refuse(self, why: str) -> Response:

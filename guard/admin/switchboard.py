@@ -38,6 +38,7 @@ from guard.state.orders import (
     RuleOrder,
     Source,
     StopOrder,
+    encode,
     issue_resume,
     issue_rule,
     issue_stop,
@@ -219,18 +220,17 @@ class Switchboard:
         """Say why this is no order of a host that is known here; empty where it is one."""
         return self._judge.why_not_issued(order)
 
-    def adopt(self, order: StopOrder | RuleOrder, raw: bytes) -> None:
-        """Put another guard's order into force as it is; raises OSError when not even an empty file can be made.
+    def adopt(self, order: StopOrder | RuleOrder) -> str:
+        """Put another guard's order into force, as `stop` does one of ours; returns what stands for it here.
 
-        Where it cannot be written, a STOP file stands in until it comes by the engine.
+        Raises FileExistsError where another order has its id, OSError where it cannot be put into force.
         """
-        try:
-            self._directory.adopt(order.id, raw)
-        except FileExistsError:
-            raise
-        except OSError:
-            self._directory.stand_in(order.scope)
-            raise
+        if order.id in self._directory.held() and self._directory.bytes_of(order.id) != encode(order):
+            raise FileExistsError(f"another order has the id {order.id}")
+        if isinstance(order, StopOrder):
+            return give(self._directory, order).order
+        self._directory.put(order)
+        return order.id
 
     def stop(
         self,

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from guard.admin.switchboard import Obeyed, Switchboard, place
 from guard.cli.admin_client import AdminClient, Answer, NoTokenError, admin_client
@@ -28,16 +28,16 @@ from guard.policy.load import Config, load
 from guard.policy.model import GuardConfig
 from guard.policy.source import MAX_BYTES, ConfigError, Problem, parse
 from guard.policy.validate import validate
-from guard.serve.engines import open_engine, open_peers
+from guard.serve.engines import Named, open_engine, open_peers
 from guard.state.acknowledgements import waiting_for
 from guard.state.directory import OrderDirectory
 from guard.state.engine import StateEngine
 from guard.state.merge import told_people
 from guard.state.orders import ENTROPY_BYTES, Source, issue_stop
-from guard.state.peers import Peers
 from guard.state.scope import SCOPE_FORMS, OrderError, Scope
 from safeguards.mode import Mode
 
+T = TypeVar("T")
 WAIT_SECONDS: Final = 10.0
 USAGE: Final = 2
 NOT_ALLOWED: Final = 4
@@ -160,7 +160,7 @@ def _stop_fleet(arguments: argparse.Namespace, config: Config | None, guard: Gua
             return tell(answered)
         return fail(unknown, USAGE)
     here, named = here_of(arguments, guard), arguments.admin is not None
-    engine, peers = engine_of(arguments, fleet), _peers_of(arguments, fleet)
+    engine, peers = engine_of(arguments, fleet), _usable(open_peers, arguments, fleet)
     found = stop_everywhere(order, here, engine, asking, peers=peers, named=named)
     for remark in found.remarks:
         say(remark)
@@ -178,17 +178,14 @@ def here_of(arguments: argparse.Namespace, guard: GuardConfig) -> Here:
 
 def engine_of(arguments: argparse.Namespace, fleet: FleetConfig) -> StateEngine | None:
     """Return the fleet's engine; one that cannot be opened is told and is no reason not to stop."""
-    try:
-        return open_engine(fleet, arguments.config, lambda _, words: Problem("guard.yaml", 0, "fleet", words))
-    except (ConfigError, OSError) as problem:
-        say(str(problem))
-        return None
+    return _usable(open_engine, arguments, fleet)
 
 
-def _peers_of(arguments: argparse.Namespace, fleet: FleetConfig) -> Peers | None:
-    """Return the fleet's other guards; what cannot be used is told and is no reason not to stop."""
+def _usable(
+    opened: Callable[[FleetConfig, Path, Named], T], arguments: argparse.Namespace, fleet: FleetConfig
+) -> T | None:
     try:
-        return open_peers(fleet, arguments.config, lambda _, words: Problem("guard.yaml", 0, "fleet", words))
+        return opened(fleet, arguments.config, lambda _, words: Problem("guard.yaml", 0, "fleet", words))
     except (ConfigError, OSError) as problem:
         say(str(problem))
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -140,12 +141,30 @@ def test_another_order_of_the_same_id_does_not_replace_the_first(host: Host) -> 
     assert host.orders.bytes_of(GIVEN.id) == encode(GIVEN)
 
 
-def test_what_cannot_be_written_stops_by_a_file_until_the_engine_brings_it(
+def test_a_stop_that_cannot_be_written_is_a_file_and_a_rule_is_refused(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(host.orders, "adopt", full)
-    assert host.told(host.signed(GIVEN)) == (500, "the order could not be written: No space left on device")
+    monkeypatch.setattr(host.orders, "put", full)
+    assert host.told(host.signed(GIVEN)) == (202, "")
     assert [path.name for path in (host.state / "orders").iterdir()] == ["STOP.model.demo"]
+    pushed = rule("model:demo")
+    host.time = pushed.created
+    assert host.told(host.signed(pushed)) == (500, "the order could not be written: No space left on device")
+
+
+def test_a_disk_that_hangs_delays_neither_the_stop_nor_the_answer(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = threading.Event()
+
+    def hangs(*_: object) -> None:
+        there.wait(30)
+        raise OSError(errno.EIO, "gone")
+
+    monkeypatch.setattr(host.orders, "put", hangs)
+    try:
+        assert host.told(host.signed(GIVEN)) == (202, "")
+        assert [path.name for path in (host.state / "orders").iterdir()] == ["STOP.model.demo"]
+    finally:
+        there.set()
